@@ -1,0 +1,36 @@
+"""The errors a user can meet, each with the exit code that the command line gives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class JudgeloopError(Exception):
+    """A fault of ours or of the machine: exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(JudgeloopError):
+    """The user's input is wrong: exit code 2.
+
+    The message is one line that says where (file and line, or config key), what is wrong, and what to do about it.
+    """
+
+    exit_code = 2
+
+    @classmethod
+    def at(cls, path: Path | str, line: int | None, problem: str, remedy: str) -> InputError:
+        """Build the line `path:line: problem; remedy`."""
+        place = f"{path}:{line}" if line is not None else str(path)
+        return cls(f"{place}: {problem}; {remedy}")
+
+
+class StageFailed(JudgeloopError):
+    """A child process that ran a stage ended badly; its log says more. The run can be resumed."""
+
+
+class Interrupted(JudgeloopError):
+    """The user stopped the run (Ctrl-C or SIGTERM). What was finished stays, and the run can be resumed."""
+
+    exit_code = 130
