@@ -64,7 +64,9 @@ class Chat:
         """Load the tokenizer of a model folder. Raises InputError where there is none or it cannot be used."""
         from transformers import AutoTokenizer, GenerationConfig
 
-        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
+        if not any(
+            (folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+        ):
             raise InputError(f"{folder}: the model folder has no tokenizer; copy the tokenizer's files into it")
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)

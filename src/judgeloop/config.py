@@ -48,7 +48,7 @@ class EngineSection(Section):
     precision: Literal["default", "f32"] = Field(
         "default", description="default: the engine's fastest (bf16 where the machine has it); f32: full precision"
     )
-    cache_gib: float = Field(2.0, gt=0, description="memory for the KV cache (openvino)")
+    cache_gib: float = Field(2.0, gt=0, description="memory for the KV cache; openvino takes whole GiB")
     max_sequences: int = Field(128, gt=0, description="sequences that run at once")
     max_batched_tokens: int = Field(1024, gt=0, description="tokens of one engine step (openvino)")
     batch_tokens: int = Field(6144, gt=0, description="padded tokens of one batch (transformers)")
@@ -90,7 +90,9 @@ class PromptsSection(Section):
     count: int = Field(200, gt=0, description="new prompts an iteration")
     seed_demonstrations: int = Field(6, gt=0, description="demonstrations drawn from the seed")
     own_demonstrations: int = Field(2, ge=0, description="demonstrations drawn from prompts already generated")
-    max_rouge_l: float = Field(0.7, gt=0, le=1, description="drop a prompt whose ROUGE-L F with any other is above this")
+    max_rouge_l: float = Field(
+        0.7, gt=0, le=1, description="drop a prompt whose ROUGE-L F with any other is above this"
+    )
     min_words: int = Field(3, ge=1, description="drop shorter prompts")
     max_words: int = Field(150, gt=0, description="drop longer prompts")
     sampling: SamplingSection = Field(
@@ -159,10 +161,14 @@ class TrainingSection(Section):
     epochs: float = Field(1.0, gt=0, description="passes over the data")
     batch_size: int = Field(16, gt=0, description="sequences (SFT) or pairs (preference training) a step")
     micro_batch_size: int = Field(8, gt=0, description="sequences or pairs at once; gradients are accumulated")
-    max_length: int = Field(1024, gt=1, description="tokens of prompt and response; longer rows are dropped and counted")
+    max_length: int = Field(
+        1024, gt=1, description="tokens of prompt and response; longer rows are dropped and counted"
+    )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decay")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
-    precision: Literal["auto", "bf16", "f32"] = Field("auto", description="auto: bf16 autocast where the machine has it")
+    precision: Literal["auto", "bf16", "f32"] = Field(
+        "auto", description="auto: bf16 autocast where the machine has it"
+    )
     gradient_checkpointing: bool = Field(False, description="less memory, more time")
     report_to: tuple[str, ...] = Field((), description="trackers: tensorboard, wandb, mlflow, trackio")
 
@@ -189,6 +195,7 @@ class EvaluationSection(Section):
 
     prompts: Paths = Field((), description="JSONL with 'prompt' or 'messages'; none: the held-out seed prompts")
     count: int = Field(64, gt=0, description="held-out prompts used at most")
+    samples: int = Field(2, gt=0, description="responses a prompt; with two or more, ties of the judge are seen")
     base: bool = Field(True, description="evaluate M0 too")
     sampling: SamplingSection = Field(default_factory=SamplingSection)
     judge: str = Field("current", description="who judges the evaluation: current, M0, M1, …, or a model folder")
@@ -338,7 +345,9 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     for section in sections:
         child = node.setdefault(section, {})
         if not isinstance(child, dict):
-            raise InputError(f"--set {override}: '{section}' is a value, not a section; docs/configuration.md lists keys")
+            raise InputError(
+                f"--set {override}: '{section}' is a value, not a section; docs/configuration.md lists keys"
+            )
         node = child
     node[name] = value
 

@@ -7,9 +7,11 @@ every run, and joins go by id, never by position.
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +91,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """Best against worst response to one prompt. `prompt`, `chosen`, `rejected` are chat messages, as TRL reads them."""
+    """Best against worst response to one prompt; `prompt`, `chosen`, `rejected` are chat messages, as TRL has them."""
 
     required: ClassVar[tuple[str, ...]] = ("id", "prompt_id", "prompt", "chosen", "rejected")
     id: str
@@ -150,31 +152,45 @@ def to_line(row: Row | Mapping[str, Any]) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) of a JSONL file a person wrote; blank lines are skipped.
-
-    Raises InputError with file and line where a line is not a JSON object or not UTF-8.
-    """
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    """Lines of a file; gzip is known by its first two bytes, whatever the file is called."""
     try:
         handle = path.open("rb")
     except OSError as error:
         raise InputError.at(path, None, f"cannot be read ({error.strerror})", "check the path") from error
     with handle:
-        for number, raw in enumerate(handle, 1):
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError.at(path, number, "is not UTF-8", "save the file as UTF-8") from error
-            if not text.strip():
-                continue
-            try:
-                value = json.loads(text)
-            except (json.JSONDecodeError, RecursionError) as error:
-                detail = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                raise InputError.at(path, number, f"broken JSON ({detail})", "mend or remove the line") from error
-            if not isinstance(value, dict):
-                raise InputError.at(path, number, "is not a JSON object", 'write one {"…": …} object a line')
-            yield number, value
+        packed = handle.read(2) == b"\x1f\x8b"
+        handle.seek(0)
+        if not packed:
+            yield from handle
+            return
+        try:
+            with gzip.GzipFile(fileobj=handle) as unpacked:
+                yield from unpacked
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError.at(path, None, f"broken gzip ({error})", "copy the file again") from error
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of a JSONL file a person wrote, gzipped or not; blank lines are skipped.
+
+    Raises InputError with file and line where a line is not a JSON object or not UTF-8.
+    """
+    for number, raw in enumerate(_raw_lines(path), 1):
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError.at(path, number, "is not UTF-8", "save the file as UTF-8") from error
+        if not text.strip():
+            continue
+        try:
+            value = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            detail = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            raise InputError.at(path, number, f"broken JSON ({detail})", "mend or remove the line") from error
+        if not isinstance(value, dict):
+            raise InputError.at(path, number, "is not a JSON object", 'write one {"…": …} object a line')
+        yield number, value
 
 
 def read_rows(path: Path, kind: type[R]) -> list[R]:

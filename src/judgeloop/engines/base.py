@@ -30,7 +30,7 @@ class Sampling:
 @dataclass(frozen=True, slots=True)
 class Request:
     """Ask for `n` samples after `prompt_ids`. The same request with the same seed gives the same samples,
-    whatever else is in the batch, where the engine says `deterministic`."""
+    whatever else is in the batch (but for rounding, where an engine runs below float32)."""
 
     id: str
     prompt_ids: tuple[int, ...]

@@ -24,7 +24,9 @@ _LABEL = re.compile(
 _NUMBER = re.compile(
     rf"""(?P<sign>[-{_DASHES}]\s*)?(?P<value>\d{{1,9}}(?:\.\d{{1,9}})?)(?P<rest>.*)""", re.VERBOSE | re.DOTALL
 )
-_OUT_OF = re.compile(r"[ \t*_`]*(?:/|out[ \t]+of[ \t]+|of[ \t]+)[ \t*_`]*(?P<total>\d{1,9})(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_OUT_OF = re.compile(
+    r"[ \t*_`]*(?:/|out[ \t]+of[ \t]+|of[ \t]+)[ \t*_`]*(?P<total>\d{1,9})(?P<rest>.*)", re.IGNORECASE | re.DOTALL
+)
 _RANGE = re.compile(rf"[ \t]*(?:[-{_DASHES}~]|to\b|or\b|到|至|或)[ \t]*\d", re.IGNORECASE)
 
 

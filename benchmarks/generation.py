@@ -1,0 +1,134 @@
+"""Tokens per second of the engines: 32 prompts, 4 samples each, at most 128 new tokens, T 0.7, top-p 0.9.
+
+    python benchmarks/generation.py [--model smollm2-135m-instruct] [--repeat 1] [--out FILE.json]
+
+Compared: the openvino engine, transformers' plain `generate` in bfloat16 with the best of a few batch sizes, and
+judgeloop's own transformers engine. Goal on a 2-core CPU: openvino at least 3 times plain `generate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from judgeloop.chat import Chat
+from judgeloop.config import EngineSection
+from judgeloop.engines import open_engine
+from judgeloop.engines.base import Request, Sampling
+from judgeloop.engines.batch import left_padded
+from judgeloop.models import resolve
+from judgeloop.records import write_text_atomically
+
+SAMPLES = 4
+SAMPLING = Sampling(max_new_tokens=128, temperature=0.7, top_p=0.9)
+FORMS = (
+    "Briefly describe {}.",
+    "Explain to a child why people like {}.",
+    "Write a short story about {}.",
+    "Give three tips on {}.",
+)
+TOPICS = ("the Moon", "baking bread", "rain", "old maps", "learning a language", "bicycles", "bees", "chess")
+
+
+def workload(chat: Chat) -> list[tuple[int, ...]]:
+    """The 32 prompts as token ids."""
+    texts = [form.format(topic) for topic in TOPICS for form in FORMS]
+    return [tuple(chat.prompt_ids([{"role": "user", "content": text}])) for text in texts]
+
+
+def with_engine(kind: str, folder: Path, chat: Chat, work_dir: Path) -> Callable[[int], int]:
+    """An engine of ours: a function from a seed to the number of tokens generated."""
+    section = EngineSection.model_validate({"kind": kind})
+    engine = open_engine(section, folder, chat, work_dir=work_dir, threads=None, seed=0)
+
+    def run(seed: int) -> int:
+        prompts = workload(chat)
+        requests = [Request(str(k), ids, SAMPLING, SAMPLES, seed=seed + k) for k, ids in enumerate(prompts)]
+        return sum(len(generation.token_ids) for generation in engine.generate(requests))
+
+    # Loading is not part of the figure.
+    warm = [Request("warm", workload(chat)[0], Sampling(2))]
+    assert len(list(engine.generate(warm))) == 1
+    return run
+
+
+def with_generate(model: Any, chat: Chat, sequences: int) -> Callable[[int], int]:
+    """Plain `generate` in static batches of `sequences` sequences."""
+
+    def run(seed: int) -> int:
+        torch.manual_seed(seed)
+        prompts = workload(chat)
+        size = max(1, sequences // SAMPLES)
+        return sum(_generate(model, chat, prompts[k : k + size]) for k in range(0, len(prompts), size))
+
+    return run
+
+
+def _generate(model: Any, chat: Chat, prompts: Sequence[tuple[int, ...]]) -> int:
+    ids, mask = left_padded(prompts, chat.pad_id, "cpu")
+    output = model.generate(
+        ids,
+        attention_mask=mask,
+        do_sample=True,
+        temperature=SAMPLING.temperature,
+        top_p=SAMPLING.top_p,
+        top_k=0,
+        num_return_sequences=SAMPLES,
+        max_new_tokens=SAMPLING.max_new_tokens,
+        eos_token_id=list(chat.end_ids),
+        pad_token_id=chat.pad_id,
+    )
+    tokens = 0
+    for row in output[:, ids.shape[1] :].tolist():
+        ends = [place for place, token in enumerate(row) if token in chat.end_ids]
+        tokens += ends[0] + 1 if ends else len(row)
+    return tokens
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each; the fastest counts")
+    parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 128], help="batch sizes of plain generate")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+
+    folder = resolve(options.model).path
+    chat = Chat.load(folder)
+    rows: list[dict[str, Any]] = []
+
+    def measure(name: str, run: Callable[[int], int]) -> None:
+        timed = []
+        for seed in range(options.repeat):
+            started = time.perf_counter()
+            tokens = run(1000 * seed)
+            timed.append((tokens / (time.perf_counter() - started), tokens))
+        speed, tokens = max(timed)
+        rows.append({"run": name, "tokens": tokens, "tokens_per_second": speed})
+        print(f"{name:<34}{tokens:>8} tokens{speed:>9.0f} tok/s", flush=True)
+
+    with tempfile.TemporaryDirectory() as work:
+        measure("openvino", with_engine("openvino", folder, chat, Path(work)))
+        measure("transformers engine", with_engine("transformers", folder, chat, Path(work)))
+    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.bfloat16)
+    for sequences in options.batches:
+        measure(f"generate bf16, {sequences} sequences", with_generate(model, chat, sequences))
+    plain = max(row["tokens_per_second"] for row in rows[2:])
+    ratios = {row["run"]: row["tokens_per_second"] / plain for row in rows[:2]}
+    for name, ratio in ratios.items():
+        print(f"{name}: {ratio:.2f} times plain generate at its best batch")
+    if options.out:
+        result = {"model": options.model, "runs": rows, "times_plain_generate": ratios}
+        write_text_atomically(options.out, json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

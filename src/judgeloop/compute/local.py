@@ -1,0 +1,148 @@
+"""A child process for each heavy stage: whatever holds weights is gone, memory and all, when the stage ends.
+
+The child reports progress as JSON lines on a pipe; its prints go to a log file. Killed parent: the child notices and
+goes too. Killed or crashed child: the stage failed, and its log's tail is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from judgeloop.errors import InputError, Interrupted, JudgeloopError, StageFailed
+
+PROGRESS_FD = "JUDGELOOP_PROGRESS_FD"
+_TAIL_LINES = 12
+
+
+def run_child(
+    arguments: Sequence[str],
+    log: Path,
+    on_event: Callable[[Mapping[str, Any]], None],
+    *,
+    keep_open: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run `python -m …arguments` and wait. `keep_open` are file descriptors the child inherits (the run's lock).
+
+    Raises InputError where the child found the user's input wrong, StageFailed where it ended badly, Interrupted on
+    Ctrl-C or SIGTERM (the child is stopped first).
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    reader, writer = os.pipe()
+    variables = {**os.environ, **(environment or {}), PROGRESS_FD: str(writer), "PYTHONUNBUFFERED": "1"}
+    start = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            pass_fds=(writer, *keep_open),
+            start_new_session=True,  # Ctrl-C reaches us alone; we stop the child in order
+        )
+    os.close(writer)
+    failure: str | None = None
+    user_fault = False
+    try:
+        with _terminations_raise(), os.fdopen(reader, encoding="utf-8", errors="replace") as events:
+            for line in events:
+                try:
+                    event = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # the last line of a killed child
+                if "error" in event:
+                    failure, user_fault = str(event["error"]), bool(event.get("input"))
+                else:
+                    on_event(event)
+            code = child.wait()
+    except (KeyboardInterrupt, Interrupted):
+        _stop(child)
+        raise Interrupted("interrupted; run the same command again to go on") from None
+    if code == 0:
+        return
+    if user_fault and failure is not None:
+        raise InputError(failure)
+    if failure is not None:
+        raise StageFailed(f"{failure} (log: {log})")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    hint = "; the machine may have run out of memory" if code == -signal.SIGKILL else ""
+    raise StageFailed(f"the stage {how}{hint}; run the same command again to go on (log: {log})\n{_tail(log, start)}")
+
+
+@contextlib.contextmanager
+def _terminations_raise() -> Iterator[None]:
+    """SIGTERM means the same as Ctrl-C while a child runs."""
+
+    def interrupt(_signum: int, _frame: object) -> None:
+        raise Interrupted("terminated")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _tail(log: Path, start: int) -> str:
+    with log.open("rb") as handle:
+        handle.seek(start)
+        lines = handle.read().decode("utf-8", errors="replace").splitlines()
+    return "\n".join(f"  | {line}" for line in lines[-_TAIL_LINES:])
+
+
+class ChildReport:
+    """The child's end of the pipe."""
+
+    def __init__(self) -> None:
+        fd = os.environ.get(PROGRESS_FD)
+        self._handle = os.fdopen(int(fd), "w", encoding="utf-8") if fd is not None else None
+        self._lock = threading.Lock()
+
+    def send(self, event: Mapping[str, Any]) -> None:
+        if self._handle is None:
+            return
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            self._handle.write(json.dumps(event) + "\n")
+            self._handle.flush()
+
+    def progress(self, done: int, total: int | None, note: str = "") -> None:
+        """Say how far the stage is; `total` None where it cannot be known."""
+        self.send({"done": done, "total": total, "note": note})
+
+    def failed(self, error: JudgeloopError) -> None:
+        self.send({"error": str(error), "input": isinstance(error, InputError)})
+
+
+def die_with_parent() -> None:
+    """End this process as soon as its parent is gone: nobody is left to write the next step, and the lock is free."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        pause = threading.Event()
+        while os.getppid() == parent:
+            pause.wait(0.3)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent-watch").start()

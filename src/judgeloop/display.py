@@ -1,0 +1,92 @@
+"""What a person sees while a run works: a bar for the running stage, one line for each finished one.
+
+Bars only on a terminal; elsewhere the lines alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from judgeloop.steps import Step
+
+WORDS = {
+    "model": "find the weights, check the tokenizer",
+    "seed": "read the seed",
+    "sft": "supervised fine-tuning",
+    "prompts": "new prompts",
+    "candidates": "candidates",
+    "judge": "judgements",
+    "pairs": "preference pairs",
+    "train": "preference training",
+    "eval": "evaluation",
+}
+
+
+class TerminalDisplay:
+    """Prints to a rich console; see `driver.Display`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._started = 0.0
+        self._skipped = 0
+
+    def superseded(self, steps: Sequence[Step], where: Path) -> None:
+        names = ", ".join(step.name for step in steps) or "nothing was there"
+        self._line(f"redo: {names}; what stood there is kept in {where}")
+
+    def skipped(self, _step: Step, /) -> None:
+        self._skipped += 1
+
+    def started(self, step: Step, resumed: bool) -> None:
+        if self._skipped:
+            self._line(f"{self._skipped} finished steps found, going on at {step.name}")
+            self._skipped = 0
+        self._started = time.monotonic()
+        if not self.console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+        )
+        label = f"{step.model}  {WORDS[step.stage]}{' (resumed)' if resumed else ''}"
+        self._task = self._bar.add_task(label, total=None, note="")
+        self._bar.start()
+
+    def progress(self, done: int, total: int | None, note: str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, note=note)
+
+    def finished(self, step: Step, marker: Mapping[str, Any]) -> None:
+        self._stop()
+        rows = marker.get("rows")
+        count = f"{rows} rows" if rows is not None else ""
+        seconds = float(marker.get("seconds", 0.0))
+        self._line(f"{step.model}  {WORDS[step.stage]:<38} {count:>10}  {seconds:7.1f} s")
+
+    def failed(self) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+            self._task = None
+
+    def _line(self, text: str) -> None:
+        self.console.print(Text(text))

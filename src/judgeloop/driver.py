@@ -1,0 +1,123 @@
+"""Carry out the method's steps in one run directory: skip what is done, refuse what is stale, resume what was cut."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from judgeloop.compute.local import run_child
+from judgeloop.config import Config
+from judgeloop.errors import InputError
+from judgeloop.loop import method
+from judgeloop.rundir import RunDirectory, describe, read_json
+from judgeloop.stages.context import Context
+from judgeloop.stages.registry import run_stage
+from judgeloop.steps import Step, downstream, select
+
+
+class Display(Protocol):
+    """What the driver tells whoever looks on."""
+
+    def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
+    def skipped(self, _step: Step, /) -> None: ...
+    def started(self, step: Step, resumed: bool) -> None: ...
+    def progress(self, done: int, total: int | None, note: str) -> None: ...
+    def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
+    def failed(self) -> None: ...
+
+
+def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = ()) -> None:
+    """Run the loop in `out` until its last model is made and evaluated, then write summary and report.
+
+    Raises InputError, StageFailed or Interrupted; in every case the run can be started again where it stopped.
+    """
+    steps = method(config)
+    roots = [step for wanted in redo for step in _selected(steps, wanted)]
+    run = RunDirectory.prepare(out, config, steps)
+    try:
+        if roots:
+            moved, where = run.supersede(roots)
+            display.superseded(moved, where)
+        _refuse_stale(run, steps)
+        describe(run)
+        for step in steps:
+            if run.state(step) == "done" and _present(run, step):
+                display.skipped(step)
+                continue
+            _carry_out(run, step, display)
+            if step.stage == "model":
+                _refuse_stale(run, steps)  # other weights than those that the rest was made from
+            if step.stage == "eval":
+                write_reports(out)
+        write_reports(out)
+    finally:
+        run.close()
+
+
+def write_reports(out: Path) -> None:
+    """Write summary.json and report.html from what stands in the run directory."""
+    from judgeloop.report.page import write_report
+    from judgeloop.report.summary import write_summary
+
+    write_summary(out)
+    write_report(out)
+
+
+def _selected(steps: Sequence[Step], wanted: str) -> list[Step]:
+    found = select(steps, wanted)
+    if not found:
+        known = ", ".join(dict.fromkeys(step.stage for step in steps))
+        raise InputError(f"--redo {wanted}: no such step; give a stage ({known}), a model (M2) or both (M2/judge)")
+    return found
+
+
+def _refuse_stale(run: RunDirectory, steps: Sequence[Step]) -> None:
+    stale = run.stale(steps)
+    if stale:
+        first = stale[0]
+        after = [step.name for step in downstream(steps, [first.step])[1:] if run.state(step) != "missing"]
+        also = f" (and {', '.join(after)}, made from it)" if after else ""
+        raise InputError(
+            f"{run.path}: {first.step.name} is stale{also}: {first.why}; "
+            f"put it back, choose another --out, or make it anew with --redo {first.step.name}"
+        )
+    changed = run.changed_by_hand(steps)
+    if changed:
+        name = changed[0].name
+        raise InputError(
+            f"{run.artifact(name)}: was changed after {name} finished; restore it, or make it anew with --redo {name}"
+        )
+
+
+def _present(run: RunDirectory, step: Step) -> bool:
+    """M0's weights live outside the run: look that they are still there."""
+    return step.stage != "model" or Path(read_json(run.artifact(step.name))["path"]).is_dir()
+
+
+def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
+    display.started(step, resumed=run.state(step) == "begun")
+    try:
+        if step.light:
+            run_stage(Context(run, step, display.progress))
+        else:
+            _in_child(run, step, display)
+    except BaseException:
+        display.failed()
+        raise
+    display.finished(step, read_json(run.marker(step, "done")))
+
+
+def _in_child(run: RunDirectory, step: Step, display: Display) -> None:
+    def show(event: Mapping[str, Any]) -> None:
+        display.progress(int(event["done"]), event["total"], str(event.get("note", "")))
+
+    threads = run.config.threads or os.cpu_count() or 1
+    run_child(
+        ["judgeloop.worker", str(run.path), step.name],
+        run.path / "logs" / f"{step.model}.{step.stage}.log",
+        show,
+        keep_open=[run.lock_fd] if run.lock_fd is not None else [],
+        environment={"OMP_NUM_THREADS": str(threads)},
+    )

@@ -1,0 +1,211 @@
+"""The CPU engine: OpenVINO GenAI's continuous batching with prefix caching, fed with a GGUF file of our own.
+
+What the library does not say and this file minds: samples of one request come back sorted by likelihood, requests
+that found no room in the KV cache come back as "ignored", and rope scaling in a GGUF file is not applied.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from judgeloop.chat import Chat
+from judgeloop.config import EngineSection
+from judgeloop.engines.base import Engine, FinishReason, Generation, OptionLogprobs, OptionRequest, Request
+from judgeloop.engines.text import cut_at_stop
+from judgeloop.errors import InputError, JudgeloopError
+from judgeloop.gguf_export import read_config, rope, write_gguf
+from judgeloop.gguf_export import supports as gguf_supports
+from judgeloop.models import content_hash
+from judgeloop.records import derive_seed
+
+_GGUF_FORMAT = 1  # counts up when `write_gguf` writes the same weights differently
+
+
+def supports(folder: Path) -> str | None:
+    """None where this engine can run the model in `folder`, else the reason why not."""
+    reason = gguf_supports(folder)
+    if reason is None and rope(read_config(folder))["rope_type"] != "default":
+        return "OpenVINO GenAI does not apply rope scaling to a GGUF model"
+    return reason
+
+
+def gguf_for(folder: Path, work_dir: Path) -> Path:
+    """The float16 GGUF of this folder's weights in `work_dir`, written where it is not there yet.
+
+    The file is named after the folder's content hash, so other weights never meet an old file.
+    """
+    path = work_dir / f"{content_hash(folder)[:16]}-f16-v{_GGUF_FORMAT}.gguf"
+    return path if path.is_file() else write_gguf(folder, path)
+
+
+class OpenVinoEngine:
+    """One model in OpenVINO GenAI. Its pipeline is built at the first generation: judging alone never pays for it."""
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        section: EngineSection,
+        folder: Path,
+        chat: Chat,
+        *,
+        work_dir: Path,
+        threads: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        reason = supports(folder)
+        if reason is not None:
+            raise InputError(f"engine.kind: openvino cannot run {folder}: {reason}; set it to transformers")
+        self._section = section
+        self._folder = folder
+        self._chat = chat
+        self._work_dir = work_dir
+        self._threads = threads
+        self._trust_remote_code = trust_remote_code
+        self._pipeline: Any = None
+        self._scorer: Engine | None = None
+        self._next_id = 0
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        """Yield every sample of every request, a request's samples together, as each request finishes.
+
+        Raises InputError where a single request does not fit into the KV cache.
+        """
+        waiting = iter(requests)
+        running: dict[int, tuple[Request, Any]] = {}
+        unfit: list[Request] = []  # found the cache full: tried again alone, once the others are done
+        in_flight = 2 * self._section.max_sequences  # enough that a step is never short of sequences
+        samples = 0
+        pipeline: Any = self._load() if requests else None
+        try:
+            while True:
+                while samples < in_flight and (request := next(waiting, None)) is not None:
+                    running[self._next_id] = (request, self._add(pipeline, request))
+                    samples += request.n
+                if not running:
+                    break
+                pipeline.step()
+                for key in [key for key, (_, handle) in running.items() if _ended(handle)]:
+                    request, handle = running.pop(key)
+                    samples -= request.n
+                    if _ignored(handle):
+                        unfit.append(request)
+                    else:
+                        yield from self._generations(request, handle)
+            for request in unfit:
+                handle = self._add(pipeline, request)
+                while not _ended(handle):
+                    pipeline.step()
+                if _ignored(handle):
+                    raise InputError(
+                        f"engine.cache_gib: request {request.id} ({len(request.prompt_ids)} prompt tokens, {request.n} "
+                        f"samples of up to {request.sampling.max_new_tokens}) does not fit into "
+                        f"{self._section.cache_gib:g} GiB; raise it"
+                    )
+                yield from self._generations(request, handle)
+        finally:  # the caller may stop listening before the end
+            for _, handle in running.values():
+                handle.cancel()
+            while running and pipeline.has_non_finished_requests():
+                pipeline.step()
+
+    def option_logprobs(self, requests: Sequence[OptionRequest]) -> Iterator[OptionLogprobs]:
+        """Yield one result for every request; from the transformers engine on the same folder, loaded when asked for,
+        since OpenVINO GenAI gives no probabilities but those of the tokens it chose."""
+        if not requests:
+            return
+        if self._scorer is None:
+            from judgeloop.engines.transformers import TransformersEngine
+
+            self._scorer = TransformersEngine(
+                self._section,
+                self._folder,
+                self._chat,
+                threads=self._threads,
+                trust_remote_code=self._trust_remote_code,
+            )
+        yield from self._scorer.option_logprobs(requests)
+
+    def close(self) -> None:
+        """Give back the memory. Calling it twice is fine."""
+        self._pipeline = None
+        if self._scorer is not None:
+            self._scorer.close()
+            self._scorer = None
+        gc.collect()
+
+    def _load(self) -> Any:
+        if self._pipeline is None:
+            import openvino_genai
+
+            scheduler = openvino_genai.SchedulerConfig()
+            scheduler.cache_size = max(1, round(self._section.cache_gib))
+            scheduler.max_num_seqs = self._section.max_sequences
+            scheduler.max_num_batched_tokens = self._section.max_batched_tokens
+            scheduler.enable_prefix_caching = True
+            scheduler.dynamic_split_fuse = True
+            properties: dict[str, Any] = {}
+            if self._section.precision == "f32":
+                properties |= {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+            if self._threads is not None:
+                properties["INFERENCE_NUM_THREADS"] = self._threads
+            path = gguf_for(self._folder, self._work_dir)
+            try:
+                self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)
+            except RuntimeError as error:
+                first = str(error).strip().splitlines()[-1]
+                raise JudgeloopError(
+                    f"{path}: OpenVINO cannot load it ({first}); set engine.kind: transformers"
+                ) from error
+        return self._pipeline
+
+    def _add(self, pipeline: Any, request: Request) -> Any:
+        import openvino
+        import openvino_genai
+
+        sampling = request.sampling
+        config = openvino_genai.GenerationConfig()
+        config.max_new_tokens = sampling.max_new_tokens
+        config.eos_token_id = self._chat.end_ids[0]
+        config.stop_token_ids = set(self._chat.end_ids)
+        if sampling.stop_strings:
+            config.stop_strings = set(sampling.stop_strings)
+            config.include_stop_str_in_output = True  # otherwise tokens that were generated go missing
+        if sampling.temperature > 0:
+            config.do_sample = True
+            config.temperature = sampling.temperature
+            config.top_p = sampling.top_p
+            if sampling.top_k:
+                config.top_k = sampling.top_k
+            config.num_return_sequences = request.n
+            config.rng_seed = request.seed
+        ids = openvino.Tensor(np.array([request.prompt_ids], dtype=np.int64))
+        self._next_id += 1
+        return pipeline.add_request(self._next_id - 1, ids, config)
+
+    def _generations(self, request: Request, handle: Any) -> Iterator[Generation]:
+        outputs = list(handle.read_all())
+        if request.sampling.temperature == 0:
+            outputs *= request.n
+        # Outputs come sorted by likelihood; index k must be just any sample, so they are put in an order by seed.
+        random.Random(derive_seed(request.seed, "order")).shuffle(outputs)
+        for index, output in enumerate(outputs):
+            ids = tuple(int(i) for i in output.generated_ids)
+            text, found = cut_at_stop(self._chat.decode(ids), request.sampling.stop_strings)
+            stopped = found or output.finish_reason.name == "STOP"
+            reason: FinishReason = "stop" if stopped else "length"
+            yield Generation(request.id, index, ids, text, reason)
+
+
+def _ended(handle: Any) -> bool:
+    return bool(handle.get_status().name != "RUNNING")
+
+
+def _ignored(handle: Any) -> bool:
+    return bool(handle.get_status().name == "IGNORED")

@@ -1,0 +1,143 @@
+"""How likely each of a few given answers is after a prompt: for the expected score.
+
+What every prompt starts with (the rubric) is computed once; logits are made only where an option is read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from judgeloop.engines.base import OptionLogprobs, OptionRequest
+from judgeloop.engines.batch import left_padded
+from judgeloop.engines.cache import is_plain, new_cache, with_prefix
+from judgeloop.errors import InputError
+
+_WORTH_SHARING = 8  # a shorter common prefix is not worth its own forward pass
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One sequence to run: a prompt and the tokens that some of its options share before their last token."""
+
+    place: int  # of the request in the list
+    ids: tuple[int, ...]
+    options: tuple[int, ...]  # which of the request's options are read at this sequence's end
+
+
+def option_logprobs(
+    model: Any, requests: Sequence[OptionRequest], *, pad_id: int, batch_tokens: int
+) -> Iterator[OptionLogprobs]:
+    """Yield each request's log-probabilities, as natural logs of the whole vocabulary's softmax in float32.
+
+    Options of one token are read at one position; an option of several tokens is run behind its prompt and its
+    tokens' log-probabilities are summed. Raises InputError where an option or a prompt is empty.
+    """
+    readings: list[_Reading] = []
+    found: list[dict[int, float]] = []
+    for place, request in enumerate(requests):
+        if not request.prompt_ids or not request.options or not all(request.options):
+            raise InputError(f"request {request.id}: its prompt and each of its options need at least one token")
+        found.append({})
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for number, option in enumerate(request.options):
+            groups.setdefault(option[:-1], []).append(number)
+        readings += [_Reading(place, request.prompt_ids + run, tuple(which)) for run, which in groups.items()]
+    if not readings:
+        return
+    with torch.inference_mode():
+        prefix_ids = _common_prefix([reading.ids for reading in readings], requests) if is_plain(model.config) else ()
+        prefix = _run_prefix(model, prefix_ids) if prefix_ids else None
+    readings.sort(key=lambda reading: (len(reading.ids), reading.place))
+    for batch in _batches(readings, len(prefix_ids), batch_tokens):
+        values = _read(model, batch, requests, prefix, len(prefix_ids), pad_id)
+        for reading, row in zip(batch, values, strict=True):
+            found[reading.place].update(zip(reading.options, row, strict=True))
+            request = requests[reading.place]
+            if len(found[reading.place]) == len(request.options):
+                logprobs = tuple(found[reading.place][number] for number in range(len(request.options)))
+                found[reading.place] = {}
+                yield OptionLogprobs(request.id, logprobs)
+
+
+def _common_prefix(sequences: Sequence[tuple[int, ...]], requests: Sequence[OptionRequest]) -> tuple[int, ...]:
+    """The longest common start of all sequences that leaves every prompt's last token (where options are read) out."""
+    first, last = min(sequences), max(sequences)  # in this order, what these two share all between them share too
+    limit = min(len(request.prompt_ids) for request in requests) - 1
+    same = (a == b for a, b in zip(first[:limit], last[:limit], strict=False))
+    prefix = first[: sum(1 for _ in itertools.takewhile(bool, same))]
+    return prefix if len(prefix) >= _WORTH_SHARING and len(sequences) > 1 else ()
+
+
+def _run_prefix(model: Any, ids: tuple[int, ...]) -> Any:
+    cache = new_cache(model.config, 0)
+    keep = {"logits_to_keep": 1} if _keeps_logits(model) else {}
+    model(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True, **keep)
+    return cache
+
+
+def _batches(readings: Sequence[_Reading], shared: int, budget: int) -> Iterator[list[_Reading]]:
+    """Length-sorted batches of at most `budget` padded tokens, the shared prefix not counted."""
+    batch: list[_Reading] = []
+    for reading in readings:
+        if batch and (len(batch) + 1) * (len(reading.ids) - shared) > budget:
+            yield batch
+            batch = []
+        batch.append(reading)
+    if batch:
+        yield batch
+
+
+def _read(
+    model: Any, batch: Sequence[_Reading], requests: Sequence[OptionRequest], prefix: Any, shared: int, pad_id: int
+) -> list[list[float]]:
+    """Log-probability of each reading's options."""
+    ids, mask = left_padded([reading.ids[shared:] for reading in batch], pad_id, model.device)
+    mask = torch.cat([mask.new_ones(len(batch), shared), mask], dim=1)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
+    options = [[requests[reading.place].options[number] for number in reading.options] for reading in batch]
+    longest = max(len(option) for row in options for option in row)
+    keep = {"logits_to_keep": longest} if _keeps_logits(model) else {}
+    with torch.inference_mode(), _Float32Head(model):
+        cached = {"past_key_values": with_prefix(model.config, prefix, len(batch), ids.shape[1])} if prefix else {}
+        output = model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=bool(cached), **cached, **keep
+        )
+        logprobs = output.logits[:, -longest:].float().log_softmax(-1)
+    # A row's last position predicts its options' last token, so an option's tokens are read from the end backwards.
+    return [
+        [sum(float(logprobs[number, k - len(option), token]) for k, token in enumerate(option)) for option in row]
+        for number, row in enumerate(options)
+    ]
+
+
+class _Float32Head:
+    """Within the context, a bfloat16 model's output layer computes in float32: bfloat16 logits have steps of 1/8."""
+
+    def __init__(self, model: Any) -> None:
+        self._head = model.get_output_embeddings()
+
+    def __enter__(self) -> None:
+        self._hook = None
+        if isinstance(self._head, torch.nn.Linear) and self._head.weight.dtype != torch.float32:
+            self._hook = self._head.register_forward_hook(_in_float32)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+
+
+def _in_float32(head: Any, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
+    bias = None if head.bias is None else head.bias.float()
+    return functional.linear(inputs[0].float(), head.weight.float(), bias)
+
+
+def _keeps_logits(model: Any) -> bool:
+    return "logits_to_keep" in inspect.signature(model.forward).parameters

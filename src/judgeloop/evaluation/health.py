@@ -1,0 +1,93 @@
+"""Is the judge still a judge? What its scores look like, without knowing which are right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from judgeloop.evaluation.stats import Interval, as_dict, mean_interval, spearman_correlation
+
+MAX_SCORE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeHealth:
+    """`parse_rate`: share of judgements with a score. `mean_score`: over prompts, of the mean over a prompt's
+    responses. `histogram`: responses by score 0 to 5. `top_share`: share of scored responses in the top bin.
+    `tie_rate`: share of prompts whose best score equals the worst. `length_correlation`: Spearman's ρ of score with
+    length over all scored responses. None where there is nothing to count."""
+
+    parse_rate: float | None
+    mean_score: Interval | None
+    histogram: tuple[int, ...]
+    tie_rate: float | None
+    top_share: float | None
+    length_correlation: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "parse_rate": _rounded(self.parse_rate),
+            "mean_score": as_dict(self.mean_score),
+            "histogram": list(self.histogram),
+            "tie_rate": _rounded(self.tie_rate),
+            "top_share": _rounded(self.top_share),
+            "length_correlation": _rounded(self.length_correlation),
+        }
+
+
+def judge_health(
+    scores: Sequence[Sequence[float | None]],
+    lengths: Sequence[Sequence[int]],
+    *,
+    seed: int,
+    resamples: int = 1000,
+    valid: Sequence[bool] | None = None,
+) -> JudgeHealth:
+    """Health of a judge from its scores: `scores[p][i]` of response i to prompt p (None: no score), `lengths` alike.
+
+    `valid` says of each single judgement whether it could be read, where a score is the mean of several (K > 1);
+    without it a response is one judgement.
+    """
+    by_prompt = [[s for s in row if s is not None] for row in scores]
+    flat = [s for row in by_prompt for s in row]
+    paired = [
+        (score, float(length))
+        for row, sizes in zip(scores, lengths, strict=True)
+        for score, length in zip(row, sizes, strict=True)
+        if score is not None
+    ]
+    counts = histogram(flat)
+    read = [s is not None for row in scores for s in row] if valid is None else list(valid)
+    return JudgeHealth(
+        parse_rate=share(read),
+        mean_score=mean_interval([sum(row) / len(row) for row in by_prompt if row], seed=seed, resamples=resamples),
+        histogram=counts,
+        tie_rate=share(max(row) == min(row) for row in by_prompt if len(row) > 1),
+        top_share=counts[-1] / len(flat) if flat else None,
+        length_correlation=spearman_correlation([s for s, _ in paired], [length for _, length in paired]),
+    )
+
+
+def histogram(scores: Iterable[float]) -> tuple[int, ...]:
+    """Counts of the scores 0, 1, … 5; a fractional score goes to the nearest one, halves up.
+
+    Raises ValueError for a score outside 0 to 5.
+    """
+    counts = [0] * (MAX_SCORE + 1)
+    for score in scores:
+        if not 0 <= score <= MAX_SCORE:
+            raise ValueError(f"score {score} outside 0-{MAX_SCORE}")
+        counts[math.floor(score + 0.5)] += 1
+    return tuple(counts)
+
+
+def share(flags: Iterable[bool]) -> float | None:
+    """Share of true flags, None where there are none."""
+    found = list(flags)
+    return sum(found) / len(found) if found else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -1,0 +1,81 @@
+"""Means and shares with their uncertainty. The unit of resampling is the prompt: answers to one prompt are alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from judgeloop.records import derive_seed
+
+_CHUNK = 4_000_000  # resampled values held at once, about 32 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate over `n` units (prompts, unless said otherwise) with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """`{"value", "low", "high", "n"}`, rounded to six decimals."""
+        return {"value": round(self.value, 6), "low": round(self.low, 6), "high": round(self.high, 6), "n": self.n}
+
+
+def mean_interval(
+    values: Sequence[float], *, seed: int, resamples: int = 1000, confidence: float = 0.95
+) -> Interval | None:
+    """Mean of one value a prompt, with the percentile bootstrap interval over prompts (Efron 1979).
+
+    The same seed, values and resamples give the same interval. None where there are no values. With few prompts, or
+    where all values are equal, the interval is too narrow (of width 0 in the latter case): look at `n`.
+    """
+    if not values:
+        return None
+    data = np.asarray(values, dtype=np.float64)
+    n = len(data)
+    rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
+    means = np.empty(resamples)
+    rows = max(1, _CHUNK // n)
+    for start in range(0, resamples, rows):
+        stop = min(start + rows, resamples)
+        means[start:stop] = data[rng.integers(n, size=(stop - start, n))].mean(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(data.mean()), float(low), float(high), n)
+
+
+def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> Interval | None:
+    """Share of successes among `n` independent units, with the Wilson score interval (Wilson 1927).
+
+    Unlike the bootstrap it does not collapse at 0 and 1. None where n is 0.
+    """
+    if n == 0:
+        return None
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n}")
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # At 0 and 1 the bound is exactly the estimate; rounding must not push it past.
+    return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)), n)
+
+
+def spearman_correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Spearman's ρ (average ranks for ties). None with fewer than two values, or where either side is constant."""
+    if len(x) < 2 or len(set(x)) == 1 or len(set(y)) == 1:
+        return None
+    return float(stats.spearmanr(x, y).statistic)
+
+
+def as_dict(interval: Interval | None) -> dict[str, Any] | None:
+    """`Interval.as_dict`, or None where there is no interval."""
+    return None if interval is None else interval.as_dict()

@@ -1,0 +1,315 @@
+"""Write a Hugging Face folder as one float16 GGUF file, for OpenVINO GenAI, llama.cpp, Ollama and LM Studio.
+
+Llama, Qwen2 and Qwen3 families with a byte-level BPE tokenizer. The weights are read straight from the safetensors
+files, tensor by tensor, so neither torch nor the model is loaded and memory stays at one tensor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from judgeloop.errors import InputError
+
+FAMILIES = {"llama": "LLAMA", "qwen2": "QWEN2", "qwen3": "QWEN3"}
+ROPE_TYPES = ("default", "linear", "llama3")
+# The regular expressions by which llama.cpp knows a pre-tokenizer; the names are llama.cpp's.
+_LLAMA3_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_SPLIT_NAMES = {_LLAMA3_SPLIT: "llama-bpe", _LLAMA3_SPLIT.replace("{1,3}", ""): "qwen2"}
+
+
+def supports(folder: Path) -> str | None:
+    """None where `write_gguf` can write this model folder, else the reason why not."""
+    config = read_config(folder)
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        return f"model family '{family}' is not one of {', '.join(FAMILIES)}"
+    if "quantization_config" in config:
+        return "its weights are quantised"
+    if config.get("hidden_act", "silu") != "silu":
+        return f"activation '{config['hidden_act']}' instead of silu"
+    if config.get("use_sliding_window"):
+        return "it uses sliding-window attention"
+    if family == "llama" and (config.get("attention_bias") or config.get("mlp_bias")):
+        return "it is a Llama with biases"
+    if rope(config)["rope_type"] not in ROPE_TYPES:
+        return f"rope type '{rope(config)['rope_type']}' is not one of {', '.join(ROPE_TYPES)}"
+    if not (folder / "tokenizer.json").is_file():
+        return "it has no tokenizer.json"
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    if tokenizer["model"].get("type") != "BPE" or not any(
+        step.get("type") == "ByteLevel" for step in _steps(tokenizer.get("pre_tokenizer"))
+    ):
+        return "its tokenizer is not byte-level BPE"
+    return None
+
+
+def write_gguf(folder: Path, out: Path) -> Path:
+    """Write the model in `folder` as a float16 GGUF file at `out`, in one step, and return `out`.
+
+    Matrices are float16, vectors (norms, biases) float32. Raises InputError where the model is of another kind, a
+    tensor is missing or unknown, or a weight is beyond float16's range.
+    """
+    import gguf
+
+    reason = supports(folder)
+    if reason is not None:
+        raise InputError(f"{folder}: cannot be written as GGUF, {reason}; use the Hugging Face folder itself")
+    config = read_config(folder)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"{out.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+    writer = gguf.GGUFWriter(partial, gguf.MODEL_ARCH_NAMES[_architecture(config)])
+    try:
+        _write_hyperparameters(writer, config, folder)
+        _write_tokenizer(writer, config, folder)
+        tensors = _gguf_tensors(folder, config)
+        for name, tensor in tensors.items():
+            writer.add_tensor_info(name, tensor.shape, np.dtype(tensor.dtype), tensor.bytes)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for name, tensor in tensors.items():
+            data = tensor.read().astype(tensor.dtype)
+            if not np.isfinite(data).all():
+                raise InputError(f"{folder}: '{name}' has values float16 cannot hold; set engine.kind to transformers")
+            writer.write_tensor_data(data)
+        writer.close()
+        partial.replace(out)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            writer.close()
+        partial.unlink(missing_ok=True)
+        raise
+    return out
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The folder's config.json. Raises InputError where there is none."""
+    return _read_json(folder / "config.json")
+
+
+def rope(config: dict[str, Any]) -> dict[str, Any]:
+    """The rotary embedding's parameters as transformers 5 writes them, from its form or the older one."""
+    old = config.get("rope_scaling") or {}
+    found = {"rope_theta": config.get("rope_theta", 10000.0), **old, **(config.get("rope_parameters") or {})}
+    return {**found, "rope_type": found.get("rope_type") or found.get("type") or "default"}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); restore the model folder") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: is not a JSON object; restore the model folder")
+    return value
+
+
+def _architecture(config: dict[str, Any]) -> Any:
+    import gguf
+
+    return getattr(gguf.MODEL_ARCH, FAMILIES[config["model_type"]])
+
+
+def _head_size(config: dict[str, Any]) -> int:
+    return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
+
+
+def _write_hyperparameters(writer: Any, config: dict[str, Any], folder: Path) -> None:
+    import gguf
+
+    head = _head_size(config)
+    writer.add_name(folder.name)
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config.get("num_key_value_heads") or config["num_attention_heads"])
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_dimension_count(head)
+    writer.add_rope_freq_base(float(rope(config)["rope_theta"]))
+    if rope(config)["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(float(rope(config)["factor"]))
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+
+
+def _steps(step: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A tokenizers pipeline part as a flat list."""
+    if step is None:
+        return []
+    parts = step.get("pretokenizers") or step.get("processors")
+    return [flat for part in parts for flat in _steps(part)] if parts else [step]
+
+
+def _pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
+    steps = _steps(tokenizer.get("pre_tokenizer"))
+    for step in steps:
+        if step["type"] == "Split" and step["pattern"].get("Regex") in _SPLIT_NAMES:
+            return _SPLIT_NAMES[step["pattern"]["Regex"]]
+    kinds = [step["type"] for step in steps]
+    if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):
+        return "smollm"
+    return "gpt-2" if kinds == ["ByteLevel"] and steps[0].get("use_regex", True) else "default"
+
+
+def _write_tokenizer(writer: Any, config: dict[str, Any], folder: Path) -> None:
+    from gguf import TokenType
+
+    tokenizer = _read_json(folder / "tokenizer.json")
+    settings = _read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    size = int(config["vocab_size"])
+    ids: dict[str, int] = dict(tokenizer["model"]["vocab"])
+    kinds = {}
+    for added in tokenizer.get("added_tokens", []):
+        ids[added["content"]] = added["id"]
+        kinds[added["id"]] = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
+    if max(ids.values()) >= size:
+        raise InputError(f"{folder}: the tokenizer knows more tokens than the model's {size}; resize the embeddings")
+    words = {number: word for word, number in ids.items()}
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(_pre_tokenizer_name(tokenizer))
+    writer.add_token_list([words.get(i, f"[PAD{i}]") for i in range(size)])
+    writer.add_token_types([kinds.get(i, TokenType.NORMAL if i in words else TokenType.UNUSED) for i in range(size)])
+    merges = tokenizer["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+
+    def token_id(name: str) -> int | None:
+        value = settings.get(f"{name}_token")
+        word = value["content"] if isinstance(value, dict) else value
+        found = ids.get(word) if word else config.get(f"{name}_token_id")
+        return int(found[0] if isinstance(found, list) else found) if found is not None else None
+
+    for name in ("bos", "eos", "pad"):
+        number = token_id(name)
+        if number is not None:
+            getattr(writer, f"add_{name}_token_id")(number)
+    starts = [part for step in _steps(tokenizer.get("post_processor")) for part in step.get("single", [])]
+    adds_bos = any(ids.get(part.get("SpecialToken", {}).get("id", "")) == token_id("bos") for part in starts[:1])
+    writer.add_add_bos_token(adds_bos and token_id("bos") is not None)
+    template = _chat_template(folder, settings)
+    if template:
+        writer.add_chat_template(template)
+
+
+def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    template = settings.get("chat_template")
+    if isinstance(template, list):  # several named templates
+        template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)
+    return template if isinstance(template, str) else None
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor to write: its shape, float16 or float32, and how to read it (float32 or float16)."""
+
+    shape: tuple[int, ...]
+    dtype: type[np.float16] | type[np.float32]
+    read: Callable[[], NDArray[Any]]
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+def _gguf_tensors(folder: Path, config: dict[str, Any]) -> dict[str, _Tensor]:
+    import gguf
+
+    names = gguf.get_tensor_name_map(_architecture(config), config["num_hidden_layers"])
+    heads = config["num_attention_heads"]
+    rows_of = {"q_proj": heads, "k_proj": config.get("num_key_value_heads") or heads}
+    tensors: dict[str, _Tensor] = {}
+    for name, shape, read in _safetensors(folder):
+        if name.endswith("rotary_emb.inv_freq"):
+            continue  # old checkpoints store what the config says
+        if name == "lm_head.weight" and config.get("tie_word_embeddings"):
+            continue
+        target = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if target is None:
+            raise InputError(f"{folder}: unknown tensor '{name}'; the GGUF writer does not know this model")
+        module = name.rsplit(".", 2)[-2]
+        if config["model_type"] == "llama" and module in rows_of:
+            read = _interleaved(read, rows_of[module])
+        tensors[target] = _Tensor(shape, np.float16 if len(shape) > 1 else np.float32, read)
+    needed = ["token_embd.weight", "output_norm.weight"]
+    needed += [] if config.get("tie_word_embeddings") else ["output.weight"]
+    parts = ("attn_q", "attn_k", "attn_v", "attn_output", "attn_norm", "ffn_gate", "ffn_up", "ffn_down", "ffn_norm")
+    needed += [f"blk.{i}.{part}.weight" for i in range(config["num_hidden_layers"]) for part in parts]
+    missing = [name for name in needed if name not in tensors]
+    if missing:
+        raise InputError(f"{folder}: its safetensors lack {missing[0]} ({len(missing)} missing); restore the folder")
+    if rope(config)["rope_type"] == "llama3":
+        factors = llama3_rope_factors(config)
+        tensors["rope_freqs.weight"] = _Tensor(factors.shape, np.float32, lambda: factors)
+    return tensors
+
+
+def _interleaved(read: Callable[[], NDArray[Any]], heads: int) -> Callable[[], NDArray[Any]]:
+    """Rows of a query or key projection in llama.cpp's order for Llama: a rotated pair's two rows side by side."""
+
+    def permuted() -> NDArray[Any]:
+        rows = read()
+        return rows.reshape(heads, 2, rows.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(rows.shape)
+
+    return permuted
+
+
+def llama3_rope_factors(config: dict[str, Any]) -> NDArray[np.float32]:
+    """By what Llama 3.1 divides each rotary frequency (head size / 2 numbers): long waves by `factor`, short ones by 1,
+    those between by a blend."""
+    values = rope(config)
+    exponents = np.arange(0, _head_size(config), 2, dtype=np.float64) / _head_size(config)
+    frequencies = float(values["rope_theta"]) ** -exponents
+    turns = values["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+    low, high = values["low_freq_factor"], values["high_freq_factor"]
+    blend = np.clip((turns - low) / (high - low), 0, 1)
+    factors: NDArray[np.float32] = (1 / ((1 - blend) / values["factor"] + blend)).astype(np.float32)
+    return factors
+
+
+def _safetensors(folder: Path) -> Iterator[tuple[str, tuple[int, ...], Callable[[], NDArray[Any]]]]:
+    """Yield (name, shape, how to read it) of every tensor in the folder; bfloat16 is widened to float32 on reading."""
+    index = folder / "model.safetensors.index.json"
+    names = sorted(set(_read_json(index)["weight_map"].values())) if index.is_file() else ["model.safetensors"]
+    kinds = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+    for path in (folder / name for name in names):
+        try:
+            with path.open("rb") as handle:
+                length = int.from_bytes(handle.read(8), "little")
+                header = json.loads(handle.read(length))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read as safetensors ({error}); restore the model folder") from error
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            kind, shape = entry["dtype"], tuple(entry["shape"])
+            if kind not in kinds:
+                raise InputError(f"{path}: tensor '{name}' is {kind}; save the model as bf16, f16 or f32")
+            yield name, shape, _reader(path, kinds[kind], shape, 8 + length + entry["data_offsets"][0])
+
+
+def _reader(path: Path, kind: type[Any], shape: tuple[int, ...], offset: int) -> Callable[[], NDArray[Any]]:
+    def read() -> NDArray[Any]:
+        data = np.fromfile(path, dtype=kind, count=math.prod(shape), offset=offset).reshape(shape)
+        return (data.astype(np.uint32) << 16).view(np.float32) if kind is np.uint16 else data
+
+    return read

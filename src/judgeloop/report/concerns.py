@@ -1,0 +1,159 @@
+"""What a reader must be told before believing a figure: the warnings, and what the run says in one or two sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from judgeloop.report.wording import interval, number, percent
+
+MIN_PARSE_RATE = 0.9
+MAX_TIE_RATE = 0.5
+MAX_TOP_SHARE = 0.8
+MAX_LENGTH_GROWTH = 0.25
+MIN_PAIRS = 20
+MIN_COMPARISONS = 20
+CHANCE = 0.5
+
+
+def concerns(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Warnings as `{"model", "kind", "text"}`, in the order of the models."""
+    found: list[dict[str, Any]] = []
+    previous: dict[str, Any] | None = None
+    for model in models:
+        name = model["name"]
+        for kind, text in (*_judge(model), *_pairs(model), *_length(model, previous), *_agreement(model)):
+            found.append({"model": name, "kind": kind, "text": f"{name}: {text}"})
+        previous = model
+    return found
+
+
+def _judge(model: dict[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for judge, where in (
+        (model["judge"], "in the evaluation"),
+        (model["loop_judge"] or {}, "in judging its candidates"),
+    ):
+        parsed, tied = judge.get("parse_rate"), judge.get("tie_rate")
+        if parsed is not None and parsed < MIN_PARSE_RATE:
+            found.append(("parse rate", f"only {percent(parsed)} of the judgements {where} could be read."))
+        if tied is not None and tied > MAX_TIE_RATE:
+            found.append(
+                ("tie rate", f"best and worst response had the same score for {percent(tied)} of prompts {where}.")
+            )
+    top = model["judge"].get("top_share")
+    if top is not None and top > MAX_TOP_SHARE:
+        found.append(("saturation", f"{percent(top)} of the scores are at the top: the judge no longer tells apart."))
+    return found
+
+
+def _pairs(model: dict[str, Any]) -> list[tuple[str, str]]:
+    if model["pairs"] is None or model["pairs"] >= MIN_PAIRS:
+        return []
+    return [("few pairs", f"trained on {model['pairs']} preference pairs, fewer than {MIN_PAIRS}.")]
+
+
+def length_growth(model: dict[str, Any], previous: dict[str, Any] | None) -> float | None:
+    """Relative growth of the mean response length over the previous model, in characters."""
+    if previous is None:
+        return None
+    now, before = model["length"]["mean_characters"], previous["length"]["mean_characters"]
+    return now / before - 1 if now is not None and before else None
+
+
+def _length(model: dict[str, Any], previous: dict[str, Any] | None) -> list[tuple[str, str]]:
+    # M1 learns its length from the seed; from M2 on a growing length is the known way to please a judge.
+    if previous is None or previous["name"] == "M0":
+        return []
+    growth = length_growth(model, previous)
+    if growth is None or growth <= MAX_LENGTH_GROWTH:
+        return []
+    return [
+        (
+            "length growth",
+            f"responses are {percent(growth)} longer than {previous['name']}'s: length is the known hack.",
+        )
+    ]
+
+
+def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
+    pairwise = (model["agreement"] or {}).get("pairwise_ties_half")
+    if pairwise is None or pairwise["low"] > CHANCE:
+        return []
+    says = "includes" if pairwise["high"] >= CHANCE else "lies below"
+    return [("agreement", f"its agreement with people, {interval(pairwise)}, {says} chance (0.5).")]
+
+
+def headline(summary: dict[str, Any]) -> list[str]:
+    """What the run says, in plain sentences, no stronger than its intervals."""
+    evaluated = [m for m in summary["models"] if m["judge"]["parse_rate"] is not None]
+    if not evaluated:
+        return ["No model has been evaluated yet."]
+    last = evaluated[-1]
+    sentences = [s for s in (_versus(last), _score(evaluated), _grown(evaluated), _people(last)) if s]
+    return sentences or [f"{last['name']} has been evaluated; there is nothing to compare it with yet."]
+
+
+def gain_is_shown(model: dict[str, Any]) -> bool:
+    """Is the win rate against the previous model clear of 50%, over enough prompts?"""
+    rate = (model["win_rate_vs_previous"] or {}).get("rate")
+    return rate is not None and rate["low"] > CHANCE and rate["n"] >= MIN_COMPARISONS
+
+
+def _versus(model: dict[str, Any]) -> str | None:
+    versus = model["win_rate_vs_previous"]
+    if not versus:
+        return None
+    name, previous, rate = model["name"], versus["previous"], versus["rate"]
+    if rate is None:
+        return f"The judge's comparisons of {name} with {previous} could not be read."
+    said = f"{name} against {previous}: win rate {interval(rate, as_percent=True)}, ties as half"
+    if rate["n"] < MIN_COMPARISONS:
+        return f"{said}, but over {rate['n']} prompts only, too few to conclude from."
+    if rate["low"] > CHANCE:
+        return f"{said}: the judge prefers {name}, clear of 50%."
+    if rate["high"] < CHANCE:
+        return f"{said}: the judge prefers {previous}; {name} is worse."
+    return f"{said}: not clear of 50%, so no gain over {previous} is shown."
+
+
+def _score(evaluated: Sequence[dict[str, Any]]) -> str | None:
+    trained = [m for m in evaluated if m["name"] != "M0" and m["judge"]["mean_score"] is not None]
+    if len(trained) < 2:
+        return None
+    first, last = trained[0], trained[-1]
+    before, after = first["judge"]["mean_score_interval"], last["judge"]["mean_score_interval"]
+    same = first["judge"]["name"] == last["judge"]["name"]
+    who = f"by {last['judge']['name']}" if same else "each by its own judge"
+    span = f"The mean score ({who}) goes from {number(before['value'])} ({first['name']}) to {number(after['value'])} "
+    span += f"({last['name']})"
+    if after["low"] > before["high"]:
+        if gain_is_shown(last):
+            return f"{span}, clear of their intervals."
+        doubt = "take it for a more generous judge, not for better responses"
+        return f"{span}; as the win rate does not bear it out, {doubt}."
+    if after["high"] < before["low"]:
+        return f"{span}: it fell."
+    return f"{span}, but their intervals overlap."
+
+
+def _grown(evaluated: Sequence[dict[str, Any]]) -> str | None:
+    trained = [m for m in evaluated if m["name"] != "M0"]
+    growth = length_growth(trained[-1], trained[0]) if len(trained) > 1 else None
+    if growth is None or growth <= MAX_LENGTH_GROWTH:
+        return None
+    return f"{trained[-1]['name']}'s responses are {percent(growth)} longer than {trained[0]['name']}'s."
+
+
+def _people(model: dict[str, Any]) -> str | None:
+    pairwise = (model["agreement"] or {}).get("pairwise_ties_half")
+    if pairwise is None:
+        return None
+    said = (
+        f"{model['name']}'s scores order response pairs as people do in {interval(pairwise, as_percent=True)} of cases"
+    )
+    if pairwise["low"] <= CHANCE:
+        return f"{said}, which is not above chance: what this judge prefers is no evidence of quality."
+    if pairwise["n"] < MIN_COMPARISONS:
+        return f"{said}, but over {pairwise['n']} prompts only, too few to conclude from."
+    return f"{said} (chance: 50%)."

@@ -1,0 +1,233 @@
+"""The plots, as plotly figure specifications: plain data, drawn by the inlined plotly.js in the page's own colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+Figure = dict[str, Any]
+
+# Okabe and Ito's palette, told apart with every common colour blindness.
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C8C8C",
+)  # fmt: skip
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY)
+MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+AGREEMENT_LABELS = {
+    "pairwise_ties_half": "pairwise, ties half",
+    "pairwise_ties_wrong": "pairwise, ties wrong",
+    "five_best": "5-best",
+    "exact_match": "exact match",
+    "spearman": "Spearman ρ",
+    "kendall": "Kendall τ-b",
+}
+
+
+def figures(models: Sequence[dict[str, Any]], metrics: Iterable[dict[str, Any]]) -> list[Figure]:
+    """All plots in the order shown: `{"id", "title", "note", "data", "layout"}`; no `data` where there is none yet."""
+    rows = list(metrics)
+    return [
+        score_histogram(models),
+        score_and_length(models),
+        win_tie_lose(models),
+        agreement_over_models(models),
+        loss_curves(rows, "sft", "Supervised training (M1)", "Loss on target tokens."),
+        loss_curves(
+            rows, "train", "Preference training", "The dotted line is ln 2, where policy and reference are equal."
+        ),
+        seconds_by_stage(models),
+    ]
+
+
+def _colour(index: int) -> str:
+    return CYCLE[index % len(CYCLE)]
+
+
+def _label(name: object) -> str:
+    """Text for plotly, which reads a little HTML in labels."""
+    return escape(str(name))
+
+
+def score_histogram(models: Sequence[dict[str, Any]]) -> Figure:
+    data: list[dict[str, Any]] = []
+    for index, model in enumerate(models):
+        counts = model["judge"]["histogram"]
+        if not counts or not sum(counts):
+            continue
+        total = sum(counts)
+        data.append(
+            {
+                "type": "bar", "name": _label(model["name"]), "x": list(range(len(counts))),
+                "y": [count / total for count in counts], "customdata": counts, "marker": {"color": _colour(index)},
+                "hovertemplate": "score %{x}: %{y:.0%} (%{customdata} responses)",
+            }
+        )  # fmt: skip
+    layout = {
+        "barmode": "group",
+        "xaxis": {"title": {"text": "score"}, "dtick": 1},
+        "yaxis": {"title": {"text": "share of responses"}, "tickformat": ".0%", "rangemode": "tozero"},
+    }
+    note = "Scores of the held-out responses, fractions to the nearest score. A pile at one score gives no pairs."
+    return _figure("scores", "Judge scores by model", note, data, layout)
+
+
+def score_and_length(models: Sequence[dict[str, Any]]) -> Figure:
+    scored = [m for m in models if m["judge"]["mean_score_interval"] is not None]
+    sized = [m for m in models if m["length"]["mean_characters"] is not None]
+    data: list[dict[str, Any]] = []
+    if scored:
+        data.append(
+            _points([m["judge"]["mean_score_interval"] for m in scored], [m["name"] for m in scored], "score", 0)
+        )
+    if sized:
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers", "name": "characters", "xaxis": "x", "yaxis": "y2",
+                "x": [_label(m["name"]) for m in sized], "y": [m["length"]["mean_characters"] for m in sized],
+                "marker": {"color": VERMILION, "symbol": "square", "size": 9}, "line": {"color": VERMILION},
+                "hovertemplate": "%{x}: %{y:.0f} characters",
+            }
+        )  # fmt: skip
+    layout = {
+        "showlegend": False,
+        "xaxis": {"anchor": "y2", **_model_axis(models)},
+        "yaxis": {"domain": [0.56, 1], "title": {"text": "mean score"}},
+        "yaxis2": {"domain": [0, 0.44], "title": {"text": "characters"}, "rangemode": "tozero"},
+    }
+    note = "Score above, response length below. A score that rises together with length may be bought by length."
+    return _figure("length", "Mean score and response length", note, data, layout)
+
+
+def win_tie_lose(models: Sequence[dict[str, Any]]) -> Figure:
+    judged = [m for m in models if m["win_rate_vs_previous"]]
+    names = [_label(f"{m['name']} against {m['win_rate_vs_previous']['previous']}") for m in judged]
+    totals = [max(1, sum(m["win_rate_vs_previous"][k] for k in ("win", "tie", "lose", "unparsed"))) for m in judged]
+    data: list[dict[str, Any]] = []
+    for key, colour in (("win", BLUE), ("tie", "#B8B8B8"), ("lose", VERMILION), ("unparsed", "#5E5E5E")):
+        counts = [m["win_rate_vs_previous"][key] for m in judged]
+        if not any(counts):
+            continue
+        shares = [count / total for count, total in zip(counts, totals, strict=True)]
+        data.append(
+            {
+                "type": "bar", "orientation": "h", "name": key, "y": names, "x": shares, "customdata": counts,
+                "marker": {"color": colour}, "text": [f"{share:.0%}" if share >= 0.06 else "" for share in shares],
+                "textposition": "inside", "insidetextanchor": "middle", "textangle": 0,
+                "insidetextfont": {"color": "#111111" if key == "tie" else "#ffffff"},
+                "hovertemplate": key + ": %{x:.0%} (%{customdata} prompts)",
+            }
+        )  # fmt: skip
+    layout = {
+        "barmode": "stack",
+        "xaxis": {"tickformat": ".0%", "range": [0, 1.02], "dtick": 0.25},
+        "yaxis": {"autorange": "reversed", "automargin": True},
+        "legend": {"traceorder": "normal"},
+    }
+    note = "Both orders are judged; a judge that contradicts itself makes a tie."
+    return _figure("wins", "Win, tie, lose against the previous model", note, data, layout)
+
+
+def agreement_over_models(models: Sequence[dict[str, Any]]) -> Figure:
+    shown = ("pairwise_ties_half", "spearman", "kendall", "exact_match", "five_best")
+    data: list[dict[str, Any]] = []
+    for index, metric in enumerate(shown):
+        found = [(m["name"], m["agreement"][metric]) for m in models if (m["agreement"] or {}).get(metric)]
+        if found:
+            trace = _points([value for _, value in found], [name for name, _ in found], AGREEMENT_LABELS[metric], index)
+            data.append({**trace, "offsetgroup": metric, "mode": "markers"})
+    layout = {
+        "scattermode": "group",
+        "xaxis": _model_axis(models),
+        "yaxis": {"zeroline": True},
+        "shapes": [
+            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0.5, "y1": 0.5,
+             "line": {"dash": "dot", "width": 1, "color": GREY}}
+        ],
+    }  # fmt: skip
+    note = "95% intervals over prompts. Chance is 0.5 for pairwise (dotted line) and 0 for Spearman and Kendall."
+    return _figure("agreement", "Agreement with human ranks", note, data, layout)
+
+
+def loss_curves(rows: Sequence[dict[str, Any]], stage: str, title: str, note: str) -> Figure:
+    curves: dict[str, dict[int, float | None]] = {}
+    for row in rows:
+        step, loss = row.get("step"), row.get("loss")
+        if row.get("stage") == stage and isinstance(step, (int, float)) and isinstance(loss, (int, float)):
+            # A stage that was resumed may have written a step twice: the later row is the one that counts.
+            curves.setdefault(str(row.get("model")), {})[int(step)] = _finite(loss)
+    data: list[dict[str, Any]] = []
+    for name in sorted(curves):
+        index = int(name[1:]) if name[1:].isdigit() else len(data)
+        steps = sorted(curves[name])
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers" if len(steps) <= 60 else "lines", "name": _label(name),
+                "x": steps, "y": [curves[name][step] for step in steps], "line": {"color": _colour(index), "width": 2},
+                "marker": {"size": 5, "symbol": MARKS[index % len(MARKS)]}, "hovertemplate": "step %{x}: %{y:.4f}",
+            }
+        )  # fmt: skip
+    layout: dict[str, Any] = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "loss"}}}
+    if stage == "train":
+        layout["shapes"] = [
+            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": math.log(2), "y1": math.log(2),
+             "line": {"dash": "dot", "width": 1, "color": GREY}}
+        ]  # fmt: skip
+    return _figure(f"loss-{stage}", title, note, data, layout)
+
+
+def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
+    timed = [m for m in models if m["seconds"]]
+    stages = [stage for stage in STAGE_COLOURS if any(stage in m["seconds"] for m in timed)]
+    data = [
+        {
+            "type": "bar", "orientation": "h", "name": _label(stage), "y": [_label(m["name"]) for m in timed],
+            "x": [m["seconds"].get(stage, 0) for m in timed], "marker": {"color": STAGE_COLOURS[stage]},
+            "hovertemplate": _label(stage) + ": %{x:.1f} s",
+        }
+        for stage in stages
+    ]  # fmt: skip
+    layout = {
+        "barmode": "stack",
+        "xaxis": {"title": {"text": "seconds"}},
+        "yaxis": {"autorange": "reversed", "type": "category"},
+        "legend": {"traceorder": "normal"},
+    }
+    return _figure("seconds", "Where the time went", "Wall time of the finished stages.", data, layout)
+
+
+STAGE_COLOURS = {
+    "model": GREY, "seed": "#B8B8B8", "sft": PURPLE, "prompts": SKY, "candidates": BLUE, "judge": ORANGE,
+    "pairs": "#F0E442", "train": GREEN, "eval": VERMILION,
+}  # fmt: skip
+
+
+def _points(values: Sequence[dict[str, Any]], names: Sequence[str], label: str, index: int) -> dict[str, Any]:
+    """One point a model with the interval as its error bar."""
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": label, "x": [_label(name) for name in names],
+        "y": [v["value"] for v in values],
+        "error_y": {
+            "type": "data", "symmetric": False, "array": [v["high"] - v["value"] for v in values],
+            "arrayminus": [v["value"] - v["low"] for v in values], "thickness": 1.5, "width": 4,
+        },
+        "customdata": [[v["low"], v["high"], v["n"]] for v in values],
+        "marker": {"color": _colour(index), "symbol": MARKS[index % len(MARKS)], "size": 9},
+        "line": {"color": _colour(index)},
+        "hovertemplate": "%{x}: %{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f}, n = %{customdata[2]})",
+    }  # fmt: skip
+
+
+def _model_axis(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    names = [_label(m["name"]) for m in models]
+    return {"type": "category", "categoryorder": "array", "categoryarray": names}
+
+
+def _finite(value: float) -> float | None:
+    """A loss that is not a number leaves a gap in its curve."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _figure(name: str, title: str, note: str, data: list[dict[str, Any]], layout: dict[str, Any]) -> Figure:
+    return {"id": name, "title": title, "note": note, "data": data, "layout": layout}

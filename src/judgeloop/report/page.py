@@ -1,0 +1,120 @@
+"""The report: one HTML file with everything in it, readable offline and safe to open whatever the model wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from judgeloop import __version__
+from judgeloop.records import write_text_atomically
+from judgeloop.report.concerns import headline, length_growth
+from judgeloop.report.figures import AGREEMENT_LABELS, figures
+from judgeloop.report.reading import RunFiles
+from judgeloop.report.samples import pair_samples
+from judgeloop.report.summary import summary_of, with_damage
+from judgeloop.report.wording import NOTHING, duration, interval, number, percent
+
+
+def write_report(run: Path) -> Path:
+    """Write `RUN/report.html` from what stands in the run directory, finished or not, and return its path.
+
+    Raises InputError where `run` is no run directory.
+    """
+    target = run / "report.html"
+    write_text_atomically(target, render(run))
+    return target
+
+
+def render(run: Path) -> str:
+    """The whole page as text. Model text is escaped by jinja2, data inside scripts by its `tojson`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    files = RunFiles(run)
+    config_text = files.text("config.yaml")
+    summary = summary_of(files)
+    models = summary["models"]
+    drawn = figures(models, list(files.rows("metrics.jsonl")))
+    samples = {name: pair_samples(files, name) for name in files.models()}
+    evaluations = {name: files.json(f"{name}/eval.json") or {} for name in files.models()}
+    base_model = _base_model(files, config_text)
+    summary = with_damage(summary, files)
+
+    environment = Environment(
+        loader=PackageLoader("judgeloop.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "interval": interval, "percent": percent, "number": number, "duration": duration, "words": _words,
+    }  # fmt: skip
+    return environment.get_template("template.html.j2").render(
+        title=run.resolve().name,
+        version=files.run.get("judgeloop", __version__),
+        started=files.run.get("started"),
+        seed=files.run.get("seed"),
+        base_model=base_model,
+        summary=summary,
+        models=models,
+        headline=headline(summary),
+        growth={m["name"]: length_growth(m, p) for p, m in zip([None, *models], models, strict=False)},
+        agreement_labels=AGREEMENT_LABELS,
+        accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs")},
+        samples=samples,
+        evaluations=evaluations,
+        figures=drawn,
+        config_text=config_text,
+        # The library is ours, not the model's; it holds no closing script tag (a test looks).
+        plotly_js=get_plotlyjs(),
+    )
+
+
+def _base_model(files: RunFiles, config_text: str | None) -> str | None:
+    """M0 as the config names it, else as its own record does."""
+    try:
+        config = yaml.safe_load(config_text or "")
+    except yaml.YAMLError:
+        config = None
+    if isinstance(config, dict) and config.get("model"):
+        return str(config["model"])
+    base = files.json("M0/model.json") or {}
+    return str(base["path"]) if base.get("path") else None
+
+
+def _account_table(models: Sequence[dict[str, Any]], kind: str) -> dict[str, Any] | None:
+    """Accounts of one kind side by side: `{"columns": models, "rows": [(label, [value per model])]}`, None if none."""
+    columns = [(m["name"], _flat(m["accounts"][kind])) for m in models if m["accounts"][kind] is not None]
+    if not columns:
+        return None
+    labels = list(dict.fromkeys(label for _, values in columns for label in values))
+    return {
+        "columns": [name for name, _ in columns],
+        "rows": [(label, [values.get(label) for _, values in columns]) for label in labels],
+    }
+
+
+def _flat(account: dict[str, Any]) -> dict[str, str]:
+    """`{"kept": 3, "dropped": {"too long": 1}}` → `{"kept": "3", "dropped: too long": "1"}`."""
+    found: dict[str, str] = {}
+    for key, value in account.items():
+        if isinstance(value, dict):
+            found |= {f"{_words(key)}: {_words(str(inner))}": _cell(n) for inner, n in value.items()}
+        else:
+            found[_words(key)] = _cell(value)
+    return found
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return NOTHING
+    if isinstance(value, list):
+        return "; ".join(str(item) for item in value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return number(value, 0 if isinstance(value, int) else 1)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")

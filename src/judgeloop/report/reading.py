@@ -1,0 +1,108 @@
+"""Read a run directory as it stands: whole, half done, or left behind by a crash.
+
+What is not there is None or empty; what is there and cannot be read is named in `problems`, never skipped in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from judgeloop.errors import InputError
+
+STAGES = ("model", "seed", "sft", "prompts", "candidates", "judge", "pairs", "train", "eval")
+
+
+class RunFiles:
+    """The files of one run. `problems` collects one line for each file that is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        if not (path / "run.json").is_file() and not any(path.glob("M[0-9]*")):
+            raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
+        self.path = path
+        self.problems: list[str] = []
+        self.run = self.json("run.json") or {}
+
+    def _problem(self, text: str) -> None:
+        if text not in self.problems:
+            self.problems.append(text)
+
+    def models(self) -> list[str]:
+        """The models that the run makes, in order; those found on disk where run.json does not say."""
+        named = self.run.get("models")
+        if isinstance(named, list) and named and all(isinstance(n, str) and re.fullmatch(r"M\d+", n) for n in named):
+            return [str(name) for name in named]
+        found = [p.name for p in self.path.iterdir() if re.fullmatch(r"M\d+", p.name) and p.is_dir()]
+        return sorted(found, key=lambda name: int(name[1:]))
+
+    def text(self, name: str) -> str | None:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError):
+            self._problem(f"{name} cannot be read")
+            return None
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """A JSON object, or None where the file is not there or damaged."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            value = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            self._problem(f"{name} is damaged")
+            return None
+        return value
+
+    def rows(self, name: str) -> Iterator[dict[str, Any]]:
+        """The objects of a JSONL file. A last line without newline is a row still being written and is left out."""
+        try:
+            handle = (self.path / name).open("rb")
+        except FileNotFoundError:
+            return
+        except OSError:
+            self._problem(f"{name} cannot be read")
+            return
+        broken = 0
+        with handle:
+            for raw in handle:
+                if not raw.endswith(b"\n") or not raw.strip():
+                    continue
+                try:
+                    value = json.loads(raw)
+                except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+                    value = None
+                if isinstance(value, dict):
+                    yield value
+                else:
+                    broken += 1
+        if broken:
+            self._problem(f"{name} has {broken} damaged line{'s' if broken > 1 else ''}")
+
+    def has(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
+    def seconds(self, model: str) -> dict[str, float]:
+        """Stage → seconds, of the stages that are done, in the order they run."""
+        found: dict[str, float] = {}
+        for stage in STAGES:
+            marker = self.json(f"{model}/.{stage}.done.json") or {}
+            if isinstance(marker.get("seconds"), (int, float)):
+                found[stage] = float(marker["seconds"])
+        return found
+
+    def under_way(self) -> list[str]:
+        """Stages begun and not finished, as "M2/judge"."""
+        return [
+            f"{model}/{stage}"
+            for model in self.models()
+            for stage in STAGES
+            if self.has(f"{model}/.{stage}.begun.json") and not self.has(f"{model}/.{stage}.done.json")
+        ]

@@ -1,0 +1,119 @@
+"""What a run has come to, as `summary.json`: built from the run directory alone, at any moment of the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from judgeloop.records import write_text_atomically
+from judgeloop.report.concerns import concerns
+from judgeloop.report.reading import RunFiles
+
+
+def summarise(run: Path) -> dict[str, Any]:
+    """The content of `summary.json`. Values of parts that are not there yet are None.
+
+    Raises InputError where `run` is no run directory.
+    """
+    files = RunFiles(run)
+    return with_damage(summary_of(files), files)
+
+
+def write_summary(run: Path) -> Path:
+    """Write `RUN/summary.json` from what stands in the run directory, and return its path."""
+    target = run / "summary.json"
+    write_text_atomically(target, json.dumps(summarise(run), ensure_ascii=False, indent=2) + "\n")
+    return target
+
+
+def summary_of(files: RunFiles) -> dict[str, Any]:
+    """`summarise` over files already opened, without what was found damaged."""
+    models = [_model(files, name) for name in files.models()]
+    expected = [m for m in models if m["name"] != "M0" or _base_is_due(files)]
+    complete = bool(expected) and all(
+        files.has(f"{m['name']}/eval.json") and files.has(f"{m['name']}/.eval.done.json") for m in expected
+    )
+    return {"models": models, "complete": complete, "under_way": files.under_way(), "warnings": concerns(models)}
+
+
+def with_damage(summary: dict[str, Any], files: RunFiles) -> dict[str, Any]:
+    """The summary with a warning for each file that turned out damaged while reading."""
+    damaged = [{"model": None, "kind": "damaged file", "text": f"{text}."} for text in files.problems]
+    return {**summary, "warnings": damaged + summary["warnings"]}
+
+
+def _base_is_due(files: RunFiles) -> bool:
+    """M0 is evaluated by a step of its own, which has left a marker once it began."""
+    return files.has("M0/.eval.begun.json") or files.has("M0/.eval.done.json")
+
+
+def _model(files: RunFiles, name: str) -> dict[str, Any]:
+    train = files.json(f"{name}/train.json") or {}
+    base = files.json(f"{name}/model.json") or {}
+    found = files.json(f"{name}/eval.json") or {}
+    health = found.get("judge_health") or {}
+    mean_score = health.get("mean_score") or {}
+    length = found.get("length") or {}
+    pairs = files.json(f"{name}/pairs.json")
+    return {
+        "name": name,
+        "initial": train.get("initial"),
+        "reference": train.get("reference"),
+        "hash": train.get("hash", base.get("hash")),
+        "pairs": None if pairs is None else pairs.get("pairs"),
+        "judge": {
+            "name": found.get("judge"),
+            "parse_rate": health.get("parse_rate"),
+            "tie_rate": health.get("tie_rate"),
+            "mean_score": mean_score.get("value"),
+            "mean_score_interval": health.get("mean_score"),
+            "histogram": health.get("histogram"),
+            "top_share": health.get("top_share"),
+            "length_correlation": health.get("length_correlation"),
+        },
+        "agreement": found.get("agreement"),
+        "win_rate_vs_previous": found.get("win_rate_vs_previous"),
+        "length": {
+            "mean_characters": length.get("mean_characters"),
+            "mean_tokens": length.get("mean_tokens"),
+            "truncated_share": length.get("truncated_share"),
+        },
+        "seconds": files.seconds(name),
+        "accounts": {
+            "seed": _accounts(files.json(f"{name}/seed.json")),
+            "prompts": _accounts(files.json(f"{name}/prompts.json")),
+            "pairs": _accounts(pairs),
+        },
+        "loop_judge": _loop_judge(files, name, pairs),
+        "training": {
+            key: train.get(key) for key in ("rows", "dropped", "steps", "tokens", "first_loss", "last_loss")
+        } if train else None,
+    }  # fmt: skip
+
+
+def _accounts(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An account file, whether its numbers stand at the top or under "accounts"."""
+    if value is None:
+        return None
+    inner = value.get("accounts")
+    return inner if isinstance(inner, dict) else value
+
+
+def _loop_judge(files: RunFiles, name: str, pairs: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How the judge did on the candidates that made this model's pairs: share parsed, share of prompts tied."""
+    parsed = total = 0
+    for row in files.rows(f"{name}/judgements.jsonl"):
+        total += 1
+        parsed += row.get("score") is not None
+    if not total:
+        return None
+    account = _accounts(pairs) or {}
+    ties, prompts = account.get("ties"), account.get("prompts")
+    return {
+        "judgements": total,
+        "parse_rate": round(parsed / total, 6),
+        "tie_rate": round(ties / prompts, 6)
+        if isinstance(ties, int) and isinstance(prompts, int) and prompts
+        else None,
+    }

@@ -1,0 +1,48 @@
+"""The table that `judgeloop run` ends with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from judgeloop.report.wording import NOTHING, interval, number, percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    """One row a model: parse rate, agreement, length, win rate against the previous model, pairs, seconds by stage."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=None if summary["complete"] else "not finished yet", header_style="bold", box=SIMPLE_HEAD)
+    table.add_column("model", no_wrap=True)
+    table.add_column("parse\nrate", justify="right", no_wrap=True)
+    table.add_column("agreement", justify="right", min_width=11)
+    table.add_column("length", justify="right", no_wrap=True)
+    table.add_column("win rate\nvs previous", justify="right", min_width=12)
+    table.add_column("pairs", justify="right", no_wrap=True)
+    table.add_column("seconds", ratio=1)
+    for model in summary["models"]:
+        versus = model["win_rate_vs_previous"] or {}
+        cells = (
+            model["name"],
+            percent(model["judge"]["parse_rate"]),
+            interval((model["agreement"] or {}).get("pairwise_ties_half")),
+            number(model["length"]["mean_characters"], 0),
+            interval(versus.get("rate"), as_percent=True),
+            NOTHING if model["pairs"] is None else str(model["pairs"]),
+            stage_seconds(model["seconds"]),
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def stage_seconds(seconds: dict[str, float]) -> str:
+    """`{"judge": 41.3, "train": 112.0}` → "153: judge 41, train 112"; stages of less than a second are left out."""
+    if not seconds:
+        return NOTHING
+    parts = ", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items() if value >= 1)
+    total = f"{sum(seconds.values()):.0f}"
+    return f"{total}: {parts}" if parts else total

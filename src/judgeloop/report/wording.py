@@ -1,0 +1,51 @@
+"""Figures as words and short strings; what is not there is a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NOTHING = "–"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """1234.5 → "1,234.50"."""
+    return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    """0.123 → "12%"; where rounding would claim all or nothing of a share, "<1%" or ">99%"."""
+    if value is None:
+        return NOTHING
+    if 0 < value < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
+
+
+def interval(value: Mapping[str, Any] | None, *, digits: int = 2, as_percent: bool = False) -> str:
+    """An interval dict as "0.58 (0.51–0.65)"; negative ends are kept apart by "to"; one unit has no interval."""
+    if value is None:
+        return NOTHING
+    if value["n"] == 1:
+        return f"{value['value']:.0%} (n = 1)" if as_percent else f"{number(value['value'], digits)} (n = 1)"
+    if as_percent:
+        low, high = f"{value['low']:.0%}", f"{value['high']:.0%}"
+        return f"{value['value']:.0%} ({low[:-1]}–{high})"
+    low, high = number(value["low"], digits), number(value["high"], digits)
+    between = " to " if value["low"] < 0 else "–"
+    return f"{number(value['value'], digits)} ({low}{between}{high})"
+
+
+def duration(seconds: float | None) -> str:
+    """75 → "1:15 min", 4000 → "1:07 h", 3.2 → "3.2 s"."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}:{rest:02d} min"
+    hours, rest = divmod(round(seconds / 60), 60)
+    return f"{hours}:{rest:02d} h"

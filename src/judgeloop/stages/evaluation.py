@@ -1,0 +1,184 @@
+"""What every model is measured by, on prompts that nothing was trained on: how its judge behaves, whether it agrees
+with people, how long its answers are, and whether they beat the previous model's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from judgeloop.chat import Chat
+from judgeloop.engines.base import Engine
+from judgeloop.evaluation.measures import Answered, Duel, measures
+from judgeloop.judging.judge import ToCompare, ToJudge, compare
+from judgeloop.judging.rubric import load_rubric
+from judgeloop.pairs import mean_scores
+from judgeloop.records import Candidate, Judgement, Prompt, RankedSet, RowLog, read_objects, read_rows
+from judgeloop.rundir import write_json
+from judgeloop.stages.context import Context, Outcome, evaluation_prompts, held_out_sets, sampling
+from judgeloop.stages.generation import respond
+from judgeloop.stages.judging import judge_all
+
+RESPONSES, JUDGEMENTS = "eval.responses.jsonl", "eval.judgements.jsonl"
+AGREEMENT, COMPARISONS = "eval.agreement.jsonl", "eval.comparisons.jsonl"
+PREVIOUS = "eval.previous.judgements.jsonl"
+
+
+def evaluate(context: Context) -> Outcome:
+    """Answer the held-out prompts, judge the answers and the human-ranked ones, compare with the previous model."""
+    started = time.monotonic()
+    section, folder = context.config.evaluation, context.folder
+    prompts = evaluation_prompts(context.run)
+    chat = context.chat()
+    engine = context.engine(context.step.model, chat)
+    asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
+    respond(context, folder / RESPONSES, lambda: engine, asked, section.samples, sampling(section.sampling),
+            purpose="evaluation", keep_open=True)  # fmt: skip
+    responses = read_rows(folder / RESPONSES, Candidate)
+
+    judge_name = context.step.model if section.judge == "current" else section.judge
+    if judge_name != context.step.model:
+        engine.close()
+        chat = context.chat(judge_name)
+        engine = context.engine(judge_name, chat)
+    by_id = {prompt.id: prompt for prompt in prompts}
+    to_judge = [ToJudge(row.id, by_id[row.prompt_id].messages, row.text) for row in responses]
+    judge_all(context, folder / JUDGEMENTS, to_judge, judge_name, (engine, chat))
+    ranked = held_out_sets(context.run)
+    judge_all(context, folder / AGREEMENT, _ranked_items(ranked), judge_name, (engine, chat))
+    previous = _previous(context)
+    duel = _duel(context, prompts, responses, previous, engine, chat) if previous is not None else None
+    engine.close()
+
+    given = read_rows(folder / JUDGEMENTS, Judgement)
+    scores = mean_scores(given, context.config.judge.min_valid)
+    answered = _answered(prompts, responses, scores)
+    found = measures(
+        answered,
+        seed=context.config.seed,
+        resamples=section.bootstrap,
+        ranked=_ranked_scores(context, ranked),
+        duel=duel,
+        valid=[row.score is not None for row in given],
+        # An expected score never is exactly 5; 4.5 is what rounds to it.
+        perfect=4.5 if context.config.judge.scoring == "expected" else 5.0,
+    )
+    write_json(
+        folder / "eval.json",
+        {
+            "model": context.step.model,
+            "judge": judge_name,
+            "scoring": context.config.judge.scoring,
+            **found,
+            "samples": _samples(by_id, responses, scores),
+            "seconds": round(time.monotonic() - started, 2),
+        },
+    )
+    files = [RESPONSES, JUDGEMENTS, AGREEMENT, *([COMPARISONS, PREVIOUS] if duel is not None else []), "eval.json"]
+    return Outcome(tuple(files), {"rows": len(responses)})
+
+
+def _previous(context: Context) -> str | None:
+    """The model whose evaluation this one is compared with, where it was evaluated."""
+    names = [name.partition("/")[0] for name in context.step.inputs if name.endswith("/eval")]
+    return names[0] if names else None
+
+
+def _ranked_items(ranked: Sequence[RankedSet]) -> list[ToJudge]:
+    return [
+        ToJudge(f"{entry.id}.{k}", entry.messages, response["text"])
+        for entry in ranked
+        for k, response in enumerate(entry.responses)
+    ]
+
+
+def _ranked_scores(context: Context, ranked: Sequence[RankedSet]) -> list[tuple[list[float | None], list[float]]]:
+    given = read_rows(context.folder / AGREEMENT, Judgement)
+    scores = mean_scores(given, context.config.judge.min_valid)
+    return [
+        (
+            [scores.get(f"{entry.id}.{k}") for k in range(len(entry.responses))],
+            [float(response["rank"]) for response in entry.responses],
+        )
+        for entry in ranked
+    ]
+
+
+def _by_prompt(rows: Sequence[Candidate]) -> dict[str, list[Candidate]]:
+    found: dict[str, list[Candidate]] = {}
+    for row in sorted(rows, key=lambda row: row.id):
+        found.setdefault(row.prompt_id, []).append(row)
+    return found
+
+
+def _answered(
+    prompts: Sequence[Prompt], responses: Sequence[Candidate], scores: Mapping[str, float | None]
+) -> list[Answered]:
+    by_prompt = _by_prompt(responses)
+    return [
+        Answered(
+            characters=[len(row.text) for row in by_prompt[prompt.id]],
+            tokens=[len(row.token_ids) for row in by_prompt[prompt.id]],
+            truncated=[row.finish_reason == "length" for row in by_prompt[prompt.id]],
+            scores=[scores.get(row.id) for row in by_prompt[prompt.id]],
+        )
+        for prompt in prompts
+    ]
+
+
+def _duel(
+    context: Context,
+    prompts: Sequence[Prompt],
+    responses: Sequence[Candidate],
+    previous: str,
+    engine: Engine,
+    chat: Chat,
+) -> Duel:
+    """The first response of each model to each prompt, compared in both orders by the judge of this evaluation."""
+    theirs_all = _by_prompt(read_rows(context.run.folder(previous) / RESPONSES, Candidate))
+    ours_all = _by_prompt(responses)
+    ours = {name: rows[0] for name, rows in ours_all.items()}
+    theirs = {name: rows[0] for name, rows in theirs_all.items()}
+    items = []
+    for prompt in prompts:
+        mine, other = ours[prompt.id].text, theirs[prompt.id].text
+        items.append(ToCompare(f"{prompt.id}.first", prompt.messages, mine, other))
+        items.append(ToCompare(f"{prompt.id}.second", prompt.messages, other, mine))
+    preferred = _compare_all(context, context.folder / COMPARISONS, items, engine, chat)
+    # Scores of both models' answers by one judge, so that they can be set side by side.
+    again = [ToJudge(f"{row.id}.vs", prompt.messages, row.text) for prompt in prompts for row in (theirs[prompt.id],)]
+    judge_all(context, context.folder / PREVIOUS, again, "", (engine, chat))
+    min_valid = context.config.judge.min_valid
+    before = mean_scores(read_rows(context.folder / PREVIOUS, Judgement), min_valid)
+    mine_scores = mean_scores(read_rows(context.folder / JUDGEMENTS, Judgement), min_valid)
+    return Duel(
+        previous=previous,
+        orders=[(preferred[f"{prompt.id}.first"], preferred[f"{prompt.id}.second"]) for prompt in prompts],
+        scores=[mine_scores.get(ours[prompt.id].id) for prompt in prompts],
+        previous_scores=[before.get(f"{theirs[prompt.id].id}.vs") for prompt in prompts],
+    )
+
+
+def _compare_all(
+    context: Context, path: Path, items: Sequence[ToCompare], engine: Engine, chat: Chat
+) -> dict[str, Any]:
+    """Append each comparison to `path`, skipping what stands there; return which response each prefers."""
+    rubric = load_rubric("pairwise", context.config.judge.language)
+    with RowLog(path) as log:
+        have = {str(row["id"]): row["better"] for _, row in read_objects(path)}
+        for found in compare(engine, chat, rubric, [item for item in items if item.id not in have]):
+            log.append([{"id": found.id, "better": found.better, "first_probability": found.first_probability}])
+            have[found.id] = found.better
+            context.progress(len(have), len(items), "comparing")
+    return have
+
+
+def _samples(
+    prompts: Mapping[str, Prompt], responses: Sequence[Candidate], scores: Mapping[str, float | None], count: int = 5
+) -> list[dict[str, Any]]:
+    firsts = [rows[0] for rows in _by_prompt(responses).values()][:count]
+    return [
+        {"prompt": prompts[row.prompt_id].messages[-1]["content"], "response": row.text, "score": scores.get(row.id)}
+        for row in firsts
+    ]

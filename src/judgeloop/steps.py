@@ -1,0 +1,94 @@
+"""What a step is, and the fingerprint of what it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from judgeloop.config import Config, Section
+
+# Keys that change speed or logging, not what is made.
+NEUTRAL = frozenset(
+    {"micro_batch_size", "gradient_checkpointing", "report_to", "batch_tokens", "cache_gib", "max_sequences",
+     "max_batched_tokens"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of one model: `artifact` (in the model's folder) is made from the artifacts of `inputs` under the
+    config keys `keys` (whole sections or single fields). Light steps run in the driver, the others in a child."""
+
+    model: str
+    stage: str
+    artifact: str
+    keys: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    light: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}/{self.stage}"
+
+
+def settings(step: Step, config: Config) -> dict[str, Any]:
+    """Dotted key → plain value of every config field that matters to the step.
+
+    A file is named by the hash of its content, so moving it changes nothing and editing it does.
+    """
+    found: dict[str, Any] = {}
+    for key in step.keys:
+        node: Any = config
+        for part in key.split("."):
+            node = getattr(node, part)
+        _flatten(key, node, found)
+    return found
+
+
+def _flatten(key: str, value: object, into: dict[str, Any]) -> None:
+    if isinstance(value, Section):
+        for name in type(value).model_fields:
+            if name not in NEUTRAL:
+                _flatten(f"{key}.{name}", getattr(value, name), into)
+    elif isinstance(value, (tuple, list)):
+        into[key] = [_plain(item) for item in value]
+    else:
+        into[key] = _plain(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str) and "/" in value and Path(value).is_file():
+        return "sha256:" + file_hash(Path(value))
+    return value
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """16 hex digits over settings and the fingerprints of the inputs."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def select(steps: Sequence[Step], wanted: str) -> list[Step]:
+    """The steps that `--redo` names: "M2/judge", "M2" (all of it) or "judge" (in every model)."""
+    return [s for s in steps if wanted in (s.name, s.model, s.stage)]
+
+
+def downstream(steps: Sequence[Step], roots: Sequence[Step]) -> list[Step]:
+    """The roots and every step made from them, in order."""
+    names = {s.name for s in roots}
+    found = []
+    for step in steps:
+        if step.name in names or names & set(step.inputs):
+            names.add(step.name)
+            found.append(step)
+    return found

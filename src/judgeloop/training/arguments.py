@@ -1,0 +1,91 @@
+"""From the config's training section to the arguments of TRL's trainers, and the precision they run in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from judgeloop.config import TrainingSection
+from judgeloop.errors import InputError
+from judgeloop.records import derive_seed
+
+Precision = Literal["bf16", "f32"]
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+
+
+def choose_precision(wanted: Literal["auto", "bf16", "f32"]) -> Precision:
+    """`auto`: bf16 autocast where the GPU has it, or where the CPU multiplies bf16 matrices in hardware (AMX or
+    AVX512-BF16; elsewhere bf16 is emulated and slower than float32). Weights and optimiser state are float32 always.
+    """
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "f32"
+    has = torch.cpu.get_capabilities()
+    return "bf16" if has.get("amx_bf16") or has.get("avx512_bf16") else "f32"
+
+
+def micro_batch_size(config: TrainingSection) -> int:
+    """Rows at once: the largest divisor of `batch_size` that is at most `micro_batch_size`. The losses are exact under
+    accumulation, so this changes memory and speed only."""
+    size = min(config.micro_batch_size, config.batch_size)
+    while config.batch_size % size:
+        size -= 1
+    return size
+
+
+def trainer_arguments(
+    config: TrainingSection, *, stage: str, seed: int, precision: Precision, scratch: Path, output: Path
+) -> dict[str, Any]:
+    """Keyword arguments that SFT and DPO share. `scratch` is a folder that may vanish after training.
+
+    Set here because TRL's or transformers' defaults differ: no gradient checkpointing unless asked, no checkpoints, no
+    evaluation, NaN not hidden from the log. The schedule warms up linearly from the first step and ends at
+    `lr_min` × the peak exactly.
+    """
+    on_gpu = torch.cuda.is_available()
+    _prepare_trackers(config.report_to, output)
+    micro = micro_batch_size(config)
+    return {
+        "output_dir": str(scratch),
+        "run_name": f"{output.parent.name}-{stage}",
+        "report_to": list(config.report_to) or "none",
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": config.batch_size // micro,
+        "num_train_epochs": config.epochs,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "cosine_warmup_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr_rate": config.lr_min},
+        "warmup_steps": config.warmup if config.warmup < 1 else 0.999999,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "bf16": precision == "bf16",
+        "use_cpu": not on_gpu,
+        "dataloader_pin_memory": on_gpu,
+        "activation_checkpointing": config.gradient_checkpointing,
+        "max_length": None,
+        "seed": derive_seed(seed, stage, "training"),
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+    }
+
+
+def _prepare_trackers(names: tuple[str, ...], output: Path) -> None:
+    """Check the trackers' names and let those that write files write beside the model."""
+    from transformers.integrations import get_available_reporting_integrations
+
+    for name in names:
+        if name not in TRACKERS:
+            raise InputError(f"report_to: no tracker '{name}'; choose from {', '.join(TRACKERS)}")
+        if name not in get_available_reporting_integrations():
+            raise InputError(f"report_to: the package of '{name}' is not installed; pip install {name}")
+    if "tensorboard" in names:
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(output.parent / "tensorboard"))
+    if "wandb" in names:
+        os.environ.setdefault("WANDB_DIR", str(output.parent))

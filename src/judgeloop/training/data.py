@@ -1,0 +1,135 @@
+"""Rows to token ids: what is trained on, exactly, and which rows cannot be. No torch here.
+
+Rows over the limit are dropped and counted, never truncated: a cut row would lose the token that ends the answer, or
+teach an answer that stops in the middle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from judgeloop.chat import Chat
+from judgeloop.errors import InputError
+from judgeloop.records import Message, PreferencePair, SupervisedRow
+
+TOO_LONG = "too long"
+EMPTY = "empty response"
+EQUAL = "chosen equals rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class SftExample:
+    """One row to imitate: loss on `target_ids`, the closing token included."""
+
+    id: str
+    prompt_ids: list[int]
+    target_ids: list[int]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt_ids) + len(self.target_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class PairExample:
+    """One preference pair: both responses follow the same prompt; each is closed iff the answer was finished."""
+
+    id: str
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of both sequences, the prompt counted with each."""
+        return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """SFT rows as ids, in the order given, and how many were dropped by reason."""
+
+    examples: list[SftExample]
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenisedPairs:
+    """Pairs as ids, in the order given, how many were dropped by reason, and how many responses were tokenised from
+    their text because the ids they were generated with were not at hand."""
+
+    examples: list[PairExample]
+    dropped: dict[str, int] = field(default_factory=dict)
+    from_text: int = 0
+
+
+def sft_examples(rows: Sequence[SupervisedRow], chat: Chat, max_length: int) -> Tokenised:
+    """Tokenise rows for SFT: prompt ids as for generation, then the response closed with its end-of-turn token.
+
+    Dropped and counted: prompt + response longer than `max_length` tokens, and empty responses.
+    Raises InputError where a completion is not one assistant message.
+    """
+    examples = []
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        text = _assistant_text(row.completion, row.id)
+        if not text.strip():
+            dropped[EMPTY] += 1
+            continue
+        example = SftExample(row.id, chat.prompt_ids(row.prompt), chat.response_ids(text))
+        if example.tokens > max_length:
+            dropped[TOO_LONG] += 1
+            continue
+        examples.append(example)
+    return Tokenised(examples, dict(dropped))
+
+
+def pair_examples(
+    pairs: Sequence[PreferencePair], chat: Chat, max_length: int, token_ids: Mapping[str, Sequence[int]]
+) -> TokenisedPairs:
+    """Tokenise preference pairs.
+
+    `token_ids` maps a candidate's id to the ids it was generated with (closing token included iff it finished), which
+    are used as they are: text tokenised again need not give the ids whose probability is to change, and would close an
+    answer that was cut off. A response without them is tokenised from its text as a finished answer, and counted.
+    Dropped and counted: either side longer than `max_length` with the prompt, empty, or both sides equal.
+    """
+    examples = []
+    dropped: Counter[str] = Counter()
+    from_text = 0
+    for pair in pairs:
+        prompt = chat.prompt_ids(pair.prompt)
+        sides = []
+        unknown = 0
+        for candidate, messages in ((pair.chosen_id, pair.chosen), (pair.rejected_id, pair.rejected)):
+            text = _assistant_text(messages, pair.id)
+            ids = token_ids.get(candidate)
+            unknown += ids is None
+            sides.append(_nonempty_ids(chat.response_ids(text) if ids is None else ids, text, chat))
+        chosen, rejected = sides
+        if not chosen or not rejected:
+            dropped[EMPTY] += 1
+        elif chosen == rejected:
+            dropped[EQUAL] += 1
+        elif len(prompt) + max(len(chosen), len(rejected)) > max_length:
+            dropped[TOO_LONG] += 1
+        else:
+            examples.append(PairExample(pair.id, prompt, chosen, rejected))
+            from_text += unknown
+    return TokenisedPairs(examples, dict(dropped), from_text)
+
+
+def _nonempty_ids(ids: Sequence[int], text: str, chat: Chat) -> list[int]:
+    """The ids, or none where the response says nothing (no words, or no token but those that end a turn)."""
+    speaks = text.strip() and any(token not in chat.end_ids for token in ids)
+    return [int(token) for token in ids] if speaks else []
+
+
+def _assistant_text(messages: Sequence[Message], row_id: str) -> str:
+    if len(messages) != 1 or messages[0]["role"] != "assistant":
+        raise InputError(
+            f"{row_id}: the response is not one assistant message; write [{{role: assistant, content: …}}]"
+        )
+    return messages[0]["content"]

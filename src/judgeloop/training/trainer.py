@@ -1,0 +1,174 @@
+"""What our SFT and DPO trainers share on top of TRL's: exact accumulation, metrics, progress, a stop on NaN."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from judgeloop.chat import Chat
+from judgeloop.errors import StageFailed
+from judgeloop.training.logprobs import add_response_head, length_groups
+
+Progress = Callable[[int, int], None]
+Metrics = Callable[[dict[str, float]], None]
+
+BACKWARD_TOKENS = 2048
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+class ExactLoss(Trainer):
+    """Mixed into a TRL trainer. A micro-batch's loss is its part of the batch's loss, in the trainer's `units` (rows
+    or tokens), so the parts add up to the same whatever the micro-batch size and however short the last one is.
+
+    That lets a micro-batch of long rows be cut further on a CPU: `BACKWARD_TOKENS` bounds what one backward holds
+    (about 1 MiB a token for the embedded model), whatever `micro_batch_size` and `max_length` say.
+    """
+
+    loss_is_scaled_for_ga = True
+    _metrics: dict[str, dict[str, list[float]]]
+
+    def units(self, inputs: dict[str, Tensor]) -> int:
+        """How many units the loss of this micro-batch is a mean over."""
+        raise NotImplementedError
+
+    def take(self, inputs: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
+        """Some rows (or pairs) of a micro-batch."""
+        raise NotImplementedError
+
+    def lengths(self, inputs: dict[str, Tensor]) -> list[int]:
+        """Tokens of each row (or of both sides of each pair), padding left out."""
+        raise NotImplementedError
+
+    def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: int | None = None) -> Tensor:
+        if num_items_in_batch is None:
+            num_items_in_batch = self.units(inputs)
+        losses = [
+            super(ExactLoss, self).training_step(model, self.take(inputs, rows), num_items_in_batch)
+            for rows in self.parts(inputs)
+        ]
+        return torch.stack(losses).sum()
+
+    def parts(self, inputs: dict[str, Tensor]) -> list[list[int]]:
+        """The rows (or pairs) of a micro-batch that go through the model together."""
+        if inputs["input_ids"].device.type != "cpu":
+            return [list(range(len(self.lengths(inputs))))]
+        return length_groups(self.lengths(inputs), BACKWARD_TOKENS)
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: Any) -> int:
+        return sum(self.units(inputs) for inputs in batch_samples)
+
+    def _send_telemetry(self) -> None:
+        """A run tells nobody about itself."""
+
+    def record(self, values: dict[str, Tensor], share: float) -> None:
+        """Add a micro-batch's means, weighted with its share of the batch, to what the next log line says."""
+        kept = self._metrics["train"]
+        for name, value in values.items():
+            kept[name] = [sum(kept.get(name, [])) + float(value) * share]
+
+
+def checked(loss: Tensor) -> Tensor:
+    """The loss, or StageFailed where it is not a finite number: before it reaches any weight."""
+    if not torch.isfinite(loss):
+        raise StageFailed(
+            f"the training loss became {loss.item()}; lower the learning rate, or set precision: f32. Nothing was saved"
+        )
+    return loss
+
+
+class Reporter(TrainerCallback):
+    """Passes progress (steps) and each step's metrics on, and keeps what the summary needs."""
+
+    def __init__(self, on_progress: Progress, on_metrics: Metrics, loss_name: str) -> None:
+        self.on_progress = on_progress
+        self.on_metrics = on_metrics
+        self.loss_name = loss_name
+        self.losses: list[float] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.on_progress(0, state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.on_progress(state.global_step, state.max_steps)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        values = {name: float(value) for name, value in logs.items() if isinstance(value, (int, float))}
+        if not all(math.isfinite(values.get(name, 0.0)) for name in ("loss", "grad_norm")):
+            raise StageFailed(
+                f"the gradient became {values.get('grad_norm')} at step {state.global_step}; lower the learning rate, "
+                "or set precision: f32. Nothing was saved"
+            )
+        self.losses.append(values[self.loss_name])
+        self.on_metrics({"step": float(state.global_step), **values})
+
+
+def use_response_head(trainer: Any) -> None:
+    """On a CPU, put our response head behind TRL's call; GPUs keep TRL's kernel."""
+    if trainer.accelerator.device.type != "cpu":
+        return
+    for model in (trainer.model, getattr(trainer, "ref_model", None)):
+        if model is not None:
+            add_response_head(trainer.accelerator.unwrap_model(getattr(model, "get_base_model", lambda m=model: m)()))
+
+
+def private_tokenizer(chat: Chat) -> Any:
+    """A copy for the trainer, which may change its padding token; right padding, as the losses assume."""
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.pad_token_id = chat.pad_id
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def fit(trainer: Any, reporter: Reporter) -> None:
+    """Train, telling the reporter alone."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(reporter)
+    trainer.train()
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed tensors' memory for the next ones instead of giving every large block back to the system.
+
+    Otherwise each large tensor of each step is fresh pages to be cleared: a quarter of a CPU step's time. Holds for
+    the rest of the process, so only for a process that does nothing but train.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            mallopt(option, 2**31 - 1)
+
+
+@contextmanager
+def scratch_folder(output: Path) -> Iterator[Path]:
+    """A folder for what a trainer insists on writing, gone afterwards. StageFailed where `output` already exists."""
+    if output.exists():
+        raise StageFailed(f"{output} already exists; training never writes over a model")
+    with tempfile.TemporaryDirectory(prefix="judgeloop-") as folder:
+        yield Path(folder)
+
+
+def peak_memory_mib() -> float:
+    """Most memory held so far: of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated()) / 2**20
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

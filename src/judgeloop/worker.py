@@ -1,0 +1,38 @@
+"""The child process of one heavy stage: `python -m judgeloop.worker RUN MODEL/STAGE`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from judgeloop.compute.local import ChildReport, die_with_parent
+from judgeloop.errors import JudgeloopError
+from judgeloop.loop import method
+from judgeloop.rundir import RunDirectory, open_run
+from judgeloop.stages.context import Context
+from judgeloop.stages.registry import run_stage
+
+
+def main(run_path: str, name: str) -> int:
+    """Run the step; return the exit code. The parent holds the run's lock, and this process a copy of it."""
+    die_with_parent()
+    report = ChildReport()
+    # Programs must not be asked about telemetry or reach for a hub when the model is a folder of this machine.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        config, _ = open_run(Path(run_path))
+        steps = method(config)
+        run = RunDirectory(Path(run_path), config, steps)
+        run_stage(Context(run, run.steps[name], report.progress))
+    except JudgeloopError as error:
+        traceback.print_exc()
+        report.failed(error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from judgeloop.chat import Chat
+from judgeloop.config import EngineSection
+from judgeloop.engines.base import Request, Sampling
+from judgeloop.engines.openvino import OpenVinoEngine, gguf_for
+from judgeloop.errors import InputError
+from tiny import make_tiny_model
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGELOOP_CACHE", str(tmp_path / "cache"))
+
+
+def engine(folder: Path, work_dir: Path) -> OpenVinoEngine:
+    section = EngineSection(kind="openvino", precision="f32", cache_gib=1.0, max_sequences=8)
+    return OpenVinoEngine(section, folder, Chat.load(folder), work_dir=work_dir, threads=1)
+
+
+def greedy(engine: OpenVinoEngine) -> list[tuple[int, ...]]:
+    requests = [Request(str(k), tuple(range(20 + k, 40 + k)), Sampling(8), seed=0) for k in range(4)]
+    return [g.token_ids for g in sorted(engine.generate(requests), key=lambda g: g.request_id)]
+
+
+def test_the_gguf_is_written_once_and_never_stale(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model", end_bias=0)
+    work = tmp_path / "work"
+    first = gguf_for(folder, work)
+    stamp = first.stat().st_mtime_ns
+    old = greedy(engine(folder, work))
+    assert gguf_for(folder, work) == first
+    assert first.stat().st_mtime_ns == stamp
+    make_tiny_model(folder, seed=1, end_bias=0)  # new weights in the same folder
+    second = gguf_for(folder, work)
+    assert second != first
+    assert greedy(engine(folder, work)) != old
+
+
+def test_nothing_is_built_before_the_first_generation(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    opened = engine(folder, tmp_path / "work")
+    assert list(opened.generate([])) == []
+    assert not (tmp_path / "work").exists()
+    opened.close()
+
+
+def test_more_requests_than_fit_at_once_all_come_back(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    opened = engine(folder, tmp_path / "work")
+    asked = [Request(str(k), (1, 30 + k % 90, 31), Sampling(6, temperature=1.0), 2, seed=k) for k in range(150)]
+    found = sorted((int(g.request_id), g.index) for g in opened.generate(asked))
+    assert found == [(k, index) for k in range(150) for index in range(2)]
+    opened.close()
+
+
+def test_sample_order_says_nothing_about_likelihood(tmp_path: Path) -> None:
+    """OpenVINO sorts a request's samples by likelihood; index 0 must not be the best of them."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = make_tiny_model(tmp_path / "model", end_bias=0)
+    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+    prompt = (1, 40, 41, 42)
+    asked = [Request(str(k), prompt, Sampling(6, temperature=1.0), 3, seed=k) for k in range(30)]
+    opened = engine(folder, tmp_path / "work")
+    scores: dict[str, dict[int, float]] = {}
+    for g in opened.generate(asked):
+        ids = torch.tensor([prompt + g.token_ids])
+        with torch.no_grad():
+            logprobs = model(ids).logits[0].log_softmax(-1)
+        score = sum(float(logprobs[len(prompt) - 1 + k, token]) for k, token in enumerate(g.token_ids))
+        scores.setdefault(g.request_id, {})[g.index] = score
+    best_first = sum(row[0] == max(row.values()) for row in scores.values())
+    assert 3 <= best_first <= 18  # 10 expected; 30 where sorted
+    opened.close()
+
+
+def test_a_full_cache_delays_requests_and_only_a_hopeless_one_fails(tmp_path: Path) -> None:
+    import openvino_genai
+
+    folder = make_tiny_model(tmp_path / "model", end_bias=0)
+    opened = engine(folder, tmp_path / "work")
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.num_kv_blocks = 8  # of 32 tokens; the engine's own setting counts whole GiB
+    scheduler.enable_prefix_caching = True
+    opened._pipeline = openvino_genai.ContinuousBatchingPipeline(
+        str(gguf_for(folder, tmp_path / "work")), scheduler, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    sizes = [(10, 20), (60, 20), (40, 30), (20, 20), (150, 20)]
+    asked = [Request(f"r{k}", tuple(range(3, 3 + p)), Sampling(t, 1.0), 2, seed=k) for k, (p, t) in enumerate(sizes)]
+    found = sorted((g.request_id, g.index) for g in opened.generate(asked))
+    assert found == [(f"r{k}", index) for k in range(5) for index in range(2)]
+    hopeless = Request("big", tuple(range(3, 303)), Sampling(20, 1.0), 3)
+    with pytest.raises(InputError, match=r"engine\.cache_gib: request big \(300 prompt tokens, 3 samples"):
+        list(opened.generate([*asked, hopeless]))
+    opened.close()

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from judgeloop.config import PromptsSection, SamplingSection
+from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
+from judgeloop.errors import InputError
+from judgeloop.instructions.few_shot import BATCH, build_demonstration_prompt, grow_prompts, parse_completion
+from judgeloop.records import Message, Prompt
+
+NOUNS = [
+    "river",
+    "candle",
+    "bridge",
+    "garden",
+    "engine",
+    "violin",
+    "desert",
+    "market",
+    "winter",
+    "button",
+    "pepper",
+    "lantern",
+    "castle",
+    "window",
+]
+VERBS = [
+    "Describe",
+    "Compare",
+    "Explain",
+    "Praise",
+    "Question",
+    "Translate",
+    "Rewrite",
+    "Summarise",
+    "Defend",
+    "Imagine",
+]
+SEED = [f"Tell me {word} facts that nobody else remembers" for word in NOUNS]
+
+
+class PlainChat:
+    """Token ids are code points."""
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        return self.text_ids(f"<user>{messages[-1]['content']}<assistant>")
+
+    def text_ids(self, text: str) -> list[int]:
+        return [ord(character) for character in text]
+
+
+class ListEngine:
+    """Answers each request with three items that depend on its seed and its prompt; ends late requests first."""
+
+    name = "lists"
+
+    def __init__(self, items: Sequence[str] = (), finish: str = "stop", die_at: int | None = None) -> None:
+        self.items, self.finish, self.die_at = items, finish, die_at
+        self.asked: list[Request] = []
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        for request in reversed(requests):
+            if self.die_at is not None and len(self.asked) == self.die_at:
+                raise KeyboardInterrupt
+            self.asked.append(request)
+            rng = random.Random(f"{request.seed} {request.prompt_ids}")
+            made = [f"{rng.choice(VERBS)} a {rng.choice(NOUNS)} and a {rng.choice(NOUNS)} for my {rng.choice(NOUNS)}"]
+            made += [f"{rng.choice(VERBS)} the {rng.choice(NOUNS)} without any {rng.choice(NOUNS)}", "Draw a cat now"]
+            items = self.items or made
+            text = " " + "\n".join([items[0], *(f"{n}. {item}" for n, item in enumerate(items[1:], 10))])
+            yield Generation(request.id, 0, tuple(range(7)), text, self.finish)
+
+    def option_logprobs(self, requests: Sequence[OptionRequest]) -> Iterator[OptionLogprobs]:
+        raise AssertionError("not asked for")
+
+    def close(self) -> None:
+        pass
+
+
+class Rows:
+    """What a stage would have on disk: rows, and the last account."""
+
+    def __init__(self) -> None:
+        self.rows: list[Prompt] = []
+        self.account: dict[str, Any] | None = None
+
+    def __call__(self, prompts: list[Prompt], account: dict[str, Any]) -> None:
+        self.rows += prompts
+        self.account = json.loads(json.dumps(account))
+
+
+def grow(engine: ListEngine, rows: Rows, *, account: bool = True, seed: int = 5, **fields: Any) -> dict[str, Any]:
+    texts = {key: fields.pop(key) for key in ("earlier", "avoid") if key in fields}
+    config = PromptsSection(**{"count": 60, "max_rouge_l": 0.8, **fields})
+    given = rows.account if account else None
+    return grow_prompts(engine, PlainChat(), SEED, config, seed, list(rows.rows), rows, account=given, **texts)
+
+
+def shown_in(request: Request) -> list[str]:
+    text = "".join(map(chr, request.prompt_ids)).split("<assistant>")[1]
+    return [line.partition(". ")[2] for line in text.splitlines()][:-1]
+
+
+def test_demonstrations_mix_seed_and_own_and_end_with_the_next_number() -> None:
+    own = ["own one", "own two", "own three"]
+    text = build_demonstration_prompt(SEED, own, PromptsSection(), random.Random(1))
+    lines = text.splitlines()
+    assert lines[-1] == "9."
+    assert [line.split(". ")[0] for line in lines[:-1]] == list("12345678")
+    items = [line.partition(". ")[2] for line in lines[:-1]]
+    assert (len(set(items) & set(SEED)), len(set(items) & set(own))) == (6, 2)
+    assert any(build_demonstration_prompt(SEED, own, PromptsSection(), random.Random(s)) != text for s in range(3))
+
+
+def test_missing_own_prompts_are_made_up_from_the_seed_on_one_line_each() -> None:
+    text = build_demonstration_prompt(["two\n lines", "b"], [], PromptsSection(), random.Random(0))
+    assert sorted(line[3:] for line in text.splitlines()[:-1]) == ["b", "two lines"]
+    assert text.endswith("\n3.")
+
+
+@pytest.mark.parametrize(
+    ("text", "finished", "items"),
+    [
+        (" One a\n10. Two b\n11. Three c", True, ["One a", "Two b", "Three c"]),
+        (" One a\n10. Two b\n11. Thr", False, ["One a", "Two b"]),
+        (" One a", False, []),
+        (" One a\n10.", False, ["One a"]),
+        (" One a\n10) **Two b**\n\n**11.** Three c\n", True, ["One a", "Two b", "Three c"]),
+        ("\nOne a\nan answer to it\n10. Two 3.5 b\n", True, ["One a", "Two 3.5 b"]),
+        (" 9. One a\n10. 17. Two b", True, ["One a", "Two b"]),
+        ("", True, []),
+        ("10. 用一句话介绍雨。\n11. 列出三种茶。", True, ["用一句话介绍雨。", "列出三种茶。"]),
+    ],
+)
+def test_completions_are_split_into_items(text: str, finished: bool, items: list[str]) -> None:
+    assert parse_completion(text, finished) == items
+
+
+def test_it_grows_to_the_count_and_accounts_for_every_item() -> None:
+    engine, rows = ListEngine(), Rows()
+    account = grow(engine, rows)
+    assert account == rows.account
+    assert (account["asked"], account["kept"], account["stopped"]) == (60, 60, "count reached")
+    assert len(rows.rows) == len({row.id for row in rows.rows}) == 60
+    assert account["got"] == 3 * account["requests"] == account["kept"] + sum(account["dropped"].values())
+    assert account["tokens"] == 7 * account["requests"] == 7 * len(engine.asked)
+    assert account["dropped"]["needs more than text"] == account["requests"]
+    numbers = [int(row.source.removeprefix("few_shot:")) for row in rows.rows]
+    assert numbers == sorted(numbers)
+    assert len({request.seed for request in engine.asked}) == len(engine.asked)
+
+
+def test_own_prompts_are_demonstrated_once_there_are_some() -> None:
+    engine, rows = ListEngine(), Rows()
+    grow(engine, rows)
+    by_number = {int(request.id.removeprefix("few_shot-")): request for request in engine.asked}
+    kept = {row.messages[0]["content"] for row in rows.rows}
+    assert not set(shown_in(by_number[0])) & kept
+    assert len(set(shown_in(by_number[BATCH])) & kept) == 2
+    assert len(set(shown_in(by_number[BATCH])) & set(SEED)) == 6
+
+
+@pytest.mark.parametrize("with_account", [True, False])
+@pytest.mark.parametrize("die_at", [3, BATCH + 1, 2 * BATCH, 2 * BATCH + 9])
+def test_a_killed_search_goes_on_to_the_same_rows(die_at: int, with_account: bool) -> None:
+    whole = Rows()
+    expected = grow(ListEngine(), whole)
+    assert expected["requests"] > 2 * BATCH + 9
+    rows = Rows()
+    with pytest.raises(KeyboardInterrupt):
+        grow(ListEngine(die_at=die_at), rows)
+    assert len(rows.rows) < 60
+    result = grow(ListEngine(), rows, account=with_account)
+    assert rows.rows == whole.rows
+    assert not with_account or result == expected
+
+
+@pytest.mark.parametrize("torn", [1, 5, 17, 30, 59])
+def test_a_batch_written_in_part_is_made_whole(torn: int) -> None:
+    whole = Rows()
+    grow(ListEngine(), whole)
+    rows = Rows()
+    rows.rows = whole.rows[:torn]
+    result = grow(ListEngine(), rows)
+    assert rows.rows == whole.rows
+    assert result["kept"] == 60
+
+
+def test_a_finished_search_asks_nothing_more() -> None:
+    rows = Rows()
+    expected = grow(ListEngine(), rows)
+    engine = ListEngine()
+    assert grow(engine, rows) == expected
+    assert engine.asked == []
+
+
+def test_rows_that_came_from_elsewhere_are_refused() -> None:
+    rows = Rows()
+    rows.rows = [Prompt.of([{"role": "user", "content": "Hello there you"}], "file.jsonl:1")]
+    with pytest.raises(InputError, match="not from few_shot"):
+        grow(ListEngine(), rows)
+
+
+def test_it_stops_at_max_requests_and_says_so() -> None:
+    items = ["Name one river", "Sing about tall towers"]
+    account = grow(ListEngine(items), Rows(), max_requests=20)
+    assert (account["kept"], account["requests"], account["stopped"]) == (2, 20, "max_requests reached")
+    assert account["dropped"] == {"too close to a prompt already kept": 38}
+
+
+def test_without_a_limit_it_still_stops() -> None:
+    account = grow(ListEngine(["Name one river"]), Rows(), count=3)
+    assert (account["requests"], account["max_requests"]) == (60, 60)
+
+
+def test_prompts_near_seed_earlier_and_evaluation_are_dropped_by_reason() -> None:
+    items = [SEED[0], "Name one long river", "Praise my old garden", "Who built this bridge?"]
+    account = grow(
+        ListEngine(items), Rows(), count=1, max_requests=1,
+        earlier=["Name one long river!"], avoid=["praise my old garden"],
+    )  # fmt: skip
+    assert account["dropped"] == {
+        "too close to a seed prompt": 1,
+        "too close to an earlier iteration's prompt": 1,
+        "too close to an evaluation prompt": 1,
+    }
+
+
+def test_a_cut_completion_loses_its_last_item_only() -> None:
+    rows = Rows()
+    grow(ListEngine(["Name one river", "Sing about tall tow"], finish="length"), rows, max_requests=1)
+    assert [row.messages[0]["content"] for row in rows.rows] == ["Name one river"]
+
+
+def test_nothing_kept_is_an_error_with_advice() -> None:
+    with pytest.raises(InputError, match=r"no prompt was kept of 6 from 3 requests \(6 too short\).*max_requests"):
+        grow(ListEngine(["Hm", "So"]), Rows(), max_requests=3)
+
+
+def test_seeds_too_long_to_show_are_counted_and_still_guard_novelty() -> None:
+    long = " ".join(f"word{i}" for i in range(80))
+    config = PromptsSection(count=1, max_requests=1, sampling=SamplingSection(max_new_tokens=9))
+    engine, rows = ListEngine([long, "Name one river"]), Rows()
+    account = grow_prompts(engine, PlainChat(), [long, "Say one thing"], config, 0, [], rows)
+    assert account["seed_prompts_too_long_to_show"] == 1
+    assert account["dropped"] == {"too close to a seed prompt": 1}
+    assert shown_in(engine.asked[0]) == ["Say one thing"]
+    with pytest.raises(InputError, match="short enough to demonstrate"):
+        grow_prompts(engine, PlainChat(), [long], config, 0, [], rows)

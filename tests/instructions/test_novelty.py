@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from judgeloop.instructions.novelty import NoveltyPool, rouge_l, tokens_of
+
+
+def longest_common(left: list[str], right: list[str]) -> int:
+    """The textbook table, apart from the library under test."""
+    row = [0] * (len(right) + 1)
+    for a in left:
+        before = row[:]
+        for j, b in enumerate(right, 1):
+            row[j] = before[j - 1] + 1 if a == b else max(before[j], row[j - 1])
+    return row[-1]
+
+
+def by_all_pairs(texts: list[str], threshold: float) -> list[bool]:
+    """Whether each text is novel against those kept before, by comparing every pair."""
+    kept: list[list[str]] = []
+    novel = []
+    for text in texts:
+        tokens = tokens_of(text)
+        scores = [2 * longest_common(tokens, k) / (len(tokens) + len(k)) for k in kept if tokens or k]
+        novel.append(not any(score > threshold for score in scores))
+        if novel[-1]:
+            kept.append(tokens)
+    return novel
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("What's the COST, in U.S. dollars?", ["what", "s", "the", "cost", "in", "u", "s", "dollars"]),
+        ("Crème brûlée_recipe 2", ["crème", "brûlée", "recipe", "2"]),
+        ("写一首诗 about 雨", ["写", "一", "首", "诗", "about", "雨"]),
+        ("한국어", ["한", "국", "어"]),
+        ("ひらがな", ["ひ", "ら", "が", "な"]),
+        ("?!  …", ["?", "!", ".", ".", "."]),
+        ("", []),
+    ],
+)
+def test_words_or_characters_by_script(text: str, tokens: list[str]) -> None:
+    assert tokens_of(text) == tokens
+
+
+def test_rouge_l_is_the_harmonic_mean_of_recall_and_precision() -> None:
+    left, right = ["the", "cat", "sat", "on", "the", "mat"], ["the", "cat", "lay", "on", "a", "mat", "today"]
+    recall, precision = 4 / 7, 4 / 6
+    assert rouge_l(left, right) == pytest.approx(2 * recall * precision / (recall + precision))
+    assert rouge_l(left, left) == 1
+    assert rouge_l(left, []) == 0
+
+
+def test_a_near_copy_is_matched_and_not_added() -> None:
+    pool = NoveltyPool(0.7)
+    pool.add("List three uses of old newspapers", "seed")
+    pool.add("Explain how a bill becomes a law", "earlier")
+    match = pool.add_if_novel("List four uses of old newspapers")
+    assert match is not None
+    assert (match.label, match.text) == ("seed", "List three uses of old newspapers")
+    assert match.score == pytest.approx(10 / 12)
+    assert len(pool) == 2
+    assert pool.add_if_novel("Why do leaves fall in autumn?") is None
+    assert len(pool) == 3
+
+
+def test_exactly_at_the_threshold_is_novel() -> None:
+    pool = NoveltyPool(0.5)
+    pool.add("a b c d")
+    assert pool.nearest("a b x y") is None
+    assert pool.nearest("a b c y") is not None
+    strict = NoveltyPool(1.0)
+    strict.add("a b c")
+    assert strict.nearest("a b c") is None
+
+
+def test_chinese_is_compared_by_characters() -> None:
+    pool = NoveltyPool(0.7)
+    pool.add("请写一首关于春天的诗")
+    assert pool.nearest("请写一首关于秋天的诗") is not None
+    assert pool.nearest("为什么天空是蓝色的") is None
+
+
+words = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), min_size=0, max_size=9).map(" ".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(words, max_size=12), st.sampled_from([0.3, 0.5, 0.7, 0.9, 1.0]))
+def test_the_pool_decides_as_all_pairs_do(texts: list[str], threshold: float) -> None:
+    pool = NoveltyPool(threshold)
+    assert [pool.add_if_novel(text) is None for text in texts] == by_all_pairs(texts, threshold)
+
+
+def test_it_decides_as_all_pairs_do_on_longer_texts_and_finds_the_nearest() -> None:
+    rng = random.Random(3)
+    vocabulary = [f"w{i}" for i in range(400)]
+    weights = [1 / (i + 2) for i in range(400)]
+    base = [rng.choices(vocabulary, weights, k=rng.randint(5, 20)) for _ in range(25)]
+    texts = []
+    for _ in range(250):
+        tokens = list(rng.choice(base))
+        for _ in range(rng.randint(0, 6)):
+            tokens[rng.randrange(len(tokens))] = rng.choice(vocabulary)
+        texts.append(" ".join(tokens))
+    pool = NoveltyPool(0.7)
+    kept: list[str] = []
+    for text, novel in zip(texts, by_all_pairs(texts, 0.7), strict=True):
+        match = pool.add_if_novel(text)
+        assert (match is None) == novel
+        if match is not None:
+            assert match.score == max(rouge_l(tokens_of(text), tokens_of(other)) for other in kept)
+        else:
+            kept.append(text)
+    assert 25 < len(kept) < 250

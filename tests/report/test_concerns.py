@@ -1,0 +1,129 @@
+from typing import Any
+
+import pytest
+
+from judgeloop.report.concerns import concerns, headline
+
+
+def iv(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": n}
+
+
+def model(name: str, **changes: Any) -> dict[str, Any]:
+    """A healthy model's entry in the summary; `changes` replace parts of it."""
+    judge = {
+        "name": name, "parse_rate": 1.0, "tie_rate": 0.1, "top_share": 0.2, "mean_score": 3.0,
+        "mean_score_interval": iv(3.0, 2.9, 3.1), **changes.pop("judge", {}),
+    }  # fmt: skip
+    whole: dict[str, Any] = {
+        "name": name, "judge": judge, "loop_judge": None, "pairs": None, "agreement": None,
+        "win_rate_vs_previous": None, "length": {"mean_characters": 400.0},
+    }  # fmt: skip
+    return whole | changes
+
+
+def kinds(*models: dict[str, Any]) -> list[str]:
+    return [warning["kind"] for warning in concerns(models)]
+
+
+def test_a_healthy_run_has_no_warnings() -> None:
+    people = {"pairwise_ties_half": iv(0.6, 0.51, 0.7)}
+    assert kinds(model("M1", agreement=people), model("M2", pairs=20, agreement=people)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "edge"),
+    [
+        ("parse rate", {"judge": {"parse_rate": 0.89}}, {"judge": {"parse_rate": 0.9}}),
+        ("tie rate", {"judge": {"tie_rate": 0.51}}, {"judge": {"tie_rate": 0.5}}),
+        ("saturation", {"judge": {"top_share": 0.81}}, {"judge": {"top_share": 0.8}}),
+        ("few pairs", {"pairs": 19}, {"pairs": 20}),
+        ("length growth", {"length": {"mean_characters": 501.0}}, {"length": {"mean_characters": 500.0}}),
+        (
+            "parse rate",
+            {"loop_judge": {"parse_rate": 0.22, "tie_rate": None}},
+            {"loop_judge": {"parse_rate": 0.9, "tie_rate": 0.5}},
+        ),
+        ("tie rate", {"loop_judge": {"parse_rate": 1.0, "tie_rate": 0.6}}, {"loop_judge": None}),
+        (
+            "agreement",
+            {"agreement": {"pairwise_ties_half": iv(0.55, 0.5, 0.6)}},
+            {"agreement": {"pairwise_ties_half": iv(0.55, 0.501, 0.6)}},
+        ),
+        ("agreement", {"agreement": {"pairwise_ties_half": iv(0.4, 0.35, 0.45)}}, {"agreement": {}}),
+    ],
+)
+def test_each_warning_at_its_bound(kind: str, changes: dict[str, Any], edge: dict[str, Any]) -> None:
+    assert kinds(model("M1"), model("M2", **changes)) == [kind]
+    assert kinds(model("M1"), model("M2", **edge)) == []
+
+
+def test_length_of_the_first_model_may_grow() -> None:
+    assert kinds(model("M0"), model("M1", length={"mean_characters": 4000.0})) == []
+
+
+def test_warning_says_which_model_and_what() -> None:
+    (warning,) = concerns([model("M1"), model("M2", length={"mean_characters": 600.0})])
+    assert warning["model"] == "M2"
+    assert warning["text"] == "M2: responses are 50% longer than M1's: length is the known hack."
+
+
+def versus(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]:
+    return {"previous": "M1", "win": 1, "tie": 1, "lose": 1, "unparsed": 0, "rate": iv(value, low, high, n)}
+
+
+@pytest.mark.parametrize(
+    ("rate", "says"),
+    [
+        (versus(0.65, 0.53, 0.75), "win rate 65% (53–75%), ties as half: the judge prefers M2, clear of 50%."),
+        (
+            versus(0.6, 0.48, 0.72),
+            "win rate 60% (48–72%), ties as half: not clear of 50%, so no gain over M1 is shown.",
+        ),
+        (versus(0.3, 0.2, 0.4), "win rate 30% (20–40%), ties as half: the judge prefers M1; M2 is worse."),
+        (versus(1.0, 1.0, 1.0, n=8), "over 8 prompts only, too few to conclude from."),
+        ({"previous": "M1", "rate": None}, "The judge's comparisons of M2 with M1 could not be read."),
+    ],
+)
+def test_headline_says_no_more_than_the_win_rate_shows(rate: dict[str, Any], says: str) -> None:
+    sentences = headline({"models": [model("M1"), model("M2", win_rate_vs_previous=rate)]})
+    assert sentences[0].endswith(says)
+
+
+def test_headline_doubts_a_score_that_the_win_rate_does_not_bear_out() -> None:
+    higher = {"mean_score": 4.0, "mean_score_interval": iv(4.0, 3.9, 4.1)}
+    doubtful = model("M2", judge=higher, win_rate_vs_previous=versus(0.5, 0.4, 0.6))
+    borne_out = model("M2", judge=higher, win_rate_vs_previous=versus(0.7, 0.6, 0.8))
+    sentence = headline({"models": [model("M1"), doubtful]})[1]
+    assert sentence == (
+        "The mean score (each by its own judge) goes from 3.00 (M1) to 4.00 (M2); as the win rate does not bear it "
+        "out, take it for a more generous judge, not for better responses."
+    )
+    assert headline({"models": [model("M1"), borne_out]})[1].endswith("clear of their intervals.")
+    fixed = headline({"models": [model("M1"), model("M2", judge=higher | {"name": "M1"})]})
+    assert "(by M1)" in fixed[0]
+
+
+def test_headline_on_falling_and_equal_scores() -> None:
+    lower = model("M2", judge={"mean_score": 2.0, "mean_score_interval": iv(2.0, 1.9, 2.1)})
+    assert headline({"models": [model("M1"), lower]})[0].endswith("(M2): it fell.")
+    assert headline({"models": [model("M1"), model("M2")]})[0].endswith("but their intervals overlap.")
+
+
+def test_headline_on_length_and_people() -> None:
+    long = model("M2", length={"mean_characters": 900.0}, agreement={"pairwise_ties_half": iv(0.52, 0.45, 0.6)})
+    sentences = headline({"models": [model("M1"), long]})
+    assert "M2's responses are 125% longer than M1's." in sentences
+    assert sentences[-1].endswith("not above chance: what this judge prefers is no evidence of quality.")
+    good = model("M2", agreement={"pairwise_ties_half": iv(0.7, 0.6, 0.8)})
+    assert headline({"models": [model("M1"), good]})[-1].endswith("70% (60–80%) of cases (chance: 50%).")
+    few = model("M2", agreement={"pairwise_ties_half": iv(0.9, 0.8, 1.0, n=5)})
+    assert headline({"models": [model("M1"), few]})[-1].endswith("over 5 prompts only, too few to conclude from.")
+
+
+def test_headline_with_nothing_to_say() -> None:
+    unseen = model("M1", judge={"parse_rate": None})
+    assert headline({"models": [unseen]}) == ["No model has been evaluated yet."]
+    assert headline({"models": [model("M1")]}) == [
+        "M1 has been evaluated; there is nothing to compare it with yet.",
+    ]

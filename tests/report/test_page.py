@@ -1,0 +1,193 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from plotly import graph_objects
+from plotly.offline import get_plotlyjs
+
+from judgeloop.report.figures import figures, loss_curves
+from judgeloop.report.page import render, write_report
+from judgeloop.report.reading import RunFiles
+from judgeloop.report.samples import pair_samples
+from judgeloop.report.summary import summarise
+from judgeloop.report.wording import duration, interval, number, percent
+from report.make_run import HOSTILE, leave_unfinished, make_run
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags with attributes, the text outside scripts, and the scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.scripts: list[str] = []
+        self.inside: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.inside.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self.inside and self.inside[-1] == "script":
+            self.scripts[-1] += data
+        elif not self.inside or self.inside[-1] != "style":
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "hostile", improving=False, sampled=True)
+
+
+@pytest.fixture(scope="module")
+def html(run: Path) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_report_is_one_file_in_the_run(run: Path, html: str) -> None:
+    assert (run / "report.html").is_file()
+    assert html.startswith("<!doctype html>")
+    assert not list(run.glob("report.html.*"))
+
+
+def test_model_text_is_shown_and_never_run(page: Page) -> None:
+    assert "</script" not in get_plotlyjs().lower()
+    assert len(page.scripts) == 2  # plotly.js and ours
+    assert page.text.count(HOSTILE) >= 4  # prompt, response, held-out sample, judgement
+    assert "window.hacked" not in "".join(page.scripts)
+    assert not [tag for tag, _ in page.tags if tag in ("img", "iframe", "object", "link", "base", "form")]
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+
+
+def test_hostile_names_cannot_leave_the_script(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    row = {"model": "</script><b>", "stage": "train", "step": 1, "loss": 0.5}
+    with (run / "metrics.jsonl").open("a") as handle:
+        handle.write(json.dumps(row) + "\n")
+    (run / "run.json").write_text(json.dumps({"models": ["M1", "../../etc"], "judgeloop": "<b>", "started": "<i>x"}))
+    page = Page(render(run))
+    assert len(page.scripts) == 2
+    assert "&lt;b&gt;" in page.scripts[1].replace("\\u0026", "&")
+    assert "<i>x" in page.text
+    assert "etc" not in page.text
+
+
+def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
+    assert not [attrs for _, attrs in page.tags if {"src", "href", "srcset", "action"} & set(attrs)]
+    policy = next(
+        a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    assert not re.search(r"https?://|url\(", page.scripts[1])
+
+
+def test_report_says_what_the_run_says(page: Page) -> None:
+    for text in (
+        "Warnings", "smollm2-135m-instruct", "complete", "take it for a more generous judge", "ROUGE-L above 0.7",
+        "fewer than two finished candidates", "Spearman ρ", "additive-5", "no score (no score line)",
+        "length is the known hack",
+    ):  # fmt: skip
+        assert text in page.text
+    assert "not finished" not in page.text
+    places = {attrs["id"] for tag, attrs in page.tags if attrs.get("class") == "plot"}
+    assert places == {
+        f"plot-{n}" for n in ("scores", "length", "wins", "agreement", "loss-sft", "loss-train", "seconds")
+    }
+
+
+def test_same_run_same_report(run: Path, html: str) -> None:
+    assert render(run) == html
+
+
+def test_unfinished_run(tmp_path: Path) -> None:
+    text = Page(render(leave_unfinished(make_run(tmp_path / "run")))).text
+    assert "not finished" in text
+    assert "M3/judge" in text
+
+
+def test_run_that_has_only_begun(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"models": ["M0", "M1", "M2"]}')
+    text = Page(render(tmp_path)).text
+    assert "No model has been evaluated yet." in text
+    assert text.count("Not there yet") == 8  # seven plots and the agreement table
+    for missing in ("No model has been trained yet", "No pairs yet", "No new prompts yet", "config.yaml is not there"):
+        assert missing in text
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "run.json", "metrics.jsonl", "M1/seed.json", "M1/train.json", "M2/pairs.jsonl",
+             "M2/pairs.json", "M2/prompts.json", "M2/judgements.jsonl", "M2/candidates.jsonl",
+             "M3/eval.json", "M0/model.json"],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["missing", "torn"])
+def test_any_file_may_be_missing_or_torn(tmp_path: Path, name: str, damage: str) -> None:
+    run = make_run(tmp_path / "run")
+    path = run / name
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-7])
+    page = Page(render(run))
+    assert len(page.scripts) == 2
+    if damage == "torn" and name.endswith(".json"):
+        assert f"{name} is damaged." in page.text
+
+
+def test_figures_are_valid_plotly(run: Path) -> None:
+    drawn = figures(summarise(run)["models"], RunFiles(run).rows("metrics.jsonl"))
+    assert all(figure["data"] for figure in drawn)
+    for figure in drawn:
+        graph_objects.Figure(data=figure["data"], layout=figure["layout"])
+
+
+def test_a_step_written_twice_counts_once_and_a_lost_loss_is_a_gap() -> None:
+    rows = [
+        {"model": "M2", "stage": "train", "step": 1, "loss": 0.9},
+        {"model": "M2", "stage": "train", "step": 2, "loss": 0.8},
+        {"model": "M2", "stage": "train", "step": 1, "loss": 0.7},
+        {"model": "M2", "stage": "train", "step": 3, "loss": float("nan")},
+        {"model": "M1", "stage": "sft", "step": 1, "loss": 2.0},
+    ]
+    (curve,) = loss_curves(rows, "train", "", "")["data"]
+    assert (curve["x"], curve["y"]) == ([1, 2, 3], [0.7, 0.8, None])
+
+
+def test_samples_are_spread_and_carry_their_judgements(run: Path) -> None:
+    files = RunFiles(run)
+    rows = list(files.rows("M2/pairs.jsonl"))
+    few = pair_samples(files, "M2", count=3)
+    assert [sample["prompt"] for sample in few] == [rows[k]["prompt"] for k in (0, 2, 4)]
+    chosen, rejected = few[0]["sides"]
+    assert chosen["score"] > rejected["score"]
+    assert chosen["text"] == rows[0]["chosen"][0]["content"]
+    assert {row["candidate_id"] for row in chosen["judgements"]} == {rows[0]["chosen_id"]}
+    assert len(chosen["judgements"]) == 3
+    assert len(pair_samples(files, "M2", count=100)) == len(rows)
+    assert pair_samples(files, "M1") == []
+
+
+def test_wording() -> None:
+    assert [percent(v) for v in (None, 0.0, 0.001, 0.124, 0.998, 1.0)] == ["–", "0%", "<1%", "12%", ">99%", "100%"]
+    assert number(1234.5) == "1,234.50"
+    assert interval({"value": 0.5, "low": -0.1, "high": 0.9, "n": 4}) == "0.50 (-0.10 to 0.90)"
+    assert interval({"value": 0.5, "low": 0.25, "high": 0.75, "n": 4}, as_percent=True) == "50% (25–75%)"
+    assert interval({"value": 1.0, "low": 1.0, "high": 1.0, "n": 1}) == "1.00 (n = 1)"
+    assert interval(None) == "–"
+    assert [duration(v) for v in (None, 3.21, 48, 75, 4000)] == ["–", "3.2 s", "48 s", "1:15 min", "1:07 h"]

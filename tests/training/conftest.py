@@ -1,0 +1,42 @@
+"""A tiny model and rows to train it on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from transformers.utils import logging
+
+from judgeloop.chat import Chat
+from judgeloop.records import PreferencePair, SupervisedRow
+from tiny import make_tiny_model
+
+from .cases import make_pair, make_row
+
+logging.disable_progress_bar()
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "initial")
+
+
+@pytest.fixture(scope="session")
+def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same architecture and tokenizer with other weights."""
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1)
+
+
+@pytest.fixture(scope="session")
+def chat(model_folder: Path) -> Chat:
+    return Chat.load(model_folder)
+
+
+@pytest.fixture
+def pairs() -> list[PreferencePair]:
+    return [make_pair(i) for i in range(6)]
+
+
+@pytest.fixture
+def rows() -> list[SupervisedRow]:
+    return [make_row(i) for i in range(7)]

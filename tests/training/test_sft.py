@@ -1,0 +1,178 @@
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+from trl import SFTConfig, SFTTrainer
+
+from judgeloop.chat import Chat
+from judgeloop.config import LoraSection, SftSection
+from judgeloop.errors import InputError, StageFailed
+from judgeloop.records import SupervisedRow
+from judgeloop.training.data import TOO_LONG, sft_examples
+from judgeloop.training.sft import labelled, train_sft
+from judgeloop.training.summary import TrainingSummary
+
+from .cases import PEFT_WARNS, make_row, token_logps
+
+
+class Run:
+    """One training run of the tiny model: its summary and what it reported."""
+
+    def __init__(self, rows: list[SupervisedRow], initial: Path, output: Path, chat: Chat, **keys: Any) -> None:
+        seed = keys.pop("seed", 0)
+        settings = {"precision": "f32", "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-3, **keys}
+        self.metrics: list[dict[str, float]] = []
+        self.progress: list[tuple[int, int]] = []
+        self.output = output
+        self.summary: TrainingSummary = train_sft(
+            rows,
+            initial=initial,
+            output=output,
+            chat=chat,
+            config=SftSection(**settings),
+            seed=seed,
+            threads=None,
+            on_progress=lambda done, total: self.progress.append((done, total)),
+            on_metrics=self.metrics.append,
+        )
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return dict(load_file(self.output / "model.safetensors"))
+
+
+def test_labels_stand_on_the_response_and_nowhere_else(chat: Chat) -> None:
+    (example,) = sft_examples([make_row(0, "Paris.")], chat, 100).examples
+    row = labelled(example)
+    assert row["input_ids"] == example.prompt_ids + example.target_ids
+    assert row["labels"][: len(example.prompt_ids)] == [-100] * len(example.prompt_ids)
+    assert row["labels"][len(example.prompt_ids) :] == [*chat.text_ids("Paris."), chat.close_id]
+
+
+@pytest.mark.parametrize("weighting", ["row", "token"])
+def test_the_first_loss_is_the_one_worked_by_hand(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat, weighting: str
+) -> None:
+    run = Run(rows, model_folder, tmp_path / "out", chat, batch_size=8, micro_batch_size=2, weighting=weighting)
+    nll = [
+        [-value for value in token_logps(model_folder, example.prompt_ids, example.target_ids)]
+        for example in sft_examples(rows, chat, 1000).examples
+    ]
+    by_row = statistics.mean(statistics.mean(values) for values in nll)
+    by_token = statistics.mean(value for values in nll for value in values)
+    assert abs(by_row - by_token) > 0.01
+    assert run.summary.first_loss == pytest.approx(by_row if weighting == "row" else by_token, abs=1e-4)
+
+
+@pytest.mark.parametrize("weighting", ["row", "token"])
+def test_accumulation_changes_nothing(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat, weighting: str
+) -> None:
+    """Seven rows in batches of four: the second batch, and at two at once its last micro-batch, is short."""
+    runs = [
+        Run(rows, model_folder, tmp_path / f"out{micro}", chat, micro_batch_size=micro, weighting=weighting)
+        for micro in (4, 2, 1)
+    ]
+    for run in runs[1:]:
+        for found, expected in zip(run.metrics, runs[0].metrics, strict=True):
+            assert found["loss"] == pytest.approx(expected["loss"], abs=2e-5)
+            assert found["row_nll"] >= 0
+        for name, tensor in run.weights().items():
+            torch.testing.assert_close(tensor, runs[0].weights()[name], atol=5e-5, rtol=0)
+
+
+def test_token_weighted_loss_is_trls_own(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "1")  # TRL reports nothing home then
+    ours = Run(rows, model_folder, tmp_path / "out", chat, batch_size=8, micro_batch_size=8, weighting="token")
+    dataset = Dataset.from_list([labelled(example) for example in sft_examples(rows, chat, 1000).examples])
+    arguments = SFTConfig(
+        output_dir=str(tmp_path / "trl"),
+        use_cpu=True,
+        bf16=False,
+        activation_checkpointing=False,
+        dataloader_pin_memory=False,
+        report_to="none",
+        max_length=None,
+    )
+    model = AutoModelForCausalLM.from_pretrained(str(model_folder), dtype=torch.float32)
+    trl = SFTTrainer(model, args=arguments, train_dataset=dataset, processing_class=chat.tokenizer)
+    expected = trl.compute_loss(trl.model, trl.data_collator(list(dataset)))
+    assert ours.summary.first_loss == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["full", pytest.param("lora", marks=PEFT_WARNS)])
+def test_training_lowers_the_loss_and_reports_every_step(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat, method: str
+) -> None:
+    keys = {"learning_rate": 1e-2, "lora": LoraSection(rank=8)} if method == "lora" else {}
+    run = Run([*rows, make_row(9, "x " * 900)], model_folder, tmp_path / "out", chat, epochs=3, method=method, **keys)
+    summary = run.summary
+    assert summary.last_loss < summary.first_loss - 0.3
+    assert (summary.rows, summary.dropped, summary.steps) == (7, {TOO_LONG: 1}, 6)
+    assert summary.first_loss == run.metrics[0]["loss"]
+    examples = sft_examples(rows, chat, 1000).examples
+    assert summary.tokens == 3 * sum(example.tokens for example in examples)
+    assert summary.target_tokens == 3 * sum(len(example.target_ids) for example in examples)
+    assert (summary.precision, summary.seconds > 0, summary.peak_memory_mib > 50) == ("f32", True, True)
+    assert summary.as_dict()["steps"] == 6
+    assert run.progress == [(step, 6) for step in range(7)]
+    assert [values["step"] for values in run.metrics] == [1, 2, 3, 4, 5, 6]
+    assert {"loss", "grad_norm", "learning_rate"} <= set(run.metrics[0])
+    assert not [path for path in tmp_path.rglob("*") if "checkpoint" in path.name]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    loaded = AutoModelForCausalLM.from_pretrained(str(tmp_path / "out"))
+    assert torch.isfinite(loaded(input_ids=torch.tensor([[1, 2, 3]])).logits).all()
+
+
+def test_the_seed_decides_the_weights(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat
+) -> None:
+    first, again, other = (
+        Run(rows, model_folder, tmp_path / str(i), chat, seed=seed).weights() for i, seed in enumerate((5, 5, 6))
+    )
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    assert any(not torch.equal(tensor, other[name]) for name, tensor in first.items())
+
+
+def test_bf16_autocast_keeps_float32_weights(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat
+) -> None:
+    half = Run(rows, model_folder, tmp_path / "half", chat, precision="bf16", batch_size=8)
+    full = Run(rows, model_folder, tmp_path / "full", chat, precision="f32", batch_size=8)
+    assert half.summary.first_loss == pytest.approx(full.summary.first_loss, abs=0.05)
+    assert half.summary.first_loss != full.summary.first_loss
+    assert {tensor.dtype for tensor in half.weights().values()} == {torch.float32}
+
+
+def test_nan_stops_and_leaves_no_model(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat
+) -> None:
+    broken = tmp_path / "broken"
+    AutoModelForCausalLM.from_pretrained(str(model_folder)).save_pretrained(str(broken))
+    tensors = load_file(broken / "model.safetensors")
+    tensors["model.norm.weight"] = tensors["model.norm.weight"] * math.nan
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(StageFailed, match="loss became nan"):
+        Run(rows, broken, tmp_path / "out", chat)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_train_on_is_the_users_to_mend(model_folder: Path, tmp_path: Path, chat: Chat) -> None:
+    with pytest.raises(InputError, match=r"no row left to train on of 2 .*too long.*raise sft.max_length"):
+        Run([make_row(0), make_row(1, "")], model_folder, tmp_path / "out", chat, max_length=5)
+
+
+def test_a_model_is_never_written_over(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat
+) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(StageFailed, match="already exists"):
+        Run(rows, model_folder, tmp_path / "out", chat)
+    assert not list((tmp_path / "out").iterdir())
