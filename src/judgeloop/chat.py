@@ -76,7 +76,13 @@ class Chat:
         if chat_template == "chatml":
             tokenizer.chat_template = CHATML
         elif chat_template is not None:
-            tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
+            try:
+                tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+                raise InputError.at(
+                    chat_template, None, f"the chat template cannot be read ({reason})", "check chat_template"
+                ) from error
         generation_eos: Sequence[int] = ()
         if (folder / "generation_config.json").is_file():
             eos = GenerationConfig.from_pretrained(str(folder)).eos_token_id
@@ -84,9 +90,14 @@ class Chat:
         return cls(tokenizer, generation_eos=generation_eos, system_prompt=system_prompt, origin=str(folder))
 
     def _render(self, messages: Sequence[Message], *, generation: bool) -> str:
-        text = self.tokenizer.apply_chat_template(
-            self._with_system(messages), tokenize=False, add_generation_prompt=generation
-        )
+        from jinja2 import TemplateError
+
+        try:
+            text = self.tokenizer.apply_chat_template(
+                self._with_system(messages), tokenize=False, add_generation_prompt=generation
+            )
+        except TemplateError as error:
+            raise InputError(f"{self.origin}: its chat template fails ({error}); set chat_template") from error
         return str(text)
 
     def _with_system(self, messages: Sequence[Message]) -> list[Message]:

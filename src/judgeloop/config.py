@@ -39,6 +39,19 @@ class SamplingSection(Section):
     max_new_tokens: int = Field(512, gt=0, description="tokens a generation may have at most")
 
 
+class PromptSamplingSection(SamplingSection):
+    """How new prompts are sampled (Self-Rewarding Language Models, section 3.1.3: temperature 0.6, top-p 0.9)."""
+
+    temperature: float = Field(0.6, ge=0, description="0 is greedy")
+    max_new_tokens: int = Field(256, gt=0, description="tokens a generation may have at most")
+
+
+class JudgeSamplingSection(SamplingSection):
+    """How judgements are sampled."""
+
+    max_new_tokens: int = Field(200, gt=0, description="tokens a judgement may have at most")
+
+
 class EngineSection(Section):
     """What runs the model for generation and judging."""
 
@@ -58,7 +71,7 @@ class EngineSection(Section):
 class EftSection(Section):
     """How evaluation fine-tuning rows (judge prompt → judgement) are made from ranked responses."""
 
-    max_rows: int | None = Field(None, gt=0, description="at most this many EFT rows; none: all")
+    max_rows: int | None = Field(None, gt=0, description="at most this many EFT rows; null: all")
     max_share: float = Field(
         1.0, gt=0, le=1, description="no score holds more than this share of the rows; the surplus is dropped, counted"
     )
@@ -73,12 +86,12 @@ class SeedSection(Section):
     ift: Paths = Field((), description="JSONL files of chat messages or prompt/response rows")
     ranked: Paths = Field((), description="files with several ranked responses a prompt, or Open Assistant trees")
     turns: Literal["first", "all"] = Field("first", description="Open Assistant trees: first turns only, or every turn")
-    lang: str | None = Field("en", description="Open Assistant trees: keep this language; none keeps all")
+    lang: str | None = Field("en", description="Open Assistant trees: keep this language; null keeps all")
     held_out_share: float = Field(0.25, ge=0, lt=1, description="share of ranked prompts kept for evaluation only")
     eft_share: float = Field(
         0.5, ge=0, le=1, description="share of the remaining ranked prompts used for EFT, the others' best go to IFT"
     )
-    max_ift_rows: int | None = Field(None, gt=0, description="at most this many IFT rows; none: all")
+    max_ift_rows: int | None = Field(None, gt=0, description="at most this many IFT rows; null: all")
     eft: EftSection = Field(default_factory=EftSection)
 
 
@@ -95,10 +108,8 @@ class PromptsSection(Section):
     )
     min_words: int = Field(3, ge=1, description="drop shorter prompts")
     max_words: int = Field(150, gt=0, description="drop longer prompts")
-    sampling: SamplingSection = Field(
-        default_factory=lambda: SamplingSection(temperature=0.6, top_p=0.9, max_new_tokens=256)
-    )
-    max_requests: int | None = Field(None, gt=0, description="give up after this many generations; none: 20 per prompt")
+    sampling: PromptSamplingSection = Field(default_factory=PromptSamplingSection)
+    max_requests: int | None = Field(None, gt=0, description="give up after this many generations; null: 20 per prompt")
 
 
 class CandidatesSection(Section):
@@ -120,7 +131,7 @@ class JudgeSection(Section):
         False, description="ask for a short justification before the score (needs scoring: sampled)"
     )
     samples: int = Field(3, gt=0, description="K, judgements a candidate (scoring: sampled)")
-    sampling: SamplingSection = Field(default_factory=lambda: SamplingSection(max_new_tokens=200))
+    sampling: JudgeSamplingSection = Field(default_factory=JudgeSamplingSection)
     min_valid: int = Field(1, gt=0, description="valid judgements a candidate needs (scoring: sampled)")
     min_mass: float = Field(
         0.5, ge=0, le=1, description="probability the score tokens need, or there is no score (scoring: expected)"
@@ -193,7 +204,7 @@ class TrainSection(TrainingSection):
 class EvaluationSection(Section):
     """What is measured on every model, on prompts that nothing was trained on."""
 
-    prompts: Paths = Field((), description="JSONL with 'prompt' or 'messages'; none: the held-out seed prompts")
+    prompts: Paths = Field((), description="JSONL with 'prompt' or 'messages'; null: the held-out seed prompts")
     count: int = Field(64, gt=0, description="held-out prompts used at most")
     samples: int = Field(2, gt=0, description="responses a prompt; with two or more, ties of the judge are seen")
     base: bool = Field(True, description="evaluate M0 too")
@@ -211,11 +222,11 @@ class Config(Section):
     chat_template: str | None = Field(
         None, description="a Jinja file, or 'chatml', for models that bring no chat template"
     )
-    system_prompt: str | None = Field(None, description="system message before every prompt; none: the template's own")
+    system_prompt: str | None = Field(None, description="system message before every prompt; null: the template's own")
     seed: int = Field(0, ge=0, description="every random choice derives from it")
     iterations: int = Field(2, ge=0, description="preference-training iterations after M1 (2 gives M1, M2, M3)")
-    out: str | None = Field(None, description="run directory; none: runs/<name of the config file>")
-    threads: int | None = Field(None, gt=0, description="CPU threads; none: all cores")
+    out: str | None = Field(None, description="run directory; null: runs/<name of the config file>")
+    threads: int | None = Field(None, gt=0, description="CPU threads; null: all cores")
     engine: EngineSection = Field(default_factory=EngineSection)
     seed_data: SeedSection = Field(default_factory=SeedSection)
     sft: SftSection = Field(default_factory=SftSection)
@@ -254,7 +265,8 @@ def known_keys(section: type[Section] = Config, prefix: str = "") -> list[str]:
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML config, apply `key=value` overrides, resolve relative data paths against the config's folder.
+    """Read a YAML config and apply `key=value` overrides. Relative data paths are resolved: those of the file against
+    its folder, those of the overrides against the working directory.
 
     Raises InputError (exit code 2) naming file and key where anything is wrong.
     """
@@ -341,6 +353,12 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise InputError(f"--set {override}: the value is not valid YAML; quote it") from error
     *sections, name = key.split(".")
+    alone: dict[str, Any] = {name: value}
+    for section in reversed(sections):
+        alone = {section: alone}
+    _resolve_paths(alone, Path.cwd())  # what is typed is relative to where it is typed
+    for section in sections:
+        alone = alone[section]
     node = tree
     for section in sections:
         child = node.setdefault(section, {})
@@ -349,7 +367,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
                 f"--set {override}: '{section}' is a value, not a section; docs/configuration.md lists keys"
             )
         node = child
-    node[name] = value
+    node[name] = alone[name]
 
 
 def documentation(section: type[Section] = Config, prefix: str = "") -> list[tuple[str, str, str]]:
@@ -361,6 +379,6 @@ def documentation(section: type[Section] = Config, prefix: str = "") -> list[tup
             rows += documentation(inner, f"{prefix}{name}.")
             continue
         default = info.get_default(call_default_factory=True)
-        shown = "none" if default is None else "[]" if default == () else str(default)
+        shown = yaml.safe_dump(list(default) if isinstance(default, tuple) else default).removesuffix("...\n").strip()
         rows.append((prefix + name, shown, info.description or ""))
     return rows

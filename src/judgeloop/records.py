@@ -185,8 +185,13 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             value = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            detail = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            if "\\ud" in text.lower():  # the escape of a surrogate: only whole pairs can be written again
+                json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError.at(path, number, "has half of a surrogate pair", "write the whole character") from error
+        except (ValueError, RecursionError) as error:
+            nested = isinstance(error, RecursionError)
+            detail = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply" if nested else error
             raise InputError.at(path, number, f"broken JSON ({detail})", "mend or remove the line") from error
         if not isinstance(value, dict):
             raise InputError.at(path, number, "is not a JSON object", 'write one {"…": …} object a line')

@@ -119,17 +119,26 @@ class RunDirectory:
 
     def expected(self, step: Step) -> dict[str, Any]:
         """What the step's artifact is to be made from: settings and the fingerprints of its inputs."""
-        inputs = {name: self.fingerprint_of(self.steps[name]) for name in step.inputs if name in self.steps}
+        return self._expected(step, {})
+
+    def _expected(self, step: Step, known: dict[str, str]) -> dict[str, Any]:
+        """`known` keeps the fingerprints found so far: without it, each iteration would multiply the work."""
+        inputs = {name: self._fingerprint(self.steps[name], known) for name in step.inputs if name in self.steps}
         parts = {"settings": settings(step, self.config), "inputs": inputs}
         return {"fingerprint": fingerprint(parts), **parts}
 
     def fingerprint_of(self, step: Step) -> str:
         """The step's fingerprint under the present config; for M0 the weights' hash counts too."""
-        expected = str(self.expected(step)["fingerprint"])
-        if step.name == "M0/model":
-            model = self.artifact(step.name)
-            return fingerprint({"settings": expected, "hash": read_json(model)["hash"] if model.exists() else None})
-        return expected
+        return self._fingerprint(step, {})
+
+    def _fingerprint(self, step: Step, known: dict[str, str]) -> str:
+        if step.name not in known:
+            found = str(self._expected(step, known)["fingerprint"])
+            if step.name == "M0/model":
+                model = self.artifact(step.name)
+                found = fingerprint({"settings": found, "hash": read_json(model)["hash"] if model.exists() else None})
+            known[step.name] = found
+        return known[step.name]
 
     def state(self, step: Step) -> State:
         if self.marker(step, "done").exists() and self.artifact(step.name).exists():
@@ -139,12 +148,13 @@ class RunDirectory:
     def stale(self, steps: Iterable[Step]) -> list[Stale]:
         """Steps that stand on disk, finished or begun, and no longer fit the config."""
         found = []
+        known: dict[str, str] = {}
         for step in steps:
             for kind in ("done", "begun"):
                 path = self.marker(step, "done" if kind == "done" else "begun")
                 if not path.exists():
                     continue
-                why = _difference(read_json(path), self.expected(step))
+                why = _difference(read_json(path), self._expected(step, known))
                 if why is not None:
                     found.append(Stale(step, why))
                 break

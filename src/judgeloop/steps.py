@@ -61,9 +61,16 @@ def _flatten(key: str, value: object, into: dict[str, Any]) -> None:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, str) and "/" in value and Path(value).is_file():
+    if isinstance(value, str) and "/" in value and _is_file(value):
         return "sha256:" + file_hash(Path(value))
     return value
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # a long text with a slash in it, such as a system prompt
+        return False
 
 
 def file_hash(path: Path) -> str:

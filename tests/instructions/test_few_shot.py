@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from judgeloop.config import PromptsSection, SamplingSection
+from judgeloop.config import PromptSamplingSection, PromptsSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.errors import InputError
 from judgeloop.instructions.few_shot import BATCH, build_demonstration_prompt, grow_prompts, parse_completion
@@ -244,7 +244,7 @@ def test_nothing_kept_is_an_error_with_advice() -> None:
 
 def test_seeds_too_long_to_show_are_counted_and_still_guard_novelty() -> None:
     long = " ".join(f"word{i}" for i in range(80))
-    config = PromptsSection(count=1, max_requests=1, sampling=SamplingSection(max_new_tokens=9))
+    config = PromptsSection(count=1, max_requests=1, sampling=PromptSamplingSection(max_new_tokens=9))
     engine, rows = ListEngine([long, "Name one river"]), Rows()
     account = grow_prompts(engine, PlainChat(), [long, "Say one thing"], config, 0, [], rows)
     assert account["seed_prompts_too_long_to_show"] == 1

@@ -117,6 +117,8 @@ def answer_options(
 def normalise(logprobs: Sequence[float]) -> tuple[list[float], float]:
     """Probabilities over the options (summing to 1), and their share of the whole vocabulary's probability."""
     top = max(logprobs)
+    if top == -math.inf:
+        return [1 / len(logprobs)] * len(logprobs), 0.0
     weights = [math.exp(value - top) for value in logprobs]
     total = sum(weights)
     return [weight / total for weight in weights], min(1.0, total * math.exp(top))

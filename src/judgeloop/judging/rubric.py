@@ -33,10 +33,12 @@ class Rubric:
     score_line: str
 
     def messages(self, prompt: Sequence[Message], response: str, other: str | None = None) -> list[Message]:
-        """The filled judge prompt as one user message."""
+        """The filled judge prompt as one user message. Raises InputError where a rubric for two is given one."""
         values = {"instruction": neutralise(transcript(prompt)), "response": neutralise(response)}
         if other is not None:
             values["other"] = neutralise(other)
+        elif "{other}" in self.template:
+            raise InputError(f"judge.rubric: '{self.name}' compares two responses; choose one that scores a single one")
         filled = _PLACEHOLDER.sub(lambda match: values[match.group(1)], self.template)
         return [{"role": "user", "content": filled}]
 

@@ -18,7 +18,7 @@ _LABEL = re.compile(
     r"""(?:^|[\n.!?。！？;；])[ \t>#*_`"'“”‘’\-]*          # start of a line or of a sentence, then decoration
         (?:total[ \t]+|final[ \t]+)?(?:score|得分|总分)[ \t*_`"'“”‘’]*
         (?:[:=]|[ \t]is[ \t])[ \t*_`"'“”‘’<(\[【]*           # colon, then decoration
-        (?P<number>[^\n]*)""",
+        (?=(?P<number>[^\n]*))""",  # looked at, not taken: a later label may stand on the line
     re.IGNORECASE | re.VERBOSE,
 )
 _NUMBER = re.compile(
@@ -27,7 +27,7 @@ _NUMBER = re.compile(
 _OUT_OF = re.compile(
     r"[ \t*_`]*(?:/|out[ \t]+of[ \t]+|of[ \t]+)[ \t*_`]*(?P<total>\d{1,9})(?P<rest>.*)", re.IGNORECASE | re.DOTALL
 )
-_RANGE = re.compile(rf"[ \t]*(?:[-{_DASHES}~]|to\b|or\b|到|至|或)[ \t]*\d", re.IGNORECASE)
+_SECOND = re.compile(rf"(?:[ \t]*(?:[-{_DASHES}~&]|to\b|or\b|and\b|到|至|或|和)[ \t]*|[ \t]+)\d", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,9 @@ def parse_score(text: str) -> Score:
     """Return the score of the last score line in a judge's text.
 
     Accepted: any case, spaces, bold, quotes, brackets, full-width colon and digits, "4/5", "4 out of 5", "4.5",
-    "4 points". Refused: no score line, a number outside 0–5, a range ("3-4", "3 or 4"), a total other than 5, a text
-    after the label that is not a number. Other numbers in the text never count.
+    "4 points". Refused: no score line, a number outside 0–5, more than one number ("3-4", "3 or 4"), a total other
+    than 5, a percentage, a text after the label that is not a number. The number stands on the label's own line: under
+    a heading "Score:" the next line may be the first item of a list. Other numbers in the text never count.
     """
     plain = text.translate(_FULL_WIDTH)
     lines = list(_LABEL.finditer(plain))
@@ -68,9 +69,9 @@ def _value(match: re.Match[str]) -> Score:
         if int(total.group("total")) != MAX_SCORE:
             return Score(None, f"score out of {total.group('total')}, not {MAX_SCORE}")
         rest = total.group("rest")
-    if _RANGE.match(rest):
+    if _SECOND.match(rest):
         return Score(None, "more than one number on the score line")
-    if rest[:1].isdigit() or re.match(r"[.,]\d", rest):
+    if rest[:1].isdigit() or re.match(r"[.,/]\d|[ \t]*[%％]|e[-+]?\d", rest, re.IGNORECASE):
         return Score(None, "malformed number")
     if not 0 <= value <= MAX_SCORE:
         return Score(None, f"score {value:g} outside 0-{MAX_SCORE}")

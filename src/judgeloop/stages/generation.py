@@ -12,7 +12,7 @@ from typing import Any
 from judgeloop.engines.base import Engine, Generation, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.records import Candidate, Prompt, RowLog, SupervisedRow, derive_seed, read_rows
-from judgeloop.rundir import write_json
+from judgeloop.rundir import read_json, write_json
 from judgeloop.seed.readers import read_prompts
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, last_words, sampling
 
@@ -55,9 +55,9 @@ def _from_files(context: Context, path: Path) -> dict[str, Any]:
         for reason, count in account.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
         for prompt in prompts:
-            reason = "evaluation prompt" if prompt.id in avoid else "duplicate" if prompt.id in kept else None
-            if reason is not None:
-                dropped[reason] = dropped.get(reason, 0) + 1
+            why = "evaluation prompt" if prompt.id in avoid else "duplicate" if prompt.id in kept else None
+            if why is not None:
+                dropped[why] = dropped.get(why, 0) + 1
             else:
                 kept[prompt.id] = prompt
     order = sorted(kept.values(), key=lambda prompt: prompt.id)
@@ -86,10 +86,12 @@ def _few_shot(context: Context, path: Path) -> dict[str, Any]:
     engine = context.engine(context.current(), chat)
     with RowLog(path) as log:
         existing = read_rows(path, Prompt)
+        stored = path.with_suffix(".json")
 
         def keep(prompts: Sequence[Prompt], account: dict[str, Any]) -> None:
             log.append(prompts)
-            context.progress(int(account["kept"]), section.count, f"{account['asked']} asked")
+            write_json(stored, account)  # after its rows, so that a restart knows how far the counts reach
+            context.progress(int(account["kept"]), section.count, f"{account['requests']} requests")
 
         return grow_prompts(
             engine,
@@ -101,6 +103,7 @@ def _few_shot(context: Context, path: Path) -> dict[str, Any]:
             keep,
             earlier=[last_words(prompt.messages) for prompt in _earlier_prompts(context)],
             avoid=[last_words(prompt.messages) for prompt in evaluation_prompts(context.run)],
+            account=read_json(stored) if stored.exists() else None,
         )
 
 

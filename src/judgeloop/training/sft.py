@@ -69,11 +69,7 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], labels=labels, fused_lm_head=True
         ).log_probs
         total = self.units(inputs) if num_items_in_batch is None else num_items_in_batch
-        mask = labels[:, 1:] != IGNORED
-        loss = checked(losses.imitation(log_probs, mask, self.weighting, total))
-        nll = losses.mean_token_nll(log_probs.detach(), mask)
-        self.record({"row_nll": nll.mean()}, self.units(inputs) / total)
-        return loss
+        return checked(losses.imitation(log_probs, labels[:, 1:] != IGNORED, self.weighting, total))
 
 
 def labelled(example: SftExample) -> dict[str, list[int]]:

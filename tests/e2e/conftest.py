@@ -1,0 +1,92 @@
+"""A whole run on a tiny random model: a config, a seed, and ways to start the command as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny import make_tiny_model
+
+TOPICS = ("rain", "bread", "the Moon", "cats", "trains", "tea", "maps", "owls", "soap", "chess", "snow", "drums")
+
+
+def write_seed(path: Path, rows: int = 12) -> Path:
+    """Ranked responses to a dozen prompts."""
+    lines = []
+    for number in range(rows):
+        topic = TOPICS[number % len(TOPICS)]
+        responses = [
+            {"text": f"Here is a full answer about {topic}, number {number}.", "rank": 0},
+            {"text": f"{topic} is fine.", "rank": 1},
+            {"text": "What?", "rank": 2},
+        ]
+        lines.append(json.dumps({"prompt": f"Tell me thing {number} about {topic}.", "responses": responses}))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_prompts(path: Path, rows: int = 12) -> Path:
+    lines = [json.dumps({"prompt": f"What would {TOPICS[n % 12]} be in year {n}?"}) for n in range(rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
+    """Write a config of a run that takes seconds; keywords replace sections."""
+
+    def make(**changes: object) -> Path:
+        tree: dict[str, object] = {
+            "model": str(tiny_model),
+            "threads": 1,
+            "engine": {"kind": "transformers", "precision": "f32"},
+            "seed_data": {
+                "ranked": str(write_seed(tmp_path / "seed.jsonl")),
+                "eft_share": 1.0,
+                "eft": {"ift_overlap": True},
+            },
+            "sft": {"learning_rate": 1e-3, "batch_size": 8, "max_length": 2000},
+            "prompts": {"source": "file", "files": [str(write_prompts(tmp_path / "prompts.jsonl"))], "count": 4},
+            "candidates": {"count": 3, "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12}},
+            "judge": {"rubric": "additive-5-short", "min_mass": 0.0},
+            "pairs": {"finished_only": False},
+            "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000},
+            "evaluation": {"count": 3, "samples": 2, "bootstrap": 50, "sampling": {"max_new_tokens": 8}},
+            **changes,
+        }
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def judgeloop(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments), capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False
+        )
+
+    return call
+
+
+def command(*arguments: str) -> Sequence[str]:
+    return [sys.executable, "-m", "judgeloop", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}

@@ -1,0 +1,157 @@
+"""Imports run one way, and what must be light is light."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import judgeloop
+
+ROOT = Path(judgeloop.__file__).resolve().parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+# From the top down. A part may import what stands in a lower row, and itself.
+LAYERS = (
+    {"__main__"},
+    {"cli", "worker"},
+    {"driver", "display", "doctor"},
+    {"loop", "stages", "compute", "report"},
+    {"training", "instructions", "seed", "evaluation"},
+    {"judging"},
+    {"engines"},
+    {"chat", "models", "dequantise", "gguf_export", "rundir", "pairs"},
+    {"steps"},
+    {"config", "records"},
+    {"errors"},
+    {"__init__"},
+)
+# Tighter than their row.
+ONLY = {
+    "config": {"errors"},
+    "records": {"errors"},
+    "steps": {"config"},
+    "loop": {"config", "errors", "steps"},
+    "pairs": {"records"},
+    "chat": {"errors", "records"},
+    "gguf_export": {"errors"},
+    "rundir": {"__init__", "config", "errors", "records", "steps"},
+    "report": {"__init__", "errors", "records"},  # it reads the run directory, not the code that wrote it
+    "evaluation": {"records"},
+    "compute": {"errors"},
+    "display": {"steps"},
+    "judging": {"chat", "config", "engines.base", "errors", "records"},
+    "instructions": {"chat", "config", "engines.base", "errors", "records"},
+    "training": {"chat", "config", "errors", "records"},
+}
+HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "openvino", "openvino_genai", "gguf"}
+HEAVY |= {"plotly", "tokenizers", "huggingface_hub"}
+MAY_BE_HEAVY = ("engines/", "training/", "dequantise.py", "gguf_export.py")
+
+
+def part(module: str) -> str:
+    """judgeloop.engines.base → engines; judgeloop → __init__."""
+    pieces = module.split(".")
+    return pieces[1] if len(pieces) > 1 else "__init__"
+
+
+def module_of(path: Path) -> str:
+    pieces = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(pieces[:-1] if pieces[-1] == "__init__" else pieces)
+
+
+def imported(path: Path, *, top_only: bool = False) -> list[str]:
+    """Modules that a file imports: `from judgeloop.stages import seed` counts as judgeloop.stages.seed."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = []
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they go"
+            module = node.module or ""
+            for alias in node.names:
+                inner = ROOT.parent.joinpath(*module.split("."), alias.name)
+                is_module = inner.is_dir() or inner.with_suffix(".py").is_file()
+                found.append(f"{module}.{alias.name}" if is_module else module)
+    return found
+
+
+def ours(path: Path) -> list[str]:
+    return [name for name in imported(path) if name.split(".")[0] == "judgeloop"]
+
+
+def row(name: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if name in layer)
+
+
+def test_every_part_has_its_row() -> None:
+    parts = {part(module_of(path)) for path in FILES}
+    assert parts == set().union(*LAYERS)
+    assert len(FILES) > 50
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    mine = part(module_of(path))
+    for name in ours(path):
+        other = part(name)
+        assert other == mine or row(other) > row(mine), f"{path.relative_to(ROOT)} imports {name}"
+        if mine in ONLY and other != mine:
+            allowed = {other, name.removeprefix("judgeloop.")} & ONLY[mine]
+            assert allowed, f"{path.relative_to(ROOT)} imports {name}; {mine} may import {sorted(ONLY[mine])}"
+
+
+def test_modules_of_one_part_form_no_circle() -> None:
+    graph = {module_of(path): set(ours(path)) for path in FILES}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " → ".join([*trail, module])
+        if module in done:
+            return
+        for other in graph.get(module, set()) - {module}:
+            visit(other, (*trail, module))
+        done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_are_imported_where_they_work(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    heavy = {module.split(".")[0] for module in imported(path, top_only=True)} & HEAVY
+    assert not heavy or name.startswith(MAY_BE_HEAVY), f"{name} imports {sorted(heavy)} when it is imported"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import judgeloop.cli",
+        "import judgeloop.driver, judgeloop.display",
+        "import judgeloop.doctor; judgeloop.doctor.examine()",
+        "import judgeloop.worker",
+        "import sys, judgeloop.cli; sys.argv = ['judgeloop', '--help']\n"
+        "try: judgeloop.cli.main()\nexcept SystemExit as end: assert end.code == 0",
+    ],
+    ids=["cli", "driver", "doctor", "worker", "help"],
+)
+def test_nothing_heavy_is_loaded(code: str) -> None:
+    after = f"\nimport sys; print('loaded:', sorted(set({sorted(HEAVY)!r}) & sys.modules.keys()))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+    done = subprocess.run([sys.executable, "-c", code + after], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_the_config_is_light() -> None:
+    code = "import sys; before = set(sys.modules); import judgeloop.config, judgeloop.records, judgeloop.loop\n"
+    code += "print(sorted({m.split('.')[0] for m in set(sys.modules) - before} & {'numpy', 'scipy', 'rich', 'typer'}))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout == "[]\n", done.stderr
