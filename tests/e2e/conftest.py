@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tiny import make_tiny_model
 
 TOPICS = ("rain", "bread", "the Moon", "cats", "trains", "tea", "maps", "owls", "soap", "chess", "snow", "drums")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -95,7 +94,7 @@ def test_directory_of_somebody_else(make_config: Callable[..., Path], judgeloop:
     other.mkdir()
     (other / "chapter.txt").write_text("words")
     one_clear_line(judgeloop("run", str(make_config()), "--out", str(other)), "not a run")
-    assert os.listdir(other) == ["chapter.txt"]
+    assert [path.name for path in other.iterdir()] == ["chapter.txt"]
 
 
 def test_second_run_in_a_locked_directory(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ Metrics = Callable[[dict[str, float]], None]
 
 BACKWARD_TOKENS = 2048
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_STEPS_TO_TRIM = 5  # memory kept for good fragments: 0.1 GB more every step with rows of many lengths
 
 
 class ExactLoss(Trainer):
@@ -101,6 +102,8 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.on_progress(state.global_step, state.max_steps)
+        if state.global_step % _STEPS_TO_TRIM == 0:
+            give_back_freed_memory()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if logs is None or "loss" not in logs:
@@ -151,6 +154,13 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
             mallopt(option, 2**31 - 1)
+
+
+def give_back_freed_memory() -> None:
+    """Hand back what `keep_freed_memory` kept, so that fragments of it do not add up over a long training."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:
+        trim(0)
 
 
 @contextmanager
