@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import make_tiny_model
 
 from judgeloop.config import Config, known_keys, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.stages.registry import STAGES
-from judgeloop.steps import Step
+from judgeloop.steps import Step, settings
 
 
 def config(**tree: Any) -> Config:
@@ -73,7 +75,17 @@ def test_a_frozen_judge_is_an_input() -> None:
     assert steps["M3/judge"].inputs == ("M1/sft", "M3/candidates")
     assert steps["M3/candidates"].inputs == ("M2/train", "M3/prompts")
     assert named(judge={"role": "M0"})["M3/judge"].inputs[0] == "M0/model"
-    assert named(judge={"role": "some/folder"})["M3/judge"].inputs[0] == "M0/model"
+
+
+def test_a_frozen_judge_of_the_users_is_a_model_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"judge\.role: '.*' is neither current, M0, M1, … nor a model folder"):
+        method(config(judge={"role": str(tmp_path)}))
+    folder = str(make_tiny_model(tmp_path / "judge"))
+    step = named(judge={"role": folder})["M3/judge"]
+    assert step.inputs[0] == "M0/model"
+    before = settings(step, config(judge={"role": folder}))
+    make_tiny_model(tmp_path / "judge", seed=1)
+    assert settings(step, config(judge={"role": folder})) != before  # other weights, other judgements
 
 
 @pytest.mark.parametrize("role", ["M2", "M3", "M9"])

@@ -7,6 +7,7 @@ Each field's description is its documentation; unknown keys are refused with a s
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -250,6 +251,8 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+_NAME_OR_PATH_KEYS = ("model", "chat_template", "judge.rubric", "judge.role", "evaluation.judge")
+_A_ROLE = re.compile(r"current|M\d+")
 _PATH_KEYS = ("seed_data.ift", "seed_data.ranked", "prompts.files", "evaluation.prompts", "engine.script")
 
 
@@ -318,29 +321,25 @@ def _explain(error: ValidationError) -> str:
 
 
 def _resolve_paths(tree: dict[str, Any], folder: Path) -> None:
-    """Data paths in a file are relative to that file; `model` too where such a folder exists."""
+    """Paths in a file are relative to that file. What may be a name or a path is a path where such a thing exists."""
 
     def absolute(value: object) -> object:
         if isinstance(value, list):
             return [absolute(item) for item in value]
         return str((folder / Path(value).expanduser()).resolve()) if isinstance(value, str) else value
 
-    for dotted in _PATH_KEYS:
+    for dotted in (*_PATH_KEYS, *_NAME_OR_PATH_KEYS):
         *sections, name = dotted.split(".")
         node: Any = tree
         for section in sections:
             node = node.get(section) if isinstance(node, dict) else None
-        if isinstance(node, dict) and node.get(name) is not None:
-            node[name] = absolute(node[name])
-    judge = tree.get("judge")
-    if isinstance(judge, dict) and isinstance(judge.get("rubric"), str) and (folder / judge["rubric"]).is_file():
-        judge["rubric"] = str((folder / judge["rubric"]).resolve())
-    template = tree.get("chat_template")
-    if isinstance(template, str) and (folder / template).is_file():
-        tree["chat_template"] = str((folder / template).resolve())
-    model = tree.get("model")
-    if isinstance(model, str) and (folder / model).is_dir():
-        tree["model"] = str((folder / model).resolve())
+        value = node.get(name) if isinstance(node, dict) else None
+        if value is None:
+            continue
+        if dotted in _PATH_KEYS or (
+            isinstance(value, str) and not _A_ROLE.fullmatch(value) and (folder / Path(value).expanduser()).exists()
+        ):
+            node[name] = absolute(value)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

@@ -7,6 +7,7 @@ said elsewhere.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from judgeloop.config import Config
 from judgeloop.errors import InputError
@@ -78,6 +79,8 @@ def _player(key: str, role: str, current: Step, steps: list[Step]) -> str:
         if role not in makers:
             raise InputError(f"{key}: {role} does not exist yet when {current.model} needs it; name an earlier model")
         return makers[role]
+    if not (Path(role) / "config.json").is_file():
+        raise InputError(f"{key}: '{role}' is neither current, M0, M1, … nor a model folder; name one of these")
     return makers["M0"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import Config, Section
+from judgeloop.models import content_hash
 
 # Keys that change speed or logging, not what is made.
 NEUTRAL = frozenset(
@@ -61,16 +62,18 @@ def _flatten(key: str, value: object, into: dict[str, Any]) -> None:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, str) and "/" in value and _is_file(value):
-        return "sha256:" + file_hash(Path(value))
-    return value
-
-
-def _is_file(text: str) -> bool:
+    """What a value stands for: the content of a file or of a model folder, where it names one, else itself."""
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    path = Path(value)
     try:
-        return Path(text).is_file()
+        if path.is_file():
+            return "sha256:" + file_hash(path)
+        if (path / "config.json").is_file():
+            return "model:" + content_hash(path)
     except OSError:  # a long text with a slash in it, such as a system prompt
-        return False
+        return value
+    return value
 
 
 def file_hash(path: Path) -> str:

@@ -65,9 +65,11 @@ def run_child(
                 else:
                     on_event(event)
             code = child.wait()
-    except (KeyboardInterrupt, Interrupted):
-        _stop(child)
-        raise Interrupted("interrupted; run the same command again to go on") from None
+    except BaseException as error:
+        _stop(child)  # whatever went wrong here, nobody may go on writing behind our back
+        if isinstance(error, (KeyboardInterrupt, Interrupted)):
+            raise Interrupted("interrupted; run the same command again to go on") from None
+        raise
     if code == 0:
         return
     if user_fault and failure is not None:
