@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import make_tiny_model
 
 from judgeloop.config import Config, known_keys, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.stages.registry import STAGES
 from judgeloop.steps import Step, settings
+from tiny import make_tiny_model
 
 
 def config(**tree: Any) -> Config:
