@@ -191,3 +191,9 @@ def test_wording() -> None:
     assert interval({"value": 1.0, "low": 1.0, "high": 1.0, "n": 1}) == "1.00 (n = 1)"
     assert interval(None) == "–"
     assert [duration(v) for v in (None, 3.21, 48, 75, 4000)] == ["–", "3.2 s", "48 s", "1:15 min", "1:07 h"]
+
+
+def test_the_preference_loss_is_drawn_without_its_other_terms() -> None:
+    rows = [{"model": "M2", "stage": "train", "step": 1, "loss": 1.9, "dpo_loss": 0.6931}]
+    (curve,) = loss_curves(rows, "train", "", "")["data"]
+    assert curve["y"] == [0.6931]

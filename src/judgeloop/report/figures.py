@@ -153,7 +153,8 @@ def agreement_over_models(models: Sequence[dict[str, Any]]) -> Figure:
 def loss_curves(rows: Sequence[dict[str, Any]], stage: str, title: str, note: str) -> Figure:
     curves: dict[str, dict[int, float | None]] = {}
     for row in rows:
-        step, loss = row.get("step"), row.get("loss")
+        # The preference loss alone, where the trained loss has more terms: ln 2 is its start.
+        step, loss = row.get("step"), row.get("dpo_loss", row.get("loss"))
         if row.get("stage") == stage and isinstance(step, (int, float)) and isinstance(loss, (int, float)):
             # A stage that was resumed may have written a step twice: the later row is the one that counts.
             curves.setdefault(str(row.get("model")), {})[int(step)] = _finite(loss)
