@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from judgeloop.pairs import (
     SAME_TEXT,
     TIE,
+    TOO_FEW_ANSWERS,
     TOO_FEW_FINISHED,
     TOO_FEW_SCORED,
     WITHIN_MARGIN,
@@ -136,3 +137,11 @@ def test_every_prompt_ends_in_exactly_one_account(
         assert pair.chosen_score - pair.rejected_score > margin
         assert chosen.text != rejected.text
         assert not finished_only or chosen.finish_reason == rejected.finish_reason == "stop"
+
+
+def test_an_empty_answer_is_never_in_a_pair() -> None:
+    empty = Scored(Candidate("a", "p", " ", [2], "stop"), 0.0)
+    good = Scored(Candidate("b", "p", "Yes.", [5, 2], "stop"), 3.0)
+    better = Scored(Candidate("c", "p", "Yes, twice.", [5, 6, 2], "stop"), 4.0)
+    assert best_and_worst([empty, good]) == TOO_FEW_ANSWERS
+    assert best_and_worst([empty, good, better]) == (better, good)

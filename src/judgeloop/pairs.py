@@ -14,6 +14,7 @@ from judgeloop.records import Candidate, Judgement, Message, PreferencePair, Pro
 TIE = "tie"
 WITHIN_MARGIN = "within the margin"
 TOO_FEW_FINISHED = "fewer than two finished candidates"
+TOO_FEW_ANSWERS = "fewer than two candidates that say anything"
 TOO_FEW_SCORED = "fewer than two candidates with a score"
 SAME_TEXT = "best and worst say the same"
 
@@ -43,10 +44,14 @@ def best_and_worst(
 
     Equal scores are a tie and make no pair (Self-Rewarding Language Models, section 2.4); among equals the first
     candidate is taken. With `finished_only`, answers cut off by length are left out first: cut answers teach cutting.
+    Empty answers are left out always: there is nothing in them to prefer.
     """
     pool = [s for s in candidates if s.candidate.finish_reason == "stop"] if finished_only else list(candidates)
     if len(pool) < 2:
         return TOO_FEW_FINISHED
+    pool = [s for s in pool if s.candidate.text.strip()]
+    if len(pool) < 2:
+        return TOO_FEW_ANSWERS
     scored = [(s, s.score) for s in pool if s.score is not None]
     if len(scored) < 2:
         return TOO_FEW_SCORED

@@ -90,8 +90,8 @@ def test_sampled_judgements_and_prompts_from_the_model_itself(
 ) -> None:
     """The paper's way, on the scripted engine: written judgements parsed, few-shot prompts filtered."""
     replies = [
-        {"match": r"(?s)Grade the response.*Another one", "reply": ["Fine.\nScore: 4", "no idea", "Score: 4/5"]},
-        {"match": r"(?s)Grade the response", "reply": ["Poor. Score: 1", "no idea", "**Score:** 1"]},
+        {"match": r"(?s)points one by one.*Another one", "reply": ["Fine.\nScore: 4", "no idea", "Score: 4/5"]},
+        {"match": r"(?s)points one by one", "reply": ["Poor. Score: 1", "no idea", "**Score:** 1"]},
         {"match": r"(?s)1\. ", "reply": [f" Say what {t} is made of.\n2. Compare {t} with glass." for t in
                                          ("wool", "steel", "honey", "paper", "bronze", "cork")]},
         {"match": "(?s).", "reply": ["One answer.", "Another one, longer.", "A third."]},
@@ -125,11 +125,11 @@ def test_changed_keys_name_what_is_stale_and_redo_makes_it_anew(
     kept = (out / "M1" / "model" / "model.safetensors").read_bytes()
     before = (out / "M2" / "candidates.jsonl").read_bytes()
 
-    changed = ["run", str(config), "--out", str(out), "--set", "candidates.sampling.temperature=0.5"]
+    changed = ["run", str(config), "--out", str(out), "--set", "candidates.sampling.temperature=0.9"]
     refused = judgeloop(*changed)
     assert refused.returncode == 2
     assert "M2/candidates is stale" in refused.stderr
-    assert "candidates.sampling.temperature was 1.0, is 0.5" in refused.stderr
+    assert "candidates.sampling.temperature was 1.0, is 0.9" in refused.stderr
     assert "--redo M2/candidates" in refused.stderr
     assert (out / "M2" / "candidates.jsonl").read_bytes() == before
 
@@ -142,7 +142,7 @@ def test_changed_keys_name_what_is_stale_and_redo_makes_it_anew(
     trained = [row["step"] for row in metrics(out) if row["model"] == "M2"]
     assert trained == sorted(set(trained))
 
-    neutral = judgeloop("run", str(config), "--out", str(out), "--set", "candidates.sampling.temperature=0.5",
+    neutral = judgeloop("run", str(config), "--out", str(out), "--set", "candidates.sampling.temperature=0.9",
                         "--set", "engine.batch_tokens=777")  # fmt: skip
     assert neutral.returncode == 0, neutral.stderr
 
