@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from judgeloop import __version__
@@ -173,19 +172,10 @@ def _config_path(given: str) -> Path:
 def main() -> None:
     """Entry point: 0 done, 2 the user's input is wrong, 1 a fault of ours or the machine's, 130 interrupted."""
     try:
-        code = app(standalone_mode=False)
+        app()  # wrong options end with 2, Ctrl-C with 130
     except JudgeloopError as error:
         print(f"judgeloop: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        print("judgeloop: interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

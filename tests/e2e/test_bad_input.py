@@ -117,5 +117,13 @@ def test_no_pairs_says_which_keys_to_turn(make_config: Callable[..., Path], judg
     one_clear_line(done, "pairs.margin")
 
 
+def test_unknown_option_and_command(judgeloop: Command) -> None:
+    for arguments in (["run", "quickstart", "--bogus"], ["cook"]):
+        done = judgeloop(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert arguments[-1] in done.stderr
+
+
 def test_wrong_redo(make_config: Callable[..., Path], judgeloop: Command) -> None:
     one_clear_line(judgeloop("run", str(make_config()), "--redo", "M9/cook"), "M9/cook", "candidates")
