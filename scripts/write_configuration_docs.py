@@ -10,7 +10,7 @@ TARGET = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 
 HEAD = """# Configuration
 
-Made by `scripts/write_configuration_docs.py` from `src/judgeloop/config.py`; change the descriptions there.
+Made by `scripts/write_configuration_docs.py` from `src/judgeloop/config/`; change the descriptions there.
 
 A config is a YAML file of sections and keys; every key may be left out but one of `seed_data.ift` and
 `seed_data.ranked`. On the command line, `--set section.key=value` (any number of times) overrides the file; the value

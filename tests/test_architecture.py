@@ -19,8 +19,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     {"__main__"},
     {"cli", "worker"},
+    {"commands"},
     {"driver", "display", "doctor"},
-    {"loop", "stages", "compute", "report"},
+    {"loop", "stages", "compute", "report", "loaded"},
     {"training", "instructions", "seed", "evaluation"},
     {"judging"},
     {"engines"},

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from judgeloop.stages import evaluation, generation, judging, model, seed, training
+from judgeloop.stages import evaluation, generation, judging, model, prompts, seed, training
 from judgeloop.stages.context import Context, Outcome
 
 STAGES: dict[str, Callable[[Context], Outcome]] = {
     "model": model.base_model,
     "seed": seed.seed,
     "sft": training.sft,
-    "prompts": generation.new_prompts,
+    "prompts": prompts.new_prompts,
     "candidates": generation.candidates,
     "judge": judging.judgements,
     "pairs": judging.pairs,

@@ -1,0 +1,28 @@
+"""What several commands take, and how they find a config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from judgeloop.errors import InputError
+
+ConfigName = Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run directory")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON for other programs")]
+
+
+def config_path(given: str) -> Path:
+    """A file, or a config that ships with judgeloop by its name."""
+    path = Path(given)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    here = Path(__file__).resolve().parents[1]
+    for folder in (here / "configs", here.parents[1] / "configs"):
+        if (folder / f"{given}.yaml").is_file():
+            return folder / f"{given}.yaml"
+    names = sorted({p.stem for f in (here / "configs", here.parents[1] / "configs") for p in f.glob("*.yaml")})
+    raise InputError(f"{given}: no such config; give a YAML file, or one of {', '.join(names)}")

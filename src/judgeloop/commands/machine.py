@@ -1,0 +1,53 @@
+"""`judgeloop models` and `judgeloop doctor`: what is on this machine and what it can do."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from judgeloop.commands.arguments import AsJson
+
+models_app = typer.Typer(help="Models known by a short name.", no_args_is_help=True)
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """The models known by a short name, and whether they are on this machine."""
+    from judgeloop.models import known_models
+
+    rows = known_models()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.echo(f"{row['name']:<24} {'here' if row['present'] else 'not fetched yet':<16} {row['about']}")
+    typer.echo("Any local model folder or hub id can be given as 'model' too.")
+
+
+@models_app.command("pull")
+def models_pull(name: Annotated[str, typer.Argument(metavar="NAME", help="an alias or a hub id")]) -> None:
+    """Fetch a model before it is needed."""
+    from judgeloop.models import resolve
+
+    typer.echo(resolve(name).path)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine can run, and what is missing."""
+    from judgeloop.doctor import examine
+
+    findings = examine()
+    if as_json:
+        typer.echo(json.dumps([vars_of(f) for f in findings], indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.state:<8} {finding.subject:<22} {finding.detail}")
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+def vars_of(finding: Any) -> dict[str, str]:
+    """A finding as plain values."""
+    return {"subject": finding.subject, "state": finding.state, "detail": finding.detail}

@@ -1,0 +1,81 @@
+"""`judgeloop run`, `status` and `report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from judgeloop.commands.arguments import AsJson, ConfigName, Overrides, RunFolder, config_path
+
+
+def run(
+    config: ConfigName,
+    out: Annotated[Path | None, typer.Option(help="run directory; default: runs/<name of the config>")] = None,
+    overrides: Overrides = None,
+    redo: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEP", help="make anew: M2/judge, M2 or judge, with all made from it; the old is kept"),
+    ] = None,
+) -> None:
+    """Run the loop: M1 by SFT, then M2, M3, … on the model's own judgements. Started again, it goes on."""
+    from rich.console import Console
+
+    from judgeloop.config import load
+    from judgeloop.display import TerminalDisplay
+    from judgeloop.driver import execute
+    from judgeloop.report.summary import summarise
+    from judgeloop.report.terminal import summary_table
+
+    path = config_path(config)
+    settings = load(path, overrides or [])
+    folder = out or (Path(settings.out) if settings.out else Path("runs") / path.stem)
+    console = Console(highlight=False)
+    execute(settings, folder, TerminalDisplay(console), redo or [])
+    console.print()
+    console.print(summary_table(summarise(folder)))
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+
+
+def status(run: RunFolder, as_json: AsJson = False) -> None:
+    """Where a run stands: which steps are done, begun or missing, and how long they took."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from judgeloop.loop import method
+    from judgeloop.rundir import RunDirectory, open_run, read_json
+
+    config, _ = open_run(run)
+    directory = RunDirectory(run, config, method(config))
+    rows: list[dict[str, Any]] = []
+    for step in directory.steps.values():
+        state = directory.state(step)
+        marker = read_json(directory.marker(step, "done")) if state == "done" else {}
+        seconds = marker.get("seconds", directory.spent(step) or None)
+        rows.append({"step": step.name, "state": state, "rows": marker.get("rows"), "seconds": seconds})
+    complete = all(row["state"] == "done" for row in rows)
+    following = next((row["step"] for row in rows if row["state"] != "done"), None)
+    if as_json:
+        typer.echo(json.dumps({"run": str(run), "complete": complete, "next": following, "steps": rows}, indent=2))
+        return
+    table = Table("step", "state")
+    table.add_column("rows", justify="right")
+    table.add_column("seconds", justify="right")
+    for row in rows:
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        table.add_row(row["step"], row["state"], "" if row["rows"] is None else str(row["rows"]), seconds)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("complete" if complete else f"next: {following}")
+
+
+def report(run: RunFolder) -> None:
+    """Write the run's report.html (one file, opens offline) and summary.json anew."""
+    from judgeloop.driver import write_reports
+    from judgeloop.rundir import open_run
+
+    open_run(run)
+    write_reports(run)
+    typer.echo(run / "report.html")

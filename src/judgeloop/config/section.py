@@ -1,0 +1,55 @@
+"""What every section of the config is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A frozen section that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Marks a key whose value names something on disk. In a config file such paths are relative to the file.
+
+    `path`: always a path (but `hf:…`, which names a data set of the hub). `path_if_there`: a name, or a path where
+    such a thing exists.
+    """
+
+    what: Literal["path", "path_if_there"]
+
+
+def _one_or_many(value: object) -> object:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Names("path")]
+OptionalPath = Annotated[str | None, Names("path")]
+NameOrPath = Annotated[str, Names("path_if_there")]
+OptionalNameOrPath = Annotated[str | None, Names("path_if_there")]
+
+
+class SamplingSection(Section):
+    """How text is sampled."""
+
+    temperature: float = Field(0.7, ge=0, description="0 is greedy")
+    top_p: float = Field(0.9, gt=0, le=1, description="nucleus sampling; 1 switches it off")
+    top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 switches it off")
+    max_new_tokens: int = Field(512, gt=0, description="tokens a generation may have at most")
+
+
+def leaves(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str]]:
+    """(dotted key, section, field name) of every key that is no section itself."""
+    for name, info in section.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from leaves(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, section, name

@@ -1,0 +1,51 @@
+"""The whole tree."""
+
+from __future__ import annotations
+
+import yaml
+from pydantic import Field, model_validator
+
+from judgeloop.config.engine import EngineSection
+from judgeloop.config.evaluation import EvaluationSection
+from judgeloop.config.instructions import PromptsSection
+from judgeloop.config.judging import CandidatesSection, JudgeSection, PairsSection
+from judgeloop.config.section import NameOrPath, OptionalNameOrPath, Section
+from judgeloop.config.seed import SeedSection
+from judgeloop.config.training import SftSection, TrainSection
+
+
+class Config(Section):
+    """A whole run."""
+
+    model: NameOrPath = Field("smollm2-135m-instruct", description="M0: a local folder, a hub id, or an alias")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    trust_remote_code: bool = Field(False, description="run code that comes with the model")
+    chat_template: OptionalNameOrPath = Field(
+        None, description="a Jinja file, or 'chatml', for models that bring no chat template"
+    )
+    system_prompt: str | None = Field(None, description="system message before every prompt; null: the template's own")
+    seed: int = Field(0, ge=0, description="every random choice derives from it")
+    iterations: int = Field(2, ge=0, description="preference-training iterations after M1 (2 gives M1, M2, M3)")
+    out: str | None = Field(None, description="run directory; null: runs/<name of the config file>")
+    threads: int | None = Field(None, gt=0, description="CPU threads; null: all cores")
+    engine: EngineSection = Field(default_factory=EngineSection)
+    seed_data: SeedSection = Field(default_factory=SeedSection)
+    sft: SftSection = Field(default_factory=SftSection)
+    prompts: PromptsSection = Field(default_factory=PromptsSection)
+    candidates: CandidatesSection = Field(default_factory=CandidatesSection)
+    judge: JudgeSection = Field(default_factory=JudgeSection)
+    pairs: PairsSection = Field(default_factory=PairsSection)
+    train: TrainSection = Field(default_factory=TrainSection)
+    evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+
+    @model_validator(mode="after")
+    def _sources_are_named(self) -> Config:
+        if self.prompts.source == "file" and not self.prompts.files:
+            raise ValueError("prompts.source is 'file' but prompts.files names none")
+        if not self.seed_data.ift and not self.seed_data.ranked:
+            raise ValueError("seed_data names neither ift nor ranked files, so there is nothing to make M1 from")
+        return self
+
+    def resolved_yaml(self) -> str:
+        """The whole tree, defaults included, as YAML that `load` reads back to an equal tree."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
