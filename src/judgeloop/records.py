@@ -134,8 +134,45 @@ class RankedSet:
     group: str = field(default="")
 
 
-Row = Prompt | Candidate | Judgement | PreferencePair | SupervisedRow | RankedSet
-R = TypeVar("R", Prompt, Candidate, Judgement, PreferencePair, SupervisedRow, RankedSet)
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An instruction as a model made it: what is asked (`instruction`), what it is asked about (`input`, may be empty),
+    under which `constraints`, and an `output` where the method writes one.
+
+    `source` names the method and its request ("self_instruct:17"); `classification` is None where nobody asked.
+    """
+
+    required: ClassVar[tuple[str, ...]] = ("id", "instruction", "input", "output", "source")
+    id: str
+    instruction: str
+    input: str
+    output: str
+    source: str
+    constraints: str = ""
+    classification: bool | None = None
+
+    @classmethod
+    def of(
+        cls,
+        instruction: str,
+        input: str,
+        output: str,
+        source: str,
+        *,
+        constraints: str = "",
+        classification: bool | None = None,
+    ) -> Self:
+        name = stable_id("t", instruction, input, output, constraints)
+        return cls(name, instruction, input, output, source, constraints, classification)
+
+    def messages(self) -> list[Message]:
+        """What a model is asked: instruction, input and constraints, each a paragraph, as one user turn."""
+        parts = [part.strip() for part in (self.instruction, self.input, self.constraints) if part.strip()]
+        return [{"role": "user", "content": "\n\n".join(parts)}]
+
+
+Row = Prompt | Candidate | Judgement | PreferencePair | SupervisedRow | RankedSet | Task
+R = TypeVar("R", Prompt, Candidate, Judgement, PreferencePair, SupervisedRow, RankedSet, Task)
 
 
 def to_line(row: Row | Mapping[str, Any]) -> str:
