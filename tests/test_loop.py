@@ -47,6 +47,26 @@ def test_the_next_model_starts_from_the_current_one_and_its_pairs() -> None:
     assert steps["M3/eval"].inputs == ("M3/train", "M1/seed", "M2/eval")
 
 
+def test_an_anchor_answers_the_same_prompts_and_is_judged_too() -> None:
+    steps = named(pairs={"anchor": "previous"})
+    assert [name for name in steps if name.endswith("anchors")] == ["M2/anchors", "M3/anchors"]
+    assert steps["M2/anchors"].inputs == ("M0/model", "M2/prompts")
+    assert steps["M3/anchors"].inputs == ("M1/sft", "M3/prompts")
+    assert steps["M3/judge"].inputs == ("M2/train", "M3/candidates", "M3/anchors")
+    assert steps["M3/pairs"].inputs == ("M3/candidates", "M3/anchors", "M3/judge")
+    assert named(pairs={"anchor": "M1"})["M3/anchors"].inputs == ("M1/sft", "M3/prompts")
+    with pytest.raises(InputError, match=r"pairs\.anchor: M2 does not exist yet"):
+        named(pairs={"anchor": "M2"})
+
+
+def test_rho_holds_for_an_iteration_or_for_all_that_follow() -> None:
+    assert [config(pairs={"length_rho": 0.1}).pairs.rho(t) for t in (1, 2, 9)] == [0.1, 0.1, 0.1]
+    assert [config(pairs={"length_rho": [0.0, 0.2]}).pairs.rho(t) for t in (1, 2, 3)] == [0.0, 0.2, 0.2]
+    for wrong in (0.5, -0.1, [], "much"):
+        with pytest.raises(InputError, match=r"pairs\.length_rho"):
+            config(pairs={"length_rho": wrong})
+
+
 def test_inputs_stand_before_what_is_made_from_them() -> None:
     seen: set[str] = set()
     for name, step in named(iterations=3).items():

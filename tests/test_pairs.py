@@ -7,16 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judgeloop.pairs import (
+    NONE_FINISHED,
     SAME_TEXT,
     TIE,
     TOO_FEW_ANSWERS,
     TOO_FEW_FINISHED,
     TOO_FEW_SCORED,
     WITHIN_MARGIN,
+    PairRule,
     Scored,
-    best_and_worst,
     make_pairs,
     mean_scores,
+    pairs_of,
 )
 from judgeloop.records import Candidate, Judgement, Prompt
 
@@ -34,8 +36,12 @@ def scored(*scores: float | None, finish: str = "") -> list[Scored]:
     ]
 
 
-def names(found: tuple[Scored, Scored] | str) -> tuple[str, str] | str:
-    return found if isinstance(found, str) else (found[0].candidate.id, found[1].candidate.id)
+def only(found: list[tuple[tuple[Scored, float], tuple[Scored, float]]] | str) -> tuple[str, str] | str:
+    """The ids of the one pair, or the reason."""
+    if isinstance(found, str):
+        return found
+    (((chosen, _), (rejected, _)),) = found
+    return chosen.candidate.id, rejected.candidate.id
 
 
 @pytest.mark.parametrize(
@@ -59,18 +65,83 @@ def names(found: tuple[Scored, Scored] | str) -> tuple[str, str] | str:
     ],
 )
 def test_best_and_worst_by_hand(candidates: list[Scored], margin: float, expected: tuple[str, str] | str) -> None:
-    assert names(best_and_worst(candidates, margin=margin)) == expected
+    assert only(pairs_of(candidates, PairRule(margin=margin))) == expected
 
 
-def test_cut_answers_take_part_only_when_asked_for() -> None:
-    candidates = scored(5.0, 3.0, 1.0, finish="lsl")
-    assert best_and_worst(candidates) == TOO_FEW_FINISHED
-    assert names(best_and_worst(candidates, finished_only=False)) == ("a", "c")
+@pytest.mark.parametrize(
+    ("candidates", "expected"),
+    [
+        (scored(5.0, 3.0, 1.0, finish="lsl"), ("b", "c")),  # the best was cut off: the best finished one is chosen
+        (scored(5.0, 3.0, 1.0, finish="sll"), ("a", "c")),
+        (scored(5.0, 3.0, 1.0, finish="lls"), NONE_FINISHED),  # the one finished answer is the worst
+        (scored(5.0, 3.0, finish="ll"), NONE_FINISHED),
+        (scored(3.0, 3.0, finish="ll"), NONE_FINISHED),
+        (scored(3.0, 3.0, finish="sl"), TIE),
+    ],
+)
+def test_cut_answers_may_be_rejected_but_never_chosen(
+    candidates: list[Scored], expected: tuple[str, str] | str
+) -> None:
+    assert only(pairs_of(candidates, PairRule(finished_only=False))) == expected
+
+
+def of_length(table: dict[str, tuple[float, int]]) -> list[Scored]:
+    return [Scored(candidate(name, text="x" * size), score) for name, (score, size) in table.items()]
+
+
+@pytest.mark.parametrize(
+    ("rho", "expected"),
+    [
+        (0.0, ("a", "f")),
+        # Scores 5 to 0. ρ = 0.1: chosen among scores of 4.5 and more, the shortest; rejected among those up to 0.5.
+        (0.1, ("b", "e")),
+        # ρ = 0.2: 4.0 and more, up to 1.0.
+        (0.2, ("c", "d")),
+    ],
+)
+def test_length_control_by_hand(rho: float, expected: tuple[str, str]) -> None:
+    candidates = of_length(
+        {"a": (5.0, 90), "b": (4.5, 50), "c": (4.0, 40), "d": (1.0, 99), "e": (0.5, 70), "f": (0.0, 60)}
+    )
+    assert only(pairs_of(candidates, PairRule(length_rho=rho))) == expected
+
+
+def test_several_pairs_use_each_response_once() -> None:
+    candidates = scored(1.0, 5.0, 4.0, 2.0, 3.0)
+    found = pairs_of(candidates, PairRule(max_pairs=5))
+    assert not isinstance(found, str)
+    assert [(c.candidate.id, r.candidate.id) for (c, _), (r, _) in found] == [("b", "a"), ("c", "d")]
+    within = pairs_of(candidates, PairRule(max_pairs=5, margin=3.0))
+    assert [(c[0].candidate.id, r[0].candidate.id) for c, r in within] == [("b", "a")]
+
+
+def test_an_earlier_models_answer_is_rejected_where_it_scores_lower() -> None:
+    old = [Scored(candidate("old", text="An older answer."), 0.5), Scored(candidate("older", text="Older still."), 4.5)]
+    assert only(pairs_of(scored(4.0, 1.0), PairRule(), old)) == ("a", "old")
+    assert only(pairs_of(scored(4.0, 0.25), PairRule(), old)) == ("a", "b")
+    assert only(pairs_of(scored(2.0, 2.0), PairRule(), old)) == ("a", "old")  # a tie of its own, but not with the past
+    assert only(pairs_of(scored(0.5, 0.5), PairRule(), old)) == TIE
+    cut = [Scored(candidate("old", text="An older answer", finish="length"), 0.5)]
+    assert only(pairs_of(scored(4.0, 1.0), PairRule(), cut)) == ("a", "b")
+    assert only(pairs_of(scored(4.0, 1.0), PairRule(finished_only=False), cut)) == ("a", "old")
+
+
+def test_equals_are_told_apart_by_id_not_by_who_finished_first() -> None:
+    asked = prompts(1)
+    answers = [candidate(f"p-0.{k}", "p-0") for k in range(4)]
+    scores = {"p-0.0": 3.0, "p-0.1": 5.0, "p-0.2": 5.0, "p-0.3": 3.0}
+    for order in (answers, answers[::-1]):
+        (pair,), _ = make_pairs(asked, order, scores)
+        assert (pair.chosen_id, pair.rejected_id) == ("p-0.1", "p-0.0")
+
+
+def test_sums_in_another_order_are_still_a_tie() -> None:
+    assert only(pairs_of(scored((0.1 + 0.2 + 4.0) / 3, (4.0 + 0.2 + 0.1) / 3), PairRule())) == TIE
 
 
 def test_equal_words_make_no_pair() -> None:
     same = [Scored(candidate("a", text="Yes."), 4.0), Scored(candidate("b", text=" Yes.\n"), 1.0)]
-    assert best_and_worst(same) == SAME_TEXT
+    assert pairs_of(same, PairRule()) == SAME_TEXT
 
 
 def judgement(name: str, k: int, score: float | None) -> Judgement:
@@ -115,9 +186,18 @@ SCORES = st.one_of(st.none(), st.sampled_from([0.0, 1.0, 1.5, 2.0, 5.0]))
 ANSWERS = st.lists(st.tuples(SCORES, st.sampled_from(["stop", "length"]), st.sampled_from(["x", "y", "z"])), max_size=5)
 
 
-@given(st.lists(ANSWERS, max_size=6), st.sampled_from([0.0, 0.5, 2.0]), st.booleans())
+RULES = st.builds(
+    PairRule,
+    margin=st.sampled_from([0.0, 0.5, 2.0]),
+    finished_only=st.booleans(),
+    length_rho=st.sampled_from([0.0, 0.2, 0.4]),
+    max_pairs=st.integers(1, 3),
+)
+
+
+@given(st.lists(ANSWERS, max_size=6), RULES)
 def test_every_prompt_ends_in_exactly_one_account(
-    table: list[list[tuple[float | None, str, str]]], margin: float, finished_only: bool
+    table: list[list[tuple[float | None, str, str]]], rule: PairRule
 ) -> None:
     asked = prompts(len(table))
     answers, scores = [], {}
@@ -125,23 +205,26 @@ def test_every_prompt_ends_in_exactly_one_account(
         for k, (score, finish, text) in enumerate(rows):
             answers.append(candidate(f"{prompt.id}.{k}", prompt.id, finish, text))
             scores[f"{prompt.id}.{k}"] = score
-    found, account = make_pairs(asked, answers, scores, margin=margin, finished_only=finished_only)
-    known = {"pair", TIE, WITHIN_MARGIN, TOO_FEW_FINISHED, TOO_FEW_SCORED, SAME_TEXT}
+    found, account = make_pairs(asked, answers, scores, rule)
+    known = {"pair", TIE, WITHIN_MARGIN, TOO_FEW_FINISHED, TOO_FEW_SCORED, SAME_TEXT, NONE_FINISHED}
     assert set(account) <= known
     assert account.total() == len(asked)
-    assert account["pair"] == len(found) == len({pair.prompt_id for pair in found})
+    assert account["pair"] == len({pair.prompt_id for pair in found}) >= len(found) / rule.max_pairs
+    used = [name for pair in found for name in (pair.chosen_id, pair.rejected_id)]
+    assert len(used) == len(set(used))
     by_id = {row.id: row for row in answers}
     for pair in found:
         chosen, rejected = by_id[pair.chosen_id], by_id[pair.rejected_id]
         assert chosen.prompt_id == rejected.prompt_id == pair.prompt_id
-        assert pair.chosen_score - pair.rejected_score > margin
+        assert pair.chosen_score - pair.rejected_score > rule.margin
         assert chosen.text != rejected.text
-        assert not finished_only or chosen.finish_reason == rejected.finish_reason == "stop"
+        assert chosen.finish_reason == "stop"
+        assert not rule.finished_only or rejected.finish_reason == "stop"
 
 
 def test_an_empty_answer_is_never_in_a_pair() -> None:
     empty = Scored(Candidate("a", "p", " ", [2], "stop"), 0.0)
     good = Scored(Candidate("b", "p", "Yes.", [5, 2], "stop"), 3.0)
     better = Scored(Candidate("c", "p", "Yes, twice.", [5, 6, 2], "stop"), 4.0)
-    assert best_and_worst([empty, good]) == TOO_FEW_ANSWERS
-    assert best_and_worst([empty, good, better]) == (better, good)
+    assert pairs_of([empty, good], PairRule()) == TOO_FEW_ANSWERS
+    assert only(pairs_of([empty, good, better], PairRule())) == ("c", "b")

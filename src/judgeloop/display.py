@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from judgeloop.steps import Step
+from judgeloop.stopping import Decision
 
 WORDS = {
     "model": "find the weights, check the tokenizer",
@@ -22,6 +23,7 @@ WORDS = {
     "sft": "supervised fine-tuning",
     "prompts": "new prompts",
     "candidates": "candidates",
+    "anchors": "an earlier model's answers",
     "judge": "judgements",
     "pairs": "preference pairs",
     "train": "preference training",
@@ -81,6 +83,11 @@ class TerminalDisplay:
 
     def failed(self) -> None:
         self._stop()
+
+    def decided(self, decision: Decision) -> None:
+        if decision.stopped:
+            self._line(f"stopped after {decision.at}: {decision.reason}")
+        self._line(f"best model: {decision.best} ({decision.why_best})")
 
     def _stop(self) -> None:
         if self._bar is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from judgeloop import stopping
 from judgeloop.compute.local import run_child
 from judgeloop.config import Config
 from judgeloop.errors import InputError
@@ -26,6 +27,7 @@ class Display(Protocol):
     def progress(self, done: int, total: int | None, note: str) -> None: ...
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
+    def decided(self, decision: stopping.Decision) -> None: ...
 
 
 def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = ()) -> None:
@@ -42,16 +44,24 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             display.superseded(moved, where)
         _refuse_stale(run, steps)
         describe(run)
+        (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
+        decision = None
         for step in steps:
             if run.state(step) == "done" and _present(run, step):
                 display.skipped(step)
-                continue
-            _carry_out(run, step, display)
-            if step.stage == "model":
-                _refuse_stale(run, steps)  # other weights than those that the rest was made from
-            if step.stage == "eval":
-                write_reports(out)
+            else:
+                _carry_out(run, step, display)
+                if step.stage == "model":
+                    _refuse_stale(run, steps)  # other weights than those that the rest was made from
+                if step.stage == "eval":
+                    write_reports(out)
+            decision = stopping.decide(run, step)
+            if decision is not None:
+                break
+        decision = decision or stopping.conclude(run, steps[-1])
+        stopping.record(run, decision)
         write_reports(out)
+        display.decided(decision)
     finally:
         run.close()
 

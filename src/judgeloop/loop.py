@@ -43,22 +43,35 @@ def method(config: Config) -> list[Step]:
         answered = Step(
             new, "candidates", "candidates.jsonl", ("seed", "candidates", *_ENGINE), (model.name, asked.name)
         )
+        steps += [asked, answered]
+        answers: tuple[str, ...] = (answered.name,)
+        if config.pairs.anchor is not None:
+            steps.append(_anchors(config, new, model, asked, steps))
+            answers += (steps[-1].name,)
         judged = Step(
             new,
             "judge",
             "judgements.jsonl",
             ("seed", "judge", *_ENGINE),
-            (_player("judge.role", config.judge.role, model, steps), answered.name),
+            (_player("judge.role", config.judge.role, model, steps), *answers),
         )
-        paired = Step(
-            new, "pairs", "pairs.jsonl", ("pairs", "judge.min_valid"), (answered.name, judged.name), light=True
-        )
+        paired = Step(new, "pairs", "pairs.jsonl", ("pairs", "judge.min_valid"), (*answers, judged.name), light=True)
         trained = Step(new, "train", "model", ("seed", "train"), (model.name, paired.name))
-        steps += [asked, answered, judged, paired, trained]
+        steps += [judged, paired, trained]
         steps.append(_evaluation(config, trained, model.model, steps, seed))
         model = trained
         past_prompts += (asked.name,)
     return steps
+
+
+def _anchors(config: Config, new: str, current: Step, asked: Step, steps: list[Step]) -> Step:
+    """An earlier model's answers to the same prompts (pairs.anchor)."""
+    role = str(config.pairs.anchor)
+    if role == "previous":
+        role = f"M{int(current.model[1:]) - 1}"
+    player = _player("pairs.anchor", role, current, steps)
+    keys = ("seed", "candidates.sampling", "pairs.anchor", "pairs.anchor_count", *_ENGINE)
+    return Step(new, "anchors", "anchors.jsonl", keys, (player, asked.name))
 
 
 def _evaluation(config: Config, model: Step, previous: str | None, steps: list[Step], seed: Step) -> Step:

@@ -1,4 +1,4 @@
-"""Pair rules: which two candidates of a prompt become chosen and rejected, and why none do.
+"""Pair rules: which candidates of a prompt become chosen and rejected, and why none do.
 
 Every prompt ends in exactly one account: a pair, or one of the reasons below. Pure functions of scored candidates.
 """
@@ -14,9 +14,11 @@ from judgeloop.records import Candidate, Judgement, Message, PreferencePair, Pro
 TIE = "tie"
 WITHIN_MARGIN = "within the margin"
 TOO_FEW_FINISHED = "fewer than two finished candidates"
+NONE_FINISHED = "no finished candidate scores above another"
 TOO_FEW_ANSWERS = "fewer than two candidates that say anything"
 TOO_FEW_SCORED = "fewer than two candidates with a score"
 SAME_TEXT = "best and worst say the same"
+_EQUAL = 1e-9  # scores are means of a few numbers: what differs by less came out of the summing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,29 @@ class Scored:
 
     candidate: Candidate
     score: float | None
+
+    @property
+    def length(self) -> int:
+        """Characters, as the paper counts length."""
+        return len(self.candidate.text.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class PairRule:
+    """How pairs are chosen.
+
+    `margin`: scores must differ by more. `finished_only`: answers cut off by length are left out altogether; without
+    it they may be rejected, but never chosen (chosen, they would teach cutting). `length_rho`: ρ of Meta-Rewarding's
+    length control (arXiv 2407.19594, section 2.2), 0 is none. `max_pairs`: pairs a prompt may give.
+    """
+
+    margin: float = 0.0
+    finished_only: bool = True
+    length_rho: float = 0.0
+    max_pairs: int = 1
+
+
+Ranked = tuple[Scored, float]
 
 
 def mean_scores(judgements: Iterable[Judgement], min_valid: int = 1) -> dict[str, float | None]:
@@ -37,72 +62,148 @@ def mean_scores(judgements: Iterable[Judgement], min_valid: int = 1) -> dict[str
     return {name: sum(s) / len(s) if len(s) >= max(1, min_valid) else None for name, s in valid.items()}
 
 
-def best_and_worst(
-    candidates: Sequence[Scored], *, margin: float = 0.0, finished_only: bool = True
-) -> tuple[Scored, Scored] | str:
-    """The highest and the lowest scored candidate of one prompt, or the reason why they make no pair.
+def usable(candidates: Sequence[Scored], *, finished_only: bool = True) -> list[Ranked] | str:
+    """The candidates that may take part, each with its score, or the reason why there are fewer than two.
 
-    Equal scores are a tie and make no pair (Self-Rewarding Language Models, section 2.4); among equals the first
-    candidate is taken. With `finished_only`, answers cut off by length are left out first: cut answers teach cutting.
-    Empty answers are left out always: there is nothing in them to prefer.
+    Empty answers are left out always (there is nothing in them to prefer), and so are candidates without a score: a
+    judgement that cannot be read says nothing about the answer.
     """
-    pool = [s for s in candidates if s.candidate.finish_reason == "stop"] if finished_only else list(candidates)
+    pool = [s for s in candidates if finished(s) or not finished_only]
     if len(pool) < 2:
         return TOO_FEW_FINISHED
     pool = [s for s in pool if s.candidate.text.strip()]
     if len(pool) < 2:
         return TOO_FEW_ANSWERS
     scored = [(s, s.score) for s in pool if s.score is not None]
-    if len(scored) < 2:
-        return TOO_FEW_SCORED
-    best, high = max(scored, key=lambda pair: pair[1])
-    worst, low = min(scored, key=lambda pair: pair[1])
-    if high == low:
-        return TIE
-    if high - low <= margin:
+    return scored if len(scored) >= 2 else TOO_FEW_SCORED
+
+
+def finished(scored: Scored) -> bool:
+    return scored.candidate.finish_reason == "stop"
+
+
+def best(pool: Sequence[Ranked], rho: float = 0.0) -> Ranked | None:
+    """The response to choose among finished candidates, None where there is none.
+
+    With ρ = 0 the highest score (Self-Rewarding Language Models, section 2.4), the first among equals. With ρ > 0 the
+    *shortest* with a score in [(1−ρ)·max + ρ·min, max] (Meta-Rewarding, section 2.2); where the highest score belongs
+    to an answer that was cut off, the band hangs from the highest that does not.
+    """
+    complete = [entry for entry in pool if finished(entry[0])]
+    if not complete:
+        return None
+    floor = max(score for _, score in complete) - rho * _span(pool) - _EQUAL
+    return min((e for e in complete if e[1] >= floor), key=lambda e: (e[0].length if rho else 0, -e[1]))
+
+
+def worst(pool: Sequence[Ranked], rho: float = 0.0) -> Ranked:
+    """The response to reject: the lowest score, the first among equals; with ρ > 0 the *longest* with a score in
+    [min, (1−ρ)·min + ρ·max] (Meta-Rewarding, section 2.2)."""
+    ceiling = min(score for _, score in pool) + rho * _span(pool) + _EQUAL
+    return min((e for e in pool if e[1] <= ceiling), key=lambda e: (-e[0].length if rho else 0, e[1]))
+
+
+def _span(pool: Sequence[Ranked]) -> float:
+    scores = [score for _, score in pool]
+    return max(scores) - min(scores)
+
+
+def anchored(rejected: Ranked, anchors: Sequence[Ranked]) -> Ranked:
+    """The rejected one, or an earlier model's response where that scores lower.
+
+    Over the iterations a model's best and worst become alike; an earlier model's answer keeps them apart (Temporal
+    Self-Rewarding Language Models, arXiv 2508.06026).
+    """
+    lowest = min(anchors, key=lambda e: e[1], default=rejected)
+    return lowest if lowest[1] < rejected[1] - _EQUAL else rejected
+
+
+def pairs_of(
+    candidates: Sequence[Scored], rule: PairRule, anchors: Sequence[Scored] = ()
+) -> list[tuple[Ranked, Ranked]] | str:
+    """(chosen, rejected) pairs of one prompt, at least one, or the reason why there is none.
+
+    The second pair is made as the first, of what that left over, and so on up to `max_pairs`; each response serves
+    once. `anchors` are an earlier model's responses to the prompt: they may only be rejected.
+    """
+    pool = usable(candidates, finished_only=rule.finished_only)
+    if isinstance(pool, str):
+        return pool
+    standing = [
+        (s, s.score)
+        for s in anchors
+        if s.score is not None and s.candidate.text.strip() and (finished(s) or not rule.finished_only)
+    ]
+    made: list[tuple[Ranked, Ranked]] = []
+    reason = TIE
+    while len(pool) >= 2 and len(made) < rule.max_pairs:
+        chosen = best(pool, rule.length_rho)
+        rejected = anchored(worst(pool, rule.length_rho), standing)
+        problem = NONE_FINISHED if chosen is None else _problem(chosen, rejected, pool, rule.margin)
+        if chosen is None or problem is not None:
+            reason = problem or reason
+            break
+        made.append((chosen, rejected))
+        pool = [entry for entry in pool if entry[0] not in (chosen[0], rejected[0])]
+        standing = [entry for entry in standing if entry[0] is not rejected[0]]
+    return made or reason
+
+
+def _problem(chosen: Ranked, rejected: Ranked, pool: Sequence[Ranked], margin: float) -> str | None:
+    """Why these two make no pair."""
+    difference = chosen[1] - rejected[1]
+    if abs(difference) < _EQUAL:
+        return TIE if _span(pool) < _EQUAL else NONE_FINISHED
+    if difference <= margin:
         return WITHIN_MARGIN
-    if best.candidate.text.strip() == worst.candidate.text.strip():
+    if chosen[0].candidate.text.strip() == rejected[0].candidate.text.strip():
         return SAME_TEXT
-    return best, worst
+    return None
 
 
 def make_pairs(
     prompts: Sequence[Prompt],
     candidates: Sequence[Candidate],
     scores: Mapping[str, float | None],
-    *,
-    margin: float = 0.0,
-    finished_only: bool = True,
+    rule: PairRule | None = None,
+    anchors: Sequence[Candidate] = (),
 ) -> tuple[list[PreferencePair], Counter[str]]:
     """Pairs for all prompts, joined by id, and how many prompts ended in which account ("pair" or a reason)."""
-    by_prompt: dict[str, list[Scored]] = {prompt.id: [] for prompt in prompts}
-    for candidate in candidates:
-        by_prompt[candidate.prompt_id].append(Scored(candidate, scores.get(candidate.id)))
+    own = _by_prompt(prompts, candidates, scores)
+    earlier = _by_prompt(prompts, anchors, scores)
     pairs: list[PreferencePair] = []
     account: Counter[str] = Counter()
     for prompt in prompts:
-        found = best_and_worst(by_prompt[prompt.id], margin=margin, finished_only=finished_only)
+        found = pairs_of(own[prompt.id], rule or PairRule(), earlier[prompt.id])
         if isinstance(found, str):
             account[found] += 1
             continue
         account["pair"] += 1
-        pairs.append(_pair(prompt, *found))
+        pairs += [_pair(prompt, chosen, rejected) for chosen, rejected in found]
     return pairs, account
 
 
-def _pair(prompt: Prompt, best: Scored, worst: Scored) -> PreferencePair:
-    if best.score is None or worst.score is None:
-        raise ValueError("a pair needs two scores")
+def _by_prompt(
+    prompts: Sequence[Prompt], candidates: Sequence[Candidate], scores: Mapping[str, float | None]
+) -> dict[str, list[Scored]]:
+    """In the order of their ids, so that which of two equals comes first does not depend on who finished first."""
+    found: dict[str, list[Scored]] = {prompt.id: [] for prompt in prompts}
+    for candidate in sorted(candidates, key=lambda row: row.id):
+        found[candidate.prompt_id].append(Scored(candidate, scores.get(candidate.id)))
+    return found
+
+
+def _pair(prompt: Prompt, chosen: Ranked, rejected: Ranked) -> PreferencePair:
     return PreferencePair(
-        id=stable_id("pair", prompt.id, best.candidate.id, worst.candidate.id),
+        id=stable_id("pair", prompt.id, chosen[0].candidate.id, rejected[0].candidate.id),
         prompt_id=prompt.id,
         prompt=prompt.messages,
-        chosen=_answer(best.candidate),
-        rejected=_answer(worst.candidate),
-        chosen_id=best.candidate.id,
-        rejected_id=worst.candidate.id,
-        chosen_score=best.score,
-        rejected_score=worst.score,
+        chosen=_answer(chosen[0].candidate),
+        rejected=_answer(rejected[0].candidate),
+        chosen_id=chosen[0].candidate.id,
+        rejected_id=rejected[0].candidate.id,
+        chosen_score=chosen[1],
+        rejected_score=rejected[1],
     )
 
 

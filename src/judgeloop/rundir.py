@@ -230,6 +230,7 @@ class RunDirectory:
 _BESIDE = {
     "seed": ("eft.jsonl", "held_out.jsonl", "seed.json"),
     "prompts": ("prompts.json",),
+    "judge": ("judge.json",),
     "pairs": ("pairs.json",),
     "sft": ("train.json", "engine", "model.partial"),
     "train": ("train.json", "engine", "model.partial"),

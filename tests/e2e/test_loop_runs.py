@@ -102,6 +102,7 @@ def test_sampled_judgements_and_prompts_from_the_model_itself(
         iterations=1,
         engine={"kind": "scripted", "script": str(script)},
         prompts={"source": "few_shot", "count": 3, "max_requests": 60},
+        candidates={"count": 3, "sampling": {"max_new_tokens": 40}},
         judge={"scoring": "sampled", "justification": True, "samples": 3},
     )
     out = tmp_path / "run"
@@ -113,7 +114,52 @@ def test_sampled_judgements_and_prompts_from_the_model_itself(
     assert all((row.score is None) == (row.reason == "no score line") for row in rows)
     assert all("Score" in row["completion"][0]["content"] for _, row in read_objects(out / "M1" / "eft.jsonl"))
     account = read(out / "M2" / "pairs.json")
-    assert account["prompts"] == account["pairs"] + account["ties"] + sum(account["dropped"].values())
+    assert account["prompts"] == account["with_pair"] + account["ties"] + sum(account["dropped"].values())
+
+
+def test_a_judge_that_is_none_stops_the_run_and_another_rule_lets_it_go_on(
+    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+) -> None:
+    replies = [
+        {"match": r"(?s)points one by one.*Another one", "reply": ["Score: 4", "no idea", "no idea", "hm", "eh", "no"]},
+        {"match": r"(?s)points one by one", "reply": ["no idea", "none", "Score: 2", "hm", "eh", "no"]},
+        {"match": "(?s).", "reply": ["One answer.", "Another one, longer.", "A third."]},
+    ]
+    script = tmp_path / "script.jsonl"
+    script.write_text("".join(json.dumps(row) + "\n" for row in replies), encoding="utf-8")
+    config = make_config(
+        iterations=1,
+        engine={"kind": "scripted", "script": str(script)},
+        candidates={"count": 3, "sampling": {"max_new_tokens": 40}},
+        judge={"scoring": "sampled", "justification": True, "samples": 6},
+        pairs={"anchor": "previous", "anchor_count": 1, "length_rho": 0.1},
+        # M1's evaluation has fewer judgements than this; M2's candidates have more.
+        health={"min_count": 40},
+    )
+    out = tmp_path / "run"
+    stopped = judgeloop("run", str(config), "--out", str(out))
+    assert stopped.returncode == 0, stopped.stderr
+    assert "stopped after M2/judge: M1 is no judge of these candidates: parse rate" in stopped.stdout
+    decision = read(out / "decision.json")
+    assert (decision["stopped"], decision["at"], decision["best"]) == (True, "M2/judge", "M1")
+    assert not (out / "M2" / "pairs.jsonl").exists()
+    assert read(out / "summary.json")["complete"] is True
+    assert (out / "best" / "model.safetensors").samefile(out / "M1" / "model" / "model.safetensors")
+    status = json.loads(judgeloop("status", str(out), "--json").stdout)
+    assert (status["complete"], status["next"]) == (True, None)
+
+    going_on = judgeloop("run", str(config), "--out", str(out), "--set", "health.stop_on=[]")
+    assert going_on.returncode == 0, going_on.stderr
+    assert "M1/" not in going_on.stdout.replace("finished steps found", "")
+    decision = read(out / "decision.json")
+    assert decision["stopped"] is False
+    assert {"parse_rate"} <= {failure["gate"] for failure in decision["failed_gates"]}
+    anchors = {row.id for row in read_rows(out / "M2" / "anchors.jsonl", Candidate)}
+    assert len(anchors) == 4
+    assert anchors <= {row.candidate_id for row in read_rows(out / "M2" / "judgements.jsonl", Judgement)}
+    chosen = {pair.chosen_id for pair in read_rows(out / "M2" / "pairs.jsonl", PreferencePair)}
+    assert chosen
+    assert not chosen & anchors
 
 
 def test_changed_keys_name_what_is_stale_and_redo_makes_it_anew(

@@ -34,8 +34,17 @@ def test_nothing_scored() -> None:
         "tie_rate": None,
         "top_share": None,
         "length_correlation": None,
+        "retest_spread": None,
+        "judgements": 1,
     }
     assert judge_health([], [], seed=0).parse_rate is None
+
+
+def test_retest_spread_by_hand() -> None:
+    # Standard deviations of (1, 3) and (2, 2, 5): √2 and √3; the single score says nothing.
+    found = judge_health([[2.0, 3.0, 4.0]], [[1, 2, 3]], seed=0, repeated=[[1.0, 3.0], [2.0, 2.0, 5.0], [4.0]])
+    assert found.retest_spread == pytest.approx((2**0.5 + 3**0.5) / 2)
+    assert judge_health([[4.0]], [[1]], seed=0, repeated=[[4.0]]).retest_spread is None
 
 
 def test_histogram_halves_go_up() -> None:

@@ -44,6 +44,7 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from judgeloop import stopping
     from judgeloop.loop import method
     from judgeloop.rundir import RunDirectory, open_run, read_json
 
@@ -55,10 +56,13 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
         marker = read_json(directory.marker(step, "done")) if state == "done" else {}
         seconds = marker.get("seconds", directory.spent(step) or None)
         rows.append({"step": step.name, "state": state, "rows": marker.get("rows"), "seconds": seconds})
-    complete = all(row["state"] == "done" for row in rows)
-    following = next((row["step"] for row in rows if row["state"] != "done"), None)
+    decision = read_json(run / stopping.FILE) if (run / stopping.FILE).exists() else None
+    stopped = decision is not None and bool(decision["stopped"])
+    complete = stopped or all(row["state"] == "done" for row in rows)
+    following = None if stopped else next((row["step"] for row in rows if row["state"] != "done"), None)
     if as_json:
-        typer.echo(json.dumps({"run": str(run), "complete": complete, "next": following, "steps": rows}, indent=2))
+        found = {"run": str(run), "complete": complete, "next": following, "decision": decision, "steps": rows}
+        typer.echo(json.dumps(found, indent=2))
         return
     table = Table("step", "state")
     table.add_column("rows", justify="right")
@@ -69,6 +73,9 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print("complete" if complete else f"next: {following}")
+    if decision is not None:
+        how = f"stopped after {decision['at']}: {decision['reason']}; " if stopped else ""
+        console.print(f"{how}best model: {decision['best']} ({decision['why_best']})", markup=False, soft_wrap=True)
 
 
 def report(run: RunFolder) -> None:

@@ -48,10 +48,3 @@ class JudgeSection(Section):
         if self.scoring == "expected" and self.justification:
             raise ValueError("expected scoring reads the score directly; set justification: false or scoring: sampled")
         return self
-
-
-class PairsSection(Section):
-    """How judged candidates become preference pairs."""
-
-    margin: float = Field(0.0, ge=0, description="best and worst must differ by more than this")
-    finished_only: bool = Field(True, description="answers cut off by length make no pair")

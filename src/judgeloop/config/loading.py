@@ -16,7 +16,7 @@ from judgeloop.config.tree import Config
 from judgeloop.errors import InputError
 
 HUB = "hf:"  # before the id of a data set on the hub, where a path may stand
-_A_ROLE = re.compile(r"current|M\d+")
+_A_ROLE = re.compile(r"current|previous|M\d+")
 
 
 def known_keys(section: type[Section] = Config, prefix: str = "") -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import yaml
 from pydantic import Field, model_validator
 
+from judgeloop.config.backtranslation import BacktranslationSection
 from judgeloop.config.engine import EngineSection
 from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptsSection
-from judgeloop.config.judging import CandidatesSection, JudgeSection, PairsSection
+from judgeloop.config.judging import CandidatesSection, JudgeSection
+from judgeloop.config.pairs import PairsSection
 from judgeloop.config.section import NameOrPath, OptionalNameOrPath, Section
 from judgeloop.config.seed import SeedSection
+from judgeloop.config.stopping import HealthSection, StopSection
 from judgeloop.config.training import SftSection, TrainSection
 
 
@@ -30,6 +33,7 @@ class Config(Section):
     threads: int | None = Field(None, gt=0, description="CPU threads; null: all cores")
     engine: EngineSection = Field(default_factory=EngineSection)
     seed_data: SeedSection = Field(default_factory=SeedSection)
+    backtranslation: BacktranslationSection = Field(default_factory=BacktranslationSection)
     sft: SftSection = Field(default_factory=SftSection)
     prompts: PromptsSection = Field(default_factory=PromptsSection)
     candidates: CandidatesSection = Field(default_factory=CandidatesSection)
@@ -37,6 +41,8 @@ class Config(Section):
     pairs: PairsSection = Field(default_factory=PairsSection)
     train: TrainSection = Field(default_factory=TrainSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+    health: HealthSection = Field(default_factory=HealthSection)
+    stop: StopSection = Field(default_factory=StopSection)
 
     @model_validator(mode="after")
     def _sources_are_named(self) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ class JudgeHealth:
     """`parse_rate`: share of judgements with a score. `mean_score`: over prompts, of the mean over a prompt's
     responses. `histogram`: responses by score 0 to 5. `top_share`: share of scored responses in the top bin.
     `tie_rate`: share of prompts whose best score equals the worst. `length_correlation`: Spearman's ρ of score with
-    length over all scored responses. None where there is nothing to count."""
+    length over all scored responses. `retest_spread`: mean over responses of the standard deviation of their K
+    scores, None where none has two. None where there is nothing to count. `judgements` counts all, read or not."""
 
     parse_rate: float | None
     mean_score: Interval | None
@@ -25,6 +27,8 @@ class JudgeHealth:
     tie_rate: float | None
     top_share: float | None
     length_correlation: float | None
+    retest_spread: float | None
+    judgements: int
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -34,6 +38,8 @@ class JudgeHealth:
             "tie_rate": _rounded(self.tie_rate),
             "top_share": _rounded(self.top_share),
             "length_correlation": _rounded(self.length_correlation),
+            "retest_spread": _rounded(self.retest_spread),
+            "judgements": self.judgements,
         }
 
 
@@ -44,11 +50,12 @@ def judge_health(
     seed: int,
     resamples: int = 1000,
     valid: Sequence[bool] | None = None,
+    repeated: Sequence[Sequence[float]] = (),
 ) -> JudgeHealth:
     """Health of a judge from its scores: `scores[p][i]` of response i to prompt p (None: no score), `lengths` alike.
 
     `valid` says of each single judgement whether it could be read, where a score is the mean of several (K > 1);
-    without it a response is one judgement.
+    without it a response is one judgement. `repeated` holds each response's K scores, as far as they could be read.
     """
     by_prompt = [[s for s in row if s is not None] for row in scores]
     flat = [s for row in by_prompt for s in row]
@@ -67,7 +74,15 @@ def judge_health(
         tie_rate=share(max(row) == min(row) for row in by_prompt if len(row) > 1),
         top_share=counts[-1] / len(flat) if flat else None,
         length_correlation=spearman_correlation([s for s, _ in paired], [length for _, length in paired]),
+        retest_spread=retest_spread(repeated),
+        judgements=len(read),
     )
+
+
+def retest_spread(repeated: Iterable[Sequence[float]]) -> float | None:
+    """Mean over responses of the sample standard deviation of their scores; None where no response has two."""
+    spreads = [statistics.stdev(scores) for scores in repeated if len(scores) > 1]
+    return statistics.fmean(spreads) if spreads else None
 
 
 def histogram(scores: Iterable[float]) -> tuple[int, ...]:

@@ -40,15 +40,21 @@ def measures(
     ranked: Sequence[tuple[Sequence[float | None], Sequence[float]]] = (),
     duel: Duel | None = None,
     valid: Sequence[bool] | None = None,
+    repeated: Sequence[Sequence[float]] = (),
     perfect: float = 5.0,
 ) -> dict[str, Any]:
     """`prompts`, `judge_health`, `agreement`, `win_rate_vs_previous` and `length`, ready for JSON.
 
-    `ranked` holds (scores, human ranks) per held-out ranked prompt; `valid` and `perfect` are as in `judge_health` and
-    `agreement`. `agreement` is None without ranked prompts, `win_rate_vs_previous` without a duel.
+    `ranked` holds (scores, human ranks) per held-out ranked prompt; `valid`, `repeated` and `perfect` are as in
+    `judge_health` and `agreement`. `agreement` is None without ranked prompts, `win_rate_vs_previous` without a duel.
     """
     health = judge_health(
-        [a.scores for a in answered], [a.characters for a in answered], seed=seed, resamples=resamples, valid=valid
+        [a.scores for a in answered],
+        [a.characters for a in answered],
+        seed=seed,
+        resamples=resamples,
+        valid=valid,
+        repeated=repeated,
     )
     return {
         "prompts": len(answered),

@@ -34,7 +34,15 @@ def summary_of(files: RunFiles) -> dict[str, Any]:
     complete = bool(expected) and all(
         files.has(f"{m['name']}/eval.json") and files.has(f"{m['name']}/.eval.done.json") for m in expected
     )
-    return {"models": models, "complete": complete, "under_way": files.under_way(), "warnings": concerns(models)}
+    decision = files.json("decision.json")
+    stopped = decision is not None and decision.get("stopped") is True
+    return {
+        "models": [m for m in models if not stopped or m["seconds"]],
+        "complete": complete or stopped,
+        "decision": decision,
+        "under_way": files.under_way(),
+        "warnings": concerns(models),
+    }
 
 
 def with_damage(summary: dict[str, Any], files: RunFiles) -> dict[str, Any]:

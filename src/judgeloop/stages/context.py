@@ -11,7 +11,7 @@ from judgeloop.chat import Chat
 from judgeloop.config import Config, SamplingSection
 from judgeloop.engines.base import Engine, Sampling
 from judgeloop.errors import InputError
-from judgeloop.records import Message, Prompt, RankedSet, read_rows
+from judgeloop.records import Candidate, Message, Prompt, RankedSet, read_rows
 from judgeloop.rundir import RunDirectory
 from judgeloop.steps import Step
 
@@ -42,9 +42,13 @@ class Context:
     def folder(self) -> Path:
         return self.run.folder(self.step.model)
 
+    def iteration(self) -> int:
+        """1 for the steps that make M2."""
+        return int(self.step.model[1:]) - 1
+
     def current(self) -> str:
         """The model that makes the next one: M1 for the steps in M2's folder."""
-        return f"M{int(self.step.model[1:]) - 1}"
+        return f"M{self.iteration()}"
 
     def weights(self, model: str) -> Path:
         """The folder of M0, M1, …, or of a frozen model that the config names."""
@@ -104,6 +108,12 @@ def evaluation_prompts(run: RunDirectory) -> list[Prompt]:
 def held_out_sets(run: RunDirectory) -> list[RankedSet]:
     """The seed's ranked sets that nothing was trained on."""
     return read_rows(run.folder("M1") / "held_out.jsonl", RankedSet)
+
+
+def read_anchors(folder: Path) -> list[Candidate]:
+    """Responses of an earlier model to the prompts of one iteration, where the config asked for them."""
+    path = folder / "anchors.jsonl"
+    return read_rows(path, Candidate) if path.exists() else []
 
 
 def last_words(messages: list[Message]) -> str:

@@ -18,7 +18,7 @@ from judgeloop.records import Candidate, Judgement, Prompt, RankedSet, RowLog, r
 from judgeloop.rundir import write_json
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, held_out_sets, sampling
 from judgeloop.stages.generation import respond
-from judgeloop.stages.judging import judge_all
+from judgeloop.stages.judging import judge_all, repeated_scores
 
 RESPONSES, JUDGEMENTS = "eval.responses.jsonl", "eval.judgements.jsonl"
 AGREEMENT, COMPARISONS = "eval.agreement.jsonl", "eval.comparisons.jsonl"
@@ -61,6 +61,7 @@ def evaluate(context: Context) -> Outcome:
         ranked=_ranked_scores(context, ranked),
         duel=duel,
         valid=[row.score is not None for row in given],
+        repeated=repeated_scores(given),
         # An expected score never is exactly 5; 4.5 is what rounds to it.
         perfect=4.5 if context.config.judge.scoring == "expected" else 5.0,
     )

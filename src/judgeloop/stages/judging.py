@@ -1,4 +1,4 @@
-"""Judge every candidate, and make pairs of the best and the worst."""
+"""Judge every candidate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from judgeloop.chat import Chat
 from judgeloop.engines.base import Engine
+from judgeloop.evaluation.health import JudgeHealth, judge_health
 from judgeloop.judging.judge import ToJudge, judge, judgement_id
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.pairs import make_pairs, mean_scores
-from judgeloop.records import Candidate, Judgement, Prompt, RowLog, read_rows, write_rows_atomically
+from judgeloop.pairs import mean_scores
+from judgeloop.records import Candidate, Judgement, Prompt, RowLog, read_rows
 from judgeloop.rundir import write_json
-from judgeloop.stages.context import Context, Outcome
+from judgeloop.stages.context import Context, Outcome, read_anchors
 
 
 def judgements(context: Context) -> Outcome:
@@ -20,14 +21,43 @@ def judgements(context: Context) -> Outcome:
     prompts = {prompt.id: prompt for prompt in read_rows(context.folder / "prompts.jsonl", Prompt)}
     items = [
         ToJudge(row.id, prompts[row.prompt_id].messages, row.text)
-        for row in read_rows(context.folder / "candidates.jsonl", Candidate)
+        for row in (*read_rows(context.folder / "candidates.jsonl", Candidate), *read_anchors(context.folder))
     ]
     path = context.folder / "judgements.jsonl"
     role = context.config.judge.role
-    judge_all(context, path, items, context.current() if role == "current" else role)
+    player = context.current() if role == "current" else role
+    judge_all(context, path, items, player)
     rows = read_rows(path, Judgement)
     valid = sum(row.score is not None for row in rows)
-    return Outcome(("judgements.jsonl",), {"rows": len(rows), "with_score": valid})
+    write_json(context.folder / "judge.json", {"judge": player, "health": _health(context, rows).as_dict()})
+    return Outcome(("judgements.jsonl", "judge.json"), {"rows": len(rows), "with_score": valid})
+
+
+def _health(context: Context, rows: Sequence[Judgement]) -> JudgeHealth:
+    """How the judge did on the candidates, an earlier model's answers left out."""
+    by_prompt: dict[str, list[Candidate]] = {}
+    for candidate in read_rows(context.folder / "candidates.jsonl", Candidate):
+        by_prompt.setdefault(candidate.prompt_id, []).append(candidate)
+    own = {candidate.id for group in by_prompt.values() for candidate in group}
+    mine = [row for row in rows if row.candidate_id in own]
+    scores = mean_scores(mine, context.config.judge.min_valid)
+    return judge_health(
+        [[scores.get(candidate.id) for candidate in group] for group in by_prompt.values()],
+        [[len(candidate.text) for candidate in group] for group in by_prompt.values()],
+        seed=context.config.seed,
+        resamples=context.config.evaluation.bootstrap,
+        valid=[row.score is not None for row in mine],
+        repeated=repeated_scores(mine),
+    )
+
+
+def repeated_scores(rows: Sequence[Judgement]) -> list[list[float]]:
+    """The scores that each response was given, as far as they could be read."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row.score is not None:
+            found.setdefault(row.candidate_id, []).append(row.score)
+    return list(found.values())
 
 
 def judge_all(
@@ -56,33 +86,3 @@ def judge_all(
             context.progress(done, total, "")
         if loaded is None:
             engine.close()
-
-
-def pairs(context: Context) -> Outcome:
-    """Best against worst of each prompt; every prompt ends in one account."""
-    config = context.config
-    prompts = read_rows(context.folder / "prompts.jsonl", Prompt)
-    rows = read_rows(context.folder / "candidates.jsonl", Candidate)
-    scores = mean_scores(read_rows(context.folder / "judgements.jsonl", Judgement), config.judge.min_valid)
-    found, account = make_pairs(
-        prompts, rows, scores, margin=config.pairs.margin, finished_only=config.pairs.finished_only
-    )
-    write_rows_atomically(context.folder / "pairs.jsonl", found)
-    text = {row.id: row.text for row in rows}
-    made = account.pop("pair", 0)
-    write_json(
-        context.folder / "pairs.json",
-        {
-            "prompts": len(prompts),
-            "pairs": made,
-            "ties": account.pop("tie", 0),
-            "dropped": dict(account),
-            "chosen_mean_characters": _mean([len(text[pair.chosen_id]) for pair in found]),
-            "rejected_mean_characters": _mean([len(text[pair.rejected_id]) for pair in found]),
-        },
-    )
-    return Outcome(("pairs.jsonl",), {"rows": made})
-
-
-def _mean(values: Sequence[int]) -> float | None:
-    return round(sum(values) / len(values), 1) if values else None

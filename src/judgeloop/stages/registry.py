@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from judgeloop.stages import evaluation, generation, judging, model, prompts, seed, training
+from judgeloop.stages import evaluation, generation, judging, model, pairs, prompts, seed, training
 from judgeloop.stages.context import Context, Outcome
 
 STAGES: dict[str, Callable[[Context], Outcome]] = {
@@ -14,8 +14,9 @@ STAGES: dict[str, Callable[[Context], Outcome]] = {
     "sft": training.sft,
     "prompts": prompts.new_prompts,
     "candidates": generation.candidates,
+    "anchors": generation.anchors,
     "judge": judging.judgements,
-    "pairs": judging.pairs,
+    "pairs": pairs.pairs,
     "train": training.train,
     "eval": evaluation.evaluate,
 }

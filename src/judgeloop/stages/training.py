@@ -9,7 +9,7 @@ from typing import Any
 
 from judgeloop.records import Candidate, PreferencePair, RowLog, SupervisedRow, read_rows
 from judgeloop.rundir import drop_metrics, write_json
-from judgeloop.stages.context import Context, Outcome
+from judgeloop.stages.context import Context, Outcome, read_anchors
 
 
 def sft(context: Context) -> Outcome:
@@ -40,7 +40,7 @@ def train(context: Context) -> Outcome:
     current = context.current()
     rows = read_rows(context.folder / "pairs.jsonl", PreferencePair)
     used = {name for row in rows for name in (row.chosen_id, row.rejected_id)}
-    generated = read_rows(context.folder / "candidates.jsonl", Candidate)
+    generated = [*read_rows(context.folder / "candidates.jsonl", Candidate), *read_anchors(context.folder)]
     with _Metrics(context) as metrics:
         summary = train_dpo(
             rows,

@@ -1,0 +1,45 @@
+"""How judged candidates become preference pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from judgeloop.config.section import OptionalNameOrPath, Section
+
+
+def _one_or_many(value: object) -> object:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+Rho = Annotated[float, Field(ge=0, lt=0.5)]
+RhoPerIteration = Annotated[tuple[Rho, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+
+
+class PairsSection(Section):
+    """How judged candidates become preference pairs."""
+
+    margin: float = Field(0.0, ge=0, description="best and worst must differ by more than this")
+    finished_only: bool = Field(
+        True,
+        description="answers cut off by length make no pair; false: they may be rejected, but are never chosen",
+    )
+    length_rho: RhoPerIteration = Field(
+        (0.0,),
+        description="length control of Meta-Rewarding: chosen is the shortest answer in the top share ρ of the score "
+        "range, rejected the longest in the bottom share; one number, or one for each iteration (the last holds on)",
+    )
+    max_per_prompt: int = Field(1, gt=0, description="pairs a prompt may give; each response serves once")
+    anchor: OptionalNameOrPath = Field(
+        None,
+        description="an earlier model (previous, M0, M1, … or a model folder) answers too, and its answer is rejected "
+        "where it scores lower than the worst candidate",
+    )
+    anchor_count: int = Field(2, gt=0, description="responses of the anchor model to each prompt")
+
+    def rho(self, iteration: int) -> float:
+        """ρ of an iteration, the first being 1."""
+        given: Sequence[float] = self.length_rho
+        return given[min(iteration, len(given)) - 1]

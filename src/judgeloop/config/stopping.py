@@ -1,0 +1,52 @@
+"""When a run ends before its last iteration, and which of its models is the best."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from judgeloop.config.section import Section
+
+Gate = Literal["parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread", "agreement"]
+
+
+class HealthSection(Section):
+    """Gates on the judge: looked at after each judging of candidates and each evaluation from M1 on. What fails one is
+    a warning in the report, or the end of the run before anything is trained on such judgements (`stop_on`)."""
+
+    min_parse_rate: float | None = Field(0.7, ge=0, le=1, description="share of judgements with a readable score")
+    max_tie_rate: float | None = Field(0.9, ge=0, le=1, description="share of prompts whose best and worst score tie")
+    max_top_share: float | None = Field(0.9, ge=0, le=1, description="share of the scores at the top of the scale")
+    max_length_correlation: float | None = Field(
+        0.8, ge=0, le=1, description="Spearman's ρ of score with length, either way"
+    )
+    max_retest_spread: float | None = Field(
+        1.5, ge=0, description="mean standard deviation of a response's K scores (scoring: sampled)"
+    )
+    min_agreement: float | None = Field(
+        None, ge=0, le=1, description="fails where the whole interval of pairwise agreement with people lies below this"
+    )
+    stop_on: tuple[Gate, ...] = Field(
+        ("parse_rate", "tie_rate", "top_share"), description="gates that stop the run; the others warn; []: none stops"
+    )
+    min_count: int = Field(20, gt=0, description="gates say nothing about fewer judgements (or prompts) than this")
+
+
+class StopSection(Section):
+    """When the loop is good enough, or no better, on held-out prompts; `iterations` is the most it does."""
+
+    metric: Literal["win_rate", "score", "agreement", "ifeval"] = Field(
+        "win_rate",
+        description="what decides: win rate against the model before (pairwise, both orders), the same by scores of "
+        "one judge, agreement with people, or IFEval",
+    )
+    target: float | None = Field(
+        None, description="stop when the metric reaches this (metric: score: the mean score; win_rate: the rate)"
+    )
+    no_gain: Literal["go_on", "stop"] = Field(
+        "go_on", description="stop when a model is not better than the one before, clear of the interval"
+    )
+    worse: Literal["go_on", "stop"] = Field(
+        "stop", description="stop when a model is worse than the one before, clear of the interval"
+    )

@@ -1,0 +1,47 @@
+"""Judged candidates become preference pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from judgeloop.pairs import PairRule, make_pairs, mean_scores
+from judgeloop.records import Candidate, Judgement, Prompt, read_rows, write_rows_atomically
+from judgeloop.rundir import write_json
+from judgeloop.stages.context import Context, Outcome, read_anchors
+
+
+def pairs(context: Context) -> Outcome:
+    """Best against worst of each prompt; every prompt ends in one account."""
+    config, folder = context.config, context.folder
+    prompts = read_rows(folder / "prompts.jsonl", Prompt)
+    rows = read_rows(folder / "candidates.jsonl", Candidate)
+    anchors = read_anchors(folder)
+    scores = mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
+    rule = PairRule(
+        margin=config.pairs.margin,
+        finished_only=config.pairs.finished_only,
+        length_rho=config.pairs.rho(context.iteration()),
+        max_pairs=config.pairs.max_per_prompt,
+    )
+    found, account = make_pairs(prompts, rows, scores, rule, anchors)
+    write_rows_atomically(folder / "pairs.jsonl", found)
+    text = {row.id: row.text for row in (*rows, *anchors)}
+    made = account.pop("pair", 0)
+    written = {
+        "prompts": len(prompts),
+        "with_pair": made,
+        "pairs": len(found),
+        "ties": account.pop("tie", 0),
+        "dropped": dict(account),
+        "chosen_mean_characters": _mean([len(text[pair.chosen_id]) for pair in found]),
+        "rejected_mean_characters": _mean([len(text[pair.rejected_id]) for pair in found]),
+    }
+    if anchors:
+        earlier = {row.id for row in anchors}
+        written["rejected_by_anchor"] = sum(pair.rejected_id in earlier for pair in found)
+    write_json(folder / "pairs.json", written)
+    return Outcome(("pairs.jsonl",), {"rows": len(found)})
+
+
+def _mean(values: Sequence[int]) -> float | None:
+    return round(sum(values) / len(values), 1) if values else None
