@@ -17,7 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 test: install lint
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests/compute  # signals need the main thread
+	$(BIN)/python -m pytest tests --ignore tests/compute -n 2 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check .

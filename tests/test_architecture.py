@@ -30,7 +30,7 @@ LAYERS = (
     {"steps"},
     {"models"},
     {"config", "records"},
-    {"errors"},
+    {"errors", "ranks"},
     {"__init__"},
 )
 # Tighter than their row.
@@ -44,13 +44,13 @@ ONLY = {
     "gguf_export": {"errors"},
     "rundir": {"__init__", "config", "errors", "records", "steps"},
     "report": {"__init__", "errors", "records"},  # it reads the run directory, not the code that wrote it
-    "evaluation": {"records"},
-    "compute": {"errors"},
+    "evaluation": {"chat", "engines.base", "errors", "judging", "records"},
+    "compute": {"errors", "ranks"},
     "display": {"steps", "stopping"},
     "stopping": {"config", "rundir", "steps"},
-    "judging": {"chat", "config", "engines.base", "errors", "records"},
+    "judging": {"chat", "config", "engines.base", "engines.messages", "errors", "records"},
     "instructions": {"chat", "config", "engines.base", "errors", "records"},
-    "training": {"chat", "config", "errors", "records"},
+    "training": {"chat", "config", "errors", "models", "ranks", "records"},
 }
 HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "openvino", "openvino_genai", "gguf"}
 HEAVY |= {"plotly", "tokenizers", "huggingface_hub"}

@@ -35,7 +35,10 @@ def write(folder: Path, tree: object) -> Path:
         ({"seed_data": {"ift": [1]}}, r"key 'seed_data.ift.0': .*string"),
         ({"seed_data": {"ranked": "a", "lang": False}}, "key 'seed_data.lang': .*string"),  # YAML's `no`
         ({"engine": {"kind": "cpu"}}, "key 'engine.kind': .*'openvino'.*given: 'cpu'"),
-        ({"judge": {"justification": True}}, "justification: false or scoring: sampled"),
+        ({"judge": {"max_samples": 6}}, "max_samples needs written judgements"),
+        ({"judge": {"scoring": "sampled", "samples": 4, "max_samples": 3}}, "max_samples .3. is below samples .4."),
+        ({"judge": {"meta": {"enabled": True}}}, "meta compares written judgements; set scoring: sampled"),
+        ({"judge": {"scoring": "sampled", "samples": 1, "meta": {"enabled": True}}}, "set samples to 2 or more"),
         ({"prompts": {"source": "file"}}, "prompts.files names none"),
         ({"seed_data": {}}, "neither ift nor ranked"),
     ],

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from judgeloop.config import Config, known_keys, parse
+from judgeloop.config import Config, EftSection, SeedSection, known_keys, parse
 from judgeloop.errors import InputError
-from judgeloop.loop import method
+from judgeloop.loop import METHODS, backtranslation, instruction_making, method
 from judgeloop.stages.registry import STAGES
 from judgeloop.steps import Step, settings
 from tiny import make_tiny_model
@@ -59,12 +59,71 @@ def test_an_anchor_answers_the_same_prompts_and_is_judged_too() -> None:
         named(pairs={"anchor": "M2"})
 
 
+def test_replay_reads_the_seeds_eft_rows() -> None:
+    assert named(train={"eft_replay": 0.2})["M3/train"].inputs == ("M2/train", "M3/pairs", "M1/seed")
+    assert named()["M3/train"].inputs == ("M2/train", "M3/pairs")
+
+
+def test_consistency_lets_the_model_before_judge_the_same_candidates() -> None:
+    steps = named(train={"consistency": True})
+    assert steps["M2/consistency"].inputs == ("M0/model", "M2/candidates", "M2/judge")
+    assert steps["M3/consistency"].inputs == ("M1/sft", "M3/candidates", "M3/judge")
+    assert "M3/consistency" in steps["M3/train"].inputs
+    with pytest.raises(InputError, match="consistency sets label_smoothing itself"):
+        named(train={"consistency": True, "loss": "ipo"})
+
+
 def test_rho_holds_for_an_iteration_or_for_all_that_follow() -> None:
     assert [config(pairs={"length_rho": 0.1}).pairs.rho(t) for t in (1, 2, 9)] == [0.1, 0.1, 0.1]
     assert [config(pairs={"length_rho": [0.0, 0.2]}).pairs.rho(t) for t in (1, 2, 3)] == [0.0, 0.2, 0.2]
     for wrong in (0.5, -0.1, [], "much"):
         with pytest.raises(InputError, match=r"pairs\.length_rho"):
             config(pairs={"length_rho": wrong})
+
+
+def written(**eft: Any) -> dict[str, Step]:
+    return named(seed_data={"ranked": "ranked.jsonl", "eft": {"source": "written", **eft}})
+
+
+def test_written_eft_rows_have_a_writer_judgements_and_a_choice_among_them() -> None:
+    steps = written()
+    assert list(steps)[:7] == ["M0/model", "M1/seed", "M1/writer", "M1/written", "M1/eft", "M1/sft", "M0/eval"]
+    assert steps["M1/writer"].inputs == ("M0/model", "M1/seed")
+    assert steps["M1/written"].inputs == ("M1/writer", "M1/seed")
+    assert steps["M1/eft"].inputs == ("M1/seed", "M1/written")
+    assert steps["M1/sft"].inputs == ("M0/model", "M1/seed", "M1/eft")
+    base = written(writer="M0")
+    assert "M1/writer" not in base
+    assert base["M1/written"].inputs == ("M0/model", "M1/seed")
+    with pytest.raises(InputError, match=r"seed_data\.eft\.writer: M1 does not exist yet"):
+        written(writer="M1")
+
+
+def test_each_key_of_written_rows_matters_to_the_step_it_shapes() -> None:
+    everything = {
+        "writer": "M0", "samples": 9, "examples": 2, "score": "drawn", "sampling": {"temperature": 0.1},
+        "opening": "It", "ties": "lenient", "max_rows": 7, "max_share": 0.5, "ift_overlap": True,
+    }  # fmt: skip
+    shapes = {
+        "M1/written": {"writer", "samples", "examples", "score", "opening", "sampling"},
+        "M1/eft": {"ties", "max_rows", "max_share"},
+        "M1/seed": {"ift_overlap"},
+    }
+    assert set().union(*shapes.values()) == set(everything) == set(EftSection.model_fields) - {"source"}
+    steps = written()
+    for key, value in everything.items():
+        others = {"score": "drawn"} if key == "opening" else {}
+        before = {name: settings(steps[name], _written_config(**others)) for name in shapes}
+        after = {name: settings(steps[name], _written_config(**{**others, key: value})) for name in shapes}
+        assert {name for name in shapes if after[name] != before[name]} == {
+            name for name, keys in shapes.items() if key in keys
+        }, key
+    files = settings(written()["M1/seed"], _written_config())
+    assert {f"seed_data.{name}" for name in SeedSection.model_fields} - {"seed_data.eft"} <= set(files)
+
+
+def _written_config(**eft: Any) -> Config:
+    return config(seed_data={"ranked": "ranked.jsonl", "eft": {"source": "written", **eft}})
 
 
 def test_inputs_stand_before_what_is_made_from_them() -> None:
@@ -129,3 +188,81 @@ def test_settings_that_shape_an_artifact_are_among_its_keys() -> None:
     assert "judge.rubric" in steps["M1/seed"].keys
     assert "train" in steps["M2/train"].keys
     assert "iterations" not in {key for step in steps.values() for key in step.keys}
+
+
+def test_backtranslation_stands_between_the_seed_and_m1() -> None:
+    steps = named(backtranslation={"texts": "texts"}, iterations=0)
+    assert list(steps) == [
+        "M0/model", "M1/seed", "M1/segments", "M1/backward", "M1/labels", "M1/labelled",
+        "M1/forward.0", "M1/scores.1", "M1/curate.1", "M1/forward.1", "M1/scores.2", "M1/curate.2",
+        "M1/backtranslated", "M1/sft", "M0/eval", "M1/eval",
+    ]  # fmt: skip
+    assert steps["M1/backward"].inputs == steps["M1/forward.0"].inputs == ("M0/model", "M1/seed")
+    assert steps["M1/forward.1"].inputs == ("M0/model", "M1/seed", "M1/curate.1")
+    assert steps["M1/scores.2"].inputs == ("M1/labelled", "M1/forward.1")
+    assert steps["M1/backtranslated"].inputs == ("M1/curate.2",)
+    assert steps["M1/sft"].inputs == ("M0/model", "M1/seed", "M1/backtranslated")
+    known = set(known_keys())
+    for step in steps.values():
+        assert step.kind in STAGES
+        assert set(step.keys) <= known, step.name
+    assert "M1/scores.3" in named(backtranslation={"texts": "texts", "rounds": 3})
+
+
+def test_rows_that_are_only_written_do_not_concern_m1() -> None:
+    plain = named()["M1/sft"]
+    assert named(backtranslation={"texts": "texts", "train": "nothing"})["M1/sft"] == plain
+    used = named(backtranslation={"texts": "texts", "train": "make"})["M1/sft"]
+    assert {"backtranslation.train", "backtranslation.seed_system_prompt"} <= set(used.keys)
+
+
+def test_backtranslation_alone_needs_no_more_than_what_it_is_made_from() -> None:
+    names = [step.name for step in backtranslation(config(backtranslation={"texts": "texts"}))]
+    assert names == list(named(backtranslation={"texts": "texts"}))[:13]
+    with pytest.raises(InputError, match=r"backtranslation\.texts names no texts"):
+        backtranslation(config())
+
+
+def test_pairs_of_judgements_are_a_step_of_their_own() -> None:
+    plain = named(judge={"scoring": "sampled"})
+    steps = named(judge={"scoring": "sampled", "meta": {"enabled": True}})
+    assert list(steps)[list(steps).index("M2/judge") :][:4] == ["M2/judge", "M2/pairs", "M2/meta", "M2/train"]
+    assert steps["M2/meta"].inputs == ("M1/sft", "M2/candidates", "M2/judge")
+    assert steps["M2/train"].inputs == ("M1/sft", "M2/pairs", "M2/meta")
+    # Turning them on leaves all that stands before training as it is.
+    assert {name for name in plain if steps[name] != plain[name]} == {"M2/train", "M3/train"}
+    before = config(judge={"scoring": "sampled"})
+    for name, changed in (
+        ("M2/judge", {"meta": {"enabled": True, "per_prompt": 2}}),
+        ("M2/eval", {"max_samples": 9, "noise": 2.0, "meta": {"enabled": True}}),
+    ):
+        after = config(judge={"scoring": "sampled", **changed})
+        assert settings(plain[name], after) == settings(plain[name], before)
+    more = settings(plain["M2/judge"], config(judge={"scoring": "sampled", "max_samples": 9}))
+    assert more != settings(plain["M2/judge"], before)
+
+
+def test_new_prompts_may_come_from_a_fixed_prompter(tmp_path: Path) -> None:
+    steps = named(prompts={"role": "M0"})
+    assert steps["M2/prompts"].inputs == ("M0/model", "M1/seed")
+    assert steps["M3/prompts"].inputs == ("M0/model", "M1/seed", "M2/prompts")
+    assert named(prompts={"role": "M1"})["M3/prompts"].inputs[0] == "M1/sft"
+    with pytest.raises(InputError, match=r"prompts\.role: M2 does not exist yet when M1 needs it"):
+        method(config(prompts={"role": "M2"}))
+    folder = str(make_tiny_model(tmp_path / "prompter"))
+    step = named(prompts={"role": folder})["M2/prompts"]
+    before = settings(step, config(prompts={"role": folder}))
+    make_tiny_model(tmp_path / "prompter", seed=1)
+    assert settings(step, config(prompts={"role": folder})) != before
+
+
+def test_instructions_alone_need_the_model_the_seed_and_maybe_m1(tmp_path: Path) -> None:
+    for role in ("current", "M0", str(make_tiny_model(tmp_path / "prompter"))):
+        steps = instruction_making(config(prompts={"role": role}))
+        assert [step.name for step in steps] == ["M0/model", "M1/seed", "M1/prompts"]
+        assert steps[-1].inputs == ("M0/model", "M1/seed")
+    steps = instruction_making(config(prompts={"role": "M1"}))
+    assert [step.name for step in steps] == ["M0/model", "M1/seed", "M1/sft", "M2/prompts"]
+    assert steps[-1] == named(prompts={"role": "M1"})["M2/prompts"]
+    assert METHODS["instructions"] is instruction_making
+    assert METHODS["loop"] is method

@@ -14,6 +14,7 @@ from judgeloop.config import Config, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.rundir import RunDirectory, describe, drop_metrics, open_run, read_json
+from judgeloop.stages.registry import STAGES
 from judgeloop.steps import Step
 
 
@@ -291,8 +292,9 @@ def test_lineage_names_the_models(tmp_path: Path) -> None:
 
 
 def test_the_outputs_of_every_stage_are_known() -> None:
-    run = directory(Path("run"))
-    assert set(judgeloop.rundir._BESIDE) <= {step.stage for step in run.steps.values()}
+    judge = {"scoring": "sampled", "meta": {"enabled": True}}
+    run = directory(Path("run"), backtranslation={"texts": "texts"}, judge=judge)
+    assert set(judgeloop.rundir._BESIDE) <= set(STAGES)
     for step in run.steps.values():
         outputs = run.outputs(step)
         assert [p.name for p in outputs[:3]] == [f".{step.stage}.done.json", f".{step.stage}.begun.json", step.artifact]

@@ -92,3 +92,20 @@ def test_downstream_is_everything_made_from_it() -> None:
     assert found == ["M3/judge", "M3/pairs", "M3/train", "M3/eval"]
     assert [s.name for s in downstream(steps, select(steps, "M0"))] == [s.name for s in steps if s.name != "M1/seed"]
     assert downstream(steps, []) == []
+
+
+def test_a_folder_is_named_by_what_is_in_it(tmp_path: Path) -> None:
+    def found() -> Any:
+        step = Step("M1", "segments", "segments.jsonl", ("backtranslation.texts",))
+        return settings(step, config(backtranslation={"texts": str(tmp_path / "texts")}))["backtranslation.texts"]
+
+    (tmp_path / "texts" / "deep").mkdir(parents=True)
+    (tmp_path / "texts" / "deep" / "a.txt").write_text("one")
+    before = found()
+    assert before[0].startswith("folder:")
+    (tmp_path / "texts" / ".cache").write_text("hidden")
+    assert found() == before
+    (tmp_path / "texts" / "deep" / "a.txt").write_text("other")
+    changed = found()
+    (tmp_path / "texts" / "deep" / "a.txt").rename(tmp_path / "texts" / "a.txt")
+    assert len({before[0], changed[0], found()[0]}) == 3

@@ -6,6 +6,7 @@ judged and trained on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ class Chat:
             )
         if tokenizer.eos_token_id is None:
             raise InputError(f"{origin}: its tokenizer has no EOS token; set eos_token in tokenizer_config.json")
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        controls = {str(token) for token in added if token.special} | {str(t) for t in tokenizer.all_special_tokens}
+        self.control_tokens: tuple[str, ...] = tuple(sorted(controls, key=lambda token: (-len(token), token)))
+        self._controls = re.compile(f"({'|'.join(map(re.escape, self.control_tokens))})")
         closing = self._closing_id()
         self.end_ids: tuple[int, ...] = tuple(
             dict.fromkeys([int(i) for i in (closing, tokenizer.eos_token_id, *generation_eos) if i is not None])
@@ -114,8 +119,29 @@ class Chat:
         return int(ids[0]) if ids and ids[0] in special else None
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of the conversation, the assistant's turn opened; BOS exactly as the template writes it."""
-        return self.text_ids(self._render(messages, generation=True))
+        """Token ids of the conversation, the assistant's turn opened; BOS exactly as the template writes it.
+
+        Control tokens are those that the template writes: one that stands in a message's words is spelled out.
+        """
+        whole = "".join(message["content"] for message in messages)
+        if not self._controls.search(whole):
+            return self.text_ids(self._render(messages, generation=True))
+        mark = next(c for c in map(chr, range(0xE000, 0xF900)) if c not in whole)  # private use: no template has it
+        found: list[str] = []
+
+        def stand_in(match: re.Match[str]) -> str:
+            found.append(match.group())
+            return f"{mark}{len(found) - 1}{mark}"
+
+        marked: list[Message] = [
+            {"role": message["role"], "content": self._controls.sub(stand_in, message["content"])}
+            for message in messages
+        ]
+        pieces = re.split(f"{mark}(\\d+){mark}", self._render(marked, generation=True))
+        ids: list[int] = []
+        for number, piece in enumerate(pieces):
+            ids += self._spelled(found[int(piece)]) if number % 2 else self.text_ids(piece)
+        return ids
 
     def text_ids(self, text: str) -> list[int]:
         """Token ids of plain text, with no special token added; special tokens written in the text count as such."""
@@ -123,8 +149,23 @@ class Chat:
 
     def response_ids(self, text: str, *, finished: bool = True) -> list[int]:
         """Token ids of an assistant's words, the turn closed where the answer is finished (never where it was cut)."""
-        ids = self.text_ids(text)
+        ids = self.words_ids(text)
         return [*ids, self.close_id] if finished else ids
+
+    def words_ids(self, text: str) -> list[int]:
+        """Token ids of text that somebody wrote: a control token's name in it is spelled out, never the token."""
+        ids: list[int] = []
+        for number, piece in enumerate(self._controls.split(text)):
+            ids += self._spelled(piece) if number % 2 else self.text_ids(piece)
+        return ids
+
+    def _spelled(self, name: str) -> list[int]:
+        """A control token's name as ordinary tokens."""
+        controls = set(self.tokenizer.convert_tokens_to_ids(list(self.control_tokens)))
+        ids = self.tokenizer.encode(name, add_special_tokens=False, split_special_tokens=True)
+        if controls & set(ids):  # a vocabulary that holds the name as a piece like any other
+            ids = [i for letter in name for i in self.tokenizer.encode(letter, add_special_tokens=False)]
+        return [int(i) for i in ids]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated ids, special tokens left out, spaces kept as they are."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from judgeloop import __version__
-from judgeloop.commands import machine, run
+from judgeloop.commands import evaluate, instruct, judge, machine, run, seed
 from judgeloop.errors import JudgeloopError
 
 app = typer.Typer(
@@ -21,6 +21,10 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(run.status)
 app.command()(run.report)
+app.command()(seed.seed)
+app.command()(instruct.instruct)
+app.command()(judge.judge)
+app.add_typer(evaluate.eval_app, name="eval")
 app.add_typer(machine.models_app, name="models")
 app.command()(machine.doctor)
 

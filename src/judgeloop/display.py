@@ -20,12 +20,25 @@ from judgeloop.stopping import Decision
 WORDS = {
     "model": "find the weights, check the tokenizer",
     "seed": "read the seed",
+    "writer": "fine-tune the writer of judgements",
+    "written": "judgements for EFT",
+    "eft": "EFT rows that agree with people",
+    "segments": "texts into segments",
+    "backward": "backward model: text to instruction",
+    "labels": "instructions for the segments",
+    "labelled": "filter instructions",
+    "forward": "forward model: scores pairs",
+    "scores": "scores of instruction and text",
+    "curate": "keep the best pairs",
+    "backtranslated": "backtranslated rows",
     "sft": "supervised fine-tuning",
     "prompts": "new prompts",
     "candidates": "candidates",
     "anchors": "an earlier model's answers",
     "judge": "judgements",
+    "consistency": "the model before judges too",
     "pairs": "preference pairs",
+    "meta": "pairs of judgements",
     "train": "preference training",
     "eval": "evaluation",
 }
@@ -66,7 +79,7 @@ class TerminalDisplay:
             console=self.console,
             transient=True,
         )
-        label = f"{step.model}  {WORDS[step.stage]}{' (resumed)' if resumed else ''}"
+        label = f"{step.model}  {WORDS[step.kind]}{' (resumed)' if resumed else ''}"
         self._task = self._bar.add_task(label, total=None, note="")
         self._bar.start()
 
@@ -79,7 +92,9 @@ class TerminalDisplay:
         rows = marker.get("rows")
         count = f"{rows} rows" if rows is not None else ""
         seconds = float(marker.get("seconds", 0.0))
-        self._line(f"{step.model}  {WORDS[step.stage]:<38} {count:>10}  {seconds:7.1f} s")
+        self._line(f"{step.model}  {WORDS[step.kind]:<38} {count:>10}  {seconds:7.1f} s")
+        for line in marker.get("yields", ()):
+            self._line(f"      {line}")
 
     def failed(self) -> None:
         self._stop()

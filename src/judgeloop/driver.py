@@ -11,11 +11,11 @@ from judgeloop import stopping
 from judgeloop.compute.local import run_child
 from judgeloop.config import Config
 from judgeloop.errors import InputError
-from judgeloop.loop import method
+from judgeloop.loop import METHODS
 from judgeloop.rundir import RunDirectory, describe, read_json
 from judgeloop.stages.context import Context
 from judgeloop.stages.registry import run_stage
-from judgeloop.steps import Step, downstream, select
+from judgeloop.steps import LOOP, Step, downstream, select
 
 
 class Display(Protocol):
@@ -30,31 +30,31 @@ class Display(Protocol):
     def decided(self, decision: stopping.Decision) -> None: ...
 
 
-def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = ()) -> None:
-    """Run the loop in `out` until its last model is made and evaluated, then write summary and report.
+def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
+    """Carry out a method's steps (`loop.METHODS`) in `out`. The loop runs until its last model is made and evaluated,
+    or a rule stops it, and ends with summary and report; other methods end with their last step.
 
     Raises InputError, StageFailed or Interrupted; in every case the run can be started again where it stopped.
     """
-    steps = method(config)
+    steps = METHODS[method](config)
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
     run = RunDirectory.prepare(out, config, steps)
     try:
+        _refuse_other(run, method)
         if roots:
             moved, where = run.supersede(roots)
             display.superseded(moved, where)
         _refuse_stale(run, steps)
-        describe(run)
+        describe(run, method)
+        if method != LOOP:
+            for step in steps:
+                _advance(run, steps, step, display)
+            return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
         for step in steps:
-            if run.state(step) == "done" and _present(run, step):
-                display.skipped(step)
-            else:
-                _carry_out(run, step, display)
-                if step.stage == "model":
-                    _refuse_stale(run, steps)  # other weights than those that the rest was made from
-                if step.stage == "eval":
-                    write_reports(out)
+            if _advance(run, steps, step, display) and step.stage == "eval":
+                write_reports(out)
             decision = stopping.decide(run, step)
             if decision is not None:
                 break
@@ -73,6 +73,25 @@ def write_reports(out: Path) -> None:
 
     write_summary(out)
     write_report(out)
+
+
+def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Display) -> bool:
+    """Carry out one step; return False where there was nothing to do."""
+    if run.state(step) == "done" and _present(run, step):
+        display.skipped(step)
+        return False
+    _carry_out(run, step, display)
+    if step.stage == "model":
+        _refuse_stale(run, steps)  # other weights than those that the rest was made from
+    return True
+
+
+def _refuse_other(run: RunDirectory, method: str) -> None:
+    """One folder, one method."""
+    file = run.path / "run.json"
+    found = read_json(file).get("method", LOOP) if file.exists() else method
+    if found != method:
+        raise InputError.at(run.path, None, f"holds the steps of '{found}', not of '{method}'", "choose another --out")
 
 
 def _selected(steps: Sequence[Step], wanted: str) -> list[Step]:

@@ -189,7 +189,7 @@ def to_line(row: Row | Mapping[str, Any]) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _raw_lines(path: Path) -> Iterator[bytes]:
+def raw_lines(path: Path) -> Iterator[bytes]:
     """Lines of a file; gzip is known by its first two bytes, whatever the file is called."""
     try:
         handle = path.open("rb")
@@ -213,7 +213,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises InputError with file and line where a line is not a JSON object or not UTF-8.
     """
-    for number, raw in enumerate(_raw_lines(path), 1):
+    for number, raw in enumerate(raw_lines(path), 1):
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:

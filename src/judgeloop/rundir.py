@@ -21,7 +21,7 @@ from judgeloop import __version__
 from judgeloop.config import Config, load
 from judgeloop.errors import InputError
 from judgeloop.records import write_text_atomically
-from judgeloop.steps import Step, downstream, file_hash, fingerprint, settings
+from judgeloop.steps import LOOP, Step, downstream, file_hash, fingerprint, settings
 
 State = Literal["missing", "begun", "done"]
 
@@ -223,23 +223,30 @@ class RunDirectory:
         return [
             self.marker(step, "done"),
             self.marker(step, "begun"),
-            *(folder / name for name in (step.artifact, *_BESIDE.get(step.stage, ()))),
+            *(folder / name for name in (step.artifact, *_BESIDE.get(step.kind, ()))),
         ]
 
 
 _BESIDE = {
-    "seed": ("eft.jsonl", "held_out.jsonl", "seed.json"),
-    "prompts": ("prompts.json",),
+    "seed": ("eft.jsonl", "eft_sets.jsonl", "eft_given.jsonl", "held_out.jsonl", "seed.json"),
+    "written": ("eft.written.json",),
+    "prompts": ("prompts.json", "tasks.jsonl"),
     "judge": ("judge.json",),
+    "consistency": ("consistency.json",),
     "pairs": ("pairs.json",),
-    "sft": ("train.json", "engine", "model.partial"),
-    "train": ("train.json", "engine", "model.partial"),
+    "meta": ("judge_pairs.json", "meta_comparisons.jsonl"),
+    "segments": ("segments.json",),
+    "labelled": ("labelled.json",),
+    "backtranslated": ("backtranslation.json",),
+    "sft": ("train.json", "engine", "model.partial", "checkpoints", "adapter"),
+    "train": ("train.json", "engine", "model.partial", "checkpoints", "adapter", "reference.json"),
     "eval": (
         "eval.responses.jsonl",
         "eval.judgements.jsonl",
         "eval.agreement.jsonl",
         "eval.comparisons.jsonl",
         "eval.previous.judgements.jsonl",
+        "eval.ifeval.jsonl",
     ),
     "model": ("engine",),
 }
@@ -249,16 +256,17 @@ def open_run(path: Path) -> tuple[Config, dict[str, Any]]:
     """Read an existing run's resolved config and run.json. Raises InputError where `path` is no run."""
     if not (path / "run.json").is_file() or not (path / "config.yaml").is_file():
         raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
-    return load(path / "config.yaml"), read_json(path / "run.json")
+    return load(path / "config.yaml"), {"method": LOOP, **read_json(path / "run.json")}
 
 
-def describe(run: RunDirectory) -> None:
-    """Write config.yaml (resolved) and run.json, which make the folder a run."""
+def describe(run: RunDirectory, method: str = LOOP) -> None:
+    """Write config.yaml (resolved) and run.json, which make the folder a run; `method` names its steps."""
     write_text_atomically(run.path / "config.yaml", run.config.resolved_yaml())
     file = run.path / "run.json"
     started = read_json(file)["started"] if file.exists() else now()
     models = list(dict.fromkeys(step.model for step in run.steps.values()))
-    write_json(file, {"judgeloop": __version__, "started": started, "models": models, "seed": run.config.seed})
+    facts = {"judgeloop": __version__, "method": method, "started": started, "models": models, "seed": run.config.seed}
+    write_json(file, facts)
 
 
 def drop_metrics(run: Path, attempts: set[tuple[str, str]]) -> None:

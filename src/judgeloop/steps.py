@@ -6,17 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from judgeloop.config import Config, Section
+from judgeloop.config import NEUTRAL, Config, Section
 from judgeloop.models import content_hash
 
-# Keys that change speed or logging, not what is made.
-NEUTRAL = frozenset(
-    {"micro_batch_size", "gradient_checkpointing", "report_to", "batch_tokens", "cache_gib", "max_sequences",
-     "max_batched_tokens"}
-)  # fmt: skip
+LOOP = "loop"  # the steps of a run directory whose run.json names no other method
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,11 @@ class Step:
     @property
     def name(self) -> str:
         return f"{self.model}/{self.stage}"
+
+    @property
+    def kind(self) -> str:
+        """The stage without its number: "scores" for "scores.2", of which one model's making has several."""
+        return self.stage.partition(".")[0]
 
 
 def settings(step: Step, config: Config) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def _flatten(key: str, value: object, into: dict[str, Any]) -> None:
 
 
 def _plain(value: object) -> object:
-    """What a value stands for: the content of a file or of a model folder, where it names one, else itself."""
+    """What a value stands for: the content of a file, a model folder or a folder, where it names one, else itself."""
     if not isinstance(value, str) or "/" not in value:
         return value
     path = Path(value)
@@ -71,6 +73,8 @@ def _plain(value: object) -> object:
             return "sha256:" + file_hash(path)
         if (path / "config.json").is_file():
             return "model:" + content_hash(path)
+        if path.is_dir():
+            return "folder:" + folder_hash(path)
     except OSError:  # a long text with a slash in it, such as a system prompt
         return value
     return value
@@ -80,6 +84,23 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, as hex."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's files, hidden ones left out, as hex."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder)
+        if not any(part.startswith(".") for part in name.parts):
+            stat = path.stat()
+            digest.update(f"{name.as_posix()}\0{_hash_as_of(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=100_000)
+def _hash_as_of(path: Path, _size: int, _time: int) -> str:
+    """A file's hash, computed once for as long as it stays as it is: fingerprints are asked for many times."""
+    return file_hash(path)
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
@@ -102,3 +123,14 @@ def downstream(steps: Sequence[Step], roots: Sequence[Step]) -> list[Step]:
             names.add(step.name)
             found.append(step)
     return found
+
+
+def upstream(steps: Sequence[Step], name: str) -> list[Step]:
+    """The step of that name and every step it is made from, in order."""
+    names = {name}
+    found = []
+    for step in reversed(steps):
+        if step.name in names:
+            names |= set(step.inputs)
+            found.append(step)
+    return found[::-1]

@@ -7,12 +7,14 @@ import sys
 import traceback
 from pathlib import Path
 
+from judgeloop import ranks
+from judgeloop.compute.companions import companions
 from judgeloop.compute.local import ChildReport, die_with_parent
 from judgeloop.errors import JudgeloopError
-from judgeloop.loop import method
+from judgeloop.loop import METHODS
 from judgeloop.rundir import RunDirectory, open_run
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
+from judgeloop.stages.registry import TRAINS, help_stage, run_stage
 
 
 def main(run_path: str, name: str) -> int:
@@ -23,10 +25,17 @@ def main(run_path: str, name: str) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        config, _ = open_run(Path(run_path))
-        steps = method(config)
+        config, facts = open_run(Path(run_path))
+        steps = METHODS[facts["method"]](config)
         run = RunDirectory(Path(run_path), config, steps)
-        run_stage(Context(run, run.steps[name], report.progress))
+        context = Context(run, run.steps[name], report.progress)
+        if not ranks.is_main():
+            help_stage(context)
+        elif config.compute.processes > 1 and context.step.kind in TRAINS:
+            with companions(config.compute.processes, [run_path, name], config.threads):
+                run_stage(context)
+        else:
+            run_stage(context)
     except JudgeloopError as error:
         traceback.print_exc()
         report.failed(error)

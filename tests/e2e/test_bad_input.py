@@ -37,6 +37,8 @@ def test_unknown_key(make_config: Callable[..., Path], judgeloop: Command) -> No
 
 def test_wrong_type(make_config: Callable[..., Path], judgeloop: Command) -> None:
     one_clear_line(judgeloop("run", str(make_config()), "--set", "train.beta=soft"), "train.beta", "soft")
+    done = judgeloop("run", str(make_config()), "--set", "train.learning_rate=fast")
+    one_clear_line(done, "train.learning_rate", "fast")
 
 
 @pytest.mark.parametrize(

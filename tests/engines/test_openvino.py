@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,6 +81,19 @@ def test_sample_order_says_nothing_about_likelihood(tmp_path: Path) -> None:
     opened.close()
 
 
+def test_samples_that_openvino_leaves_out_come_back_empty(tmp_path: Path) -> None:
+    """SmolLM2 with the stop string "\\n": where that is the first token, read_all() lacks the sample."""
+    folder = make_tiny_model(tmp_path / "model")
+    opened = engine(folder, tmp_path / "work")
+    word = SimpleNamespace(generated_ids=[20, 21], finish_reason=SimpleNamespace(name="STOP"))
+    handle = SimpleNamespace(get_status=lambda: SimpleNamespace(name="FINISHED"), read_all=lambda: [word])
+    opened._pipeline = SimpleNamespace(add_request=lambda *_: handle, step=lambda: None)
+    asked = Request("r", (5, 6), Sampling(4, 1.0, stop_strings=("\n",)), n=3)
+    found = {g.index: (g.token_ids, g.text == "", g.finish_reason) for g in opened.generate([asked])}
+    assert sorted(found) == [0, 1, 2]
+    assert sorted(found.values()) == [((), True, "stop"), ((), True, "stop"), ((20, 21), False, "stop")]
+
+
 def test_a_full_cache_delays_requests_and_only_a_hopeless_one_fails(tmp_path: Path) -> None:
     import openvino_genai
 
@@ -99,3 +113,28 @@ def test_a_full_cache_delays_requests_and_only_a_hopeless_one_fails(tmp_path: Pa
     with pytest.raises(InputError, match=r"engine\.cache_gib: request big \(300 prompt tokens, 3 samples"):
         list(opened.generate([*asked, hopeless]))
     opened.close()
+
+
+def test_one_thread_is_enough(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model", end_bias=0)
+    section = EngineSection(kind="openvino", cache_gib=1.0)
+    opened = OpenVinoEngine(section, folder, Chat.load(folder), work_dir=tmp_path / "work", threads=1)
+    assert len(greedy(opened)) == 4  # in bfloat16 the process would be gone
+    opened.close()
+
+
+def test_what_all_prompts_start_with_is_computed_and_held_once(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+
+    def used(firsts: list[int]) -> float:
+        """Share of the KV cache that prompts of ten blocks took, which differ in their first token or their last."""
+        opened = engine(folder, tmp_path / "work")
+        asked = [Request(str(k), (first, *range(4, 324), 100 + k), Sampling(2)) for k, first in enumerate(firsts)]
+        assert len(list(opened.generate(asked))) == len(firsts)
+        share = float(opened._pipeline.get_metrics().max_cache_usage)
+        opened.close()
+        return share
+
+    one, apart, shared = used([3]), used([3, 4, 5, 6, 7, 8]), used([3] * 6)
+    assert apart > 4 * one
+    assert shared < 2 * one

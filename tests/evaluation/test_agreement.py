@@ -34,6 +34,18 @@ def test_exact_match_by_hand() -> None:
     assert exact_match([3.0, 2.0], [1, 1]) is None
 
 
+def test_responses_without_a_score() -> None:
+    # b has none: a-c is the only pair left, and right. b may be anywhere, so the whole order is not known.
+    assert pairwise_accuracy([4.0, None, 2.0], [0, 1, 2], ties="wrong") == 1.0
+    assert exact_match([4.0, None, 2.0], [0, 1, 2]) is None
+    assert spearman([4.0, None, 2.0], [0, 1, 2]) == pytest.approx(1.0)
+    assert kendall([4.0, None, 2.0], [0, 1, 2]) == pytest.approx(1.0)
+    assert kendall([4.0, None, None], [0, 1, 2]) is None
+    # The human best has no score: the perfect 5 went to the second best, which is not the best.
+    assert five_best([None, 5.0, 1.0], [0, 1, 2]) == 0.0
+    assert pairwise_accuracy([None, None], [0, 1], ties="half") is None
+
+
 def test_spearman_and_kendall_by_hand() -> None:
     # Quality order a > b > c > d; the judge swaps b and c. ρ = 1 - 6·2/(4·15) = 0.8; τ = (5 - 1)/6.
     scores, ranks = [4.0, 2.0, 3.0, 1.0], [0, 1, 2, 3]
@@ -86,7 +98,7 @@ def test_agreement_averages_prompts_and_counts_what_is_missing() -> None:
     assert found.five_best is not None
     assert (found.five_best.value, found.five_best.n) == (1.0, 1)
     assert found.exact_match is not None
-    assert found.exact_match.value == pytest.approx(1 / 3)
+    assert (found.exact_match.value, found.exact_match.n) == (0.5, 2)  # the second has a score missing
     assert found.spearman is not None
     assert (found.spearman.value, found.spearman.n) == (pytest.approx(0.0), 2)
     assert found.kendall is not None

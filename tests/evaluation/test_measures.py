@@ -3,6 +3,7 @@ import json
 import pytest
 
 from judgeloop.evaluation.measures import Answered, Duel, measures
+from judgeloop.evaluation.winrate import Preferred
 
 ANSWERED = [
     Answered(characters=[10, 20], tokens=[2, 4], truncated=[False, True], scores=[3.0, None]),
@@ -44,6 +45,7 @@ def test_duel_without_scores() -> None:
         "lose": 0,
         "unparsed": 1,
         "rate": None,
+        "length_controlled": None,
         "by_score": None,
     }
 
@@ -52,3 +54,13 @@ def test_no_prompts_at_all() -> None:
     found = measures([], seed=0)
     assert found["length"] == {"mean_characters": None, "mean_tokens": None, "truncated_share": None}
     assert found["judge_health"]["mean_score"] is None
+
+
+def test_lengths_give_the_rate_at_equal_length() -> None:
+    orders: list[tuple[Preferred | None, Preferred | None]] = [("first", "second")] * 3 + [("second", "first")]
+    lengths = {"characters": [300, 250, 220, 90], "previous_characters": [100, 120, 110, 180]}
+    versus = measures(ANSWERED, seed=0, duel=Duel("M0", orders, **lengths))["win_rate_vs_previous"]
+    assert versus["rate"]["value"] == 0.75
+    assert versus["length_controlled"]["value"] < 0.75
+    assert versus["length_controlled"]["n"] == 4
+    assert (versus["length_controlled"]["longer"], versus["length_controlled"]["shorter"]) == (3, 1)

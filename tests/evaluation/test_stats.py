@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from judgeloop.evaluation import stats
-from judgeloop.evaluation.stats import Interval, mean_interval, proportion_interval, spearman_correlation
+from judgeloop.evaluation.stats import (
+    Interval,
+    mean_interval,
+    percentile_interval,
+    proportion_interval,
+    ratio_interval,
+    resampled_weights,
+    spearman_correlation,
+)
 
 
 def test_mean_interval_by_hand() -> None:
@@ -87,3 +95,33 @@ def test_spearman_by_hand() -> None:
     value = spearman_correlation([1, 2], [2, 1])
     assert value is not None
     assert math.isclose(value, -1.0)
+
+
+def test_ratio_interval_by_hand() -> None:
+    # Prompts with 1 of 1 and 0 of 3: 1/4 in all. A resample is (1,1): 1, (1,2) or (2,1): 1/4, (2,2): 0.
+    found = ratio_interval([1.0, 0.0], [1, 3], seed=1)
+    assert found == Interval(0.25, 0.0, 1.0, 2)
+    # Things of one prompt stay together: 50 prompts with all or none followed are as uncertain as 50 things.
+    together = ratio_interval([4.0, 0.0] * 25, [4] * 50, seed=0)
+    single = mean_interval([1.0, 0.0] * 25, seed=0)
+    assert together is not None
+    assert single is not None
+    assert together.high - together.low == pytest.approx(single.high - single.low, abs=0.05)
+    assert ratio_interval([0.0, 2.0], [0, 4], seed=0) == Interval(0.5, 0.5, 0.5, 1)  # a prompt with nothing to count
+    assert ratio_interval([], [], seed=0) is None
+
+
+def test_resampled_weights_are_draws_of_n_from_n(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "_CHUNK", 100)
+    chunks = list(resampled_weights(20, 0, 12))
+    assert [chunk.shape for chunk in chunks] == [(5, 20), (5, 20), (2, 20)]
+    weights = np.concatenate(chunks)
+    assert (weights.sum(1) == 20).all()
+    assert weights.mean() == 1.0
+    assert len(np.unique(weights, axis=0)) == 12
+
+
+def test_percentile_interval_by_hand() -> None:
+    found = percentile_interval(7.0, np.arange(101.0), 3, 0.9)
+    assert (found.value, found.n) == (7.0, 3)
+    assert (found.low, found.high) == pytest.approx((5.0, 95.0))

@@ -1,6 +1,13 @@
 import pytest
 
-from judgeloop.evaluation.winrate import Outcome, Preferred, outcome_of_orders, outcome_of_scores, win_rate
+from judgeloop.evaluation.winrate import (
+    Outcome,
+    Preferred,
+    length_controlled_rate,
+    outcome_of_orders,
+    outcome_of_scores,
+    win_rate,
+)
 
 
 @pytest.mark.parametrize(
@@ -10,6 +17,10 @@ from judgeloop.evaluation.winrate import Outcome, Preferred, outcome_of_orders, 
         ("second", "first", "lose"),
         ("first", "first", "tie"),  # always the first shown: the judge contradicts itself
         ("second", "second", "tie"),
+        ("neither", "neither", "tie"),
+        ("first", "neither", "tie"),  # a preference in one order only
+        ("neither", "first", "tie"),
+        ("neither", None, "unparsed"),
         (None, "second", "unparsed"),
         ("first", None, "unparsed"),
         (None, None, "unparsed"),
@@ -46,3 +57,26 @@ def test_nothing_parsed_is_no_rate() -> None:
         "unparsed": 3,
         "rate": None,
     }
+
+
+def test_length_controlled_rate_is_over_the_parsed_prompts() -> None:
+    outcomes: list[Outcome] = ["win", "unparsed", "tie", "lose", "win"]
+    found = length_controlled_rate(outcomes, [30, 9, 20, 10, 40], [20, 900, 25, 30, 10], seed=0)
+    without = length_controlled_rate(["win", "tie", "lose", "win"], [30, 20, 10, 40], [20, 25, 30, 10], seed=0)
+    assert found is not None
+    assert found == without
+    assert (found.rate.n, found.longer, found.shorter) == (4, 2, 2)
+    assert length_controlled_rate(["unparsed"] * 3, [1, 2, 3], [3, 2, 1], seed=0) is None
+
+
+def test_a_judge_that_follows_length_alone_shows_no_better_model() -> None:
+    # The longer response wins always, and the model's is the longer one three times of four.
+    lengths, against = [300, 200, 260, 90] * 10, [100, 150, 110, 140] * 10
+    outcomes: list[Outcome] = ["win", "win", "win", "lose"] * 10
+    raw = win_rate(outcomes, seed=0)
+    found = length_controlled_rate(outcomes, lengths, against, seed=0)
+    assert raw.rate is not None
+    assert raw.rate.low > 0.5
+    assert found is not None
+    assert found.rate.low < 0.5 < found.rate.high
+    assert found.length_effect > 1

@@ -11,6 +11,7 @@ from judgeloop.config import PromptSamplingSection, PromptsSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.errors import InputError
 from judgeloop.instructions.few_shot import BATCH, build_demonstration_prompt, grow_prompts, parse_completion
+from judgeloop.instructions.gate import Gate
 from judgeloop.records import Message, Prompt
 
 NOUNS = [
@@ -97,8 +98,9 @@ class Rows:
 def grow(engine: ListEngine, rows: Rows, *, account: bool = True, seed: int = 5, **fields: Any) -> dict[str, Any]:
     texts = {key: fields.pop(key) for key in ("earlier", "avoid") if key in fields}
     config = PromptsSection(**{"count": 60, "max_rouge_l": 0.8, **fields})
+    gate = Gate(config, seed=SEED, **texts)
     given = rows.account if account else None
-    return grow_prompts(engine, PlainChat(), SEED, config, seed, list(rows.rows), rows, account=given, **texts)
+    return grow_prompts(engine, PlainChat(), SEED, config, seed, list(rows.rows), rows, gate=gate, account=given)
 
 
 def shown_in(request: Request) -> list[str]:
@@ -213,6 +215,17 @@ def test_it_stops_at_max_requests_and_says_so() -> None:
     assert account["dropped"] == {"too close to a prompt already kept": 38}
 
 
+def test_the_account_shows_some_of_what_was_kept_and_dropped() -> None:
+    items = ["Name one river", "Sing about tall towers", "Draw a cat now", "Praise it"]
+    samples = grow(ListEngine(items), Rows(), max_requests=2)["samples"]
+    assert samples["kept"] == ["Name one river", "Sing about tall towers"]
+    assert samples["dropped"] == {
+        "needs more than text": ["Draw a cat now"] * 2,
+        "too close to a prompt already kept": ["Name one river", "Sing about tall towers"],
+        "too short": ["Praise it"] * 2,
+    }
+
+
 def test_without_a_limit_it_still_stops() -> None:
     account = grow(ListEngine(["Name one river"]), Rows(), count=3)
     assert (account["requests"], account["max_requests"]) == (60, 60)
@@ -246,9 +259,10 @@ def test_seeds_too_long_to_show_are_counted_and_still_guard_novelty() -> None:
     long = " ".join(f"word{i}" for i in range(80))
     config = PromptsSection(count=1, max_requests=1, sampling=PromptSamplingSection(max_new_tokens=9))
     engine, rows = ListEngine([long, "Name one river"]), Rows()
-    account = grow_prompts(engine, PlainChat(), [long, "Say one thing"], config, 0, [], rows)
+    gate = Gate(config, seed=[long, "Say one thing"])
+    account = grow_prompts(engine, PlainChat(), [long, "Say one thing"], config, 0, [], rows, gate=gate)
     assert account["seed_prompts_too_long_to_show"] == 1
     assert account["dropped"] == {"too close to a seed prompt": 1}
     assert shown_in(engine.asked[0]) == ["Say one thing"]
     with pytest.raises(InputError, match="short enough to demonstrate"):
-        grow_prompts(engine, PlainChat(), [long], config, 0, [], rows)
+        grow_prompts(engine, PlainChat(), [long], config, 0, [], rows, gate=Gate(config, seed=[long]))

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 
-from judgeloop.instructions.novelty import NoveltyPool, rouge_l, tokens_of
+from judgeloop.instructions import novelty, prefix_index
+from judgeloop.instructions.novelty import Match, NoveltyPool
+from judgeloop.instructions.tokens import by_characters, rouge_l, tokens_of
 
 
 def longest_common(left: list[str], right: list[str]) -> int:
@@ -86,14 +91,91 @@ def test_chinese_is_compared_by_characters() -> None:
     assert pool.nearest("为什么天空是蓝色的") is None
 
 
-words = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), min_size=0, max_size=9).map(" ".join)
+WORDS = ["a", "b", "c", "d", "e", "the", "über"]
+CHARACTERS = ["请", "写", "诗", "雨", "の", "글", "b"]
+english = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
+mixed = st.lists(st.sampled_from([*WORDS[:2], *CHARACTERS]), max_size=14).map(lambda tokens: " ".join(tokens))
+texts_of_any_script = st.lists(st.one_of(english, mixed), max_size=14)
+thresholds = st.one_of(st.sampled_from([0.3, 0.5, 0.7, 0.9, 1.0]), st.floats(0.3, 1.0))
+
+
+@pytest.fixture(scope="module")
+def small_steps() -> Iterator[None]:
+    """Blocks, and orders of the index, that change within a dozen texts."""
+    with patch.object(novelty, "_BLOCK", 4), patch.object(prefix_index, "_FIRST_ORDER", 3):
+        yield
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts_of_any_script, thresholds)
+def test_the_pool_decides_as_all_pairs_do(small_steps: None, texts: list[str], threshold: float) -> None:
+    pool = NoveltyPool(threshold)
+    assert [pool.add_if_novel(text) is None for text in texts] == by_all_pairs(texts, threshold)
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts_of_any_script, texts_of_any_script, thresholds)
+def test_many_at_once_are_answered_as_one_by_one(
+    small_steps: None, known: list[str], texts: list[str], threshold: float
+) -> None:
+    once, many = NoveltyPool(threshold), NoveltyPool(threshold)
+    for text in known:
+        once.add(text, "seed")
+        many.add(text, "seed")
+    assert many.add_novel(texts) == [once.add_if_novel(text) for text in texts]
+    assert len(many) == len(once)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(words, max_size=12), st.sampled_from([0.3, 0.5, 0.7, 0.9, 1.0]))
-def test_the_pool_decides_as_all_pairs_do(texts: list[str], threshold: float) -> None:
+@given(texts_of_any_script, english, thresholds)
+def test_every_match_is_found_and_the_nearest_is_the_first_of_the_highest(
+    small_steps: None, texts: list[str], text: str, threshold: float
+) -> None:
     pool = NoveltyPool(threshold)
-    assert [pool.add_if_novel(text) is None for text in texts] == by_all_pairs(texts, threshold)
+    for number, other in enumerate(texts):
+        pool.add(other, str(number))
+    scores = [rouge_l(tokens_of(text), tokens_of(other)) for other in texts]
+    wanted = [Match(texts[i], str(i), score) for i, score in enumerate(scores) if score > threshold]
+    assert pool.matches(text) == wanted
+    assert pool.nearest(text) == max(wanted, key=lambda match: match.score, default=None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("abcde ,.'-?!019", max_size=60), st.text("abcde ,.'-?!019", max_size=60))
+def test_rouge_l_is_rouge_scores_figure_in_english(left: str, right: str) -> None:
+    scorer = RougeScorer(["rougeL"], use_stemmer=False)
+    alone = [[c for c in text if c.isalnum()] for text in (left, right)]
+    if all(alone):  # of texts without words rouge-score says 0, ours compares the signs
+        found = rouge_l(tokens_of(left), tokens_of(right))
+        assert found == pytest.approx(scorer.score(left, right)["rougeL"].fmeasure, abs=1e-12)
+
+
+def test_more_tokens_than_there_are_characters_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(novelty, "_SYMBOLS", 4)
+    pool = NoveltyPool(0.7)
+    pool.add("one two three four five six seven eight")
+    assert pool.nearest("nine ten eleven twelve thirteen fourteen fifteen sixteen") is None
+    match = pool.nearest("one two three four five six seven nine")
+    assert match is not None
+    assert match.score == 7 / 8
+
+
+def test_a_very_long_text_does_not_break_the_others() -> None:
+    pool = NoveltyPool(0.7)
+    long = " ".join(f"w{i % 5000}" for i in range(200_000))
+    pool.add(long)
+    pool.add("List three uses of old newspapers")
+    assert pool.nearest("List four uses of old newspapers") is not None
+    match = pool.nearest(long.removeprefix("w0 "))
+    assert match is not None
+    assert match.score > 0.99999
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("写一首 poem", True), ("Python 里 list", False), ("hello", False), ("", False)]
+)
+def test_a_text_is_of_characters_where_most_tokens_are(text: str, expected: bool) -> None:
+    assert by_characters(tokens_of(text)) is expected
 
 
 def test_it_decides_as_all_pairs_do_on_longer_texts_and_finds_the_nearest() -> None:

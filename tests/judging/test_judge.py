@@ -10,7 +10,8 @@ import pytest
 from judgeloop.chat import Chat
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
-from judgeloop.judging.judge import ToCompare, ToJudge, answer_options, compare, judge, judgement_id, normalise
+from judgeloop.judging.expected import answer_options, normalise
+from judgeloop.judging.judge import ToCompare, ToJudge, compare, judge, judgement_id
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.records import Message, derive_seed
 from tiny import make_tiny_model

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judgeloop.judging.score import parse_score
+from judgeloop.judging.score import parse_score, score_spans
+from judging.fuzzing import check, texts
 
 ACCEPTED = [
     ("Score: 5", 5),
@@ -53,6 +54,18 @@ ACCEPTED = [
     ("得分：【4】", 4),
     ("总分：3", 3),
     ("理由充分。得分：4", 4),
+    ("最终得分：4", 4),
+    ("评分：4分（满分5分）", 4),
+    ("Overall score: 3", 3),
+    ("[Score: 4]", 4),
+    ("| Score: 4 |", 4),
+    ("(Score: 4/5)", 4),
+    ("Score: 4 (out of 5)", 4),
+    ("Score: 4 points out of 5", 4),
+    ("Score: 4 **/** 5", 4),
+    ("Score: 4stars", 4),
+    ("Score: 4, 2 of which for style", 4),
+    ("Score: 4\r\n5", 4),
     # Other numbers never count; the last score line does.
     ("I count 3 good points and 2 bad ones. Score: 5", 5),
     ("3 of the 4 conditions hold.\n\nScore: 5", 5),
@@ -101,6 +114,19 @@ REFUSED = [
     ("Score: 5/10", "score out of 10, not 5"),
     ("Score: 4 out of 10", "score out of 10, not 5"),
     ("Score: 4/50", "score out of 50, not 5"),
+    ("Score: 4 (out of 10)", "score out of 10, not 5"),
+    ("得分：4分（满分10分）", "score out of 10, not 5"),
+    ("Score: 1 + 1 + 1 = 3", "more than one number"),
+    ("Score: 1+1", "more than one number"),
+    ("Score: 3 → 4", "more than one number"),
+    ("Score: 3 -> 4", "more than one number"),
+    ("Score: 3, 4", "more than one number"),
+    ("Score: 4 | 5", "more than one number"),
+    ("Score: **4** or **5**", "more than one number"),
+    ("Score: 4½", "malformed"),
+    ("Score: 4²", "malformed"),
+    ("Score: 4th", "malformed"),
+    ("Score: 3D", "malformed"),
     ("Score: 4%", "malformed"),
     ("Score: 4,5", "malformed"),
     ("Score: 1e1", "malformed"),
@@ -123,6 +149,41 @@ def test_anything_else_is_none_with_a_reason(text: str, reason: str) -> None:
     found = parse_score(text)
     assert found.value is None
     assert reason in (found.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "score"),
+    [
+        ("Score: 0", 1, 5, None),
+        ("Score: 1", 1, 5, 1),
+        ("Score: 7/10", 0, 10, 7),
+        ("Score: 7/5", 0, 10, None),
+        ("Score: 10", 1, 10, 10),
+        ("Score: 11", 1, 10, None),
+        ("Score: 0.5", 1, 5, None),
+    ],
+)
+def test_the_scale_is_the_rubrics(text: str, low: int, high: int, score: float | None) -> None:
+    assert parse_score(text, low, high).value == score
+
+
+def test_a_rubrics_own_word_counts_beside_the_usual_ones() -> None:
+    assert parse_score("Points: 4").value is None
+    assert parse_score("Points: 4", label="Points").value == 4
+    assert parse_score("**points：** 4/5", label="Points").value == 4
+    assert parse_score("Score: 3\nPoints: 4", label="Points").value == 4
+    assert parse_score("Points (0-5): 4", label="Points (0-5)").value == 4
+    assert parse_score("Points: 4\nScore: 3", label="Points").value == 3
+
+
+def test_where_the_score_lines_are() -> None:
+    text = "Score: high\nI say.\n**Final score: 3** of 5. 得分：４"
+    assert [text[start:end] for start, end in score_spans(text)] == ["Final score: 3", "得分：４"]
+
+
+def test_twenty_thousand_random_texts() -> None:
+    found = [check(text, number) is not None for number, text in enumerate(texts(20_000, seed=1))]
+    assert 2_000 < sum(found) < 18_000  # the slice has both
 
 
 PIECES = st.sampled_from(
@@ -176,4 +237,5 @@ def test_words_and_numbers_before_the_score_line_change_nothing(before: str, sco
 def test_a_long_text_is_read_quickly(piece: str) -> None:
     started = time.process_time()
     parse_score(piece * 20_000)
+    parse_score("Score: 4" + piece * 20_000)
     assert time.process_time() - started < 2

@@ -16,6 +16,7 @@ from typing import Any
 from judgeloop.config import parse
 from judgeloop.evaluation.measures import Answered, Duel, measures
 from judgeloop.evaluation.winrate import Preferred
+from judgeloop.instructions.diversity import diversity
 from judgeloop.records import to_line
 
 HOSTILE = "</script><script>window.hacked = true</script><img src=x onerror=\"hacked=1\"> {{ 7 * 7 }} & 'quotes'"
@@ -27,6 +28,11 @@ PROMPTS = (
     "把下面这句话翻译成英文：昨天晚上下了一场大雨。",
     "Suggest five names for a bakery that is open at night.\n\nEach name needs a reason.",
 )
+SEED_PROMPTS = (
+    "Why do stars twinkle?", "Write a letter to a landlord about a broken window.", "How do I keep a cactus alive?",
+    "Write a recipe for lentil soup.", "Give me three reasons to learn to sew.", "What is a sonnet?",
+    "How does a vaccine work?", "Write two lines that rhyme about rain, and then explain in detail how they rhyme.",
+)  # fmt: skip
 WORDS = ("the", "light", "of", "day", "is", "scattered", "by", "small", "parts", "and", "blue", "goes", "further")
 
 
@@ -108,6 +114,10 @@ def _iteration(run: Path, name: str, rng: random.Random, sampled: bool) -> None:
     _json(run / name / "prompts.json", {
         "asked": 96, "got": 231, "kept": 160, "seconds": 24.1,
         "dropped": {"ROUGE-L above 0.7": 49, "fewer than 3 words": 13, "cut off": 9},
+        "samples": {"kept": [HOSTILE, {"instruction": PROMPTS[0], "input": "", "output": HOSTILE}],
+                    "dropped": {"cut off": ["Write a list of", HOSTILE]}},
+        "evaluation_sets": {"evaluation": {"prompts": 64, "seed_prompts_that_share_a_run": 2}},
+        "diversity": diversity(SEED_PROMPTS, [*PROMPTS, HOSTILE, *PROMPTS[:int(name[1:]) - 2]], 0),
     })  # fmt: skip
     count = {"M2": 104, "M3": 118}.get(name, 60)
     _json(run / name / "pairs.json", {
@@ -167,7 +177,9 @@ def _evaluation(run: Path, name: str, rng: random.Random, improving: bool) -> No
             better = rng.random() < win
             first: Preferred | None = "first" if better or rng.random() < 0.35 else "second"
             orders.append((first if rng.random() > 0.03 else None, "second" if better else "first"))
-        duel = Duel(f"M{step - 1}", orders, [a.scores[0] for a in answered], [a.scores[1] for a in answered])
+        scores = [a.scores[0] for a in answered], [a.scores[1] for a in answered]
+        sizes = [a.characters[0] for a in answered], [a.characters[1] for a in answered]
+        duel = Duel(f"M{step - 1}", orders, *scores, *sizes)
     found = measures(answered, seed=0, resamples=300, ranked=ranked, duel=duel)
     samples = [{"prompt": PROMPTS[0], "response": "Sunlight is made of many colours.", "score": 3.41},
                {"prompt": HOSTILE, "response": HOSTILE, "score": None}]  # fmt: skip

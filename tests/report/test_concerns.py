@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from judgeloop.report.concerns import concerns, headline
+from judgeloop.report.concerns import concerns, gate_concerns, headline
 
 
 def iv(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]:
@@ -80,6 +80,12 @@ def versus(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]
             versus(0.6, 0.48, 0.72),
             "win rate 60% (48–72%), ties as half: not clear of 50%, so no gain over M1 is shown.",
         ),
+        (
+            {**versus(0.65, 0.53, 0.75), "length_controlled": iv(0.55, 0.44, 0.66)},
+            "win rate 65% (53–75%), ties as half: the judge prefers M2, but at equal length 55% (44–66%), not clear of "
+            "50%: length may be why.",
+        ),
+        ({**versus(0.65, 0.53, 0.75), "length_controlled": iv(0.6, 0.51, 0.7)}, "prefers M2, clear of 50%."),
         (versus(0.3, 0.2, 0.4), "win rate 30% (20–40%), ties as half: the judge prefers M1; M2 is worse."),
         (versus(1.0, 1.0, 1.0, n=8), "over 8 prompts only, too few to conclude from."),
         ({"previous": "M1", "rate": None}, "The judge's comparisons of M2 with M1 could not be read."),
@@ -127,3 +133,19 @@ def test_headline_with_nothing_to_say() -> None:
     assert headline({"models": [model("M1")]}) == [
         "M1 has been evaluated; there is nothing to compare it with yet.",
     ]
+
+
+def test_the_decision_and_the_failed_gates_come_first() -> None:
+    decision = {
+        "stopped": True, "at": "M3/judge", "reason": "M2 is no judge of these candidates: parse rate 0.22 is below 0.7",
+        "best": "M2", "why_best": "M2 is better than M1 by win rate",
+        "failed_gates": [{"step": "M3/judge", "judge": "M2", "gate": "parse_rate", "value": 0.22, "bound": 0.7}],
+    }  # fmt: skip
+    found = headline({"models": [model("M1")], "decision": decision})
+    assert found[0].startswith("The run stopped after M3/judge: M2 is no judge")
+    assert found[1] == "Best model: M2 (M2 is better than M1 by win rate)."
+    (warning,) = gate_concerns(decision)
+    assert warning["model"] == "M3"
+    assert warning["text"] == "M3/judge: the gate on parse rate failed: 0.22 is below 0.7 (judge M2)."
+    assert headline({"models": [model("M1")], "decision": {**decision, "stopped": False}})[0].startswith("Best model")
+    assert gate_concerns(None) == []

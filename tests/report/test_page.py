@@ -7,13 +7,14 @@ import pytest
 from plotly import graph_objects
 from plotly.offline import get_plotlyjs
 
+from judgeloop.report.creation import creation_samples, diversity_table
 from judgeloop.report.figures import figures, loss_curves
 from judgeloop.report.page import render, write_report
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summarise
 from judgeloop.report.wording import duration, interval, number, percent
-from report.make_run import HOSTILE, leave_unfinished, make_run
+from report.make_run import HOSTILE, PROMPTS, leave_unfinished, make_run
 
 
 class Page(HTMLParser):
@@ -107,9 +108,8 @@ def test_report_says_what_the_run_says(page: Page) -> None:
         assert text in page.text
     assert "not finished" not in page.text
     places = {attrs["id"] for tag, attrs in page.tags if attrs.get("class") == "plot"}
-    assert places == {
-        f"plot-{n}" for n in ("scores", "length", "wins", "agreement", "loss-sft", "loss-train", "seconds")
-    }
+    names = ("scores", "length", "wins", "agreement", "loss-sft", "loss-train", "seconds")
+    assert places == {f"plot-{name}" for name in (*names, "prompt-lengths", "prompt-openings")}
 
 
 def test_same_run_same_report(run: Path, html: str) -> None:
@@ -126,7 +126,7 @@ def test_run_that_has_only_begun(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"models": ["M0", "M1", "M2"]}')
     text = Page(render(tmp_path)).text
     assert "No model has been evaluated yet." in text
-    assert text.count("Not there yet") == 8  # seven plots and the agreement table
+    assert text.count("Not there yet") == 10  # nine plots and the agreement table
     for missing in ("No model has been trained yet", "No pairs yet", "No new prompts yet", "config.yaml is not there"):
         assert missing in text
 
@@ -181,6 +181,45 @@ def test_samples_are_spread_and_carry_their_judgements(run: Path) -> None:
     assert len(chosen["judgements"]) == 3
     assert len(pair_samples(files, "M2", count=100)) == len(rows)
     assert pair_samples(files, "M1") == []
+
+
+def test_diversity_stands_side_by_side(run: Path) -> None:
+    table = diversity_table(summarise(run)["models"])
+    assert table is not None
+    assert table["columns"] == ["seed", "M2", "M3"]
+    rows = dict(table["rows"])
+    assert rows["prompts"] == ["8", "6", "7"]
+    assert "explain 17%" in rows["most frequent opening words"][1]
+    assert rows["ROUGE-L with the nearest seed prompt, mean"][0] == "–"
+    assert diversity_table([{"name": "M2", "diversity": None}]) is None
+
+
+def test_samples_of_kept_and_dropped_are_shown_and_escaped(run: Path, page: Page) -> None:
+    (prompts,) = [part for part in creation_samples(RunFiles(run)) if part["title"] == "M3, new prompts"]
+    assert prompts["kept"][1] == f"instruction: {PROMPTS[0]}\noutput: {HOSTILE}"
+    assert prompts["dropped"] == [("cut off", 9, ["Write a list of", HOSTILE])]
+    assert "dropped, cut off (9)" in page.text
+    assert f"output: {HOSTILE}" in page.text
+    assert page.text.count("samples: kept") == 0  # not in the account's table
+
+
+def test_the_account_of_backtranslation_is_shown_step_by_step(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    account = {
+        "segments": {"kept": 40, "dropped": {"too short": 3}, "dropped_samples": {"too short": [{"text": "Hm"}]}},
+        "labels": {"written": 80, "dropped": {"cut off": 2}, "dropped_samples": {}},
+        "rounds": [
+            {"kept": 9, "dropped": {"no score": 1}, "kept_samples": [{"instruction": "Why?", "score": 4.5}],
+             "dropped_samples": {"no score": [{"instruction": HOSTILE, "score": None}]}},
+            {"kept": 11, "dropped": {}, "kept_samples": [], "dropped_samples": {}},
+        ],
+    }  # fmt: skip
+    (run / "M1/backtranslation.json").write_text(json.dumps(account))
+    text = Page(render(run)).text
+    for said in ("rounds: 1: kept", "segments: dropped: too short", "M1, backtranslation: round 1", "score: 4.5",
+                 "dropped, no score (1)", "instruction: " + HOSTILE, "M1, backtranslation: segments"):  # fmt: skip
+        assert said in text
+    assert "M1, backtranslation: round 2" not in text
 
 
 def test_wording() -> None:

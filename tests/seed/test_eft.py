@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import Counter
 
@@ -85,13 +86,29 @@ def test_a_justification_stands_before_the_score_and_repeats_under_its_seed() ->
     assert eft_rows(sets, RUBRIC, True, 7, Counter()) == first
 
 
-@pytest.mark.parametrize("score_line", ["Score: ", "得分："])
-def test_justifications_vary_and_speak_the_rubrics_language(score_line: str) -> None:
-    for score in range(6):
-        found = {justification_for(score, score_line, random.Random(seed)) for seed in range(40)}
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_justifications_vary_and_speak_the_rubrics_language(language: str) -> None:
+    rubric = load_rubric("additive-5", language)
+    for score in rubric.scores:
+        found = {justification_for(score, rubric, random.Random(seed)) for seed in range(40)}
         assert len(found) >= 2
-        assert all(parse_score(f"{text}\n\n{score_line}{score}").value == score for text in found)
-        assert all(("。" in text) == (score_line != "Score: ") for text in found)
+        assert all(parse_score(rubric.target(score, text)).value == score for text in found)
+        assert all(("。" in text) == (language == "zh") for text in found)
+
+
+def test_another_scale_is_filled_from_end_to_end() -> None:
+    rubric = dataclasses.replace(RUBRIC, low=1, high=10)
+    assert [score_of(rank, 2, 1, 10) for rank in range(2)] == [7, 4]
+    assert [score_of(rank, 10, 1, 10) for rank in range(10)] == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
+    assert justification_for(10, rubric, random.Random(0)) in {
+        justification_for(5, RUBRIC, random.Random(n)) for n in range(20)
+    }
+    dropped: Counter[str] = Counter()
+    found = eft_rows(
+        [ranked({"text": "a", "rank": 0}, {"text": "b", "rank": 1, "score": 0.2})], rubric, True, 0, dropped
+    )
+    assert [score for score, _ in found] == [7]
+    assert dropped == {"response with a score off the rubric's scale": 1}
 
 
 def test_no_score_holds_more_than_its_share() -> None:

@@ -99,9 +99,8 @@ def test_prompts_are_the_first_messages(tmp_path: Path) -> None:
     ("prompt", "problem"),
     [
         (message("x"), "does not begin with a prompter"),
-        (ask(""), "'text' is empty"),
         (ask("x", {"role": "bot"}), "has the role 'bot'"),
-        (ask("x", message("a", rank="0")), "'rank' of a message is '0'"),
+        (ask("x", message("a", rank="0")), "'rank' is text, not a whole number"),
         ({"role": "prompter", "text": "x", "lang": "en", "replies": {"a": 1}}, "not a list"),
     ],
 )

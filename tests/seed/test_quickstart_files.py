@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from judgeloop.instructions.novelty import rouge_l, tokens_of
+from judgeloop.instructions.tokens import rouge_l, tokens_of
 from judgeloop.seed.readers import read_prompts, read_ranked
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -47,10 +47,16 @@ def test_the_schedule_warms_up_and_ends_at_the_floor(tmp_path: Path) -> None:
     assert rates[-1] == pytest.approx(0.1)
 
 
+def test_checkpoints_are_kept_every_so_many_steps_or_never(tmp_path: Path) -> None:
+    assert arguments(TrainSection(checkpoint_steps=7), tmp_path).save_steps == 7
+    assert arguments(TrainSection(checkpoint_steps=7), tmp_path).save_strategy == "steps"
+    assert arguments(TrainSection(checkpoint_steps=None), tmp_path).save_strategy == "no"
+
+
 def test_trl_defaults_that_cost_or_hide_are_off(tmp_path: Path) -> None:
     made = arguments(TrainSection(), tmp_path)
     assert (made.gradient_checkpointing, made.bf16, made.logging_nan_inf_filter) == (False, False, False)
-    assert (made.max_length, made.save_strategy, made.report_to) == (None, "no", [])
+    assert (made.max_length, made.save_total_limit, made.report_to) == (None, 1, [])
     assert arguments(TrainSection(gradient_checkpointing=True), tmp_path).gradient_checkpointing is True
 
 

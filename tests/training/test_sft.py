@@ -15,7 +15,8 @@ from judgeloop.config import LoraSection, SftSection
 from judgeloop.errors import InputError, StageFailed
 from judgeloop.records import SupervisedRow
 from judgeloop.training.data import TOO_LONG, sft_examples
-from judgeloop.training.sft import labelled, train_sft
+from judgeloop.training.packs import collate, pack
+from judgeloop.training.sft import train_sft
 from judgeloop.training.summary import TrainingSummary
 
 from .cases import PEFT_WARNS, make_row, token_logps
@@ -48,10 +49,11 @@ class Run:
 
 def test_labels_stand_on_the_response_and_nowhere_else(chat: Chat) -> None:
     (example,) = sft_examples([make_row(0, "Paris.")], chat, 100).examples
-    row = labelled(example)
-    assert row["input_ids"] == example.prompt_ids + example.target_ids
-    assert row["labels"][: len(example.prompt_ids)] == [-100] * len(example.prompt_ids)
-    assert row["labels"][len(example.prompt_ids) :] == [*chat.text_ids("Paris."), chat.close_id]
+    batch = collate([pack([example], "row").columns()], pad_id=0)
+    assert batch["input_ids"].tolist() == [example.prompt_ids + example.target_ids]
+    labels = batch["labels"][0].tolist()
+    assert labels[: len(example.prompt_ids)] == [-100] * len(example.prompt_ids)
+    assert labels[len(example.prompt_ids) :] == [*chat.text_ids("Paris."), chat.close_id]
 
 
 @pytest.mark.parametrize("weighting", ["row", "token"])
@@ -90,7 +92,9 @@ def test_token_weighted_loss_is_trls_own(
 ) -> None:
     monkeypatch.setenv("CI", "1")  # TRL reports nothing home then
     ours = Run(rows, model_folder, tmp_path / "out", chat, batch_size=8, micro_batch_size=8, weighting="token")
-    dataset = Dataset.from_list([labelled(example) for example in sft_examples(rows, chat, 1000).examples])
+    examples = sft_examples(rows, chat, 1000).examples
+    labels = [[-100] * len(e.prompt_ids) + e.target_ids for e in examples]
+    dataset = Dataset.from_dict({"input_ids": [e.prompt_ids + e.target_ids for e in examples], "labels": labels})
     arguments = SFTConfig(
         output_dir=str(tmp_path / "trl"),
         use_cpu=True,

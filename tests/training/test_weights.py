@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import get_peft_model
+from peft import PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from judgeloop.chat import CHATML, Chat
-from judgeloop.config import LoraSection, TrainSection
+from judgeloop.config import LoraSection, SftSection, TrainSection
 from judgeloop.errors import InputError
+from judgeloop.training.preference import train_preference
+from judgeloop.training.sft import train_sft
 from judgeloop.training.weights import load_model, lora_config, save_model
 
-from .cases import PEFT_WARNS
+from .cases import PEFT_WARNS, make_pair, make_row
 
 IDS = torch.arange(3, 40).view(1, -1)
 
@@ -35,6 +37,46 @@ def test_merged_adapters_compute_what_the_adapted_model_did(model_folder: Path, 
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert (found - before).abs().max() > 0.1
     assert not list((tmp_path / "out").glob("adapter*"))
+    with torch.no_grad():  # it can be trained on
+        torch.testing.assert_close(adapted(input_ids=IDS).logits, expected)
+
+
+@PEFT_WARNS
+@pytest.mark.parametrize("stage", ["sft", "train"])
+def test_kept_adapters_on_the_initial_model_are_the_merged_model(
+    model_folder: Path, tmp_path: Path, chat: Chat, stage: str
+) -> None:
+    lora = {"method": "lora", "lora": {"rank": 4, "keep_adapter": True}, "learning_rate": 1e-2, "precision": "f32"}
+    given = {
+        "initial": model_folder, "output": tmp_path / "model", "chat": chat, "seed": 0, "threads": None,
+        "on_progress": lambda _done, _total: None, "on_metrics": lambda _values: None,
+    }  # fmt: skip
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "old").touch()
+    if stage == "sft":
+        train_sft([make_row(i) for i in range(4)], config=SftSection(**lora), **given)
+    else:
+        pairs = [make_pair(i) for i in range(4)]
+        train_preference(pairs, reference=model_folder, token_ids={}, config=TrainSection(**lora), **given)
+    adapted = PeftModel.from_pretrained(load_model(model_folder), str(tmp_path / "adapter"))
+    with torch.no_grad():
+        found = adapted(input_ids=IDS).logits
+        merged = load_model(tmp_path / "model")(input_ids=IDS).logits
+        before = load_model(model_folder)(input_ids=IDS).logits
+    torch.testing.assert_close(found, merged, atol=1e-4, rtol=1e-4)
+    assert (merged - before).abs().max() > 0.05
+    assert not (tmp_path / "model" / "adapter").exists()
+    assert not (tmp_path / "adapter" / "old").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_four_bits_without_a_gpu_are_refused_before_anything_is_read(tmp_path: Path, chat: Chat) -> None:
+    with pytest.raises(InputError, match=r"method: qlora needs a GPU with CUDA.*set method: lora"):
+        train_sft(
+            [], initial=tmp_path / "none", output=tmp_path / "model", chat=chat, config=SftSection(method="qlora"),
+            seed=0, threads=None, on_progress=lambda _done, _total: None, on_metrics=lambda _values: None,
+        )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_saved_folder_is_an_ordinary_one(model_folder: Path, tmp_path: Path, chat: Chat) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,10 @@ ConfigName = Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, 
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run directory")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for other programs")]
+
+EngineKind = Literal["auto", "openvino", "transformers", "scripted"]
+Scoring = Literal["sampled", "expected"]
+Language = Literal["en", "zh"]
 
 
 def config_path(given: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from judgeloop.commands.arguments import AsJson, ConfigName, Overrides, RunFolder, config_path
+from judgeloop.errors import InputError
 
 
 def run(
@@ -45,11 +46,11 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
     from rich.table import Table
 
     from judgeloop import stopping
-    from judgeloop.loop import method
+    from judgeloop.loop import METHODS
     from judgeloop.rundir import RunDirectory, open_run, read_json
 
-    config, _ = open_run(run)
-    directory = RunDirectory(run, config, method(config))
+    config, facts = open_run(run)
+    directory = RunDirectory(run, config, METHODS[facts["method"]](config))
     rows: list[dict[str, Any]] = []
     for step in directory.steps.values():
         state = directory.state(step)
@@ -82,7 +83,10 @@ def report(run: RunFolder) -> None:
     """Write the run's report.html (one file, opens offline) and summary.json anew."""
     from judgeloop.driver import write_reports
     from judgeloop.rundir import open_run
+    from judgeloop.steps import LOOP
 
-    open_run(run)
+    _, facts = open_run(run)
+    if facts["method"] != LOOP:
+        raise InputError.at(run, None, f"holds the steps of '{facts['method']}', not of the loop", "name another run")
     write_reports(run)
     typer.echo(run / "report.html")

@@ -5,25 +5,41 @@ Each field's description is its documentation; unknown keys are refused with a s
 """
 
 from judgeloop.config.backtranslation import BacktranslationSection, CurationSection, SegmentsSection
+from judgeloop.config.compute import ComputeSection
+from judgeloop.config.endpoint import EndpointSection
 from judgeloop.config.engine import EngineSection
 from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptSamplingSection, PromptsSection
 from judgeloop.config.judging import CandidatesSection, JudgeSamplingSection, JudgeSection
-from judgeloop.config.loading import HUB, documentation, known_keys, load, parse
+from judgeloop.config.loading import HUB, configure, documentation, known_keys, load, parse
 from judgeloop.config.pairs import PairsSection
-from judgeloop.config.section import SamplingSection, Section
+from judgeloop.config.section import NEUTRAL, SamplingSection, Section
 from judgeloop.config.seed import EftSection, SeedSection
+from judgeloop.config.self_instruct import SelfInstructSection
 from judgeloop.config.stopping import Gate, HealthSection, StopSection
-from judgeloop.config.training import LoraSection, SftSection, TrainingSection, TrainSection
+from judgeloop.config.training import (
+    CringeSection,
+    EarlyStoppingSection,
+    LoraSection,
+    SftSection,
+    TrainingSection,
+    TrainSection,
+)
 from judgeloop.config.tree import Config
+from judgeloop.config.unnatural import UnnaturalSection
 
 __all__ = [
     "HUB",
+    "NEUTRAL",
     "BacktranslationSection",
     "CandidatesSection",
+    "ComputeSection",
     "Config",
+    "CringeSection",
     "CurationSection",
+    "EarlyStoppingSection",
     "EftSection",
+    "EndpointSection",
     "EngineSection",
     "EvaluationSection",
     "Gate",
@@ -38,10 +54,13 @@ __all__ = [
     "Section",
     "SeedSection",
     "SegmentsSection",
+    "SelfInstructSection",
     "SftSection",
     "StopSection",
     "TrainSection",
     "TrainingSection",
+    "UnnaturalSection",
+    "configure",
     "documentation",
     "known_keys",
     "load",

@@ -53,10 +53,13 @@ class CurationSection(Section):
     """How the forward model scores an instruction and its text from 1 to 5."""
 
     rubric: NameOrPath = Field(
-        "curation-5", description="a rubric that ships with judgeloop, or the path of a template file"
+        "curation-5-direct",
+        description="a rubric that ships with judgeloop (with sampled scoring: curation-5), or the path of a template",
     )
-    scoring: Literal["sampled", "expected"] = Field(
-        "expected", description="sampled: written reasons and scores, as in the paper; expected: mean over score tokens"
+    scoring: Literal["sampled", "expected", "likelihood"] = Field(
+        "expected",
+        description="sampled: written reasons and scores, as in the paper; expected: mean over the score tokens; "
+        "likelihood: no rubric, how much the instruction raises the text's log-probability (very small models)",
     )
     samples: int = Field(1, gt=0, description="written scores a pair; their mean counts (scoring: sampled)")
     sampling: ScoreSamplingSection = Field(default_factory=ScoreSamplingSection)
@@ -78,7 +81,7 @@ class BacktranslationSection(Section):
     samples: int = Field(2, gt=0, description="instructions written for each segment; at most one is kept")
     sampling: LabelSamplingSection = Field(default_factory=LabelSamplingSection)
     max_copied: float = Field(
-        0.5, gt=0, le=1, description="drop an instruction with a larger share of words in 5-grams of its text"
+        0.8, gt=0, le=1, description="drop an instruction with a larger share of words in 5-grams of its text"
     )
     curation: CurationSection = Field(default_factory=CurationSection)
     keep: Literal["top_share", "threshold"] = Field(
@@ -102,3 +105,9 @@ class BacktranslationSection(Section):
     keep_models: bool = Field(
         True, description="keep the weights of backward and forward models; false: remove them after the last round"
     )
+
+    @model_validator(mode="after")
+    def _threshold_has_a_scale(self) -> BacktranslationSection:
+        if self.keep == "threshold" and self.curation.scoring == "likelihood":
+            raise ValueError("likelihood scores are not on the scale of a threshold; set keep: top_share")
+        return self

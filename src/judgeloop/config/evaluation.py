@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from judgeloop.config.section import NameOrPath, Paths, SamplingSection, Section
+from judgeloop.config.section import NameOrPath, OptionalPath, Paths, SamplingSection, Section
 
 
 class EvaluationSection(Section):
@@ -15,5 +15,14 @@ class EvaluationSection(Section):
     samples: int = Field(2, gt=0, description="responses a prompt; with two or more, ties of the judge are seen")
     base: bool = Field(True, description="evaluate M0 too")
     sampling: SamplingSection = Field(default_factory=SamplingSection)
-    judge: NameOrPath = Field("current", description="who judges the evaluation: current, M0, M1, …, or a model folder")
+    judge: NameOrPath = Field(
+        "current",
+        description="who judges the evaluation: current, M0, M1, …, a model folder, or openai:NAME for a model of "
+        "endpoint.url",
+    )
     bootstrap: int = Field(1000, gt=0, description="resamples of the intervals")
+    ifeval: OptionalPath = Field(
+        None, description="prompts in IFEval's format, whose instructions a program can check; null: not measured"
+    )
+    ifeval_count: int | None = Field(None, gt=0, description="IFEval prompts used at most; null: all")
+    ifeval_max_new_tokens: int = Field(512, gt=0, description="tokens a response to an IFEval prompt may have at most")

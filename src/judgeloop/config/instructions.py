@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from judgeloop.config.section import Paths, SamplingSection, Section
+from judgeloop.config.section import NameOrPath, Paths, SamplingSection, Section
+from judgeloop.config.self_instruct import SelfInstructSection
+from judgeloop.config.unnatural import UnnaturalSection
+
+
+def _with_letters(value: str) -> str:
+    if not any(character.isalnum() for character in value):
+        raise ValueError(f"a blocked word without letters ({value!r}) would match anything; name a word")
+    return value
+
+
+BlockedWord = Annotated[str, AfterValidator(_with_letters)]
 
 
 class PromptSamplingSection(SamplingSection):
@@ -16,10 +27,31 @@ class PromptSamplingSection(SamplingSection):
     max_new_tokens: int = Field(256, gt=0, description="tokens a generation may have at most")
 
 
+class NoveltySection(Section):
+    """How a new prompt is compared with those there are."""
+
+    lsh_above: int | None = Field(
+        None,
+        ge=0,
+        description="with more prompts than this, near ones are looked for by MinHash, which misses a few; "
+        "null: always exactly",
+    )
+    of_files: bool = Field(
+        False,
+        description="drop prompts from files (source: file) too that come too close to the seed or to one another",
+    )
+
+
 class PromptsSection(Section):
     """New instructions for each iteration."""
 
-    source: Literal["few_shot", "file"] = Field("few_shot", description="made by the model itself, or read from a file")
+    source: Literal["few_shot", "self_instruct", "unnatural", "file"] = Field(
+        "few_shot", description="made by a model, by the method named (docs/instructions.md), or read from a file"
+    )
+    role: NameOrPath = Field(
+        "current", description="who writes them: current, M0, M1, … or a model folder (the paper: one fixed prompter)"
+    )
+    language: Literal["en", "zh"] = Field("en", description="language of the templates that the prompter is shown")
     files: Paths = Field((), description="JSONL with 'prompt' or 'messages' (source: file)")
     count: int = Field(200, gt=0, description="new prompts an iteration")
     seed_demonstrations: int = Field(6, gt=0, description="demonstrations drawn from the seed")
@@ -27,7 +59,25 @@ class PromptsSection(Section):
     max_rouge_l: float = Field(
         0.7, gt=0, le=1, description="drop a prompt whose ROUGE-L F with any other is above this"
     )
+    novelty: NoveltySection = Field(default_factory=NoveltySection)
+    contamination: Paths = Field(
+        (),
+        description="evaluation sets: drop prompts that one of them holds; those of evaluation are always among them",
+    )
     min_words: int = Field(3, ge=1, description="drop shorter prompts")
     max_words: int = Field(150, gt=0, description="drop longer prompts")
+    min_characters: int = Field(
+        4, ge=1, description="as min_words, for scripts that count by characters: Chinese, Japanese, Korean, Thai, …"
+    )
+    max_characters: int = Field(
+        300, gt=0, description="as max_words, for those scripts: two characters say about what an English word says"
+    )
+    blocked_words: tuple[BlockedWord, ...] | None = Field(
+        None,
+        description="drop prompts with one of these words or phrases, in any language; null: the shipped list of the "
+        "prompt's language; '*' alone stands for up to two words, at the end of a word for any ending",
+    )
     sampling: PromptSamplingSection = Field(default_factory=PromptSamplingSection)
     max_requests: int | None = Field(None, gt=0, description="give up after this many generations; null: 20 per prompt")
+    self_instruct: SelfInstructSection = Field(default_factory=SelfInstructSection)
+    unnatural: UnnaturalSection = Field(default_factory=UnnaturalSection)

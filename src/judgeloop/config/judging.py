@@ -22,6 +22,21 @@ class JudgeSamplingSection(SamplingSection):
     max_new_tokens: int = Field(200, gt=0, description="tokens a judgement may have at most")
 
 
+class MetaSection(Section):
+    """The judge trained too (Meta-Rewarding): its judgements of one response compared with one another, the best and
+    the worst of them made a preference pair."""
+
+    enabled: bool = Field(False, description="make judge pairs and train on them beside the candidates' pairs")
+    per_prompt: int = Field(
+        1, gt=0, description="responses a prompt whose judgements are compared, least certain first"
+    )
+    max_judgements: int = Field(4, gt=1, description="judgements a response that are compared, each with each")
+    max_pairs: int | None = Field(None, gt=0, description="at most this many judge pairs an iteration; null: all")
+    max_characters: int | None = Field(
+        None, gt=0, description="no longer judgement is chosen: long ones win too often; null: no bound"
+    )
+
+
 class JudgeSection(Section):
     """How the model judges responses."""
 
@@ -33,9 +48,20 @@ class JudgeSection(Section):
         "expected", description="sampled: K written judgements, mean score; expected: mean over the score tokens"
     )
     justification: bool = Field(
-        False, description="ask for a short justification before the score (needs scoring: sampled)"
+        False,
+        description="a short justification before the score: in EFT rows, and with scoring: expected written by the "
+        "judge before the score is read",
     )
-    samples: int = Field(3, gt=0, description="K, judgements a candidate (scoring: sampled)")
+    samples: int = Field(3, gt=0, description="K, judgements a candidate (where they are written)")
+    max_samples: int | None = Field(
+        None,
+        gt=0,
+        description="K grows up to this where a prompt's best and worst candidate are tied or within noise; null: K "
+        "stays as it is",
+    )
+    noise: float = Field(
+        1.0, ge=0, description="within noise: best and worst differ by at most this many standard errors (max_samples)"
+    )
     sampling: JudgeSamplingSection = Field(default_factory=JudgeSamplingSection)
     min_valid: int = Field(1, gt=0, description="valid judgements a candidate needs (scoring: sampled)")
     min_mass: float = Field(
@@ -43,8 +69,20 @@ class JudgeSection(Section):
     )
     role: NameOrPath = Field("current", description="who judges: current, M0, M1, …, or the folder of a frozen model")
 
+    meta: MetaSection = Field(default_factory=MetaSection)
+
     @model_validator(mode="after")
-    def _expected_has_no_text(self) -> JudgeSection:
-        if self.scoring == "expected" and self.justification:
-            raise ValueError("expected scoring reads the score directly; set justification: false or scoring: sampled")
+    def _fits_together(self) -> JudgeSection:
+        written = self.scoring == "sampled" or self.justification
+        if self.max_samples is not None and not written:
+            raise ValueError(
+                "max_samples needs written judgements, one expected score has no noise; remove it, or set "
+                "scoring: sampled or justification: true"
+            )
+        if self.max_samples is not None and self.max_samples < self.samples:
+            raise ValueError(f"max_samples ({self.max_samples}) is below samples ({self.samples}); raise it")
+        if self.meta.enabled and self.scoring != "sampled":
+            raise ValueError("meta compares written judgements; set scoring: sampled, or meta.enabled: false")
+        if self.meta.enabled and max(self.samples, self.max_samples or 0) < 2:
+            raise ValueError("meta compares two judgements of one response; set samples to 2 or more")
         return self

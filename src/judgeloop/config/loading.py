@@ -58,6 +58,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     return parse(tree, str(path))
 
 
+def configure(overrides: Sequence[str], origin: str) -> Config:
+    """The defaults with `key=value` overrides; `origin` names the command in errors."""
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        _apply(tree, override)
+    return parse(tree, origin)
+
+
 def parse(tree: Mapping[str, Any], origin: str) -> Config:
     """Validate a tree of plain values; `origin` names it in errors."""
     try:

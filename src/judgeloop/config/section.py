@@ -8,6 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+# Keys that change speed or logging, not what is made.
+NEUTRAL = frozenset(
+    {"micro_batch_size", "gradient_checkpointing", "report_to", "checkpoint_steps", "batch_tokens", "cache_gib",
+     "max_sequences", "max_batched_tokens"}
+)  # fmt: skip
+
 
 class Section(BaseModel):
     """A frozen section that refuses unknown keys."""

@@ -4,14 +4,45 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from judgeloop.config.section import Paths, Section
+from judgeloop.config.judging import JudgeSamplingSection
+from judgeloop.config.section import NameOrPath, Paths, Section
 
 
 class EftSection(Section):
     """How evaluation fine-tuning rows (judge prompt → judgement) are made from ranked responses."""
 
+    source: Literal["ranks", "written"] = Field(
+        "ranks",
+        description="ranks: people's ranks become scores, with a template justification; written: a model writes "
+        "justification and score, a set is kept where its scores order the responses as people did (the paper's way)",
+    )
+    writer: NameOrPath = Field(
+        "sft",
+        description="who writes (source: written): sft (trained on the IFT rows alone, the paper's way), M0, or a "
+        "model folder or hub id",
+    )
+    samples: int = Field(3, gt=0, description="judgements written for each response (source: written)")
+    ties: Literal["strict", "lenient"] = Field(
+        "strict",
+        description="strict: responses that people ranked apart must have different scores; lenient: they may tie, but "
+        "neither be reversed nor all tie (source: written)",
+    )
+    examples: int = Field(
+        0, ge=0, le=4, description="worked judgements the writer is shown before it writes: help for small writers"
+    )
+    score: Literal["written", "drawn"] = Field(
+        "written",
+        description="written: the score stands in the writer's text; drawn: its justification is written, then the "
+        "score is drawn from its probabilities behind the score line: every text has a score (source: written)",
+    )
+    opening: str = Field(
+        "",
+        description="words that each justification begins with, such as 'The response': a small writer then judges the "
+        "response rather than answer the user (score: drawn)",
+    )
+    sampling: JudgeSamplingSection = Field(default_factory=JudgeSamplingSection)
     max_rows: int | None = Field(None, gt=0, description="at most this many EFT rows; null: all")
     max_share: float = Field(
         1.0, gt=0, le=1, description="no score holds more than this share of the rows; the surplus is dropped, counted"
@@ -20,17 +51,43 @@ class EftSection(Section):
         False, description="may an instruction serve both IFT and EFT? The paper keeps them apart; tiny seeds cannot"
     )
 
+    @model_validator(mode="after")
+    def _opening_is_used(self) -> EftSection:
+        if self.opening and self.score == "written":
+            raise ValueError("opening is for drawn scores alone; set score: drawn, or remove it")
+        return self
+
 
 class SeedSection(Section):
     """Where M1 comes from: instructions with responses (IFT), and ranked responses (EFT, held-out agreement)."""
 
-    ift: Paths = Field((), description="JSONL files of chat messages or prompt/response rows")
+    ift: Paths = Field(
+        (), description="files of instructions with a response: chat messages, prompt/response, Alpaca, …"
+    )
     ranked: Paths = Field((), description="files with several ranked responses a prompt, or Open Assistant trees")
+    eft_files: Paths = Field(
+        (), description="files of EFT rows that are made already (judge prompt, judgement), used as they are"
+    )
     turns: Literal["first", "all"] = Field("first", description="Open Assistant trees: first turns only, or every turn")
     lang: str | None = Field("en", description="Open Assistant trees: keep this language; null keeps all")
-    held_out_share: float = Field(0.25, ge=0, lt=1, description="share of ranked prompts kept for evaluation only")
+    held_out_share: float = Field(
+        0.25, ge=0, le=1, description="share of ranked prompts kept for evaluation only; 1: all of them"
+    )
     eft_share: float = Field(
         0.5, ge=0, le=1, description="share of the remaining ranked prompts used for EFT, the others' best go to IFT"
     )
+    near_duplicate: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="prompts with a higher ROUGE-L F count as the same: they stay in one part (IFT, EFT, held out); 1: "
+        "equal texts alone do",
+    )
     max_ift_rows: int | None = Field(None, gt=0, description="at most this many IFT rows; null: all")
     eft: EftSection = Field(default_factory=EftSection)
+
+    @model_validator(mode="after")
+    def _written_rows_need_ranks(self) -> SeedSection:
+        if self.eft.source == "written" and not self.ranked:
+            raise ValueError("eft.source is 'written' but ranked names no file whose responses could be judged")
+        return self

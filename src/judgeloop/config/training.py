@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from judgeloop.config.section import Section
 
@@ -16,12 +16,15 @@ class LoraSection(Section):
     alpha: int = Field(32, gt=0, description="scale of the adapters")
     dropout: float = Field(0.05, ge=0, lt=1, description="dropout on the adapters' input")
     target_modules: str = Field("all-linear", description="which modules get an adapter")
+    keep_adapter: bool = Field(False, description="keep the adapters too, in the folder adapter beside the model")
 
 
 class TrainingSection(Section):
     """What SFT and preference training share."""
 
-    method: Literal["full", "lora"] = Field("full", description="train all weights, or low-rank adapters")
+    method: Literal["full", "lora", "qlora"] = Field(
+        "full", description="train all weights, low-rank adapters, or adapters beside weights of 4 bits (GPU only)"
+    )
     lora: LoraSection = Field(default_factory=LoraSection)
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
     lr_min: float = Field(0.1, ge=0, le=1, description="the cosine ends at this share of the peak")
@@ -37,6 +40,9 @@ class TrainingSection(Section):
     precision: Literal["auto", "bf16", "f32"] = Field(
         "auto", description="auto: bf16 autocast where the machine has it"
     )
+    checkpoint_steps: int | None = Field(
+        100, gt=0, description="save what a killed training goes on from every so many steps; null: never"
+    )
     gradient_checkpointing: bool = Field(False, description="less memory, more time")
     report_to: tuple[str, ...] = Field((), description="trackers: tensorboard, wandb, mlflow, trackio")
 
@@ -47,12 +53,80 @@ class SftSection(TrainingSection):
     weighting: Literal["token", "row"] = Field(
         "row", description="token: every target token counts the same; row: every row does, so short scores are heard"
     )
+    eft_loss: Literal["all", "score"] = Field(
+        "all", description="EFT rows: loss on the whole judgement, or on the score's own tokens only (expected scoring)"
+    )
+    pack_judgements: int = Field(
+        1,
+        gt=0,
+        description="up to this many EFT rows about one prompt go through the model as one sequence that shares their "
+        "beginning, and count as one of batch_size; where the model's attention allows it",
+    )
+
+
+PreferenceLoss = Literal[
+    "dpo", "robust", "hinge", "ipo", "sigmoid_norm", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "apo_zero",
+    "apo_down", "discopop", "cringe", "sft_best",
+]  # fmt: skip
+
+
+class CringeSection(Section):
+    """Pairwise Cringe (arXiv 2312.16682): likelihood of the chosen response, and on each token of the rejected one a
+    contrast with another likely token."""
+
+    pairwise: bool = Field(True, description="gate by how well the pair is told apart; false: plain Cringe")
+    weight: float = Field(1.0, ge=0, description="α, weight of the rejected response's mean token loss")
+    top_k: int = Field(5, gt=0, description="the contrast token is drawn from the k likeliest others")
+    bias: float = Field(0.0, description="b: the gate is half open where log π(chosen) − log π(rejected) is this")
+    temperature: float = Field(10.0, gt=0, description="τ: how softly the gate closes, in nats")
+
+
+class EarlyStoppingSection(Section):
+    """The paper's rule (arXiv 2401.10020): stop where the judge no longer prefers the newer checkpoint's answers."""
+
+    every: int | None = Field(
+        None, gt=0, description="compare with the checkpoint before every so many steps; null: never stop early"
+    )
+    prompts: int = Field(32, gt=0, description="held-out prompts (evaluation.prompts) answered by each checkpoint")
 
 
 class TrainSection(TrainingSection):
     """M_{t+1} = preference training of M_t on its pairs, with M_t as the reference."""
 
     learning_rate: float = Field(1e-6, gt=0, description="peak learning rate")
-    loss: Literal["dpo"] = Field("dpo", description="the preference loss")
-    beta: float = Field(0.1, gt=0, description="DPO's β")
+    loss: PreferenceLoss = Field(
+        "dpo",
+        description="the preference loss: dpo, TRL's other pair losses by their names, cringe (Pairwise Cringe), or "
+        "sft_best (imitate the chosen response, no contrast)",
+    )
+    beta: float = Field(0.1, gt=0, description="β of the pair losses")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="probability that a pair is the wrong way round (dpo, robust, exo_pair)"
+    )
+    consistency: bool = Field(
+        False,
+        description="let the model before judge the candidates too, and smooth the labels by how far the two disagree "
+        "(CREAM; dpo)",
+    )
+    ld_alpha: float | None = Field(
+        None, ge=0, le=1, description="weight of tokens beyond the shorter response's length (LD-DPO); null: 1"
+    )
     nll_weight: float = Field(0.0, ge=0, description="weight of the chosen response's mean token NLL beside the loss")
+    eft_replay: float = Field(
+        0.0, ge=0, lt=1, description="share of EFT rows in every batch, with SFT loss, so that the judge survives"
+    )
+    eft_weight: float = Field(0.5, gt=0, description="weight of the EFT rows' mean loss")
+    cringe: CringeSection = Field(default_factory=CringeSection)
+    early_stopping: EarlyStoppingSection = Field(default_factory=EarlyStoppingSection)
+
+    @model_validator(mode="after")
+    def _modifiers_fit_the_loss(self) -> TrainSection:
+        if self.label_smoothing and self.loss not in ("dpo", "robust", "exo_pair"):
+            raise ValueError(f"label_smoothing is for dpo, robust and exo_pair, not {self.loss}; set it to 0")
+        if self.loss == "exo_pair" and not self.label_smoothing:
+            raise ValueError("exo_pair needs label_smoothing above 0 (its paper: 0.001)")
+        if self.consistency and (self.loss != "dpo" or self.label_smoothing):
+            raise ValueError("consistency sets label_smoothing itself, for dpo; leave one of the two out")
+        if self.ld_alpha is not None and self.loss in ("cringe", "sft_best"):
+            raise ValueError(f"ld_alpha changes log-ratios, and {self.loss} has none; leave it null")
+        return self

@@ -6,6 +6,8 @@ import yaml
 from pydantic import Field, model_validator
 
 from judgeloop.config.backtranslation import BacktranslationSection
+from judgeloop.config.compute import ComputeSection
+from judgeloop.config.endpoint import EndpointSection
 from judgeloop.config.engine import EngineSection
 from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptsSection
@@ -41,6 +43,8 @@ class Config(Section):
     pairs: PairsSection = Field(default_factory=PairsSection)
     train: TrainSection = Field(default_factory=TrainSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+    endpoint: EndpointSection = Field(default_factory=EndpointSection)
+    compute: ComputeSection = Field(default_factory=ComputeSection)
     health: HealthSection = Field(default_factory=HealthSection)
     stop: StopSection = Field(default_factory=StopSection)
 
@@ -48,7 +52,7 @@ class Config(Section):
     def _sources_are_named(self) -> Config:
         if self.prompts.source == "file" and not self.prompts.files:
             raise ValueError("prompts.source is 'file' but prompts.files names none")
-        if not self.seed_data.ift and not self.seed_data.ranked:
+        if not self.seed_data.ift and not self.seed_data.ranked and not self.seed_data.eft_files:
             raise ValueError("seed_data names neither ift nor ranked files, so there is nothing to make M1 from")
         return self
 

@@ -7,6 +7,7 @@ that found no room in the KV cache come back as "ignored", and rope scaling in a
 from __future__ import annotations
 
 import gc
+import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,14 +17,15 @@ import numpy as np
 
 from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
-from judgeloop.engines.base import Engine, FinishReason, Generation, OptionLogprobs, OptionRequest, Request
-from judgeloop.engines.text import cut_at_stop
+from judgeloop.engines.base import Engine, FinishReason, Generation, OptionLogprobs, OptionRequest, Request, Sampling
+from judgeloop.engines.text import common_prefix, cut_at_stop
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.gguf_export import read_config, rope, write_gguf
 from judgeloop.gguf_export import supports as gguf_supports
 from judgeloop.models import content_hash
 from judgeloop.records import derive_seed
 
+_WORTH_READING_FIRST = 64  # tokens; the cache shares blocks of 32
 _GGUF_FORMAT = 1  # counts up when `write_gguf` writes the same weights differently
 
 
@@ -83,6 +85,7 @@ class OpenVinoEngine:
         in_flight = 2 * self._section.max_sequences  # enough that a step is never short of sequences
         samples = 0
         pipeline: Any = self._load() if requests else None
+        self._read_common_prefix(pipeline, requests)
         try:
             while True:
                 while samples < in_flight and (request := next(waiting, None)) is not None:
@@ -114,6 +117,19 @@ class OpenVinoEngine:
                 handle.cancel()
             while running and pipeline.has_non_finished_requests():
                 pipeline.step()
+
+    def _read_common_prefix(self, pipeline: Any, requests: Sequence[Request]) -> None:
+        """Compute what all prompts start with (a rubric, demonstrations) before they are added.
+
+        The library looks a prompt up in its prefix cache when the request is added, so requests that are added together
+        would each compute it.
+        """
+        lead = common_prefix([request.prompt_ids for request in requests])
+        if len(lead) < _WORTH_READING_FIRST:
+            return
+        handle = self._add(pipeline, Request("", lead, Sampling(1)))
+        while not _ended(handle):
+            pipeline.step()
 
     def option_logprobs(self, requests: Sequence[OptionRequest]) -> Iterator[OptionLogprobs]:
         """Yield one result for every request; from the transformers engine on the same folder, loaded when asked for,
@@ -153,6 +169,9 @@ class OpenVinoEngine:
             properties: dict[str, Any] = {}
             if self._section.precision == "f32":
                 properties |= {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+            elif 1 in (self._threads, os.cpu_count()) or os.environ.get("OMP_NUM_THREADS") == "1":
+                # In bfloat16 on a single thread OpenVINO 2026.4 divides by zero, which ends the process.
+                properties["INFERENCE_PRECISION_HINT"] = "f32"
             if self._threads is not None:
                 properties["INFERENCE_NUM_THREADS"] = self._threads
             path = gguf_for(self._folder, self._work_dir)
@@ -195,6 +214,9 @@ class OpenVinoEngine:
             outputs *= request.n
         # Outputs come sorted by likelihood; index k must be just any sample, so they are put in an order by seed.
         random.Random(derive_seed(request.seed, "order")).shuffle(outputs)
+        # A sample whose first token is a stop string of white space may be left out of them.
+        for index in range(len(outputs), request.n):
+            yield Generation(request.id, index, (), "", "stop")
         for index, output in enumerate(outputs):
             ids = tuple(int(i) for i in output.generated_ids)
             text, found = cut_at_stop(self._chat.decode(ids), request.sampling.stop_strings)

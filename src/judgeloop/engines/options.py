@@ -6,7 +6,6 @@ What every prompt starts with (the rubric) is computed once; logits are made onl
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 from judgeloop.engines.base import OptionLogprobs, OptionRequest
 from judgeloop.engines.batch import left_padded
 from judgeloop.engines.cache import is_plain, new_cache, with_prefix
+from judgeloop.engines.text import common_prefix
 from judgeloop.errors import InputError
 
 _WORTH_SHARING = 8  # a shorter common prefix is not worth its own forward pass
@@ -69,11 +69,9 @@ def option_logprobs(
 
 def _common_prefix(sequences: Sequence[tuple[int, ...]], requests: Sequence[OptionRequest]) -> tuple[int, ...]:
     """The longest common start of all sequences that leaves every prompt's last token (where options are read) out."""
-    first, last = min(sequences), max(sequences)  # in this order, what these two share all between them share too
     limit = min(len(request.prompt_ids) for request in requests) - 1
-    same = (a == b for a, b in zip(first[:limit], last[:limit], strict=False))
-    prefix = first[: sum(1 for _ in itertools.takewhile(bool, same))]
-    return prefix if len(prefix) >= _WORTH_SHARING and len(sequences) > 1 else ()
+    prefix = common_prefix(sequences)[:limit]
+    return prefix if len(prefix) >= _WORTH_SHARING else ()
 
 
 def _run_prefix(model: Any, ids: tuple[int, ...]) -> Any:

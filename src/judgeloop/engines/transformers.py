@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
+from transformers.utils import logging
 
 from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
@@ -71,6 +72,7 @@ class TransformersEngine:
         cuda = torch.cuda.is_available()
         if threads is not None:
             torch.set_num_threads(threads)
+        logging.disable_progress_bar()  # of loading: it would stand in the middle of a command's own
         bf16 = section.precision == "default" and (torch.cuda.is_bf16_supported() if cuda else cpu_has_bf16())
         try:
             model = AutoModelForCausalLM.from_pretrained(

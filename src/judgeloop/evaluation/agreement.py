@@ -16,14 +16,16 @@ from scipy import stats
 
 from judgeloop.evaluation.stats import Interval, as_dict, mean_interval, spearman_correlation
 
-Metric = Callable[[Sequence[float], Sequence[float]], float | None]
+Scores = Sequence[float | None]
+Metric = Callable[[Scores, Sequence[float]], float | None]
+METRICS = ("pairwise_ties_half", "pairwise_ties_wrong", "five_best", "exact_match", "spearman", "kendall")
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """The metrics with intervals over prompts, None where no prompt defines one; `Interval.n` says how many did.
 
-    `prompts` and `responses` count what was given, `missing` the responses left out for want of a score.
+    `prompts` and `responses` count what was given, `missing` the responses without a score.
     """
 
     pairwise_ties_half: Interval | None
@@ -38,21 +40,12 @@ class Agreement:
 
     def as_dict(self) -> dict[str, Any]:
         """The metrics as interval dicts (or None), and the counts."""
-        return {
-            "pairwise_ties_half": as_dict(self.pairwise_ties_half),
-            "pairwise_ties_wrong": as_dict(self.pairwise_ties_wrong),
-            "five_best": as_dict(self.five_best),
-            "exact_match": as_dict(self.exact_match),
-            "spearman": as_dict(self.spearman),
-            "kendall": as_dict(self.kendall),
-            "prompts": self.prompts,
-            "responses": self.responses,
-            "missing": self.missing,
-        }
+        counts = {"prompts": self.prompts, "responses": self.responses, "missing": self.missing}
+        return {**{name: as_dict(getattr(self, name)) for name in METRICS}, **counts}
 
 
 def agreement(
-    rows: Sequence[tuple[Sequence[float | None], Sequence[float]]],
+    rows: Sequence[tuple[Scores, Sequence[float]]],
     *,
     seed: int,
     resamples: int = 1000,
@@ -60,14 +53,12 @@ def agreement(
 ) -> Agreement:
     """Compare scores (higher is better, None: no score) with human ranks (lower is better, equal: a tie), row = prompt.
 
-    A response without a score is left out of its prompt and counted. `perfect` is the score from which a response
-    counts as a perfect 5 (for expected scores, which hardly ever reach 5, give 4.5).
+    `perfect` is the score from which a response counts as a perfect 5 (for expected scores, which hardly ever reach 5,
+    give 4.5).
     """
-    complete = [_scored(scores, ranks) for scores, ranks in rows]
-    given = sum(len(ranks) for _, ranks in rows)
 
     def averaged(metric: Metric) -> Interval | None:
-        values = [metric(scores, ranks) for scores, ranks in complete]
+        values = [metric(scores, ranks) for scores, ranks in rows]
         return mean_interval([v for v in values if v is not None], seed=seed, resamples=resamples)
 
     return Agreement(
@@ -78,26 +69,26 @@ def agreement(
         spearman=averaged(spearman),
         kendall=averaged(kendall),
         prompts=len(rows),
-        responses=given,
-        missing=given - sum(len(scores) for scores, _ in complete),
+        responses=sum(len(ranks) for _, ranks in rows),
+        missing=sum(score is None for scores, _ in rows for score in scores),
     )
 
 
-def _scored(scores: Sequence[float | None], ranks: Sequence[float]) -> tuple[list[float], list[float]]:
+def _scored(scores: Scores, ranks: Sequence[float]) -> tuple[list[float], list[float]]:
+    """The responses that have a score."""
     pairs = [(s, r) for s, r in zip(scores, ranks, strict=True) if s is not None]
     return [s for s, _ in pairs], [r for _, r in pairs]
 
 
-def pairwise_accuracy(
-    scores: Sequence[float], ranks: Sequence[float], *, ties: Literal["half", "wrong"]
-) -> float | None:
-    """Share of the pairs that humans order which the scores order alike. None where humans order none.
+def pairwise_accuracy(scores: Scores, ranks: Sequence[float], *, ties: Literal["half", "wrong"]) -> float | None:
+    """Share of the pairs that humans order which the scores order alike. None where there is no such pair.
 
-    A pair that humans tie is left out; one that only the judge ties counts half, or as wrong.
+    A pair that humans tie is left out, and so is one where a score is missing; a pair that only the judge ties counts
+    half, or as wrong.
     """
     credit = 0.5 if ties == "half" else 0.0
     points = []
-    for (score_a, rank_a), (score_b, rank_b) in combinations(zip(scores, ranks, strict=True), 2):
+    for (score_a, rank_a), (score_b, rank_b) in combinations(zip(*_scored(scores, ranks), strict=True), 2):
         if rank_a == rank_b:
             continue
         if score_a == score_b:
@@ -107,28 +98,36 @@ def pairwise_accuracy(
     return sum(points) / len(points) if points else None
 
 
-def five_best(scores: Sequence[float], ranks: Sequence[float], *, perfect: float = 5.0) -> float | None:
-    """Of the responses scored a perfect 5, the share that humans rank best. None where none is scored so."""
-    top = [rank for score, rank in zip(scores, ranks, strict=True) if score >= perfect]
+def five_best(scores: Scores, ranks: Sequence[float], *, perfect: float = 5.0) -> float | None:
+    """Of the responses scored a perfect 5, the share that humans rank best of all, scored or not. None where none is
+    scored so."""
+    top = [rank for score, rank in zip(scores, ranks, strict=True) if score is not None and score >= perfect]
     return sum(rank == min(ranks) for rank in top) / len(top) if top else None
 
 
-def exact_match(scores: Sequence[float], ranks: Sequence[float]) -> float | None:
+def exact_match(scores: Scores, ranks: Sequence[float]) -> float | None:
     """1 where the scores put every pair that humans order in that order (a judge's tie does not), else 0.
 
-    Responses that humans tie may stand in any order. None where humans order no pair.
+    Responses that humans tie may stand in any order. None where humans order no pair, or where a score is missing:
+    then the whole order is not known.
     """
+    if None in scores:
+        return None
     accuracy = pairwise_accuracy(scores, ranks, ties="wrong")
     return None if accuracy is None else float(accuracy == 1.0)
 
 
-def spearman(scores: Sequence[float], ranks: Sequence[float]) -> float | None:
-    """Spearman's ρ of scores with human quality (minus the rank). None where either side is constant."""
-    return spearman_correlation(scores, [-rank for rank in ranks])
+def spearman(scores: Scores, ranks: Sequence[float]) -> float | None:
+    """Spearman's ρ of scores with human quality (minus the rank), over the responses that have a score. None where
+    fewer than two have one, or either side is constant."""
+    given, humans = _scored(scores, ranks)
+    return spearman_correlation(given, [-rank for rank in humans])
 
 
-def kendall(scores: Sequence[float], ranks: Sequence[float]) -> float | None:
-    """Kendall's τ-b of scores with human quality (minus the rank). None where either side is constant."""
-    if len(scores) < 2 or len(set(scores)) == 1 or len(set(ranks)) == 1:
+def kendall(scores: Scores, ranks: Sequence[float]) -> float | None:
+    """Kendall's τ-b of scores with human quality (minus the rank), over the responses that have a score. None as for
+    `spearman`."""
+    given, humans = _scored(scores, ranks)
+    if len(given) < 2 or len(set(given)) == 1 or len(set(humans)) == 1:
         return None
-    return float(stats.kendalltau(scores, [-rank for rank in ranks], variant="b").statistic)
+    return float(stats.kendalltau(given, [-rank for rank in humans], variant="b").statistic)

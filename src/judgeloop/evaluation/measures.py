@@ -8,7 +8,13 @@ from typing import Any
 
 from judgeloop.evaluation.agreement import agreement
 from judgeloop.evaluation.health import judge_health
-from judgeloop.evaluation.winrate import Preferred, outcome_of_orders, outcome_of_scores, win_rate
+from judgeloop.evaluation.winrate import (
+    Preferred,
+    length_controlled_rate,
+    outcome_of_orders,
+    outcome_of_scores,
+    win_rate,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,14 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Duel:
     """The model against the previous one, one entry a prompt: what the judge preferred with the model's response
-    shown first and shown second, and the pointwise scores of both models' responses."""
+    shown first and shown second, the pointwise scores of both models' responses, and their lengths in characters."""
 
     previous: str
     orders: list[tuple[Preferred | None, Preferred | None]]
     scores: list[float | None] = field(default_factory=list)
     previous_scores: list[float | None] = field(default_factory=list)
+    characters: list[int] = field(default_factory=list)
+    previous_characters: list[int] = field(default_factory=list)
 
 
 def measures(
@@ -70,8 +78,15 @@ def measures(
 
 
 def _duel(duel: Duel, seed: int, resamples: int) -> dict[str, Any]:
-    judged = win_rate([outcome_of_orders(a, b) for a, b in duel.orders], seed=seed, resamples=resamples)
-    found: dict[str, Any] = {"previous": duel.previous, **judged.as_dict()}
+    outcomes = [outcome_of_orders(a, b) for a, b in duel.orders]
+    found: dict[str, Any] = {"previous": duel.previous}
+    found |= win_rate(outcomes, seed=seed, resamples=resamples).as_dict()
+    found["length_controlled"] = None
+    if duel.characters:
+        controlled = length_controlled_rate(
+            outcomes, duel.characters, duel.previous_characters, seed=seed, resamples=resamples
+        )
+        found["length_controlled"] = None if controlled is None else controlled.as_dict()
     if duel.scores:
         by_score = [outcome_of_scores(a, b) for a, b in zip(duel.scores, duel.previous_scores, strict=True)]
         found["by_score"] = win_rate(by_score, seed=seed, resamples=resamples).as_dict()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from judgeloop.records import derive_seed
@@ -50,6 +51,41 @@ def mean_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(data.mean()), float(low), float(high), n)
+
+
+def ratio_interval(
+    parts: Sequence[float], wholes: Sequence[float], *, seed: int, resamples: int = 1000, confidence: float = 0.95
+) -> Interval | None:
+    """Sum of the parts over the sum of the wholes, one of each a prompt, with the percentile bootstrap over prompts.
+
+    For shares of things of which a prompt has several (instructions that were followed): those of one prompt stay
+    together. `n` counts the prompts with a whole above 0. None where there are none.
+    """
+    kept = [(part, whole) for part, whole in zip(parts, wholes, strict=True) if whole > 0]
+    if not kept:
+        return None
+    data = np.asarray(kept, dtype=np.float64)
+    ratios = np.concatenate(
+        [(sums := weights @ data)[:, 0] / sums[:, 1] for weights in resampled_weights(len(kept), seed, resamples)]
+    )
+    value = float(data[:, 0].sum() / data[:, 1].sum())
+    return percentile_interval(value, ratios, len(kept), confidence)
+
+
+def resampled_weights(n: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
+    """Bootstrap resamples of n units as (rows, n) arrays of how often each unit was drawn, some rows at a time."""
+    rng = np.random.default_rng(derive_seed(seed, "bootstrap", "weights"))
+    rows = max(1, _CHUNK // n)
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        yield rng.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
+
+
+def percentile_interval(value: float, resampled: NDArray[np.float64], n: int, confidence: float = 0.95) -> Interval:
+    """An estimate with the percentiles of its bootstrap resamples."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Interval(value, float(low), float(high), n)
 
 
 def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> Interval | None:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from judgeloop.evaluation.length_control import LengthControlled, length_controlled
 from judgeloop.evaluation.stats import Interval, as_dict, mean_interval
 
-Preferred = Literal["first", "second"]
+Preferred = Literal["first", "second", "neither"]
 Outcome = Literal["win", "tie", "lose", "unparsed"]
-_POINTS = {"win": 1.0, "tie": 0.5, "lose": 0.0}
+POINTS: dict[Outcome, float] = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,14 @@ class WinRate:
 def outcome_of_orders(model_first: Preferred | None, model_second: Preferred | None) -> Outcome:
     """One prompt judged twice: the model's response shown first, then shown second.
 
-    Each argument says which of the two shown responses the judge preferred, None where that could not be read.
+    Each argument says which of the two shown responses the judge preferred, None where that could not be read. Unless
+    the judge prefers the same model's response in both orders it is a tie.
     """
     if model_first is None or model_second is None:
         return "unparsed"
-    if (model_first == "first") != (model_second == "second"):
-        return "tie"
-    return "win" if model_first == "first" else "lose"
+    if (model_first, model_second) == ("first", "second"):
+        return "win"
+    return "lose" if (model_first, model_second) == ("second", "first") else "tie"
 
 
 def outcome_of_scores(score: float | None, other: float | None, *, margin: float = 0.0) -> Outcome:
@@ -61,6 +63,19 @@ def outcome_of_scores(score: float | None, other: float | None, *, margin: float
 def win_rate(outcomes: Sequence[Outcome], *, seed: int, resamples: int = 1000) -> WinRate:
     """Count the outcomes (one a prompt) and give the rate with its bootstrap interval over the parsed prompts."""
     counts = Counter(outcomes)
-    points = [_POINTS[outcome] for outcome in outcomes if outcome != "unparsed"]
+    points = [POINTS[outcome] for outcome in outcomes if outcome != "unparsed"]
     rate = mean_interval(points, seed=seed, resamples=resamples)
     return WinRate(counts["win"], counts["tie"], counts["lose"], counts["unparsed"], rate)
+
+
+def length_controlled_rate(
+    outcomes: Sequence[Outcome], lengths: Sequence[int], against: Sequence[int], *, seed: int, resamples: int = 1000
+) -> LengthControlled | None:
+    """The rate at equal length over the parsed prompts; `lengths` of the model's responses and of those it is against,
+    in characters. None where length cannot be told from the models."""
+    parsed = [
+        (POINTS[outcome], float(length - other))
+        for outcome, length, other in zip(outcomes, lengths, against, strict=True)
+        if outcome != "unparsed"
+    ]
+    return length_controlled([y for y, _ in parsed], [d for _, d in parsed], seed=seed, resamples=resamples)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +17,9 @@ from judgeloop.chat import Chat
 from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
-from judgeloop.instructions.filters import rejection
-from judgeloop.instructions.novelty import NoveltyPool, tokens_of
+from judgeloop.instructions.gate import Gate
+from judgeloop.instructions.tally import Tally
+from judgeloop.instructions.tokens import tokens_of
 from judgeloop.records import Prompt, derive_seed
 
 # Requests whose demonstrations are drawn from the same state of the pool. The prompts kept depend on it, on the
@@ -73,13 +73,13 @@ def parse_completion(text: str, finished: bool) -> list[str]:
 class _Growth:
     """The state of the search, the same after any resume: what was kept, and what became of every item."""
 
-    pool: NoveltyPool
+    gate: Gate
+    tally: Tally
     kept: list[Prompt] = field(default_factory=list)
     owed: set[str] = field(default_factory=set)  # ids of rows of a batch that was broken off: they come again
     requests: int = 0
     items: int = 0
     tokens: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
 
     def account(self, config: PromptsSection, max_requests: int, seed_left_out: int) -> dict[str, Any]:
         stopped = None
@@ -90,12 +90,11 @@ class _Growth:
         return {
             "source": _SOURCE,
             "asked": config.count,
-            "kept": len(self.kept),
             "requests": self.requests,
             "max_requests": max_requests,
             "got": self.items,
             "tokens": self.tokens,
-            "dropped": {reason: count for reason, count in sorted(self.dropped.items()) if count},
+            **self.tally.as_account(),
             "seed_prompts_too_long_to_show": seed_left_out,
             "stopped": stopped,
         }
@@ -110,23 +109,21 @@ def grow_prompts(
     existing: Sequence[Prompt],
     on_prompt: Callable[[list[Prompt], dict[str, Any]], None],
     *,
-    earlier: Sequence[str] = (),
-    avoid: Sequence[str] = (),
+    gate: Gate,
     account: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Ask the model for prompts until `config.count` are kept or `config.max_requests` are spent.
 
-    A prompt is kept where it passes the filters and its ROUGE-L with every seed prompt, every prompt of `earlier`
-    iterations, every prompt to `avoid` (evaluation), and every one kept before is at most `config.max_rouge_l`.
-    After each batch of requests `on_prompt` gets the rows newly kept and the account so far.
+    A prompt is kept where `gate` admits it: a fresh one, that knows the seed, the earlier iterations and what is
+    evaluated on. After each batch of requests `on_prompt` gets the rows newly kept and the account so far.
 
     Resuming: give the rows kept by the killed attempt as `existing` and the last account that was stored, if any
     (without it the counts begin anew). Requests are numbered, and a row's source names its request ("few_shot:17");
     a batch that was broken off is asked again, gives the same rows, and only those missing are handed out.
 
     Returns the account: asked (prompts), got (list items), kept, requests, max_requests, tokens, dropped (by reason),
-    stopped ("count reached" or "max_requests reached"). Fewer prompts than asked for is no error; none at all is an
-    InputError.
+    samples (of kept and dropped), stopped ("count reached" or "max_requests reached"). Fewer prompts than asked for
+    is no error; none at all is an InputError.
     """
     shown = [text for text in seed_prompts if len(tokens_of(text)) <= LONGEST_DEMONSTRATION]
     left_out = len(seed_prompts) - len(shown)
@@ -136,10 +133,7 @@ def grow_prompts(
             "bring shorter ones, or set prompts.source: file"
         )
     max_requests = config.max_requests or REQUESTS_PER_PROMPT * config.count
-    state = _Growth(NoveltyPool(config.max_rouge_l))
-    for label, texts in (("seed", seed_prompts), ("earlier", earlier), ("evaluation", avoid)):
-        for text in texts:
-            state.pool.add(text, label)
+    state = _Growth(gate, Tally(None))
     _restore(state, existing, account)
 
     result = state.account(config, max_requests, left_out)
@@ -176,16 +170,18 @@ def _restore(state: _Growth, existing: Sequence[Prompt], account: dict[str, Any]
     """
     last = max((_request_number(prompt) for prompt in existing), default=-1)
     state.requests = max(last, 0) // BATCH * BATCH
-    if account is not None and account["requests"] >= state.requests:
-        state.items, state.tokens = account["got"], account["tokens"]
-        state.dropped.update(account["dropped"])
+    counted = account is not None and account["requests"] >= state.requests
+    if account is not None and counted:
+        state.items, state.tokens, state.tally = account["got"], account["tokens"], Tally(account)
         if account["requests"] > last:
             state.requests = account["requests"]
     for prompt in existing:
         state.kept.append(prompt)
-        state.pool.add(prompt.messages[0]["content"], "pool")
+        state.gate.add(prompt.messages[0]["content"])
         if _request_number(prompt) >= state.requests:
             state.owed.add(prompt.id)
+        elif not counted:
+            state.tally.keep(prompt.messages[0]["content"])
 
 
 def _request_number(prompt: Prompt) -> int:
@@ -230,23 +226,16 @@ def _keep(state: _Growth, items: Sequence[str], config: PromptsSection, number: 
         prompt = Prompt.of([{"role": "user", "content": item}], f"{_SOURCE}:{number}")
         if prompt.id in state.owed:
             state.owed.discard(prompt.id)
+            state.tally.keep(item)
             continue
-        reason = rejection(item, config)
+        reason = state.gate.refusal(item)
         if reason is None and len(state.kept) >= config.count:
             reason = "more than were wanted"
-        if reason is None and (match := state.pool.add_if_novel(item)) is not None:
-            reason = f"too close to {_NEAR[match.label]}"
         if reason is not None:
-            state.dropped[reason] += 1
+            state.tally.drop(reason, item)
             continue
+        state.gate.add(item)
+        state.tally.keep(item)
         state.kept.append(prompt)
         kept.append(prompt)
     return kept
-
-
-_NEAR = {
-    "seed": "a seed prompt",
-    "earlier": "an earlier iteration's prompt",
-    "evaluation": "an evaluation prompt",
-    "pool": "a prompt already kept",
-}

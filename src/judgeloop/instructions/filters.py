@@ -1,75 +1,159 @@
 """Is a text an instruction that a text model can be asked? The filters of Self-Instruct (arXiv 2212.10560, §2.2 and
-its appendix), made to hold per script: a Chinese instruction is measured by Chinese rules."""
+its appendix), made to hold per language: a Chinese instruction is measured by Chinese rules, an English one by English
+rules, and one in a language without rules of its own by those that hold for every script."""
 
 from __future__ import annotations
 
 import re
 import string
 import unicodedata
+from functools import lru_cache
+from importlib import resources
 
 from judgeloop.config import PromptsSection
-from judgeloop.instructions.novelty import UNSPACED, tokens_of
+from judgeloop.instructions.language import Language, language_of
+from judgeloop.instructions.tokens import UNSPACED, tokens_of
 
-# What a text model can neither see nor make.
-_ENGLISH_MEDIA = re.compile(
-    r"\b(?:images?|pictures?|photos?|photographs?|screenshots?|graphs?|plots?|charts?|diagrams?|flowcharts?|drawings?"
-    r"|videos?|audio|files?|attach(?:ed|ments?)|draw|upload(?:ed)?|click)\b",
-    re.IGNORECASE,
-)
-_CHINESE_MEDIA = re.compile("图片|图像|照片|截图|图表|示意图|流程图|视频|音频|附件|文件|画一|上传|点击")
-# Words that cannot end a sentence: what follows them was cut off.
-_DANGLING = re.compile(
-    r"\b(?:a|an|the|and|or|of|to|with|for|from|by|your|my|their|its|as|than|that|which)$", re.IGNORECASE
-)
+# How a sentence ends that was cut off: on a word that needs another. Only what no good sentence ends with (a Chinese
+# question may well end with 的).
+_DANGLING: dict[Language, re.Pattern[str]] = {
+    "en": re.compile(
+        r"\b(?:a|an|the|and|or|of|to|with|for|from|by|your|my|their|its|as|than|that|which)$", re.IGNORECASE
+    ),
+    "zh": re.compile("(?:以及|以便|或者|因为|由于|如果|例如|比如|包括|对于|关于|并且|而且|但是|的[和与或])$"),
+    "ja": re.compile("(?:[をは]|または|および|について|による|ための)$"),
+    "ko": re.compile("(?:를|및|그리고|또는|에 대한|위한)$"),
+}
+# Words that point at material which must stand somewhere.
+_THING = r"(?:texts?|sentences?|paragraphs?|passages?|articles?|words?|phrases?|statements?|reviews?|tweets?|emails?)"
+_POINTS: dict[Language, re.Pattern[str]] = {
+    "en": re.compile(
+        rf"\b(?:the|these)\s+following\b|\b(?:the|each|these|two|three)\s+(?:given|provided)\s+\w"
+        rf"|\b(?:this|these|given|provided)\s+{_THING}\b|\b{_THING}\s+below\b|\bbelow\W*$",
+        re.IGNORECASE,
+    ),
+    "zh": re.compile(
+        "下面[的这這列是]|(?<![0-9字岁歲度元个])以下(?!简称)|下列|如下|给定的|所给|下述|上述|这[段句篇][话文]?(?!时间)"
+    ),
+    "ja": re.compile("次の(?!日|週|月|年|世代)|以下の|下記の|この文"),
+    "ko": re.compile("다음(?! ?(?:날|주|달|해|세대))|아래의|주어진|이 문장"),
+}
+_MATERIAL = re.compile(r"[:：]\s*\S|\n\s*\S|[“「『《\"‘`].{2,}?[”」』》\"’`]", re.DOTALL)
 _OPENING_SIGNS = "¿¡"
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_RUN = re.compile(rf"([{UNSPACED}]{{1,8}}?)\1{{3,}}")
+_WORD_RUN = re.compile(rf"\b([^\W\d{UNSPACED}]+)(?:\s+\1){{2,}}\b", re.IGNORECASE)
+_BRACKETS = ("()", "（）", "[]", "【】", "“”", "「」", "『』", "《》")
 
 
-def rejection(text: str, config: PromptsSection) -> str | None:
+def rejection(text: str, config: PromptsSection, *, has_input: bool = False) -> str | None:
     """Why the text is no usable instruction, or None where it is.
 
-    Length counts words in spaced scripts and characters in Chinese, Japanese and Korean (`config.min_words`,
-    `config.max_words`).
+    Length counts words in spaced scripts (`config.min_words`, `config.max_words`), and characters in Chinese,
+    Japanese, Korean and other unspaced scripts (`config.min_characters`, `config.max_characters`), where a word of
+    another script counts as one. `has_input` says that the instruction comes with an input, which it may announce.
     """
     text = text.strip()
+    language = language_of(text)
     length = len(tokens_of(text)) if text else 0
-    if length < config.min_words:
+    by_characters = language in ("zh", "ja", "ko") or len(_UNSPACED.findall(text)) * 2 > length
+    if length < (config.min_characters if by_characters else config.min_words):
         return "too short"
-    if length > config.max_words:
+    if length > (config.max_characters if by_characters else config.max_words):
         return "too long"
     if _starts_with_punctuation(text):
         return "starts with punctuation"
-    if _ENGLISH_MEDIA.search(text) or _CHINESE_MEDIA.search(text):
+    if _blocked(config.blocked_words, language, text):
         return "needs more than text"
-    if _cut_off(text):
+    if _cut_off(text, language):
         return "cut off"
-    if text.endswith((":", "：")):
+    if not has_input and text.endswith((":", "：")):
         return "announces an input that is missing"
-    if _goes_round(text):
+    if goes_round(text):
         return "repeats itself"
     return None
 
 
+def lacks_input(text: str) -> bool:
+    """Whether the instruction speaks of material ("the following sentence", "下面这句话") that it does not hold.
+
+    For instructions that will get no input any more; one with a quotation, or with words behind a colon or on a
+    further line, has what it speaks of.
+    """
+    text = text.strip()
+    if text.endswith((":", "：")):
+        return True
+    pattern = _POINTS.get(language_of(text))
+    return pattern is not None and pattern.search(text) is not None and _MATERIAL.search(text) is None
+
+
+def shipped_words(language: Language) -> tuple[str, ...]:
+    """The words and phrases that ship as blocked in one language; none where the language has no list."""
+    file = resources.files("judgeloop.instructions") / "blocked" / f"{language}.txt"
+    if not file.is_file():
+        return ()
+    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def _blocked(words: tuple[str, ...] | None, language: Language, text: str) -> bool:
+    """Whether a blocked word stands in the text: the user's words in any language, the shipped ones in their own."""
+    pattern = _shipped_pattern(language) if words is None else _pattern(words)
+    return pattern is not None and pattern.search(text) is not None
+
+
+@lru_cache(maxsize=8)
+def _shipped_pattern(language: Language) -> re.Pattern[str] | None:
+    return _pattern(shipped_words(language))
+
+
+@lru_cache(maxsize=8)
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str] | None:
+    """One expression for all of the words. Words of a spaced script match whole, whatever stands beside them in
+    another script; characters of unspaced scripts match anywhere."""
+    anywhere = [re.escape(word).replace(r"\*", "[^。！？\n]{0,4}") for word in words if _UNSPACED.search(word)]
+    whole = [_spaced_expression(word) for word in words if not _UNSPACED.search(word)]
+    letter = rf"[^\W{UNSPACED}]"
+    either = [*anywhere, *([rf"(?<!{letter})(?:{'|'.join(whole)})(?!{letter})"] if whole else [])]
+    return re.compile("|".join(either), re.IGNORECASE) if either else None
+
+
+def _spaced_expression(word: str) -> str:
+    found, gap = "", r"\s+"
+    for part in word.split():
+        if part == "*":
+            gap += r"(?:\S+\s+){0,2}"
+            continue
+        stem = part.removesuffix("*")
+        found += (gap if found else "") + re.escape(stem) + (r"\w*" if stem != part else "")
+        gap = r"\s+"
+    return found
+
+
 def _starts_with_punctuation(text: str) -> bool:
     first = text[0]
+    if first in "\"'":  # a quotation is fine where the instruction goes on behind it
+        closing = text.find(first, 1)
+        return closing < 0 or len(tokens_of(text[closing + 1 :])) < 2
     if first in string.punctuation:
         return True
     opens = unicodedata.category(first) in {"Ps", "Pi"} or first in _OPENING_SIGNS
     return unicodedata.category(first).startswith(("P", "S", "C")) and not opens
 
 
-def _cut_off(text: str) -> bool:
+def _cut_off(text: str, language: Language) -> bool:
     """Ends on a comma, an opening bracket, a dash or a word that needs another, or leaves a bracket open."""
-    if text[-1] in ",;，；、(（[【{“‘「《-–—" or _DANGLING.search(text):
+    dangling = _DANGLING.get(language)
+    if text[-1] in ",;，；、(（[【{“‘「『《-–—" or (dangling is not None and dangling.search(text)):
         return True
-    return any(
-        text.count(left) > text.count(right) for left, right in ("()", "（）", "[]", "【】", "“”", "「」", "《》")
-    )
+    return any(text.count(pair[0]) > text.count(pair[1]) for pair in _BRACKETS)
 
 
-def _goes_round(text: str) -> bool:
-    """Whether fewer than 60% of the token triples differ, in texts long enough to tell."""
+def goes_round(text: str) -> bool:
+    """Whether a text repeats itself: fewer than 60% of its token triples differ, in texts long enough to tell, or a
+    word stands thrice in a row, or a sequence of characters four times."""
     tokens = tokens_of(text)
     triples = [tuple(tokens[i : i + 3]) for i in range(len(tokens) - 2)]
     if len(triples) >= 4 and len(set(triples)) < 0.6 * len(triples):
         return True
-    return re.search(rf"\b([^\W\d{UNSPACED}]+)(?:\s+\1){{2,}}\b", text, re.IGNORECASE) is not None
+    return _WORD_RUN.search(text) is not None or _RUN.search(text) is not None

@@ -1,43 +1,29 @@
 """Novelty: a prompt whose ROUGE-L with any other is too high is no new prompt (Self-Instruct, arXiv 2212.10560, §2.2).
 
-Exact for every pair, without looking at every pair: a pair above the threshold must share many tokens, so it shares
-one of the rarest tokens of the new prompt; only those pairs are compared.
+Exact for every pair, without looking at every pair: an index gives those that share a rare token (prefix_index.py),
+bounds drop those that cannot pass (bounds.py), and the longest common subsequence decides on the few that are left.
+Above a size that the caller may set, MinHash takes the index's place (lsh.py) and nearly all pairs are found.
 """
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
-from array import array
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from rapidfuzz.distance import LCSseq
 
-# Scripts written without spaces, and Korean, count by characters: kana, Han, Hangul, Thai, Lao, Burmese, Khmer.
-UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\u1100-\u11ff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
+from judgeloop.instructions.bounds import Bounds, Encoded, Outlines, signature_of
+from judgeloop.instructions.lsh import LshIndex
+from judgeloop.instructions.prefix_index import PrefixIndex
+from judgeloop.instructions.tokens import rouge_l, tokens_of
 
-
-def tokens_of(text: str) -> list[str]:
-    """Words in lower case for spaced scripts, characters for Chinese, Japanese, Korean and other unspaced scripts.
-
-    A text without any (only signs) gives its characters, so that such texts too can be told apart.
-    """
-    plain = unicodedata.normalize("NFKC", text).lower()
-    return _TOKEN.findall(plain) or [character for character in plain if not character.isspace()]
-
-
-def rouge_l(left: Sequence[str], right: Sequence[str]) -> float:
-    """ROUGE-L F of two token sequences: 2·LCS/(m+n), the harmonic mean of LCS/m and LCS/n; 0 where one is empty."""
-    if not left or not right:
-        return 0.0
-    return 2 * LCSseq.similarity(list(left), list(right)) / (len(left) + len(right))
+_BLOCK = 512  # texts looked up together by `add_novel`
+_SYMBOLS = 0x110000  # characters there are
+_CHECK_EVERY = 25  # with MinHash, each 25th text is looked up exactly too,
+_CHECKS = 400  # this many times at most, to measure what is missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,76 +36,168 @@ class Match:
 
 
 class NoveltyPool:
-    """Prompts so far. A new one is novel where its ROUGE-L F with each of them is at most `max_rouge_l`."""
+    """Prompts so far. A new one is novel where its ROUGE-L F with each of them is at most `max_rouge_l`.
 
-    def __init__(self, max_rouge_l: float) -> None:
+    `lsh_above`: with more prompts than this, near ones are looked for by MinHash, which misses a few (`recall` says
+    how many); None: always exactly.
+    """
+
+    def __init__(self, max_rouge_l: float, lsh_above: int | None = None) -> None:
         self.max_rouge_l = max_rouge_l
-        self._ids: dict[str, int] = {}
-        self._entries: list[tuple[str, str, array[int]]] = []
-        # (token id, how many of that token came before it in the prompt) → entries: repeats count as tokens of
-        # their own, as they do in the longest common subsequence.
-        self._postings: dict[tuple[int, int], array[int]] = {}
+        self._lsh_above = lsh_above
+        self._bounds = Bounds(max_rouge_l)
+        self._outlines = Outlines(self._bounds)
+        self._index: PrefixIndex | LshIndex = PrefixIndex(self._bounds, self._outlines)
+        self._ids: dict[str | tuple[int, int], int] = {}
+        self._entries: list[tuple[str, str, str]] = []  # text, label, symbols
+        self._asked = self._checked = self._near = self._found = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def add(self, text: str, label: str = "pool") -> None:
         """Add a prompt without asking whether it is novel."""
-        sequence = array("I", [self._ids.setdefault(token, len(self._ids)) for token in tokens_of(text)])
-        for key in _occurrences(sequence):
-            self._postings.setdefault(key, array("I")).append(len(self._entries))
-        self._entries.append((text, label, sequence))
+        self._add(self._encode(text), label)
+
+    def matches(self, text: str) -> list[Match]:
+        """Every prompt whose ROUGE-L F with the text is above the threshold, in the order they were added."""
+        query = self._encode(text)
+        return [self._match(entry, score) for entry, score in self._above(query, self._candidates(query))]
 
     def nearest(self, text: str) -> Match | None:
         """The prompt with the highest ROUGE-L F above the threshold (the first added of equals), or None."""
-        unknown = len(self._ids)
-        fresh: dict[str, int] = {}
-        sequence = array(
-            "I",
-            [
-                self._ids[token] if token in self._ids else fresh.setdefault(token, unknown + len(fresh))
-                for token in tokens_of(text)
-            ],
-        )
-        best: Match | None = None
-        for index in self._candidates(sequence):
-            other, label, tokens = self._entries[index]
-            total = len(sequence) + len(tokens)
-            floor = self.max_rouge_l if best is None else best.score
-            needed = max(0, math.floor(floor * total / 2))
-            if min(len(sequence), len(tokens)) < needed:
-                continue
-            score = 2 * LCSseq.similarity(sequence, tokens, score_cutoff=needed) / total
-            if score > floor:
-                best = Match(other, label, score)
-        return best
+        query = self._encode(text)
+        found = _highest(self._above(query, self._candidates(query)))
+        return None if found is None else self._match(*found)
 
     def add_if_novel(self, text: str, label: str = "pool") -> Match | None:
         """Add the prompt and return None, or return what it comes too close to and leave the pool as it was."""
-        match = self.nearest(text)
-        if match is None:
-            self.add(text, label)
-        return match
+        query = self._encode(text)
+        found = _highest(self._above(query, self._candidates(query)))
+        if found is None:
+            self._add(query, label)
+            return None
+        return self._match(*found)
 
-    def _candidates(self, sequence: array[int]) -> list[int]:
-        """Every entry that may lie above the threshold t.
+    def add_novel(self, texts: Sequence[str], label: str = "pool") -> list[Match | None]:
+        """`add_if_novel` of one text after the other, the same answers, faster for many: they are looked up in
+        blocks, and within a block every text is compared with every other by the bounds alone."""
+        answers: list[Match | None] = []
+        for start in range(0, len(texts), _BLOCK):
+            block = texts[start : start + _BLOCK]
+            if self._lsh_above is not None and len(self) + len(block) > self._lsh_above:
+                # What MinHash misses depends on what it is asked, so it is asked one by one here too.
+                answers += [self.add_if_novel(text, label) for text in block]
+            else:
+                answers += self._add_block([self._encode(text) for text in block], label)
+        return answers
 
-        With m tokens here and n there, F > t needs LCS > t(m+n)/2, and LCS ≤ n, so n > tm/(2-t) and thereby
-        LCS > tm/(2-t). An entry that shares that many of the m tokens cannot miss all but so many of them: it has
-        one of the m - floor(tm/(2-t)) rarest.
+    def recall(self) -> dict[str, Any] | None:
+        """How MinHash did: {"above", "bands", "rows", "recall_at_threshold", "checked", "near", "found", "recall"}.
+
+        Of the texts `checked` exactly as well, `near` came too close to a prompt and `found` of these were found;
+        `recall` is found/near, None while nothing was near. None where every look-up was exact.
         """
-        keys = sorted(_occurrences(sequence), key=lambda key: len(self._postings.get(key, ())))
-        certain = math.floor(self.max_rouge_l * len(keys) / (2 - self.max_rouge_l) + 1e-9)
-        found: set[int] = set()
-        for key in keys[: len(keys) - certain]:
-            found.update(self._postings.get(key, ()))
-        return sorted(found)
+        if not isinstance(self._index, LshIndex):
+            return None
+        return {
+            "above": self._lsh_above,
+            "bands": self._index.bands,
+            "rows": self._index.rows,
+            "recall_at_threshold": round(self._index.recall_at_threshold, 4),
+            "checked": self._checked,
+            "near": self._near,
+            "found": self._found,
+            "recall": round(self._found / self._near, 4) if self._near else None,
+        }
+
+    def _encode(self, text: str) -> Encoded:
+        ids, keys, symbols = self._ids, [], []
+        seen: dict[int, int] = {}
+        for token in tokens_of(text):
+            number = ids.setdefault(token, len(ids))
+            symbols.append(chr(number % _SYMBOLS))
+            before = seen.get(number, 0)
+            seen[number] = before + 1
+            keys.append(ids.setdefault((number, before), len(ids)) if before else number)
+        return Encoded(text, "".join(symbols), keys, signature_of(keys))
+
+    def _add(self, encoded: Encoded, label: str) -> None:
+        self._outlines.add(encoded)
+        self._index.add(encoded)
+        self._entries.append((encoded.text, label, encoded.symbols))
+        if isinstance(self._index, PrefixIndex) and self._lsh_above is not None and len(self) > self._lsh_above:
+            self._index = LshIndex(self.max_rouge_l)
+            for text, _, _ in self._entries:
+                self._index.add(self._encode(text))
+
+    def _match(self, entry: int, score: float) -> Match:
+        text, label, _ = self._entries[entry]
+        return Match(text, label, score)
+
+    def _candidates(self, query: Encoded) -> list[int]:
+        return self._block_candidates([query])[0]
+
+    def _block_candidates(self, queries: Sequence[Encoded]) -> dict[int, list[int]]:
+        """For each place in `queries` the entries that may lie above the threshold, in order, each once."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for whose, entries in self._index.candidates(queries):
+            may = self._outlines.pairs_may_pass(queries, whose, entries)
+            pairs = np.unique(whose[may] * len(self) + entries[may])
+            for place, entry in zip((pairs // len(self)).tolist(), (pairs % len(self)).tolist(), strict=True):
+                found[place].append(entry)
+        if isinstance(self._index, LshIndex):
+            self._check(queries, found)
+        return found
+
+    def _check(self, queries: Sequence[Encoded], found: dict[int, list[int]]) -> None:
+        """Measure what MinHash misses. The answers stay as they are, whether a text was checked or not."""
+        for place, query in enumerate(queries):
+            self._asked += 1
+            if self._asked % _CHECK_EVERY or self._checked >= _CHECKS:
+                continue
+            every = np.flatnonzero(self._outlines.may_pass(query, slice(None))).tolist()
+            self._checked += 1
+            if self._above(query, every):
+                self._near += 1
+                self._found += bool(self._above(query, found[place]))
+
+    def _above(self, query: Encoded, entries: Sequence[int]) -> list[tuple[int, float]]:
+        """(entry, ROUGE-L F) of those above the threshold."""
+        scored = []
+        for entry in entries:
+            score = self._score(query.text, query.symbols, *self._entries[entry][::2])
+            if score > self.max_rouge_l:
+                scored.append((entry, score))
+        return scored
+
+    def _score(self, text: str, symbols: str, other_text: str, other_symbols: str) -> float:
+        """ROUGE-L F, exact where it is above the threshold."""
+        total = len(symbols) + len(other_symbols)
+        score = 2 * LCSseq.similarity(symbols, other_symbols, score_cutoff=self._bounds.needed(total)) / total
+        if score > self.max_rouge_l and len(self._ids) > _SYMBOLS:
+            return rouge_l(tokens_of(text), tokens_of(other_text))  # two tokens may share a character
+        return score
+
+    def _add_block(self, block: Sequence[Encoded], label: str) -> list[Match | None]:
+        before = self._block_candidates(block)
+        inside = Outlines(self._bounds)
+        for encoded in block:
+            inside.add(encoded)
+        answers: list[Match | None] = []
+        added: dict[int, int] = {}  # place in the block → entry
+        for place, query in enumerate(block):
+            near = np.flatnonzero(inside.may_pass(query, slice(0, place))).tolist()
+            entries = before[place] + [added[other] for other in near if other in added]
+            found = _highest(self._above(query, entries))
+            if found is None:
+                added[place] = len(self)
+                self._add(query, label)
+                answers.append(None)
+            else:
+                answers.append(self._match(*found))
+        return answers
 
 
-def _occurrences(sequence: array[int]) -> list[tuple[int, int]]:
-    before: Counter[int] = Counter()
-    keys = []
-    for token in sequence:
-        keys.append((token, before[token]))
-        before[token] += 1
-    return keys
+def _highest(scored: Sequence[tuple[int, float]]) -> tuple[int, float] | None:
+    return max(scored, key=lambda item: item[1], default=None)

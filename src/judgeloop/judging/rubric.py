@@ -1,7 +1,8 @@
 """Rubrics: the judge's prompt as a template file, filled so that nothing in a response can pose as the judge.
 
-Source of the additive rubric's five criteria and their order: Self-Rewarding Language Models (arXiv 2401.10020),
-figure 2; the wording is ours.
+Sources of the shipped rubrics (criteria and order; the wording is ours): additive-5 is Self-Rewarding Language Models
+(arXiv 2401.10020), figure 2; multiple-choice-5 and curation-5 follow the five levels of Instruction Backtranslation
+(arXiv 2308.06259), table 19, the former as the paper above compares it; meta is Meta-Rewarding (arXiv 2407.19594).
 """
 
 from __future__ import annotations
@@ -13,44 +14,59 @@ from importlib import resources
 from pathlib import Path
 
 from judgeloop.errors import InputError
+from judgeloop.judging.fence import neutralise
 from judgeloop.records import Message
 
 MAX_SCORE = 5
-_PLACEHOLDER = re.compile(r"\{(instruction|response|other)\}")
+HIGHEST = 100  # a scale may go this far; every score on it is an option to read when scoring by expectation
+_NAMES = ("instruction", "response", "other")
+_PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|\{(?P<name>[A-Za-z_]\w*)\}")
 _DIRECTIVE = re.compile(r"#:\s*(\w+)\s*=\s?(.*)")
-# Whatever could end the fence, open another, or be read by a tokenizer as a control token, loses its first bracket's
-# power by a space behind it; words stay readable for the judge.
-_FENCE = re.compile(r"<(?=\s*/?\s*(?:other_)?response\b)", re.IGNORECASE)
-_CONTROL = re.compile(r"<(?=\|[^<>\n]{0,40}\|>|/?s>|(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>)|\[(?=/?INST\])")
+_RANGE = re.compile(r"(\d{1,3})\s*-\s*(\d{1,3})\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Rubric:
-    """A judge's prompt. `score_line` is what the judge writes before the score, trailing space included."""
+    """A judge's prompt. `score_line` is what the judge writes before the score, trailing space included; whole scores
+    run from `low` to `high`; `fences` are the tags that the texts to judge stand between."""
 
     name: str
     template: str
     score_line: str
+    low: int = 0
+    high: int = MAX_SCORE
+    fences: tuple[str, ...] = ("response", "other_response")
+
+    @property
+    def scores(self) -> range:
+        """The whole scores, from the lowest to the highest."""
+        return range(self.low, self.high + 1)
+
+    @property
+    def label(self) -> str:
+        """The word before the score, without colon and spaces."""
+        return self.score_line.strip().rstrip(":：").strip()
 
     def messages(self, prompt: Sequence[Message], response: str, other: str | None = None) -> list[Message]:
         """The filled judge prompt as one user message. Raises InputError where a rubric for two is given one."""
-        values = {"instruction": neutralise(transcript(prompt)), "response": neutralise(response)}
+        values = {"instruction": transcript(prompt), "response": response}
         if other is not None:
-            values["other"] = neutralise(other)
+            values["other"] = other
         elif "{other}" in self.template:
             raise InputError(f"judge.rubric: '{self.name}' compares two responses; choose one that scores a single one")
-        filled = _PLACEHOLDER.sub(lambda match: values[match.group(1)], self.template)
-        return [{"role": "user", "content": filled}]
+        safe = {name: neutralise(value, self.fences) for name, value in values.items()}
+
+        def fill(match: re.Match[str]) -> str:
+            return f"{{{match['literal']}}}" if match["literal"] else safe[match["name"]]
+
+        return [{"role": "user", "content": _PLACEHOLDER.sub(fill, self.template)}]
 
     def target(self, score: int, justification: str | None = None) -> str:
-        """What a judge that gives `score` writes: the form of EFT rows."""
+        """What a judge that gives `score` writes: the form of EFT rows. Raises ValueError for a score off the scale."""
+        if score not in self.scores:
+            raise ValueError(f"score {score} is not on the scale of '{self.name}', {self.low}-{self.high}")
         line = f"{self.score_line}{score}"
         return f"{justification.strip()}\n\n{line}" if justification else line
-
-
-def neutralise(text: str) -> str:
-    """Make fence tags and chat-control tokens inside a text harmless, so that they are read as text only."""
-    return _CONTROL.sub(lambda match: match.group() + " ", _FENCE.sub("< ", text))
 
 
 def transcript(prompt: Sequence[Message]) -> str:
@@ -67,8 +83,11 @@ def transcript(prompt: Sequence[Message]) -> str:
 def load_rubric(name: str, language: str = "en") -> Rubric:
     """Load a shipped rubric by name and language, or a template file by path.
 
-    A template holds {instruction} and {response} (and {other} for pairwise); a first line `#: score_line = Score: `
-    says what stands before the score. Raises InputError where the file or a placeholder is missing.
+    A template holds {instruction} and, between a pair of tags, {response} (and {other} where it compares two). A word
+    in single braces that is none of these is refused, in double braces it stands for itself; braces around anything
+    else, such as JSON, are plain text. First lines may be directives: `#: score_line = Score: ` (what stands before the
+    score), `#: scores = 1-5` (the scale; 0-5 without it), `#: fence = none` (texts stand between no tags: not safe).
+    Raises InputError where file, directive or placeholder is wrong.
     """
     shipped = resources.files("judgeloop.judging") / "rubrics" / f"{name}.{language}.txt"
     if "/" not in name and shipped.is_file():
@@ -78,19 +97,68 @@ def load_rubric(name: str, language: str = "en") -> Rubric:
         if not path.is_file():
             known = ", ".join(shipped_rubrics(language))
             raise InputError(f"judge.rubric: no rubric '{name}' in language '{language}'; choose {known}, or a file")
-        text, origin = path.read_text(encoding="utf-8"), str(path)
-    score_line = "Score: " if language == "en" else "得分："
+        try:
+            text, origin = path.read_text(encoding="utf-8-sig"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise InputError.at(path, None, f"the rubric cannot be read ({reason})", "check judge.rubric") from error
     lines = text.splitlines()
+    settings = {"score_line": "Score: " if language == "en" else "得分：", "scores": f"0-{MAX_SCORE}", "fence": "tags"}
     while lines and (directive := _DIRECTIVE.fullmatch(lines[0])):
-        if directive.group(1) != "score_line":
-            raise InputError(f"{origin}: unknown directive '{directive.group(1)}'; only score_line is known")
-        score_line = directive.group(2)
+        if directive.group(1) not in settings:
+            raise InputError(f"{origin}: unknown directive '{directive.group(1)}'; known are {', '.join(settings)}")
+        settings[directive.group(1)] = directive.group(2)
         lines = lines[1:]
     template = "\n".join(lines).strip()
-    for placeholder in ("instruction", "response"):
-        if f"{{{placeholder}}}" not in template:
-            raise InputError(f"{origin}: the template has no {{{placeholder}}}; add it where it belongs")
-    return Rubric(name, template, score_line)
+    _check_placeholders(template, origin)
+    low, high = _scale(settings["scores"], origin)
+    fences = _fences(template, settings["fence"].strip(), origin)
+    rubric = Rubric(name, template, settings["score_line"], low, high, fences)
+    if not rubric.label:
+        raise InputError(f"{origin}: score_line names nothing; write '#: score_line = Score: '")
+    return rubric
+
+
+def _check_placeholders(template: str, origin: str) -> None:
+    found = [match["name"] for match in _PLACEHOLDER.finditer(template) if match["name"]]
+    for name in found:
+        if name not in _NAMES:
+            known = ", ".join(f"{{{known}}}" for known in _NAMES)
+            remedy = f"known are {known}; write {{{{{name}}}}} for the word in braces itself"
+            raise InputError(f"{origin}: unknown placeholder {{{name}}}; {remedy}")
+    for name in ("instruction", "response"):
+        if name not in found:
+            raise InputError(f"{origin}: the template has no {{{name}}}; add it where it belongs")
+    for name in ("response", "other"):
+        if found.count(name) > 1:
+            raise InputError(f"{origin}: {{{name}}} stands there more than once; keep one")
+
+
+def _scale(text: str, origin: str) -> tuple[int, int]:
+    match = _RANGE.fullmatch(text)
+    if match is None or not int(match.group(1)) < int(match.group(2)) <= HIGHEST:
+        raise InputError(f"{origin}: scores = '{text}' is no scale; write two whole numbers up to {HIGHEST}, as 1-5")
+    return int(match.group(1)), int(match.group(2))
+
+
+def _fences(template: str, wanted: str, origin: str) -> tuple[str, ...]:
+    """The names of the tags around the texts to judge."""
+    if wanted == "none":
+        return ()
+    if wanted != "tags":
+        raise InputError(f"{origin}: fence = '{wanted}' is neither tags nor none; choose one")
+    names = []
+    for name in [name for name in ("response", "other") if f"{{{name}}}" in template]:
+        match = re.search(rf"<([A-Za-z][\w-]*)>\s*\{{{name}\}}\s*</\1>", template)
+        if match is None:
+            raise InputError(
+                f"{origin}: {{{name}}} stands between no tags, so a response could pose as the judge; write "
+                f"<response>{{{name}}}</response>, or '#: fence = none' as the first line to do without"
+            )
+        if len(re.findall(rf"</?{re.escape(match[1])}>", template)) != 2:
+            raise InputError(f"{origin}: the tag <{match[1]}> stands in the template twice; keep one pair")
+        names.append(match.group(1))
+    return tuple(names)
 
 
 def shipped_rubrics(language: str = "en") -> list[str]:

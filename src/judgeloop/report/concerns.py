@@ -86,12 +86,34 @@ def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
 
 def headline(summary: dict[str, Any]) -> list[str]:
     """What the run says, in plain sentences, no stronger than its intervals."""
+    decided = _decided(summary.get("decision"))
     evaluated = [m for m in summary["models"] if m["judge"]["parse_rate"] is not None]
     if not evaluated:
-        return ["No model has been evaluated yet."]
+        return [*decided, "No model has been evaluated yet."]
     last = evaluated[-1]
     sentences = [s for s in (_versus(last), _score(evaluated), _grown(evaluated), _people(last)) if s]
-    return sentences or [f"{last['name']} has been evaluated; there is nothing to compare it with yet."]
+    return decided + (sentences or [f"{last['name']} has been evaluated; there is nothing to compare it with yet."])
+
+
+def _decided(decision: dict[str, Any] | None) -> list[str]:
+    """Where the run ended and which model to use, as decision.json says."""
+    if decision is None:
+        return []
+    stopped = [f"The run stopped after {decision['at']}: {decision['reason']}."] if decision["stopped"] else []
+    return [*stopped, f"Best model: {decision['best']} ({decision['why_best']})."]
+
+
+def gate_concerns(decision: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A warning for each health gate that a judge failed, as decision.json lists them."""
+    found = []
+    for failure in (decision or {}).get("failed_gates", []):
+        side = "below" if failure["gate"] in ("parse_rate", "agreement") else "above"
+        text = (
+            f"{failure['step']}: the gate on {failure['gate'].replace('_', ' ')} failed: {number(failure['value'])} is "
+        )
+        text += f"{side} {failure['bound']:g} (judge {failure['judge']})."
+        found.append({"model": failure["step"].partition("/")[0], "kind": "health gate", "text": text})
+    return found
 
 
 def gain_is_shown(model: dict[str, Any]) -> bool:
@@ -111,6 +133,10 @@ def _versus(model: dict[str, Any]) -> str | None:
     if rate["n"] < MIN_COMPARISONS:
         return f"{said}, but over {rate['n']} prompts only, too few to conclude from."
     if rate["low"] > CHANCE:
+        controlled = versus.get("length_controlled")
+        if controlled is not None and controlled["low"] <= CHANCE:
+            fair = interval(controlled, as_percent=True)
+            return f"{said}: the judge prefers {name}, but at equal length {fair}, not clear of 50%: length may be why."
         return f"{said}: the judge prefers {name}, clear of 50%."
     if rate["high"] < CHANCE:
         return f"{said}: the judge prefers {previous}; {name} is worse."

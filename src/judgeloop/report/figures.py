@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any
+
+from judgeloop.report.creation import diversity_columns
 
 Figure = dict[str, Any]
 
@@ -37,6 +40,8 @@ def figures(models: Sequence[dict[str, Any]], metrics: Iterable[dict[str, Any]])
         loss_curves(
             rows, "train", "Preference training", "The dotted line is ln 2, where policy and reference are equal."
         ),
+        prompt_lengths(models),
+        prompt_openings(models),
         seconds_by_stage(models),
     ]
 
@@ -178,6 +183,57 @@ def loss_curves(rows: Sequence[dict[str, Any]], stage: str, title: str, note: st
     return _figure(f"loss-{stage}", title, note, data, layout)
 
 
+def prompt_lengths(models: Sequence[dict[str, Any]]) -> Figure:
+    columns = diversity_columns(models)
+    bins: list[int] = next((m["diversity"]["bins"] for m in models if m["diversity"]), [])
+    labels = [str(low) if high == low + 1 else f"{low}–{high - 1}" for low, high in pairwise(bins)]
+    labels += [f"{low}+" for low in bins[-1:]]
+    data = [
+        {
+            "type": "bar", "name": _label(name), "x": labels, "customdata": found["lengths"],
+            "y": [count / max(1, sum(found["lengths"])) for count in found["lengths"]],
+            "marker": {"color": _set_colour(models, name)},
+            "hovertemplate": "%{x} words: %{y:.0%} (%{customdata} prompts)",
+        }
+        for name, found in columns if found["lengths"]
+    ]  # fmt: skip
+    layout = {
+        "barmode": "group",
+        "xaxis": {"title": {"text": "words (characters in Chinese, …)"}, "type": "category"},
+        "yaxis": {"title": {"text": "share of prompts"}, "tickformat": ".0%", "rangemode": "tozero"},
+    }
+    return _figure("prompt-lengths", "Length of prompts", "Of the seed and of each iteration's new ones.", data, layout)
+
+
+def prompt_openings(models: Sequence[dict[str, Any]]) -> Figure:
+    columns = diversity_columns(models)
+    tops = {name: dict(found["openings"]["top"]) for name, found in columns}
+    words = list(dict.fromkeys(word for top in tops.values() for word in list(top)[:6]))
+    words.sort(key=lambda word: -max(top.get(word, 0) for top in tops.values()))
+    data = [
+        {
+            "type": "bar", "orientation": "h", "name": _label(name), "y": [_label(word) for word in words],
+            "x": [top.get(word) for word in words],
+            "marker": {"color": _set_colour(models, name)},
+            "hovertemplate": "%{y}: %{x:.0%}",
+        }
+        for name, top in tops.items() if top
+    ]  # fmt: skip
+    layout = {
+        "barmode": "group",
+        "xaxis": {"title": {"text": "share of prompts"}, "tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis": {"type": "category", "autorange": "reversed", "automargin": True},
+        "legend": {"traceorder": "normal"},
+    }
+    note = "The most frequent first words. A word without a bar is not among that set's ten most frequent."
+    return _figure("prompt-openings", "How prompts begin", note, data, layout)
+
+
+def _set_colour(models: Sequence[dict[str, Any]], name: str) -> str:
+    """Grey for the seed; a model's prompts have the colour that the model has elsewhere."""
+    return GREY if name == "seed" else _colour([m["name"] for m in models].index(name))
+
+
 def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
     timed = [m for m in models if m["seconds"]]
     stages = [stage for stage in STAGE_COLOURS if any(stage in m["seconds"] for m in timed)]
@@ -199,7 +255,8 @@ def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
 
 
 STAGE_COLOURS = {
-    "model": GREY, "seed": "#B8B8B8", "sft": PURPLE, "prompts": SKY, "candidates": BLUE, "judge": ORANGE,
+    "model": GREY, "seed": "#B8B8B8", "writer": "#8A6FB0", "written": "#C9A0DC", "eft": "#DDDDDD",
+    "sft": PURPLE, "prompts": SKY, "candidates": BLUE, "judge": ORANGE,
     "pairs": "#F0E442", "train": GREEN, "eval": VERMILION,
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import yaml
 from judgeloop import __version__
 from judgeloop.records import write_text_atomically
 from judgeloop.report.concerns import headline, length_growth
+from judgeloop.report.creation import creation_samples, diversity_table, without_samples
 from judgeloop.report.figures import AGREEMENT_LABELS, figures
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
@@ -61,6 +62,9 @@ def render(run: Path) -> str:
         headline=headline(summary),
         growth={m["name"]: length_growth(m, p) for p, m in zip([None, *models], models, strict=False)},
         agreement_labels=AGREEMENT_LABELS,
+        diversity=diversity_table(models),
+        creation=creation_samples(files),
+        backtranslation=_single_accounts(files, "backtranslation"),
         accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs")},
         samples=samples,
         evaluations=evaluations,
@@ -95,12 +99,23 @@ def _account_table(models: Sequence[dict[str, Any]], kind: str) -> dict[str, Any
     }
 
 
+def _single_accounts(files: RunFiles, kind: str) -> dict[str, Any] | None:
+    """The account `kind`.json of the models that have one, as a table."""
+    found = [(name, files.json(f"{name}/{kind}.json")) for name in files.models()]
+    columns = [{"name": name, "accounts": {kind: account}} for name, account in found]
+    return _account_table(columns, kind)
+
+
 def _flat(account: dict[str, Any]) -> dict[str, str]:
-    """`{"kept": 3, "dropped": {"too long": 1}}` → `{"kept": "3", "dropped: too long": "1"}`."""
+    """`{"kept": 3, "dropped": {"too long": 1}}` → `{"kept": "3", "dropped: too long": "1"}`, at any depth; objects in a
+    list are numbered from 1."""
     found: dict[str, str] = {}
-    for key, value in account.items():
-        if isinstance(value, dict):
-            found |= {f"{_words(key)}: {_words(str(inner))}": _cell(n) for inner, n in value.items()}
+    for key, value in without_samples(account).items():
+        inner = value
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            inner = {str(number): item for number, item in enumerate(value, 1)}
+        if isinstance(inner, dict):
+            found |= {f"{_words(key)}: {label}": cell for label, cell in _flat(inner).items()}
         else:
             found[_words(key)] = _cell(value)
     return found

@@ -13,7 +13,10 @@ from typing import Any
 
 from judgeloop.errors import InputError
 
-STAGES = ("model", "seed", "sft", "prompts", "candidates", "judge", "pairs", "train", "eval")
+# Stages that end within the same second stand in this order.
+_USUAL = {
+    name: k for k, name in enumerate(("model", "seed", "sft", "prompts", "candidates", "judge", "pairs", "train"))
+}
 
 
 class RunFiles:
@@ -90,19 +93,26 @@ class RunFiles:
         return (self.path / name).is_file()
 
     def seconds(self, model: str) -> dict[str, float]:
-        """Stage → seconds, of the stages that are done, in the order they run."""
-        found: dict[str, float] = {}
-        for stage in STAGES:
+        """Stage → seconds, of the stages that are done, in the order they were finished."""
+        found = []
+        for stage in self._marked(model, "done"):
             marker = self.json(f"{model}/.{stage}.done.json") or {}
             if isinstance(marker.get("seconds"), (int, float)):
-                found[stage] = float(marker["seconds"])
-        return found
+                found.append(
+                    (str(marker.get("finished", "")), _USUAL.get(stage, len(_USUAL)), stage, marker["seconds"])
+                )
+        return {stage: float(seconds) for _, _, stage, seconds in sorted(found)}
 
     def under_way(self) -> list[str]:
         """Stages begun and not finished, as "M2/judge"."""
         return [
             f"{model}/{stage}"
             for model in self.models()
-            for stage in STAGES
-            if self.has(f"{model}/.{stage}.begun.json") and not self.has(f"{model}/.{stage}.done.json")
+            for stage in self._marked(model, "begun")
+            if not self.has(f"{model}/.{stage}.done.json")
         ]
+
+    def _marked(self, model: str, kind: str) -> list[str]:
+        """Stages with a marker of this kind in the model's folder."""
+        names = sorted(path.name for path in (self.path / model).glob(f".*.{kind}.json"))
+        return [name[1 : -len(f".{kind}.json")] for name in names]

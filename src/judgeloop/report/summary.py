@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.records import write_text_atomically
-from judgeloop.report.concerns import concerns
+from judgeloop.report.concerns import concerns, gate_concerns
+from judgeloop.report.creation import without_samples
 from judgeloop.report.reading import RunFiles
 
 
@@ -41,7 +42,7 @@ def summary_of(files: RunFiles) -> dict[str, Any]:
         "complete": complete or stopped,
         "decision": decision,
         "under_way": files.under_way(),
-        "warnings": concerns(models),
+        "warnings": [*gate_concerns(decision), *concerns(models)],
     }
 
 
@@ -82,6 +83,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         },
         "agreement": found.get("agreement"),
         "win_rate_vs_previous": found.get("win_rate_vs_previous"),
+        "ifeval": found.get("ifeval"),
         "length": {
             "mean_characters": length.get("mean_characters"),
             "mean_tokens": length.get("mean_tokens"),
@@ -93,6 +95,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             "prompts": _accounts(files.json(f"{name}/prompts.json")),
             "pairs": _accounts(pairs),
         },
+        "diversity": (files.json(f"{name}/prompts.json") or {}).get("diversity"),
         "loop_judge": _loop_judge(files, name, pairs),
         "training": {
             key: train.get(key) for key in ("rows", "dropped", "steps", "tokens", "first_loss", "last_loss")
@@ -105,7 +108,7 @@ def _accounts(value: dict[str, Any] | None) -> dict[str, Any] | None:
     if value is None:
         return None
     inner = value.get("accounts")
-    return inner if isinstance(inner, dict) else value
+    return without_samples(inner if isinstance(inner, dict) else value)
 
 
 def _loop_judge(files: RunFiles, name: str, pairs: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """One row a model: parse rate, agreement, length, win rate against the previous model, pairs, seconds by stage."""
+    """One row a model: parse rate, agreement, length, win rates against the previous model, pairs, seconds by stage."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -21,7 +21,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     table.add_column("parse\nrate", justify="right", no_wrap=True)
     table.add_column("agreement", justify="right", min_width=11)
     table.add_column("length", justify="right", no_wrap=True)
-    table.add_column("win rate\nvs previous", justify="right", min_width=12)
+    table.add_column("win rate\nvs previous,\nat equal length", justify="right", min_width=12)
     table.add_column("pairs", justify="right", no_wrap=True)
     table.add_column("seconds", ratio=1)
     for model in summary["models"]:
@@ -31,12 +31,18 @@ def summary_table(summary: dict[str, Any]) -> Table:
             percent(model["judge"]["parse_rate"]),
             interval((model["agreement"] or {}).get("pairwise_ties_half")),
             number(model["length"]["mean_characters"], 0),
-            interval(versus.get("rate"), as_percent=True),
+            _rates(versus),
             NOTHING if model["pairs"] is None else str(model["pairs"]),
             stage_seconds(model["seconds"]),
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def _rates(versus: dict[str, Any]) -> str:
+    """The win rate, and under it the one at equal length."""
+    rates = [versus.get("rate"), versus.get("length_controlled")]
+    return "\n".join(interval(rate, as_percent=True) for rate in rates if rate is not None) or NOTHING
 
 
 def stage_seconds(seconds: dict[str, float]) -> str:

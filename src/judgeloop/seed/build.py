@@ -3,178 +3,176 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from judgeloop.config import SeedSection
 from judgeloop.errors import InputError
-from judgeloop.judging.rubric import MAX_SCORE, Rubric
+from judgeloop.judging.rubric import Rubric
 from judgeloop.records import RankedSet, SupervisedRow, derive_seed
 from judgeloop.seed.eft import balanced, eft_rows
+from judgeloop.seed.given import given_rows
+from judgeloop.seed.leakage import Known, clusters
 from judgeloop.seed.readers import read_ranked, read_supervised, supervised_row
-from judgeloop.seed.shapes import prompt_keys
 
 
 @dataclass(frozen=True, slots=True)
 class SeedData:
-    """`ift` and `eft` train M1, `held_out` is for evaluation only; `account` says where everything went:
-    {"detected", "taken", "dropped", "ift", "eft", "held_out", "eft_scores"}, plain values."""
+    """`ift` and `eft` train M1, `held_out` is for evaluation only; `eft_sets` are the ranked sets for EFT, whose rows
+    are in `eft` already unless a model is to write them (`eft.source: written`). `account` says where everything went:
+    {"detected", "taken", "dropped", "ift", "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain
+    values; with `eft_files` also "eft_given" (rows) and "eft_unchecked" (those whose instruction is not known)."""
 
     ift: list[SupervisedRow]
     eft: list[SupervisedRow]
     held_out: list[RankedSet]
+    eft_sets: list[RankedSet]
     account: dict[str, Any]
 
 
 def build_seed(config: SeedSection, rubric: Rubric, justification: bool, seed: int) -> SeedData:
     """Read the files of the config and split them.
 
-    Ranked prompts go to the held-out part, to EFT or (their best response) to IFT; what shares a group (a tree) or
-    its normalised text stays together. IFT rows from files lose those that contain a held-out prompt or, unless
-    `eft.ift_overlap`, one used for EFT. Raises InputError where a file is wrong or nothing is left to train on.
+    Ranked prompts go to the held-out part, to EFT or (their best response) to IFT; what shares a group (a tree), its
+    normalised text or nearly its text (`near_duplicate`) stays together. IFT rows lose those with a held-out prompt
+    or, unless `eft.ift_overlap`, one used for EFT; EFT rows of files lose those with a held-out prompt. Raises
+    InputError where a file is wrong or nothing is left to train on.
     """
     detected: list[str] = []
     taken = 0
     dropped: Counter[str] = Counter()
     sets: dict[str, RankedSet] = {}
     for name in config.ranked:
-        found, account = read_ranked(Path(name), config.turns, config.lang)
-        detected.append(account.sentence(Path(name)))
+        found, account = read_ranked(name, config.turns, config.lang)
+        detected.append(account.sentence(name))
         taken += account.taken
         dropped.update(account.dropped)
         dropped["duplicate"] += sum(ranked.id in sets for ranked in found)
         sets.update((ranked.id, ranked) for ranked in found if ranked.id not in sets)
-    given: list[SupervisedRow] = []
+    supervised: list[SupervisedRow] = []
     for name in config.ift:
-        rows, account = read_supervised(Path(name), config.turns, config.lang)
-        detected.append(account.sentence(Path(name)))
+        rows, account = read_supervised(name, config.turns, config.lang)
+        detected.append(account.sentence(name))
         taken += account.taken
         dropped.update(account.dropped)
-        given += rows
+        supervised += rows
 
-    held_out, for_eft, for_ift = _split(list(sets.values()), config, seed)
+    (held_out, for_eft, for_ift), near = _split(list(sets.values()), config, seed)
+    given = given_rows(config.eft_files, rubric, held_out, config.near_duplicate, dropped)
+    closed = Known(config.near_duplicate)
+    for ranked in held_out:
+        closed.add(ranked.messages, "held-out")
+    closed_ids: frozenset[str] = frozenset()
     if config.eft.ift_overlap:
         for_ift = for_eft + for_ift
-    ift = _ift_rows(given, for_ift, held_out, () if config.eft.ift_overlap else for_eft, dropped)
+    else:
+        closed_ids = given.prompt_ids
+        for messages in [*(ranked.messages for ranked in for_eft), *given.instructions]:
+            closed.add(messages, "EFT")
+    ift = _ift_rows(supervised, for_ift, closed, closed_ids, dropped)
     if config.max_ift_rows is not None and len(ift) > config.max_ift_rows:
         order = random.Random(derive_seed(seed, "ift_rows")).sample(range(len(ift)), config.max_ift_rows)
         dropped["IFT row above max_ift_rows"] += len(ift) - len(order)
         ift = [ift[i] for i in sorted(order)]
-    eft = balanced(eft_rows(for_eft, rubric, justification, seed, dropped), config.eft, seed, dropped)
-    if not ift and not eft:
+    eft = given.rows
+    if config.eft.source == "ranks":
+        made = balanced(eft_rows(for_eft, rubric, justification, seed, dropped), config.eft, seed, dropped)
+        eft = joined(given.rows, made, dropped)
+    if not ift and not eft and not (for_eft and config.eft.source == "written"):
         raise InputError(
             "seed_data: no IFT and no EFT row is left to train on; bring more rows or lower held_out_share"
         )
-    scores = Counter(score for score, _ in eft)
-    return SeedData(
-        ift,
-        [row for _, row in eft],
-        held_out,
-        {
-            "detected": detected,
-            "taken": taken,
-            "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
-            "ift": len(ift),
-            "eft": len(eft),
-            "held_out": len(held_out),
-            "eft_scores": [scores[score] for score in range(MAX_SCORE + 1)],
-        },
-    )
+    summary = {
+        "detected": [*detected, *given.detected],
+        "taken": taken + given.taken,
+        "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
+        "ift": len(ift),
+        "eft": len(eft),
+        "held_out": len(held_out),
+        "eft_sets": len(for_eft),
+        "near_duplicates": near,
+        "eft_scores": histogram([score for score, _ in eft], rubric),
+    }
+    if config.eft_files:
+        summary |= {"eft_given": len(given.rows), "eft_unchecked": given.unknown}
+    return SeedData(ift, [row for _, row in eft], held_out, for_eft, summary)
+
+
+def joined(
+    first: Sequence[tuple[int, SupervisedRow]], then: Sequence[tuple[int, SupervisedRow]], dropped: Counter[str]
+) -> list[tuple[int, SupervisedRow]]:
+    """EFT rows of two sources, each once; those that stand in both are counted."""
+    have = {row.id for _, row in first}
+    dropped["duplicate"] += sum(row.id in have for _, row in then)
+    return [*first, *(pair for pair in then if pair[1].id not in have)]
+
+
+def histogram(scores: Sequence[int], rubric: Rubric) -> list[int]:
+    """How many there are of each score of the scale, lowest first."""
+    counts = Counter(scores)
+    return [counts[score] for score in rubric.scores]
 
 
 def _ift_rows(
     given: Sequence[SupervisedRow],
     best_of: Sequence[RankedSet],
-    held_out: Sequence[RankedSet],
-    kept_apart: Sequence[RankedSet],
+    closed: Known,
+    closed_ids: frozenset[str],
     dropped: Counter[str],
 ) -> list[SupervisedRow]:
-    """Rows of the files that share nothing with the other parts, then the best response of each IFT set."""
-    closed = {key: "IFT row with a held-out prompt" for ranked in held_out for key in _keys(ranked)[-1:]}
-    for ranked in kept_apart:
-        closed.setdefault(_keys(ranked)[-1], "IFT row with an EFT prompt")
-    parts_of_closed = {key: closed[_keys(r)[-1]] for r in (*kept_apart, *held_out) for key in _keys(r)}
+    """Rows of the files, then the best response of each IFT set, that share no prompt with the other parts."""
+    best = [
+        supervised_row("ift", ranked.messages, ranked.messages, ranked.responses[0]["text"], ranked.source)
+        for ranked in best_of
+    ]
     rows: dict[str, SupervisedRow] = {}
-    for row in given:
-        keys = list(prompt_keys(row.prompt))
-        reason = next((closed[key] for key in keys if key in closed), parts_of_closed.get(keys[-1]))
-        if reason is None and row.id in rows:
-            reason = "duplicate"
-        if reason is not None:
-            dropped[reason] += 1
-        else:
-            rows[row.id] = row
-    for ranked in best_of:
-        row = supervised_row("ift", ranked.messages, ranked.messages, ranked.responses[0]["text"], ranked.source)
+    for row in (*given, *best):
         if row.id in rows:
             dropped["duplicate"] += 1
-        rows.setdefault(row.id, row)
+            continue
+        label = closed.same(row.prompt) or ("EFT" if row.prompt_id in closed_ids else None)
+        near = closed.near(row.prompt) if label is None else None
+        if label is not None:
+            dropped[f"IFT row with {_A[label]} prompt"] += 1
+        elif near is not None:
+            dropped[f"IFT row close to {_A[near]} prompt"] += 1
+        else:
+            rows[row.id] = row
     return list(rows.values())
 
 
-def _keys(ranked: RankedSet) -> list[str]:
-    return list(prompt_keys(ranked.messages))
+_A = {"held-out": "a held-out", "EFT": "an EFT"}
 
 
 def _split(
     sets: Sequence[RankedSet], config: SeedSection, seed: int
-) -> tuple[list[RankedSet], list[RankedSet], list[RankedSet]]:
-    """(held out, EFT, IFT), clusters kept whole, shares met as nearly as whole clusters allow; file order inside."""
-    clusters = _clusters(sets)
-    random.Random(derive_seed(seed, "seed_split")).shuffle(clusters)
+) -> tuple[tuple[list[RankedSet], list[RankedSet], list[RankedSet]], int]:
+    """(held out, EFT, IFT), clusters kept whole, shares met as nearly as whole clusters allow; file order inside. And
+    how many clusters near duplicates joined."""
+    whole, near = clusters(sets, config.near_duplicate)
+    random.Random(derive_seed(seed, "seed_split")).shuffle(whole)
     wanted_held_out = round(config.held_out_share * len(sets))
-    held_out, rest = _first(clusters, wanted_held_out)
+    held_out, rest = _first(whole, wanted_held_out)
     wanted_eft = round(config.eft_share * sum(len(cluster) for cluster in rest))
     for_eft, for_ift = _first(rest, wanted_eft)
 
     def members(part: Sequence[list[int]]) -> list[RankedSet]:
         return [sets[i] for i in sorted(i for cluster in part for i in cluster)]
 
-    return members(held_out), members(for_eft), members(for_ift)
+    return (members(held_out), members(for_eft), members(for_ift)), near
 
 
-def _first(clusters: Sequence[list[int]], wanted: int) -> tuple[list[list[int]], list[list[int]]]:
+def _first(whole: Sequence[list[int]], wanted: int) -> tuple[list[list[int]], list[list[int]]]:
     """Clusters, in order, until about `wanted` members are reached; and the others."""
     taken: list[list[int]] = []
     left: list[list[int]] = []
     count = 0
-    for cluster in clusters:
+    for cluster in whole:
         if count < wanted and count + len(cluster) - wanted <= wanted - count:
             taken.append(cluster)
             count += len(cluster)
         else:
             left.append(cluster)
     return taken, left
-
-
-def _clusters(sets: Sequence[RankedSet]) -> list[list[int]]:
-    """Indices of sets that must stay on one side: same group, same prompt, or one's prompt begins the other's.
-
-    Sorted by content, so that the split does not depend on the order of lines and files.
-    """
-    parent = list(range(len(sets)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    owner: dict[tuple[str, str], int] = {}
-    for i, ranked in enumerate(sets):
-        names = [("prompt", _keys(ranked)[-1])]
-        if ranked.group:
-            names.append(("group", ranked.group))
-        for name in names:
-            parent[root(i)] = root(owner.setdefault(name, i))
-    for i, ranked in enumerate(sets):
-        for key in _keys(ranked)[:-1]:
-            if ("prompt", key) in owner:
-                parent[root(i)] = root(owner["prompt", key])
-    members: dict[int, list[int]] = defaultdict(list)
-    for i in range(len(sets)):
-        members[root(i)].append(i)
-    return sorted(members.values(), key=lambda cluster: min(sets[i].id for i in cluster))

@@ -10,6 +10,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from judgeloop.config import EftSection
 from judgeloop.errors import InputError
@@ -18,17 +19,19 @@ from judgeloop.records import RankedSet, SupervisedRow, derive_seed
 from judgeloop.seed.justifications import justification_for
 from judgeloop.seed.readers import supervised_row
 
-WIDEST_STEP = 2.0
+WIDEST_STEP = 0.4  # of the scale: two points of five
 
 
-def score_of(rank: int, levels: int) -> int:
-    """The score of `rank` (0 is best) among `levels` different ranks, a whole number from 0 to 5.
+def score_of(rank: int, levels: int, low: int = 0, high: int = MAX_SCORE) -> int:
+    """The score of `rank` (0 is best) among `levels` different ranks, a whole number from `low` to `high`.
 
-    Ranks lie evenly and centred on the scale, at most two points apart, halves rounded up: two ranks give 4 and 2
-    (the worse of two human answers is not worthless), three 5 3 1, four 5 3 2 0, five 5 4 3 1 0, six 5 4 3 2 1 0.
+    Ranks lie evenly and centred on the scale, at most two points of five apart, halves rounded up: on the scale 0-5
+    two ranks give 4 and 2 (the worse of two human answers is not worthless), three 5 3 1, four 5 3 2 0, five 5 4 3 1 0,
+    six 5 4 3 2 1 0.
     """
-    step = min(WIDEST_STEP, MAX_SCORE / (levels - 1)) if levels > 1 else 0.0
-    return math.floor(MAX_SCORE / 2 + step * ((levels - 1) / 2 - rank) + 0.5)
+    width = high - low
+    step = min(WIDEST_STEP * width, width / (levels - 1)) if levels > 1 else 0.0
+    return math.floor((low + high) / 2 + step * ((levels - 1) / 2 - rank) + 0.5)
 
 
 def eft_rows(
@@ -36,29 +39,42 @@ def eft_rows(
 ) -> list[tuple[int, SupervisedRow]]:
     """(score, row) for each response: filled judge prompt → justification and score line, or the score line alone.
 
-    A response's own `score` (rounded to a whole number) goes before the score of its rank. A response that occurs
-    twice in a set is kept at its better rank; the other is counted.
+    A response's own `score` (rounded to a whole number) goes before the score of its rank; where the rubric's scale
+    does not hold it, the response is left out and counted. A response that occurs twice in a set is kept at its better
+    rank; the other is counted.
     """
     rows = []
     for ranked in sets:
         levels = ranked.responses[-1]["rank"] + 1
-        seen: set[str] = set()
-        for response in ranked.responses:
+        for number, response in enumerate(distinct(ranked, dropped), 1):
             text = response["text"]
-            if text in seen:
-                dropped["response that occurs twice in its set"] += 1
+            if "score" in response:
+                score = math.floor(response["score"] + 0.5)
+            else:
+                score = score_of(response["rank"], levels, rubric.low, rubric.high)
+            if score not in rubric.scores:
+                dropped["response with a score off the rubric's scale"] += 1
                 continue
-            seen.add(text)
-            score = math.floor(response["score"] + 0.5) if "score" in response else score_of(response["rank"], levels)
             why = None
             if justification:
-                rng = random.Random(derive_seed(seed, "justification", ranked.id, len(seen)))
-                why = justification_for(score, rubric.score_line, rng)
+                rng = random.Random(derive_seed(seed, "justification", ranked.id, number))
+                why = justification_for(score, rubric, rng)
             prompt = rubric.messages(ranked.messages, text)
             rows.append(
                 (score, supervised_row("eft", ranked.messages, prompt, rubric.target(score, why), ranked.source))
             )
     return rows
+
+
+def distinct(ranked: RankedSet, dropped: Counter[str]) -> list[dict[str, Any]]:
+    """The set's responses, best first, each text once, at its better rank; those left out are counted."""
+    found: dict[str, dict[str, Any]] = {}
+    for response in ranked.responses:
+        if response["text"] in found:
+            dropped["response that occurs twice in its set"] += 1
+        else:
+            found[response["text"]] = response
+    return list(found.values())
 
 
 def balanced(

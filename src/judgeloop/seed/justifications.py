@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import re
 
+from judgeloop.judging.rubric import Rubric
+
 _ENGLISH: tuple[tuple[str, ...], ...] = (
     (
         "The response does not help with what was asked.",
@@ -47,7 +49,14 @@ _CHINESE: tuple[tuple[str, ...], ...] = (
 )
 
 
-def justification_for(score: int, score_line: str, rng: random.Random) -> str:
-    """One sentence for a score of 0–5, in Chinese where the rubric's score line is, else in English."""
-    sentences = _CHINESE if re.search(r"[\u4e00-\u9fff]", score_line) else _ENGLISH
-    return rng.choice(sentences[score])
+def justification_for(score: int, rubric: Rubric, rng: random.Random) -> str:
+    """One sentence for a score on the rubric's scale, in the rubric's language; on other scales than 0-5 the one for
+    the same height."""
+    sentences = _CHINESE if is_chinese(rubric) else _ENGLISH
+    height = (score - rubric.low) / (rubric.high - rubric.low)
+    return rng.choice(sentences[round(height * (len(sentences) - 1))])
+
+
+def is_chinese(rubric: Rubric) -> bool:
+    """Whether the rubric's score line is Chinese, and with it what a judge writes."""
+    return re.search(r"[\u4e00-\u9fff]", rubric.score_line) is not None

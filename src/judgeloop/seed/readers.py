@@ -1,123 +1,98 @@
-"""Read what a user brings: prompts, supervised rows, ranked responses. The format is detected by content, from the
-first row, and every other row must have it too; what was detected, taken and dropped stands in the `Account`.
+"""Read what a user brings: prompts, supervised rows, ranked responses, judgements. The format is detected by content,
+from the first row, and every other row must have it too; what was detected, taken and dropped stands in the `Account`.
 
-A line that breaks its format is an InputError with file and line. A line that is well formed but cannot serve (an
-unranked tree, a chat that ends with the user) is dropped and counted.
+A row that breaks its format is an InputError with file and line. A row that is well formed but cannot serve (an
+unranked tree, a chat that ends with the user, an empty response) is dropped and counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from judgeloop.errors import InputError
-from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow, read_objects, stable_id
-from judgeloop.seed import oasst
-from judgeloop.seed.shapes import Account, Place, messages_of, responses_of, text_of, turns_alternate
+from judgeloop.judging.rubric import Rubric
+from judgeloop.judging.score import parse_score
+from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow, stable_id
+from judgeloop.seed.account import Account, Intake, Place, Turns, Unusable
+from judgeloop.seed.formats import FORMATS, Format, Rows, first_format, same_format
+from judgeloop.seed.sources import Source, open_source
 
-Turns = Literal["first", "all"]
 T = TypeVar("T", Prompt, SupervisedRow, RankedSet)
+_IDS = ("id", "message_tree_id", "question_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A file format: its name, how a row of it is known, and the fields a row must have (any one of each group)."""
+def read_prompts(source: str | Path, lang: str | None = None) -> tuple[list[Prompt], Account]:
+    """Instructions to answer, from a source of any format but EFT rows; responses in it are left aside.
 
-    name: str
-    matches: Callable[[Mapping[str, Any]], bool]
-    fields: tuple[tuple[str, ...], ...]
-
-
-TREES = Format("Open Assistant trees", oasst.is_tree, (("prompt",),))
-RANKED = Format("ranked responses", lambda row: "responses" in row, (("prompt",), ("responses",)))
-CHAT = Format("chat messages", lambda row: "messages" in row, (("messages",),))
-PAIRS = Format(
-    "prompt and response",
-    lambda row: "response" in row or "completion" in row,
-    (("prompt",), ("response", "completion")),
-)
-PROMPTS = Format("prompts", lambda row: "prompt" in row, (("prompt",),))
-FORMATS = (TREES, RANKED, CHAT, PAIRS, PROMPTS)
-
-
-def read_prompts(path: Path, lang: str | None = None) -> tuple[list[Prompt], Account]:
-    """Instructions to answer, from a file of any known format; responses in it are left aside.
-
-    A chat log gives the conversation up to its last user turn, a tree its first message.
+    A chat log gives the conversation up to its last user turn, a tree its first message. A source is a file, a folder
+    or `hf:org/name[:config][@split]`; see `open_source`.
     """
 
-    def convert(form: Format, row: dict[str, Any], place: Place, dropped: Counter[str]) -> Iterator[Prompt]:
-        if form is TREES:
-            messages = oasst.root_prompt(row, place, lang, dropped) or []
-        elif form is CHAT:
-            messages = messages_of(row["messages"], "messages", place)
-            while messages and messages[-1]["role"] != "user":
-                messages = messages[:-1]
-            if not _is_prompt(messages, dropped):
-                return
-        else:
-            messages = _prompt_messages(row["prompt"], place, dropped) or []
-        if messages:
-            yield Prompt.of(messages, place.source)
+    def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[Prompt]:
+        assert form.prompts is not None
+        for messages in form.prompts(row, intake):
+            yield Prompt.of(messages, intake.place.source)
 
-    return _read(path, FORMATS, convert)
+    return _read(source, tuple(form for form in FORMATS if form.prompts), take, lang=lang)
 
 
-def read_supervised(path: Path, turns: Turns = "first", lang: str | None = None) -> tuple[list[SupervisedRow], Account]:
-    """IFT rows: chat messages whose last turn is the assistant's, prompt and response (or completion), the best
-    response of ranked ones, or the rank-0 replies of Open Assistant trees (the paper's IFT data)."""
+def read_supervised(
+    source: str | Path, turns: Turns = "first", lang: str | None = None
+) -> tuple[list[SupervisedRow], Account]:
+    """IFT rows: chat messages whose last turn is the assistant's, prompt and response, instruction and output, the
+    best of ranked responses, or the rank-0 replies of Open Assistant trees (the paper's IFT data)."""
 
-    def convert(form: Format, row: dict[str, Any], place: Place, dropped: Counter[str]) -> Iterator[SupervisedRow]:
-        if form is TREES:
-            for found in oasst.reply_sets(row, place, turns, lang, dropped):
-                best = oasst.best_reply(found, dropped)
-                if best is not None:
-                    yield supervised_row("ift", found.messages, found.messages, best, place.source)
-        elif form is CHAT:
-            messages = messages_of(row["messages"], "messages", place)
-            if messages[-1]["role"] != "assistant":
-                dropped["last turn is not the assistant's"] += 1
-            elif _is_prompt(messages[:-1], dropped):
-                prompt = messages[:-1]
-                yield supervised_row("ift", prompt, prompt, messages[-1]["content"], place.source)
-        else:
-            prompt = _prompt_messages(row["prompt"], place, dropped) or []
-            if form is RANKED:
-                text = next(iter(responses_of(row["responses"], place)), {"text": None})["text"]
-            else:
-                text = _response_text(row, place)
-            if text is None:
-                dropped["no response"] += 1
-            elif prompt:
-                yield supervised_row("ift", prompt, prompt, text, place.source)
+    def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[SupervisedRow]:
+        assert form.answers is not None
+        for prompt, text in form.answers(row, intake):
+            yield supervised_row("ift", prompt, prompt, text, intake.place.source)
 
-    return _read(path, (TREES, RANKED, CHAT, PAIRS), convert)
+    return _read(source, tuple(form for form in FORMATS if form.answers), take, turns, lang)
 
 
-def read_ranked(path: Path, turns: Turns = "first", lang: str | None = None) -> tuple[list[RankedSet], Account]:
+def read_ranked(source: str | Path, turns: Turns = "first", lang: str | None = None) -> tuple[list[RankedSet], Account]:
     """Prompts with several responses as people ranked them: `{"prompt", "responses": [{"text", "rank"[, "score"]}]}`,
-    or Open Assistant trees, whose `turns` are the first only, or all with the conversation before."""
+    preference pairs, or Open Assistant trees, whose `turns` are the first only, or all with the conversation before."""
 
-    def convert(form: Format, row: dict[str, Any], place: Place, dropped: Counter[str]) -> Iterator[RankedSet]:
-        if form is TREES:
-            for found in oasst.reply_sets(row, place, turns, lang, dropped):
-                ranked = oasst.ranked_set(found, place.source, dropped)
-                if ranked is not None:
-                    yield ranked
-            return
-        messages = _prompt_messages(row["prompt"], place, dropped)
-        responses = responses_of(row["responses"], place)
-        if len(responses) < 2:
-            dropped["fewer than two responses"] += 1
-        elif responses[-1]["rank"] == 0:
-            dropped["all responses tie"] += 1
-        elif messages:
-            yield RankedSet(stable_id("r", messages, responses), messages, responses, place.source)
+    def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[RankedSet]:
+        assert form.rankings is not None
+        for messages, responses, group in form.rankings(row, intake):
+            yield RankedSet(stable_id("r", messages, responses), messages, responses, intake.place.source, group)
 
-    return _read(path, (TREES, RANKED), convert)
+    return _read(source, tuple(form for form in FORMATS if form.rankings), take, turns, lang)
+
+
+def read_judgements(source: str | Path, rubric: Rubric) -> tuple[list[SupervisedRow], Account]:
+    """EFT rows that are made already (filled judge prompt → judgement), as `judgeloop seed` writes them. Judgements
+    without a score that can be read on the rubric's scale are dropped and counted.
+
+    `prompt_id` is the row's own, which names the instruction that was judged; without one it is the judge prompt's.
+    """
+
+    def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[SupervisedRow]:
+        assert form.judgements is not None
+        for prompt, text in form.judgements(row, intake):
+            if parse_score(text, rubric.low, rubric.high, rubric.label).value is None:
+                raise Unusable("judgement without a readable score")
+            made = supervised_row("eft", prompt, prompt, text, intake.place.source)
+            about = row.get("prompt_id")
+            if isinstance(about, str) and about:
+                made = SupervisedRow(made.id, "eft", about, made.prompt, made.completion, made.source)
+            yield made
+
+    return _read(source, tuple(form for form in FORMATS if form.judgements), take)
+
+
+def detect(source: str | Path) -> Format:
+    """The format of a source, from its first row. Raises InputError where there is none or it is unknown."""
+    opened = open_source(source)
+    for place, row in opened.rows:
+        return first_format(row, FORMATS, place)
+    raise _empty(opened)
 
 
 def supervised_row(
@@ -135,88 +110,55 @@ def supervised_row(
 
 
 def _read(
-    path: Path,
+    source: str | Path,
     allowed: tuple[Format, ...],
-    convert: Callable[[Format, dict[str, Any], Place, Counter[str]], Iterator[T]],
+    take: Callable[[Format, dict[str, Any], Intake], Iterator[T]],
+    turns: Turns = "first",
+    lang: str | None = None,
 ) -> tuple[list[T], Account]:
-    form: Format | None = None
-    first_line = 0
-    rows: dict[str, T] = {}
+    opened = open_source(source)
+    first = next(opened.rows, None)
+    if first is None:
+        raise _empty(opened)
+    form = first_format(first[1], allowed, first[0])
     dropped: Counter[str] = Counter()
-    for line, row in read_objects(path):
-        place = Place(path, line)
-        found = _detect(row)
-        if form is None:
-            form, first_line = _first(row, found, allowed, place), line
-        elif found is not form or _missing(row, form):
-            _refuse_other(row, found, form, first_line, place)
-        for result in convert(form, row, place, dropped):
-            if result.id in rows:
-                dropped["duplicate"] += 1
-            else:
-                rows[result.id] = result
-    if form is None:
-        raise InputError.at(path, None, "has no rows", "add rows or name another file")
+    counted: Counter[str] = Counter()
+    rows = _same(form, first[0], chain([first], opened.rows), counted)
+    if form.assemble is not None:
+        rows = form.assemble(rows, dropped)
+    found: dict[str, T] = {}
+    ids: set[str | int] = set()
+    for place, row in rows:
+        before = len(found)
+        try:
+            for result in take(form, row, Intake(place, dropped, turns, lang)):
+                if result.id in found:
+                    dropped["duplicate"] += 1
+                else:
+                    found[result.id] = result
+        except Unusable as unusable:
+            dropped[unusable.reason] += 1
+        name = next((row[key] for key in _IDS if isinstance(row.get(key), (str, int))), None)
+        if name is not None and len(found) > before:
+            counted["repeated ids"] += name in ids
+            ids.add(name)
     reasons = {reason: count for reason, count in sorted(dropped.items()) if count}
-    if not rows:
+    if not found:
         listed = "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or "nothing in it"
-        raise InputError.at(path, None, f"{form.name}, but no usable row ({listed})", "bring other data or other keys")
-    return list(rows.values()), Account(form.name, len(rows), reasons)
+        raise InputError.at(
+            opened.path, None, f"{form.name}, but no usable row ({listed})", "bring other data or other keys"
+        )
+    account = Account(form.name, len(found), reasons, counted["rows"], opened.container, counted["repeated ids"])
+    return list(found.values()), account
 
 
-def _detect(row: Mapping[str, Any]) -> Format | None:
-    return next((form for form in FORMATS if form.matches(row)), None)
+def _same(form: Format, first: Place, rows: Rows, counted: Counter[str]) -> Rows:
+    """The rows as they pass, counted. Raises InputError where one is of another format than the first."""
+    for place, row in rows:
+        same_format(row, form, first, place)
+        counted["rows"] += 1
+        yield place, row
 
 
-def _first(row: Mapping[str, Any], found: Format | None, allowed: tuple[Format, ...], place: Place) -> Format:
-    wanted = ", or ".join(form.name for form in allowed)
-    if found is None:
-        keys = ", ".join(list(row)[:6]) or "none"
-        raise place.error(f"a row without 'prompt' or 'messages' (its keys: {keys})", f"bring {wanted}")
-    missing = _missing(row, found)
-    if missing:
-        raise place.error(f"a row without '{missing}'", f"{found.name} needs it on every line")
-    if found not in allowed:
-        raise place.error(f"the file holds {found.name}", f"here it must be {wanted}")
-    return found
-
-
-def _refuse_other(row: Mapping[str, Any], found: Format | None, form: Format, first_line: int, place: Place) -> None:
-    missing = _missing(row, form)
-    if missing and (found is None or found is PROMPTS or _missing(row, found)):
-        raise place.error(f"a row without '{missing}'", f"{form.name} needs it on every line")
-    raise place.error(
-        f"mixed formats: {found.name if found else 'unknown'} here, {form.name} on line {first_line}",
-        "put each format in a file of its own",
-    )
-
-
-def _missing(row: Mapping[str, Any], form: Format) -> str | None:
-    return next((names[0] for names in form.fields if not any(row.get(name) is not None for name in names)), None)
-
-
-def _prompt_messages(value: object, place: Place, dropped: Counter[str]) -> list[Message] | None:
-    messages = messages_of(value, "prompt", place)
-    return messages if _is_prompt(messages, dropped) else None
-
-
-def _is_prompt(messages: list[Message], dropped: Counter[str]) -> bool:
-    """Whether the messages can be answered: turns alternate and the user has the last word. Counted if not."""
-    if not messages or messages[-1]["role"] != "user":
-        dropped["prompt does not end with a user turn"] += 1
-    elif not turns_alternate(messages):
-        dropped["user and assistant do not take turns"] += 1
-    else:
-        return True
-    return False
-
-
-def _response_text(row: Mapping[str, Any], place: Place) -> str:
-    name = "response" if row.get("response") is not None else "completion"
-    value = row[name]
-    if isinstance(value, list):
-        messages = messages_of(value, name, place)
-        if len(messages) != 1 or messages[0]["role"] != "assistant":
-            raise place.error(f"'{name}' is not one assistant message", "put earlier turns into 'prompt'")
-        return messages[0]["content"]
-    return text_of(value, name, place)
+def _empty(opened: Source) -> InputError:
+    return InputError.at(opened.path, None, "has no rows", "add rows or name another file")

@@ -57,13 +57,14 @@ class Context:
     def models(self) -> set[str]:
         return {step.model for step in self.run.steps.values()}
 
-    def chat(self, model: str = "M0") -> Chat:
-        """The run's chat template: M0's, which every later model keeps; a frozen model brings its own."""
+    def chat(self, model: str = "M0", *, system_prompt: str | None = None) -> Chat:
+        """The run's chat template: M0's, which every later model keeps; a frozen model brings its own. `system_prompt`
+        stands in for the run's."""
         ours = model in self.models()
         return Chat.load(
             self.weights("M0") if ours else Path(model),
             chat_template=self.config.chat_template if ours else None,
-            system_prompt=self.config.system_prompt,
+            system_prompt=self.config.system_prompt if system_prompt is None else system_prompt,
             trust_remote_code=self.config.trust_remote_code,
         )
 

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.chat import Chat
-from judgeloop.engines.base import Engine
+from judgeloop.engines.base import Engine, Sampling
 from judgeloop.evaluation.measures import Answered, Duel, measures
-from judgeloop.judging.judge import ToCompare, ToJudge, compare
-from judgeloop.judging.rubric import load_rubric
+from judgeloop.judging.judge import ToCompare, ToJudge
 from judgeloop.pairs import mean_scores
-from judgeloop.records import Candidate, Judgement, Prompt, RankedSet, RowLog, read_objects, read_rows
+from judgeloop.records import Candidate, Judgement, Prompt, RankedSet, read_rows
 from judgeloop.rundir import write_json
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, held_out_sets, sampling
+from judgeloop.stages.evaluation_judge import EvaluationJudge, opened_judge
 from judgeloop.stages.generation import respond
-from judgeloop.stages.judging import judge_all, repeated_scores
+from judgeloop.stages.judging import repeated_scores
 
 RESPONSES, JUDGEMENTS = "eval.responses.jsonl", "eval.judgements.jsonl"
 AGREEMENT, COMPARISONS = "eval.agreement.jsonl", "eval.comparisons.jsonl"
-PREVIOUS = "eval.previous.judgements.jsonl"
+PREVIOUS, IFEVAL = "eval.previous.judgements.jsonl", "eval.ifeval.jsonl"
 
 
 def evaluate(context: Context) -> Outcome:
@@ -37,18 +37,17 @@ def evaluate(context: Context) -> Outcome:
             purpose="evaluation", keep_open=True)  # fmt: skip
     responses = read_rows(folder / RESPONSES, Candidate)
 
-    judge_name = context.step.model if section.judge == "current" else section.judge
-    if judge_name != context.step.model:
-        engine.close()
-        chat = context.chat(judge_name)
-        engine = context.engine(judge_name, chat)
+    followed = _ifeval(context, engine, chat) if section.ifeval is not None else None
+
     by_id = {prompt.id: prompt for prompt in prompts}
-    to_judge = [ToJudge(row.id, by_id[row.prompt_id].messages, row.text) for row in responses]
-    judge_all(context, folder / JUDGEMENTS, to_judge, judge_name, (engine, chat))
     ranked = held_out_sets(context.run)
-    judge_all(context, folder / AGREEMENT, _ranked_items(ranked), judge_name, (engine, chat))
     previous = _previous(context)
-    duel = _duel(context, prompts, responses, previous, engine, chat) if previous is not None else None
+    with opened_judge(context, engine, chat) as judge:
+        judge.score(
+            folder / JUDGEMENTS, [ToJudge(row.id, by_id[row.prompt_id].messages, row.text) for row in responses]
+        )
+        judge.score(folder / AGREEMENT, _ranked_items(ranked))
+        duel = _duel(context, prompts, responses, previous, judge) if previous is not None else None
     engine.close()
 
     given = read_rows(folder / JUDGEMENTS, Judgement)
@@ -69,14 +68,16 @@ def evaluate(context: Context) -> Outcome:
         folder / "eval.json",
         {
             "model": context.step.model,
-            "judge": judge_name,
+            "judge": judge.name,
             "scoring": context.config.judge.scoring,
             **found,
+            "ifeval": followed,
             "samples": _samples(by_id, responses, scores),
             "seconds": round(time.monotonic() - started, 2),
         },
     )
     files = [RESPONSES, JUDGEMENTS, AGREEMENT, *([COMPARISONS, PREVIOUS] if duel is not None else []), "eval.json"]
+    files += [IFEVAL] if followed is not None else []
     return Outcome(tuple(files), {"rows": len(responses)})
 
 
@@ -133,8 +134,7 @@ def _duel(
     prompts: Sequence[Prompt],
     responses: Sequence[Candidate],
     previous: str,
-    engine: Engine,
-    chat: Chat,
+    judge: EvaluationJudge,
 ) -> Duel:
     """The first response of each model to each prompt, compared in both orders by the judge of this evaluation."""
     theirs_all = _by_prompt(read_rows(context.run.folder(previous) / RESPONSES, Candidate))
@@ -146,10 +146,10 @@ def _duel(
         mine, other = ours[prompt.id].text, theirs[prompt.id].text
         items.append(ToCompare(f"{prompt.id}.first", prompt.messages, mine, other))
         items.append(ToCompare(f"{prompt.id}.second", prompt.messages, other, mine))
-    preferred = _compare_all(context, context.folder / COMPARISONS, items, engine, chat)
+    preferred = judge.compare(context.folder / COMPARISONS, items)
     # Scores of both models' answers by one judge, so that they can be set side by side.
     again = [ToJudge(f"{row.id}.vs", prompt.messages, row.text) for prompt in prompts for row in (theirs[prompt.id],)]
-    judge_all(context, context.folder / PREVIOUS, again, "", (engine, chat))
+    judge.score(context.folder / PREVIOUS, again)
     min_valid = context.config.judge.min_valid
     before = mean_scores(read_rows(context.folder / PREVIOUS, Judgement), min_valid)
     mine_scores = mean_scores(read_rows(context.folder / JUDGEMENTS, Judgement), min_valid)
@@ -158,21 +158,30 @@ def _duel(
         orders=[(preferred[f"{prompt.id}.first"], preferred[f"{prompt.id}.second"]) for prompt in prompts],
         scores=[mine_scores.get(ours[prompt.id].id) for prompt in prompts],
         previous_scores=[before.get(f"{theirs[prompt.id].id}.vs") for prompt in prompts],
+        characters=[len(ours[prompt.id].text) for prompt in prompts],
+        previous_characters=[len(theirs[prompt.id].text) for prompt in prompts],
     )
 
 
-def _compare_all(
-    context: Context, path: Path, items: Sequence[ToCompare], engine: Engine, chat: Chat
-) -> dict[str, Any]:
-    """Append each comparison to `path`, skipping what stands there; return which response each prefers."""
-    rubric = load_rubric("pairwise", context.config.judge.language)
-    with RowLog(path) as log:
-        have = {str(row["id"]): row["better"] for _, row in read_objects(path)}
-        for found in compare(engine, chat, rubric, [item for item in items if item.id not in have]):
-            log.append([{"id": found.id, "better": found.better, "first_probability": found.first_probability}])
-            have[found.id] = found.better
-            context.progress(len(have), len(items), "comparing")
-    return have
+def _ifeval(context: Context, engine: Engine, chat: Chat) -> dict[str, Any]:
+    """How many verifiable instructions the model follows (greedy answers)."""
+    from judgeloop.evaluation.inputs import read_verifiable
+    from judgeloop.evaluation.verifiable import Checker, summarise
+
+    section, path = context.config.evaluation, context.folder / IFEVAL
+    checker = Checker()  # before anything is generated: it may not be installed
+    asked = read_verifiable(Path(str(section.ifeval)))[: section.ifeval_count]
+    prompts = [Prompt(entry.id, [{"role": "user", "content": entry.prompt}], "IFEval") for entry in asked]
+    ids = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
+    how = Sampling(section.ifeval_max_new_tokens)
+    respond(context, path, lambda: engine, ids, 1, how, purpose="ifeval", keep_open=True)
+    given = {row.prompt_id: row for row in read_rows(path, Candidate)}
+    checked = [checker.check(entry, given[entry.id].text) for entry in asked]
+    return {
+        **summarise(checked, seed=context.config.seed, resamples=section.bootstrap),
+        "max_new_tokens": section.ifeval_max_new_tokens,
+        "cut_off": sum(given[entry.id].finish_reason == "length" for entry in asked),
+    }
 
 
 def _samples(

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from judgeloop.chat import Chat
 from judgeloop.engines.base import Engine
+from judgeloop.errors import InputError
+from judgeloop.evaluation.consistency import consistency as consistency_of
 from judgeloop.evaluation.health import JudgeHealth, judge_health
-from judgeloop.judging.judge import ToJudge, judge, judgement_id
-from judgeloop.judging.rubric import load_rubric
+from judgeloop.judging.adaptive import judge_in_rounds
+from judgeloop.judging.judge import ToJudge, judgements_each
+from judgeloop.judging.rubric import MAX_SCORE, Rubric, load_rubric
 from judgeloop.pairs import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, RowLog, read_rows
 from judgeloop.rundir import write_json
@@ -17,10 +20,11 @@ from judgeloop.stages.context import Context, Outcome, read_anchors
 
 
 def judgements(context: Context) -> Outcome:
-    """K judgements of every candidate (one with expected scoring), by the model that plays the judge."""
+    """K judgements of every candidate (one with expected scoring), by the model that plays the judge; up to
+    `judge.max_samples` of those that a prompt's pair hangs on."""
     prompts = {prompt.id: prompt for prompt in read_rows(context.folder / "prompts.jsonl", Prompt)}
     items = [
-        ToJudge(row.id, prompts[row.prompt_id].messages, row.text)
+        ToJudge(row.id, prompts[row.prompt_id].messages, row.text, row.prompt_id)
         for row in (*read_rows(context.folder / "candidates.jsonl", Candidate), *read_anchors(context.folder))
     ]
     path = context.folder / "judgements.jsonl"
@@ -31,6 +35,28 @@ def judgements(context: Context) -> Outcome:
     valid = sum(row.score is not None for row in rows)
     write_json(context.folder / "judge.json", {"judge": player, "health": _health(context, rows).as_dict()})
     return Outcome(("judgements.jsonl", "judge.json"), {"rows": len(rows), "with_score": valid})
+
+
+def consistency(context: Context) -> Outcome:
+    """The candidates judged by the model before the current one too, and how far the two agree."""
+    previous = f"M{context.iteration() - 1}"
+    prompts = {prompt.id: prompt for prompt in read_rows(context.folder / "prompts.jsonl", Prompt)}
+    by_prompt: dict[str, list[Candidate]] = {}
+    for row in read_rows(context.folder / "candidates.jsonl", Candidate):
+        by_prompt.setdefault(row.prompt_id, []).append(row)
+    items = [ToJudge(row.id, prompts[name].messages, row.text) for name, rows in by_prompt.items() for row in rows]
+    path = context.folder / "consistency.jsonl"
+    judge_all(context, path, items, previous)
+    least = context.config.judge.min_valid
+    now, before = (
+        mean_scores(read_rows(file, Judgement), least) for file in (context.folder / "judgements.jsonl", path)
+    )
+    found = consistency_of(
+        ([now.get(row.id) for row in rows], [before.get(row.id) for row in rows]) for rows in by_prompt.values()
+    )
+    account = {"previous": previous, "rate": found.rate, "smoothing": found.smoothing, "prompts": found.prompts}
+    write_json(context.folder / "consistency.json", account)
+    return Outcome(("consistency.jsonl", "consistency.json"), {"rows": len(items)})
 
 
 def _health(context: Context, rows: Sequence[Judgement]) -> JudgeHealth:
@@ -63,26 +89,37 @@ def repeated_scores(rows: Sequence[Judgement]) -> list[list[float]]:
 def judge_all(
     context: Context, path: Path, items: Sequence[ToJudge], model: str, loaded: tuple[Engine, Chat] | None = None
 ) -> None:
-    """Append the judgements of all items to `path`, skipping those that stand there already."""
+    """Append the judgements of all items to `path`, skipping those that stand there already. Items with a group get
+    more than K judgements where the config allows it and they decide something."""
     config = context.config
-    samples = config.judge.samples if config.judge.scoring == "sampled" else 1
-    rubric = load_rubric(config.judge.rubric, config.judge.language)
-    with RowLog(path) as log:
-        have = {row.id for row in read_rows(path, Judgement)}
-        owed = [item for item in items if any(judgement_id(item.id, k) not in have for k in range(samples))]
-        done, total = len(have), len(items) * samples
-        if not owed:
-            return
-        if loaded is None:
+    rubric = _loop_rubric(context)
+    opened: list[tuple[Engine, Chat]] = []
+
+    def engine() -> tuple[Engine, Chat]:
+        if loaded is not None:
+            return loaded
+        if not opened:
             chat = context.chat(model)
-            engine = context.engine(model, chat)
-        else:
-            engine, chat = loaded
-        for row in judge(engine, chat, rubric, config.judge, owed, config.seed):
-            if row.id in have:
-                continue
+            opened.append((context.engine(model, chat), chat))
+        return opened[0]
+
+    with RowLog(path) as log:
+        have = {row.id: row for row in read_rows(path, Judgement)}
+        done, total = len(have), len(items) * judgements_each(config.judge)
+        for row in judge_in_rounds(engine, rubric, config.judge, items, have, config.seed):
             log.append([row])
             done += 1
-            context.progress(done, total, "")
-        if loaded is None:
-            engine.close()
+            context.progress(done, max(done, total), "")
+    for own, _ in opened:
+        own.close()
+
+
+def _loop_rubric(context: Context) -> Rubric:
+    """The configured rubric. Raises InputError where its scale is not within the one that reports count on."""
+    rubric = load_rubric(context.config.judge.rubric, context.config.judge.language)
+    if rubric.high > MAX_SCORE:
+        raise InputError(
+            f"judge.rubric: '{rubric.name}' scores {rubric.low}-{rubric.high}, a run counts on 0-{MAX_SCORE}; "
+            "rewrite its scale"
+        )
+    return rubric

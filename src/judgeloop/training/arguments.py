@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import torch
 
-from judgeloop.config import TrainingSection
+from judgeloop import ranks
+from judgeloop.config import NEUTRAL, TrainingSection
 from judgeloop.errors import InputError
 from judgeloop.records import derive_seed
 
@@ -37,12 +38,17 @@ def micro_batch_size(config: TrainingSection) -> int:
     return size
 
 
+def settings_that_matter(config: TrainingSection) -> dict[str, Any]:
+    """The section's plain values, without what only changes speed or logging."""
+    return {name: value for name, value in config.model_dump(mode="json").items() if name not in NEUTRAL}
+
+
 def trainer_arguments(
     config: TrainingSection, *, stage: str, seed: int, precision: Precision, scratch: Path, output: Path
 ) -> dict[str, Any]:
-    """Keyword arguments that SFT and DPO share. `scratch` is a folder that may vanish after training.
+    """Keyword arguments that SFT and DPO share. `scratch` is the folder of its checkpoints.
 
-    Set here because TRL's or transformers' defaults differ: no gradient checkpointing unless asked, no checkpoints, no
+    Set here because TRL's or transformers' defaults differ: no gradient checkpointing unless asked, no
     evaluation, NaN not hidden from the log. The schedule warms up linearly from the first step and ends at
     `lr_min` × the peak exactly.
     """
@@ -52,7 +58,7 @@ def trainer_arguments(
     return {
         "output_dir": str(scratch),
         "run_name": f"{output.parent.name}-{stage}",
-        "report_to": list(config.report_to) or "none",
+        "report_to": (list(config.report_to) if ranks.is_main() else []) or "none",
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": config.batch_size // micro,
         "num_train_epochs": config.epochs,
@@ -71,7 +77,9 @@ def trainer_arguments(
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "eval_strategy": "no",
-        "save_strategy": "no",
+        "save_strategy": "no" if config.checkpoint_steps is None or not ranks.is_main() else "steps",
+        "save_steps": config.checkpoint_steps or 500,
+        "save_total_limit": 1,
         "disable_tqdm": True,
     }
 

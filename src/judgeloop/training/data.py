@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Literal
 
 from judgeloop.chat import Chat
 from judgeloop.errors import InputError
 from judgeloop.records import Message, PreferencePair, SupervisedRow
 
+EftLoss = Literal["all", "score"]
 TOO_LONG = "too long"
 EMPTY = "empty response"
 EQUAL = "chosen equals rejected"
@@ -21,15 +24,23 @@ EQUAL = "chosen equals rejected"
 
 @dataclass(frozen=True, slots=True)
 class SftExample:
-    """One row to imitate: loss on `target_ids`, the closing token included."""
+    """One row to imitate: loss on `target_ids`, the closing token included, or on those of them at the places
+    `only`. Rows of one `group` (judgements of one prompt's responses) may be packed."""
 
     id: str
     prompt_ids: list[int]
     target_ids: list[int]
+    group: str = ""
+    only: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int:
         return len(self.prompt_ids) + len(self.target_ids)
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """Places of the target tokens that carry loss."""
+        return self.only or tuple(range(len(self.target_ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +76,9 @@ class TokenisedPairs:
     from_text: int = 0
 
 
-def sft_examples(rows: Sequence[SupervisedRow], chat: Chat, max_length: int) -> Tokenised:
+def sft_examples(rows: Sequence[SupervisedRow], chat: Chat, max_length: int, eft_loss: EftLoss = "all") -> Tokenised:
     """Tokenise rows for SFT: prompt ids as for generation, then the response closed with its end-of-turn token.
+    `eft_loss` "score": in EFT rows only the score's own tokens carry loss.
 
     Dropped and counted: prompt + response longer than `max_length` tokens, and empty responses.
     Raises InputError where a completion is not one assistant message.
@@ -78,12 +90,32 @@ def sft_examples(rows: Sequence[SupervisedRow], chat: Chat, max_length: int) -> 
         if not text.strip():
             dropped[EMPTY] += 1
             continue
-        example = SftExample(row.id, chat.prompt_ids(row.prompt), chat.response_ids(text))
+        judged = row.kind == "eft"
+        only = score_places(text, chat) if judged and eft_loss == "score" else ()
+        group = row.prompt_id if judged else ""
+        example = SftExample(row.id, chat.prompt_ids(row.prompt), chat.response_ids(text), group, only)
         if example.tokens > max_length:
             dropped[TOO_LONG] += 1
             continue
         examples.append(example)
     return Tokenised(examples, dict(dropped))
+
+
+def score_places(text: str, chat: Chat) -> tuple[int, ...]:
+    """Places, among the ids of a judgement, of the tokens that tell its score from another score.
+
+    Read off by writing other digits in its place: "Score: 5" may be `Score` `:` ` ` `5`. Raises InputError where the
+    text does not end with a digit.
+    """
+    head, digit = text.rstrip()[:-1], text.rstrip()[-1:]
+    if not digit.isdigit():
+        raise InputError(
+            f"sft.eft_loss: the judgement '{text.strip()[-40:]}' does not end with its score; set it to all"
+        )
+    ids = chat.text_ids(head + digit)
+    others = [chat.text_ids(head + other) for other in "0123456789" if other != digit]
+    shared = min(sum(1 for _ in takewhile(lambda p: p[0] == p[1], zip(ids, o, strict=False))) for o in others)
+    return tuple(range(shared, len(ids)))
 
 
 def pair_examples(

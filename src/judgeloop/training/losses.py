@@ -38,4 +38,9 @@ def imitation(log_probs: Tensor, mask: Tensor, weighting: Weighting, total: Tens
     """
     if weighting == "row":
         return mean_token_nll(log_probs, mask).sum() / torch.as_tensor(total).clamp(min=1)
-    return -(log_probs * mask).sum() / torch.as_tensor(total).clamp(min=1)
+    return weighted_nll(log_probs, mask, total)
+
+
+def weighted_nll(log_probs: Tensor, weights: Tensor, total: Tensor | int) -> Tensor:
+    """Negative log-likelihood of tokens times their weights, over `total` (the weights' sum in the whole batch)."""
+    return -(log_probs * weights).sum() / torch.as_tensor(total).clamp(min=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,19 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
+from judgeloop import ranks
 from judgeloop.chat import Chat
 from judgeloop.config import SftSection
 from judgeloop.errors import InputError
+from judgeloop.models import content_hash
 from judgeloop.records import SupervisedRow
-from judgeloop.training import losses
-from judgeloop.training.arguments import choose_precision, trainer_arguments
-from judgeloop.training.data import SftExample, sft_examples
+from judgeloop.training import losses, together
+from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
+from judgeloop.training.checkpoints import checkpoint_folder, training_key
+from judgeloop.training.data import sft_examples
+from judgeloop.training.logprobs import plain_head
+from judgeloop.training.packs import collate, packs
+from judgeloop.training.shared_prompts import can_share
 from judgeloop.training.summary import TrainingSummary
 from judgeloop.training.trainer import (
     ExactLoss,
@@ -30,26 +37,29 @@ from judgeloop.training.trainer import (
     keep_freed_memory,
     peak_memory_mib,
     private_tokenizer,
-    scratch_folder,
     use_response_head,
 )
-from judgeloop.training.weights import load_model, lora_config, save_model
-
-IGNORED = -100
+from judgeloop.training.weights import (
+    keeps_adapter,
+    load_policy,
+    lora_config,
+    require_four_bits,
+    save_model,
+    set_adapter_aside,
+)
 
 
 class ResponseSFTTrainer(ExactLoss, SFTTrainer):
-    """TRL's SFTTrainer on rows that are tokenised already, weighted by token or by row."""
+    """TRL's SFTTrainer on rows that are tokenised already, weighted by token or by row, packed or not."""
 
-    def __init__(self, *args: Any, weighting: losses.Weighting, **kwargs: Any) -> None:
-        self.weighting = weighting
+    def __init__(self, *args: Any, packed: bool = False, **kwargs: Any) -> None:
+        self.packed = packed
         super().__init__(*args, **kwargs)
-        use_response_head(self)
+        use_response_head(self, needed=packed)
 
     def units(self, inputs: dict[str, Tensor]) -> int:
-        if self.weighting == "row":
-            return len(inputs["labels"])
-        return int((inputs["labels"][:, 1:] != IGNORED).sum())
+        """Rows or target tokens: the weights say which."""
+        return round(float(inputs["weights"].sum()))
 
     def lengths(self, inputs: dict[str, Tensor]) -> list[int]:
         return [int(length) for length in inputs["attention_mask"].sum(dim=1)]
@@ -64,20 +74,11 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: int | None = None,
     ) -> Tensor:
-        labels = inputs["labels"]
-        log_probs = model(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], labels=labels, fused_lm_head=True
-        ).log_probs
+        names = ["input_ids", "attention_mask", "labels"]
+        packs = {"owners": inputs["owners"], "position_ids": inputs["positions"]} if self.packed else {}
+        log_probs = model(**{name: inputs[name] for name in names}, **packs, fused_lm_head=True).log_probs
         total = self.units(inputs) if num_items_in_batch is None else num_items_in_batch
-        return checked(losses.imitation(log_probs, labels[:, 1:] != IGNORED, self.weighting, total))
-
-
-def labelled(example: SftExample) -> dict[str, list[int]]:
-    """One dataset row: ids, and labels that are −100 everywhere but on the response."""
-    return {
-        "input_ids": example.prompt_ids + example.target_ids,
-        "labels": [IGNORED] * len(example.prompt_ids) + example.target_ids,
-    }
+        return checked(losses.weighted_nll(log_probs, inputs["weights"][:, 1:], total))
 
 
 def train_sft(
@@ -99,38 +100,56 @@ def train_sft(
     InputError where no row is left to train on, StageFailed (nothing written) where loss or gradient is not finite.
     """
     begun = time.perf_counter()
-    data = sft_examples(rows, chat, config.max_length)
+    if config.method == "qlora":
+        require_four_bits()
+    data = sft_examples(rows, chat, config.max_length, config.eft_loss)
     if not data.examples:
         raise InputError(
             f"sft: no row left to train on of {len(rows)} (dropped: {data.dropped}); raise sft.max_length, "
             "or give more rows in seed_data.ift or seed_data.ranked"
         )
     if threads is not None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(max(1, threads // ranks.processes()))
+    together.join()
     precision = choose_precision(config.precision)
     keep_freed_memory()
-    with scratch_folder(output) as scratch:
-        model = load_model(initial, trust_remote_code=trust_remote_code)
+    settings = {"stage": "sft", "config": settings_that_matter(config), "seed": seed, "initial": content_hash(initial)}
+    key = training_key(settings, ([e.prompt_ids, e.target_ids] for e in data.examples))
+    with checkpoint_folder(output, key) as scratch:
+        model = load_policy(config, initial, trust_remote_code=trust_remote_code)
         arguments = trainer_arguments(
             config, stage="sft", seed=seed, precision=precision, scratch=scratch, output=output
         )
+        most = config.pack_judgements if plain_head(model) and can_share(model) else 1
+        made = packs(data.examples, config.weighting, most, config.max_length)
         trainer = ResponseSFTTrainer(
             model,
-            weighting=config.weighting,
-            args=SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}),
-            train_dataset=Dataset.from_list([labelled(example) for example in data.examples]),
+            packed=any(pack.rows > 1 for pack in made),
+            args=SFTConfig(**arguments, remove_unused_columns=False, dataset_kwargs={"skip_prepare_dataset": True}),
+            train_dataset=Dataset.from_list([pack.columns() for pack in made]),
+            data_collator=partial(collate, pad_id=chat.pad_id),
             processing_class=private_tokenizer(chat),
             peft_config=lora_config(config, model, dropout=config.lora.dropout),
         )
         reporter = Reporter(on_progress, on_metrics, "loss")
-        fit(trainer, reporter)
-        save_model(trainer.model, output, initial=initial, chat=chat, trust_remote_code=trust_remote_code)
+        fit(trainer, reporter, scratch)
+        if ranks.is_main():
+            save_model(
+                trainer.model,
+                output,
+                initial=initial,
+                chat=chat,
+                keep_adapter=keeps_adapter(config),
+                trust_remote_code=trust_remote_code,
+            )
+            set_adapter_aside(output)
     return TrainingSummary(
         rows=len(data.examples),
         dropped=data.dropped,
         steps=trainer.state.global_step,
-        tokens=round(config.epochs * sum(example.tokens for example in data.examples)),
-        target_tokens=round(config.epochs * sum(len(example.target_ids) for example in data.examples)),
+        sequences=len(made),
+        tokens=round(config.epochs * sum(len(pack.ids) for pack in made)),
+        target_tokens=round(config.epochs * sum(len(example.scored) for example in data.examples)),
         seconds=round(time.perf_counter() - begun, 3),
         first_loss=reporter.losses[0],
         last_loss=reporter.losses[-1],

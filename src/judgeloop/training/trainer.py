@@ -6,9 +6,7 @@ import copy
 import ctypes
 import math
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,11 @@ import torch
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
+from judgeloop import ranks
 from judgeloop.chat import Chat
 from judgeloop.errors import StageFailed
+from judgeloop.training import together
+from judgeloop.training.checkpoints import last_checkpoint
 from judgeloop.training.logprobs import add_response_head, length_groups
 
 Progress = Callable[[int, int], None]
@@ -54,17 +55,32 @@ class ExactLoss(Trainer):
     def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: int | None = None) -> Tensor:
         if num_items_in_batch is None:
             num_items_in_batch = self.units(inputs)
-        losses = [
-            super(ExactLoss, self).training_step(model, self.take(inputs, rows), num_items_in_batch)
-            for rows in self.parts(inputs)
-        ]
-        return torch.stack(losses).sum()
+        loss = together.added(self.own_step(model, inputs, num_items_in_batch))
+        if self.accelerator.sync_gradients:
+            together.add_gradients(model)
+            kept = self._metrics["train"]
+            found = together.add_numbers({name: sum(values) for name, values in kept.items()})
+            kept.update({name: [value] for name, value in found.items()})
+        return loss
+
+    def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: int) -> Tensor:
+        """Losses and gradients of this process's rows of a micro-batch."""
+        loss = torch.zeros((), device=self.accelerator.device)
+        for rows in self.parts(inputs):
+            loss += super().training_step(model, self.take(inputs, rows), num_items_in_batch)
+        return loss
 
     def parts(self, inputs: dict[str, Tensor]) -> list[list[int]]:
-        """The rows (or pairs) of a micro-batch that go through the model together."""
-        if inputs["input_ids"].device.type != "cpu":
-            return [list(range(len(self.lengths(inputs))))]
-        return length_groups(self.lengths(inputs), BACKWARD_TOKENS)
+        """This process's rows (or pairs) of a micro-batch, as they go through the model together."""
+        return self.groups(self.lengths(inputs))
+
+    def groups(self, lengths: list[int]) -> list[list[int]]:
+        """Which rows of this process go through the model together: all of them on a GPU, groups of `BACKWARD_TOKENS`
+        on a CPU."""
+        mine = ranks.share(lengths)
+        if self.accelerator.device.type != "cpu":
+            return [mine] if mine else []
+        return [[mine[i] for i in group] for group in length_groups([lengths[i] for i in mine], BACKWARD_TOKENS)]
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: Any) -> int:
         return sum(self.units(inputs) for inputs in batch_samples)
@@ -98,33 +114,43 @@ class Reporter(TrainerCallback):
         self.losses: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.on_progress(0, state.max_steps)
+        for logs in state.log_history:  # of the attempt that is gone on with
+            self._report(int(logs["step"]), logs)
+        self.on_progress(state.global_step, state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.on_progress(state.global_step, state.max_steps)
         if state.global_step % _STEPS_TO_TRIM == 0:
             give_back_freed_memory()
+        if state.global_step >= state.max_steps:
+            control.should_save = False  # the model itself is written next
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        if logs is None or "loss" not in logs:
+        if logs is not None:
+            self._report(state.global_step, logs)
+
+    def _report(self, step: int, logs: dict[str, Any]) -> None:
+        if "loss" not in logs:
             return
         values = {name: float(value) for name, value in logs.items() if isinstance(value, (int, float))}
         if not all(math.isfinite(values.get(name, 0.0)) for name in ("loss", "grad_norm")):
             raise StageFailed(
-                f"the gradient became {values.get('grad_norm')} at step {state.global_step}; lower the learning rate, "
+                f"the gradient became {values.get('grad_norm')} at step {step}; lower the learning rate, "
                 "or set precision: f32. Nothing was saved"
             )
         self.losses.append(values[self.loss_name])
-        self.on_metrics({"step": float(state.global_step), **values})
+        self.on_metrics({**values, "step": float(step)})
 
 
-def use_response_head(trainer: Any) -> None:
-    """On a CPU, put our response head behind TRL's call; GPUs keep TRL's kernel."""
-    if trainer.accelerator.device.type != "cpu":
-        return
-    for model in (trainer.model, getattr(trainer, "ref_model", None)):
-        if model is not None:
-            add_response_head(trainer.accelerator.unwrap_model(getattr(model, "get_base_model", lambda m=model: m)()))
+def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
+    """On a CPU, and where it is `needed`, put our response head behind TRL's call and say whether it stands there;
+    otherwise GPUs keep TRL's kernel."""
+    if trainer.accelerator.device.type != "cpu" and not needed:
+        return False
+    models = [model for model in (trainer.model, getattr(trainer, "ref_model", None)) if model is not None]
+    bare = [trainer.accelerator.unwrap_model(getattr(m, "get_base_model", lambda m=m: m)()) for m in models]
+    found = [add_response_head(model) for model in bare]
+    return all(found)
 
 
 def private_tokenizer(chat: Chat) -> Any:
@@ -135,11 +161,12 @@ def private_tokenizer(chat: Chat) -> Any:
     return tokenizer
 
 
-def fit(trainer: Any, reporter: Reporter) -> None:
-    """Train, telling the reporter alone."""
+def fit(trainer: Any, reporter: Reporter, folder: Path) -> None:
+    """Train, telling the reporter alone; go on from the last checkpoint in `folder`, if there is one."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(reporter)
-    trainer.train()
+    found = last_checkpoint(folder)
+    trainer.train(resume_from_checkpoint=None if found is None else str(found))
 
 
 def keep_freed_memory() -> None:
@@ -161,15 +188,6 @@ def give_back_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
     if trim is not None:
         trim(0)
-
-
-@contextmanager
-def scratch_folder(output: Path) -> Iterator[Path]:
-    """A folder for what a trainer insists on writing, gone afterwards. StageFailed where `output` already exists."""
-    if output.exists():
-        raise StageFailed(f"{output} already exists; training never writes over a model")
-    with tempfile.TemporaryDirectory(prefix="judgeloop-") as folder:
-        yield Path(folder)
 
 
 def peak_memory_mib() -> float:

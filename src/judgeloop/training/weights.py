@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import torch
 from judgeloop.chat import Chat
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
+
+ADAPTER = "adapter"
 
 
 def load_model(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -32,6 +36,37 @@ def load_model(folder: Path, *, trust_remote_code: bool = False) -> Any:
         raise InputError(f"{folder}: cannot be loaded as a language model ({first}); mend the folder") from error
 
 
+def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: bool = False) -> Any:
+    """The model to train: float32 weights, or with `qlora` weights of 4 bits (NF4 with double quantisation, QLoRA,
+    arXiv 2305.14314) that adapters are trained beside. Raises InputError where this machine cannot do that."""
+    if config.method != "qlora":
+        return load_model(folder, trust_remote_code=trust_remote_code)
+    require_four_bits()
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    compute = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return AutoModelForCausalLM.from_pretrained(
+        str(folder),
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+        ),
+        device_map={"": torch.cuda.current_device()},
+        use_safetensors=True,
+        trust_remote_code=trust_remote_code,
+    )
+
+
+def require_four_bits() -> None:
+    """Raise InputError where weights of 4 bits cannot be trained beside."""
+    if not torch.cuda.is_available():
+        raise InputError("method: qlora needs a GPU with CUDA, and this machine has none; set method: lora")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError("method: qlora needs bitsandbytes; run `pip install bitsandbytes`, or set method: lora")
+
+
 def without_dropout(model: Any) -> Any:
     """Switch off attention dropout, which is no module of its own that TRL's `disable_dropout` would find."""
     for module in model.modules():
@@ -46,7 +81,7 @@ def lora_config(config: TrainingSection, model: Any, *, dropout: float) -> Any:
     `lora.target_modules` is "all-linear" or names separated by commas. Raises InputError where a name fits no module,
     or is the output head (log-probabilities are computed from its plain weight).
     """
-    if config.method != "lora":
+    if config.method == "full":
         return None
     from peft import LoraConfig
 
@@ -72,14 +107,23 @@ def _target_modules(lora: LoraSection, model: Any) -> str | list[str]:
     return names
 
 
-def save_model(model: Any, output: Path, *, initial: Path, chat: Chat, trust_remote_code: bool = False) -> None:
+def save_model(
+    model: Any,
+    output: Path,
+    *,
+    initial: Path,
+    chat: Chat,
+    keep_adapter: bool = False,
+    trust_remote_code: bool = False,
+) -> None:
     """Write an ordinary Hugging Face folder: safetensors, tokenizer with the chat template in use, generation config
-    that stops at every token that ends a turn. Adapters are merged into the weights first."""
-    from peft import PeftModel
+    that stops at every token that ends a turn. Adapters are merged into the weights of `initial`; the trained model
+    itself stays as it is. `keep_adapter`: they are written too, to the folder `adapter` in `output`."""
     from transformers import AutoConfig, GenerationConfig
 
-    if isinstance(model, PeftModel):
-        model = model.merge_and_unload()
+    if keep_adapter:
+        model.save_pretrained(str(output / ADAPTER))
+    model = _merged(model, initial, trust_remote_code)
     # TRL writes its own choice of padding token into the model's config; the saved one keeps that of the initial model.
     before = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code).get_text_config()
     model.config.get_text_config().pad_token_id = before.pad_token_id
@@ -100,3 +144,29 @@ def save_model(model: Any, output: Path, *, initial: Path, chat: Chat, trust_rem
         for source in initial.glob("*.py"):
             if not (output / source.name).exists():
                 shutil.copyfile(source, output / source.name)
+
+
+def keeps_adapter(config: TrainingSection) -> bool:
+    """Whether the training makes adapters and the config wants them kept."""
+    return config.method != "full" and config.lora.keep_adapter
+
+
+def set_adapter_aside(output: Path) -> None:
+    """Move the adapters that `save_model` kept in `output` beside it, in place of what stands there."""
+    inside, beside = output / ADAPTER, output.parent / ADAPTER
+    if inside.exists():
+        shutil.rmtree(beside, ignore_errors=True)
+        inside.rename(beside)
+
+
+def _merged(model: Any, initial: Path, trust_remote_code: bool) -> Any:
+    """The model without adapters. They are merged into the float32 weights of `initial`: right too where the adapters
+    were trained beside weights of four bits, and the model can be trained on."""
+    from peft import PeftModel
+
+    if not isinstance(model, PeftModel):
+        return model
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        base = load_model(initial, trust_remote_code=trust_remote_code)
+        return PeftModel.from_pretrained(base, folder).merge_and_unload()

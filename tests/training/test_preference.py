@@ -17,7 +17,8 @@ from judgeloop.config import LoraSection, TrainSection
 from judgeloop.errors import InputError, StageFailed
 from judgeloop.records import PreferencePair
 from judgeloop.training.data import EQUAL, PairExample, pair_examples
-from judgeloop.training.dpo import PairTrainer, columns, train_dpo
+from judgeloop.training.pair_trainer import PairTrainer, columns
+from judgeloop.training.preference import train_preference
 from judgeloop.training.summary import TrainingSummary
 from judgeloop.training.trainer import Reporter, private_tokenizer
 
@@ -33,11 +34,12 @@ class Run:
         reference = keys.pop("reference", initial)
         token_ids = keys.pop("token_ids", {})
         seed = keys.pop("seed", 0)
+        eft = keys.pop("eft", ())
         settings = {"precision": "f32", "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-3, **keys}
         self.metrics: list[dict[str, float]] = []
         self.progress: list[tuple[int, int]] = []
         self.output = output
-        self.summary: TrainingSummary = train_dpo(
+        self.summary: TrainingSummary = train_preference(
             pairs,
             initial=initial,
             reference=reference,
@@ -49,6 +51,7 @@ class Run:
             threads=None,
             on_progress=lambda done, total: self.progress.append((done, total)),
             on_metrics=self.metrics.append,
+            eft=eft,
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -203,7 +206,7 @@ def test_training_raises_the_margin_and_reports_every_step(
     assert {"dpo_loss", "chosen_nll", "chosen_logps", "rejected_logps", "grad_norm", "learning_rate"} <= set(
         run.metrics[0]
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "reference.json"]
     examples = pair_examples(pairs, chat, 1000, {}).examples
     gains = []
     for example in examples:

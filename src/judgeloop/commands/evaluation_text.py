@@ -1,0 +1,163 @@
+"""What the `eval` commands print: tables, and what their figures show, in words no stronger than the intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from judgeloop.report.wording import interval, number, percent
+
+METRICS = {
+    "pairwise_ties_half": "pairwise accuracy, the judge's ties half",
+    "pairwise_ties_wrong": "pairwise accuracy, the judge's ties wrong",
+    "five_best": "5-best",
+    "exact_match": "exact match",
+    "spearman": "Spearman's ρ",
+    "kendall": "Kendall's τ-b",
+}
+LEVELS = {
+    "prompt_strict": "prompts, strict",
+    "prompt_loose": "prompts, loose",
+    "instruction_strict": "instructions, strict",
+    "instruction_loose": "instructions, loose",
+}
+
+
+def print_agreement(found: Mapping[str, Any]) -> None:
+    """The metrics with intervals and the number of prompts that define each."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("metric", box=SIMPLE_HEAD, header_style="bold")
+    for heading in ("value (95%)", "prompts"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, label in METRICS.items():
+        value = found["metrics"][name]
+        table.add_row(label, interval(value), "0" if value is None else str(value["n"]))
+    console = Console(highlight=False, emoji=False, markup=False)
+    what = f"{found['prompts']} prompts, {found['responses']} responses"
+    console.print(f"{found['judge']} against human ranks: {what}", soft_wrap=True)
+    console.print(table)
+    _print_lines(console, agreement_words(found))
+
+
+def agreement_words(found: Mapping[str, Any]) -> list[str]:
+    """Whether the judge agrees with people better than chance, and what was missing."""
+    lines = []
+    pairwise = found["metrics"]["pairwise_ties_half"]
+    if pairwise is None:
+        lines.append("No pair of responses has two scores and an order by humans: nothing can be said.")
+    elif pairwise["low"] > 0.5:
+        lines.append("Pairs are ordered as people order them more often than chance (0.5) would.")
+    else:
+        says = "includes" if pairwise["high"] >= 0.5 else "lies below"
+        lines.append(f"The interval of pairwise accuracy {says} chance (0.5): no agreement with people is shown.")
+    if found["missing"]:
+        lines.append(f"{found['missing']} of {found['responses']} responses have no score: they are left out.")
+    return [*lines, *_reasons("judgements without a score", found.get("unread")), *_endpoint(found)]
+
+
+def print_win_rate(found: Mapping[str, Any]) -> None:
+    """Wins, ties and losses, the rate and the rate at equal length."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    for heading in ("win", "tie", "lose", "unparsed", "win rate (95%)", "at equal length"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    total = max(1, found["prompts"] - found["unparsed"])
+    table.add_row(
+        *(f"{found[key]} ({percent(found[key] / total)})" for key in ("win", "tie", "lose")),
+        str(found["unparsed"]),
+        interval(found["rate"], as_percent=True),
+        interval(found["length_controlled"], as_percent=True),
+    )
+    console = Console(highlight=False, emoji=False, markup=False)
+    console.print(
+        f"{found['model']} against {found['against']}, judged by {found['judge']} in both orders", soft_wrap=True
+    )
+    console.print(table)
+    _print_lines(console, win_rate_words(found))
+
+
+def win_rate_words(found: Mapping[str, Any]) -> list[str]:
+    """Whether one model is shown to be better, at its own length and at equal length."""
+    lines = [
+        f"Win rate: {_clear(found['rate'], found['model'], found['against'])}",
+        f"At equal length: {_clear(found['length_controlled'], found['model'], found['against'])}",
+    ]
+    controlled = found["length_controlled"]
+    if controlled is not None and controlled["extrapolated"]:
+        which = "longer" if controlled["longer"] else "shorter"
+        lines.append(f"{found['model']}'s response is the {which} one on every prompt: the rate at equal length is "
+                     "an extrapolation.")  # fmt: skip
+    lengths = [number(found["mean_characters"][side], 0) for side in ("model", "against")]
+    first = percent(found["first_preferred"])
+    lines.append(f"Mean length in characters: {lengths[0]} against {lengths[1]}.")
+    lines.append(f"The response shown first was preferred in {first} of the verdicts.")
+    cut = {side: found["cut_off"].get(side) for side in ("model", "against")}
+    lines += [f"{count} responses of {found[side]} were cut off by length." for side, count in cut.items() if count]
+    lines += [f"{count} left out: {reason}." for reason, count in found["left_out"].items()]
+    return [*lines, *_reasons("verdicts that could not be read", found.get("unread")), *_endpoint(found)]
+
+
+def _clear(rate: Mapping[str, Any] | None, model: str, against: str) -> str:
+    if rate is None:
+        return "not to be had from these responses."
+    if rate["n"] < 2:
+        return f"{interval(rate, as_percent=True)}, one prompt only."
+    said = interval(rate, as_percent=True)
+    if rate["low"] > 0.5:
+        return f"{said}, clear of 50%: {model} is preferred."
+    if rate["high"] < 0.5:
+        return f"{said}, clear of 50%: {against} is preferred."
+    return f"{said}, not clear of 50%: no difference is shown."
+
+
+def print_ifeval(found: Mapping[str, Any]) -> None:
+    """The four accuracies, and each kind of instruction."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("level", box=SIMPLE_HEAD, header_style="bold")
+    table.add_column("followed (95%)", justify="right", no_wrap=True)
+    for name, label in LEVELS.items():
+        table.add_row(label, interval(found[name], as_percent=True))
+    kinds = Table("instruction", box=SIMPLE_HEAD, header_style="bold")
+    for heading in ("strict", "loose", "checked"):
+        kinds.add_column(heading, justify="right", no_wrap=True)
+    for name, value in found["by_kind"].items():
+        kinds.add_row(
+            name, percent(value["strict"]["value"]), percent(value["loose"]["value"]), str(value["strict"]["n"])
+        )
+    console = Console(highlight=False, emoji=False, markup=False)
+    console.print(
+        f"{found['model']} on IFEval: {found['prompts']} prompts, {found['instructions']} instructions, "
+        f"{found['instructions_checked']} of them checked",
+        soft_wrap=True,
+    )
+    console.print(table)
+    console.print(kinds)
+    lines = [f"{found['cut_off']} of {found['prompts']} responses were cut off at {found['max_new_tokens']} tokens."]
+    _print_lines(console, [*lines, *_reasons("instructions that could not be checked", found["unchecked"])])
+
+
+def _reasons(what: str, reasons: Mapping[str, int] | None) -> list[str]:
+    if not reasons:
+        return []
+    listed = "; ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return [f"{sum(reasons.values())} {what}: {listed}."]
+
+
+def _endpoint(found: Mapping[str, Any]) -> list[str]:
+    about = found.get("endpoint") or {}
+    lines = [f"Note: {note}." for note in about.get("notes", ())]
+    return [*_reasons("requests asked again", about.get("retries")), *lines]
+
+
+def _print_lines(console: Any, lines: list[str]) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True)

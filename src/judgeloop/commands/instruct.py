@@ -1,0 +1,170 @@
+"""`judgeloop instruct`: new instructions alone, without the loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from judgeloop.commands.arguments import AsJson, ConfigName, Overrides, config_path
+from judgeloop.errors import InputError
+
+if TYPE_CHECKING:
+    from judgeloop.config import Config
+
+Source = Literal["self_instruct", "unnatural", "few_shot", "backtranslation"]
+
+
+def instruct(
+    config: ConfigName,
+    out: Annotated[Path, typer.Option(help="JSONL file to write; FILE.json beside it tells the yields")],
+    count: Annotated[int | None, typer.Option(min=1, help="prompts.count: how many are wanted")] = None,
+    source: Annotated[Source | None, typer.Option(help="the method; default: prompts.source of the config")] = None,
+    overrides: Overrides = None,
+    redo: Annotated[
+        list[str] | None, typer.Option(metavar="STEP", help="make anew, such as M1/prompts; the old is kept")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace FILE")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write new instructions to a file, with answers where the method gives them. Started again, it goes on.
+
+    Who writes them is prompts.role: the config's model as it is, M1 (made first), or another model folder. The work is
+    done in FILE's name with .work for its ending, which is a run directory.
+    """
+    from rich.console import Console
+
+    from judgeloop.display import TerminalDisplay
+    from judgeloop.driver import execute
+    from judgeloop.loop import BACKTRANSLATION, INSTRUCTIONS
+    from judgeloop.records import write_rows_atomically
+    from judgeloop.rundir import write_json
+    from judgeloop.steps import file_hash
+
+    settings = _settings(config_path(config), source, count, overrides or [])
+    method = BACKTRANSLATION if source == "backtranslation" else INSTRUCTIONS
+    work, told = out.with_name(f"{out.stem}.work"), out.with_name(f"{out.name}.json")
+    _refuse_used(out, told, work, overwrite)
+    display = TerminalDisplay(Console(highlight=False, stderr=as_json))
+    execute(settings, work, display, redo or [], method=method)
+    rows, account = _made(work)
+    write_rows_atomically(out, rows)
+    account = {"rows": len(rows), "sha256": file_hash(out), **account}
+    write_json(told, account)
+    if as_json:
+        typer.echo(json.dumps({"file": str(out), "work": str(work), **account}, ensure_ascii=False, indent=2))
+        return
+    for line in _yields(account):
+        typer.echo(line)
+    typer.echo(f"{out}: {len(rows)} rows; {told.name}: where everything went; {work.name}: the work itself")
+
+
+def _settings(path: Path, source: Source | None, count: int | None, overrides: list[str]) -> Config:
+    from judgeloop.config import load
+
+    said = [] if count is None else [f"prompts.count={count}"]
+    if source == "backtranslation":
+        if count is not None:
+            raise InputError("--count: backtranslation keeps texts by their score; set backtranslation.top_share")
+        return load(path, overrides)
+    if source is not None:
+        said.append(f"prompts.source={source}")
+    settings = load(path, [*said, *overrides])
+    if settings.prompts.source == "file":
+        raise InputError("prompts.source: file reads prompts and makes none; name a method with --source")
+    return settings
+
+
+def _refuse_used(out: Path, told: Path, work: Path, overwrite: bool) -> None:
+    """Refuse a file that stands there, unless it is what the work beside it made."""
+    if out.is_dir():
+        raise InputError.at(out, None, "is a folder", "name a file with --out")
+    if overwrite or not out.exists() or _came_from(work, out, told):
+        return
+    raise InputError.at(out, None, "exists already", "name another file, or replace it with --overwrite")
+
+
+def _came_from(work: Path, out: Path, told: Path) -> bool:
+    from judgeloop.rundir import read_json
+    from judgeloop.steps import file_hash
+
+    if not told.is_file() or not (work / "run.json").is_file():
+        return False
+    account = read_json(told)
+    return bool(
+        account.get("sha256") == file_hash(out) and account.get("started") == read_json(work / "run.json")["started"]
+    )
+
+
+def _made(work: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What the steps left: rows to write, and the account."""
+    from judgeloop.loop import METHODS
+    from judgeloop.records import Prompt, SupervisedRow, Task, read_objects, read_rows
+    from judgeloop.rundir import RunDirectory, open_run, read_json
+
+    config, facts = open_run(work)
+    run = RunDirectory(work, config, METHODS[facts["method"]](config))
+    *_, last = run.steps.values()
+    folder = run.folder(last.model)
+    seconds = {name: read_json(run.marker(step, "done"))["seconds"] for name, step in run.steps.items()}
+    account = {"started": facts["started"], "model": run.model_identity("M0"), "seconds_of_steps": seconds}
+    if last.stage == "backtranslated":
+        scores = {str(row["id"]): row["score"] for _, row in read_objects(folder / last.artifact)}
+        rows = [_from_pair(row, scores[row.id]) for row in read_rows(folder / last.artifact, SupervisedRow)]
+        return rows, {**account, **read_json(folder / "backtranslation.json")}
+    account |= {"prompter": config.prompts.role, **read_json(folder / "prompts.json")}
+    if (folder / "tasks.jsonl").exists():
+        return [_from_task(task) for task in read_rows(folder / "tasks.jsonl", Task)], account
+    return [_from_prompt(prompt) for prompt in read_rows(folder / "prompts.jsonl", Prompt)], account
+
+
+def _from_task(task: Any) -> dict[str, Any]:
+    row = {"id": task.id, "prompt": task.messages()[0]["content"]}
+    if task.output:
+        row["response"] = task.output
+    row |= {"instruction": task.instruction, "input": task.input, "constraints": task.constraints}
+    if task.classification is not None:
+        row["classification"] = task.classification
+    return {**row, "source": task.source}
+
+
+def _from_prompt(prompt: Any) -> dict[str, Any]:
+    text = prompt.messages[-1]["content"]
+    return {
+        "id": prompt.id, "prompt": text, "instruction": text, "input": "", "constraints": "", "source": prompt.source,
+    }  # fmt: skip
+
+
+def _from_pair(pair: Any, score: float) -> dict[str, Any]:
+    text = pair.prompt[-1]["content"]
+    row = {"id": pair.id}
+    if pair.prompt[0]["role"] == "system":
+        row["system"] = pair.prompt[0]["content"]
+    return row | {
+        "prompt": text, "response": pair.completion[0]["content"], "instruction": text,
+        "input": "", "constraints": "", "source": pair.source, "score": score,
+    }  # fmt: skip
+
+
+def _yields(account: Mapping[str, Any]) -> list[str]:
+    """The account in a few lines."""
+    lines = []
+    if "got" in account:
+        lines.append(
+            f"{account['got']} written in {account['requests']} requests, {account['kept']} kept "
+            f"({account['tokens']} tokens, {account['seconds']:.0f} s; {account['stopped']})"
+        )
+        lines.append(f"dropped: {_counts(account['dropped'])}")
+    for name in ("instances", "alternatives"):
+        if name in account:
+            part = account[name]
+            lines.append(f"{name}: {part['kept']} kept; dropped: {_counts(part['dropped'])}")
+    return lines
+
+
+def _counts(dropped: Mapping[str, int]) -> str:
+    ordered = sorted(dropped.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{count} {reason}" for reason, count in ordered) or "none"

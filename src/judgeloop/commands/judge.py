@@ -1,0 +1,159 @@
+"""`judgeloop judge`: the judge alone, on the user's own rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from judgeloop.commands.arguments import AsJson, EngineKind, Language, Overrides, Scoring
+from judgeloop.errors import InputError
+
+if TYPE_CHECKING:
+    from judgeloop.chat import Chat
+    from judgeloop.config import Config
+    from judgeloop.engines.base import Engine
+    from judgeloop.judging.rows import Summary
+    from judgeloop.judging.rubric import Rubric
+
+_SECTIONS = ("judge", "engine")
+_KEYS = ("seed", "threads", "revision", "trust_remote_code", "chat_template", "system_prompt")
+_OF_RUNS = ("judge.role", "judge.meta")
+
+
+def judge(
+    model: Annotated[str, typer.Option(help="the judge: a folder, a hub id or an alias")],
+    in_: Annotated[Path, typer.Option("--in", help="JSONL rows with prompt (text or chat messages) and response")],
+    out: Annotated[Path, typer.Option(help="the rows with score and samples; an unfinished one goes on")],
+    scoring: Annotated[Scoring, typer.Option(help="K written judgements, or the expected score")] = "expected",
+    samples: Annotated[int | None, typer.Option(min=1, help="K, judgements a row where they are written [3]")] = None,
+    rubric: Annotated[str | None, typer.Option(help="a shipped rubric or a template file; default: what fits")] = None,
+    language: Annotated[Language, typer.Option(help="language of a shipped rubric")] = "en",
+    justification: Annotated[
+        bool, typer.Option("--justification/--no-justification", help="expected: after a written justification")
+    ] = False,
+    engine: Annotated[EngineKind, typer.Option(help="what runs the model")] = "auto",
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score rows of prompt and response with a model: adds score and samples, keeps the other fields and the order.
+
+    Started again after a stop, it goes on. --set takes the keys of a run's sections judge and engine, and seed,
+    threads, revision, trust_remote_code, chat_template, system_prompt.
+    """
+    from contextlib import ExitStack
+
+    from judgeloop.commands.progress import bar
+    from judgeloop.judging.rows import read_input, score_rows
+    from judgeloop.judging.rubric import load_rubric
+    from judgeloop.loaded import Loaded, loaded
+    from judgeloop.models import resolve
+
+    written = scoring == "sampled" or justification
+    said: dict[str, object] = {
+        "judge.scoring": scoring,
+        "judge.justification": justification,
+        "judge.samples": samples,
+        "judge.rubric": rubric or ("additive-5" if written else "additive-5-direct"),
+        "judge.language": language,
+        "engine.kind": engine,
+    }
+    config = _config(said, overrides or [])
+    chosen = load_rubric(config.judge.rubric, config.judge.language)
+    rows = read_input(in_)
+    if in_.resolve() == out.resolve():
+        raise InputError(f"--out {out}: is the input; choose another file")
+    found = resolve(model, revision=config.revision, trust_remote_code=config.trust_remote_code)
+    with ExitStack() as stack, bar("judging") as progress:
+        opened: list[Loaded] = []
+
+        def load() -> tuple[Engine, Chat]:
+            if not opened:
+                opened.append(
+                    stack.enter_context(
+                        loaded(
+                            model,
+                            engine=config.engine,
+                            seed=config.seed,
+                            threads=config.threads,
+                            revision=config.revision,
+                            trust_remote_code=config.trust_remote_code,
+                            chat_template=config.chat_template,
+                            system_prompt=config.system_prompt,
+                        )
+                    )
+                )
+            return opened[0].engine, opened[0].chat
+
+        summary = score_rows(
+            rows,
+            out,
+            settings=_settings(config, chosen, found.hash),
+            opened=load,
+            rubric=chosen,
+            config=config.judge,
+            seed=config.seed,
+            on_progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(_as_dict(summary, out), indent=2))
+    else:
+        _print(summary, chosen, out)
+
+
+def _config(said: dict[str, object], overrides: list[str]) -> Config:
+    """The defaults with what the options say; `--set` goes last. Raises InputError for keys that only runs have."""
+    from judgeloop.config import configure
+
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        section = key.partition(".")[0]
+        if (section not in _SECTIONS and key not in _KEYS) or key.startswith(_OF_RUNS):
+            known = ", ".join([*(f"{name}.…" for name in _SECTIONS), *_KEYS])
+            raise InputError(f"--set {override}: has no part in judging rows; the keys are {known}")
+    given = [f"{key}={json.dumps(value)}" for key, value in said.items() if value is not None]
+    # The tree is that of a run, which has a seed.
+    return configure([*given, *overrides, "seed_data.ift=none"], "judgeloop judge")
+
+
+def _settings(config: Config, rubric: Rubric, model: str) -> dict[str, object]:
+    """What shapes a judgement: rows made with other settings are not to be mixed."""
+    judge = config.judge.model_dump(mode="json", exclude={"role", "meta", "min_valid", "rubric"})
+    return {
+        "model": model,
+        "rubric": rubric.name,
+        "template": rubric.template,
+        "scores": f"{rubric.low}-{rubric.high}",
+        **{f"judge.{key}": value for key, value in judge.items()},
+        **{f"engine.{key}": value for key, value in config.engine.model_dump(include={"kind", "precision"}).items()},
+        "seed": config.seed,
+        "chat_template": config.chat_template,
+        "system_prompt": config.system_prompt,
+    }
+
+
+def _as_dict(summary: Summary, out: Path) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {"out": str(out), **asdict(summary)}
+
+
+def _print(summary: Summary, rubric: Rubric, out: Path) -> None:
+    """A few lines for a person."""
+    unread = summary.rows - summary.scored
+    typer.echo(f"{summary.scored} of {summary.rows} rows scored" + (f", {unread} without a score" if unread else ""))
+    if summary.parse_rate is not None:
+        typer.echo(f"{summary.judgements} judgements, {summary.parse_rate:.1%} of them with a score")
+    for reason, count in summary.reasons.items():
+        typer.echo(f"  {count} × {reason}")
+    if summary.mean is not None:
+        typer.echo(f"mean {summary.mean:.2f} on a scale from {rubric.low} to {rubric.high}")
+        most = max(summary.histogram.values())
+        for score, count in summary.histogram.items():
+            typer.echo(f"{score:>4} {count:>7} {'█' * round(40 * count / most)}".rstrip())
+    if summary.judgements_per_second is not None:
+        written = f", {summary.tokens_per_second:.0f} tok/s" if summary.tokens_per_second is not None else ""
+        typer.echo(f"{summary.seconds:.1f} s, {summary.judgements_per_second:.1f} judgements/s{written}")
+    typer.echo(out)

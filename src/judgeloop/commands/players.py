@@ -1,0 +1,140 @@
+"""The models that a command's options name: a judge (loaded here, or behind an endpoint), and models that answer.
+
+Whatever holds weights is loaded when it is first needed, so a command that has all its rows already loads nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from judgeloop.chat import Chat
+from judgeloop.commands.arguments import EngineKind, Language, Scoring
+from judgeloop.config import EndpointSection, EngineSection, JudgeSamplingSection, JudgeSection
+from judgeloop.engines.base import Engine
+from judgeloop.errors import InputError
+from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
+from judgeloop.judging.rubric import load_rubric
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by name, found but not loaded: `identity` tells its weights apart, `load` opens it."""
+
+    identity: Mapping[str, Any]
+    load: Callable[[], tuple[Engine, Chat]]
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A judge that is opened when it is first asked. `identity` tells what made its judgements; `after` says what an
+    endpoint had to be asked again, could not do, and used."""
+
+    name: str
+    identity: Mapping[str, Any]
+    open: Callable[[], Judge]
+    after: Callable[[], dict[str, Any] | None]
+
+
+def find_model(name: str, kind: EngineKind, seed: int, stack: ExitStack) -> Model:
+    """Find a model (folder, hub id, alias). It stays loaded until the stack is closed."""
+    from judgeloop.models import resolve
+
+    found = resolve(name)
+
+    def load() -> tuple[Engine, Chat]:
+        from judgeloop.loaded import loaded
+
+        if not sys.stderr.isatty():  # it draws bars of its own while it loads weights
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()
+        opened = stack.enter_context(loaded(name, engine=EngineSection(kind=kind), seed=seed))
+        return opened.engine, opened.chat
+
+    return Model({"model": name, "hash": found.hash}, load)
+
+
+def find_judge(
+    name: str | None,
+    stack: ExitStack,
+    *,
+    config: JudgeSection,
+    compares: bool,
+    endpoint: EndpointSection | None,
+    kind: EngineKind,
+    seed: int,
+    written: bool = False,
+) -> Player:
+    """The judge that options name. Raises InputError where there is none."""
+    if name is None:
+        raise InputError("no judge: name a model folder, a hub id or an alias, or a model of --endpoint")
+    rubric, pairwise = load_rubric(config.rubric, config.language), load_rubric("pairwise", config.language)
+    decides = pairwise if compares else rubric
+    settings: dict[str, Any] = {
+        "rubric": decides.name,
+        "template": decides.template,
+        "min_mass": config.min_mass,
+        "max_new_tokens": config.sampling.max_new_tokens,
+        "seed": seed,
+    }
+    if compares:
+        settings["written"] = written
+    else:
+        settings["scoring"] = config.scoring
+        if config.scoring == "sampled":
+            settings |= {"samples": config.samples, "temperature": config.sampling.temperature,
+                         "top_p": config.sampling.top_p}  # fmt: skip
+    if endpoint is not None:
+        from judgeloop.engines.openai import OpenAiEngine
+
+        remote = OpenAiEngine(endpoint, name)
+        stack.callback(remote.close)
+        judge = EndpointJudge(name, remote, rubric, pairwise, config, seed, written)
+        identity = {"judge": name, "endpoint": remote.url, **settings}
+
+        def after() -> dict[str, Any]:
+            return {"retries": dict(remote.retries), "tokens": dict(remote.tokens), "notes": list(remote.notes)}
+
+        return Player(name, identity, lambda: judge, after)
+    model = find_model(name, kind, seed, stack)
+
+    def open_local() -> Judge:
+        engine, chat = model.load()
+        return LocalJudge(name, engine, chat, rubric, pairwise, config, seed, written)
+
+    identity = {"judge": name, "hash": model.identity["hash"], "engine": kind, **settings}
+    return Player(name, identity, open_local, lambda: None)
+
+
+def judge_config(
+    *,
+    scoring: Scoring = "expected",
+    rubric: str | None = None,
+    language: Language = "en",
+    samples: int = 3,
+    temperature: float = 0.7,
+    top_p: float = 0.9,
+    max_new_tokens: int = 200,
+    min_mass: float = 0.5,
+) -> JudgeSection:
+    """A judge's settings from a command's options; without a rubric the one that fits the scoring."""
+    fitting = "additive-5-direct" if scoring == "expected" else "additive-5"
+    return JudgeSection(
+        rubric=rubric or fitting,
+        language=language,
+        scoring=scoring,
+        samples=samples,
+        sampling=JudgeSamplingSection(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens),
+        min_mass=min_mass,
+    )
+
+
+def endpoint_of(url: str | None, key_variable: str, concurrency: int, timeout: float) -> EndpointSection | None:
+    """The endpoint that options name, None without a URL."""
+    if url is None:
+        return None
+    return EndpointSection(url=url, key_variable=key_variable, concurrency=concurrency, timeout=timeout)

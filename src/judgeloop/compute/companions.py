@@ -1,0 +1,96 @@
+"""Several processes of one machine for a stage that trains: the first starts the others, and ends if one of them does.
+
+The others are children of the first: they go when it goes, and report errors on the same pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from judgeloop import ranks
+from judgeloop.compute.local import PROGRESS_FD
+from judgeloop.errors import InputError
+
+_GPUS = "CUDA_VISIBLE_DEVICES"
+
+
+@contextmanager
+def companions(processes: int, arguments: Sequence[str], threads: int | None) -> Iterator[None]:
+    """Within this, `processes − 1` more processes run `judgeloop.worker` with the same arguments; CPU threads are
+    shared out, and on a machine with GPUs each process sees one. Raises InputError where there are fewer GPUs."""
+    devices = gpus(processes)
+    each = max(1, (threads or os.cpu_count() or 1) // processes)
+    with tempfile.TemporaryDirectory() as folder:
+        common = {
+            ranks.PROCESSES: str(processes),
+            ranks.MEETING: str(Path(folder) / "meeting"),
+            "OMP_NUM_THREADS": str(each),
+        }
+        pipe = os.environ.get(PROGRESS_FD)
+        mine = [common | ({_GPUS: devices[rank]} if devices else {}) for rank in range(processes)]
+        os.environ.update(mine[0])  # before torch is imported, which reads them
+        others = [
+            _start(arguments, {**os.environ, **mine[rank], ranks.RANK: str(rank)}, pipe) for rank in range(1, processes)
+        ]
+        done = threading.Event()
+        for other in others:
+            threading.Thread(target=_end_with, args=(other, done), daemon=True).start()
+        try:
+            yield
+        except BaseException:
+            done.set()
+            for other in others:  # they wait for this process
+                other.kill()
+            raise
+        finally:
+            done.set()
+            for other in others:
+                _wait(other)
+
+
+def gpus(processes: int) -> list[str]:
+    """The GPU of each process; none on a machine without. Looks at device files: asking CUDA would fix which GPUs this
+    process sees."""
+    named = os.environ.get(_GPUS)
+    there = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    found = [name for name in named.split(",") if name] if named is not None else there
+    if not there or not found:
+        return []
+    if len(found) < processes:
+        raise InputError(
+            f"compute.processes: {processes} processes need {processes} GPUs, and this machine shows {len(found)}; "
+            f"set it to {len(found)}"
+        )
+    return found[:processes]
+
+
+def _start(arguments: Sequence[str], variables: Mapping[str, str], pipe: str | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "judgeloop.worker", *arguments],
+        stdin=subprocess.DEVNULL,
+        env=dict(variables),
+        pass_fds=() if pipe is None else (int(pipe),),
+    )
+
+
+def _end_with(other: subprocess.Popen[bytes], done: threading.Event) -> None:
+    """The others wait for each other at every step: where one is gone, all would wait forever."""
+    code = other.wait()
+    if code != 0 and not done.is_set():
+        print(f"process {other.pid} of this stage ended with code {code}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def _wait(other: subprocess.Popen[bytes]) -> None:
+    try:
+        other.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        other.kill()
+        other.wait()

@@ -1,0 +1,19 @@
+"""A model behind an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from judgeloop.config.section import Section
+
+
+class EndpointSection(Section):
+    """Where the models named `openai:NAME` are, and how they are asked."""
+
+    url: str | None = Field(None, description="base URL of an OpenAI-compatible API, such as http://localhost:8000/v1")
+    key_variable: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the API key; the key itself is never written"
+    )
+    concurrency: int = Field(8, gt=0, description="requests under way at once")
+    timeout: float = Field(120.0, gt=0, description="seconds without an answer after which a request is tried again")
+    attempts: int = Field(6, gt=0, description="tries of a request that meets a busy or failing endpoint")

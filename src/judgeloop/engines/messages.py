@@ -1,0 +1,59 @@
+"""An engine that is given chat messages and gives back text: a model behind an endpoint, which applies a chat template
+of its own and does not show its tokens' ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from judgeloop.engines.base import Sampling
+from judgeloop.records import Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRequest:
+    """Ask for sample `index` of the answer to `messages`. `top_logprobs`: how many of the likeliest tokens to report
+    at each place (0: none); an endpoint may give fewer, or none."""
+
+    id: str
+    messages: Sequence[Message]
+    sampling: Sampling
+    index: int = 0
+    seed: int = 0
+    top_logprobs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token of an answer: its text, and the log-probabilities of the likeliest tokens at its place, by their text."""
+
+    text: str
+    top: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one request. `finish_reason` is the endpoint's word for it ("stop", "length", …); `tokens` is None
+    where the endpoint gives no log-probabilities."""
+
+    request_id: str
+    index: int
+    text: str
+    finish_reason: str
+    tokens: tuple[Token, ...] | None = None
+
+
+@runtime_checkable
+class MessageEngine(Protocol):
+    """A model that answers chat messages. Replies come in the order they finish."""
+
+    name: str
+
+    def generate(self, requests: Sequence[MessageRequest]) -> Iterator[Reply]:
+        """Yield the reply to every request exactly once."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is under way. Calling it twice is fine."""
+        ...

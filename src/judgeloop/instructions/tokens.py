@@ -1,0 +1,38 @@
+"""What a text is made of when texts are compared: words where a script has spaces, characters where it has none."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from rapidfuzz.distance import LCSseq
+
+# Scripts written without spaces, and Korean, count by characters: kana, Han, Hangul, Thai, Lao, Burmese, Khmer.
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\u1100-\u11ff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
+_ONE_UNSPACED = re.compile(f"[{UNSPACED}]")
+
+
+def tokens_of(text: str) -> list[str]:
+    """Words in lower case for spaced scripts, characters for Chinese, Japanese, Korean and other unspaced scripts.
+
+    A text without any (only signs) gives its characters, so that such texts too can be told apart.
+    """
+    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
+    return _TOKEN.findall(plain) or [character for character in plain if not character.isspace()]
+
+
+def by_characters(tokens: Sequence[str]) -> bool:
+    """Whether most of the tokens are characters of an unspaced script."""
+    return 2 * sum(_ONE_UNSPACED.match(token) is not None for token in tokens) > len(tokens)
+
+
+def rouge_l(left: Sequence[str], right: Sequence[str]) -> float:
+    """ROUGE-L F of two token sequences: 2·LCS/(m+n), the harmonic mean of LCS/m and LCS/n; 0 where one is empty."""
+    if not left or not right:
+        return 0.0
+    return 2 * LCSseq.similarity(list(left), list(right)) / (len(left) + len(right))

@@ -1,0 +1,231 @@
+"""Any judge behind one interface: a model loaded here, or one behind an endpoint that takes chat messages."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from judgeloop.chat import Chat
+from judgeloop.config import JudgeSection
+from judgeloop.engines.base import Engine, OptionRequest, Request, Sampling
+from judgeloop.engines.messages import MessageEngine, MessageRequest, Reply, Token
+from judgeloop.judging.choice import Preference, parse_choice
+from judgeloop.judging.expected import answer_options, expectation, normalise
+from judgeloop.judging.judge import ToCompare, ToJudge, judge, judgement_id, judgements_each, read_score
+from judgeloop.judging.rubric import Rubric
+from judgeloop.records import Judgement, derive_seed
+
+SIDES = ("A", "B")
+_TOP = 20
+_SPOKEN = str.maketrans("０１２３４５６７８９ＡＢ", "0123456789AB")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which of two shown responses the judge prefers; None with a reason where that cannot be read.
+
+    `first_probability` is A's share of the probability of A and B, where the judge shows it, `mass` how much of all
+    probability the two have; `text` is what the judge wrote.
+    """
+
+    id: str
+    better: Preference | None
+    reason: str | None
+    text: str = ""
+    first_probability: float | None = None
+    mass: float | None = None
+
+
+class Judge(Protocol):
+    """Scores single responses and compares two. Results come in the order they finish."""
+
+    @property
+    def name(self) -> str: ...
+
+    def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
+        """Yield the judgements of every item: K with sampled scoring, one with expected scoring."""
+        ...
+
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
+        """Yield one verdict on every item."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalJudge:
+    """A model loaded here. Compares by the probabilities of A and B, or with `written` by what it writes."""
+
+    name: str
+    engine: Engine
+    chat: Chat
+    rubric: Rubric
+    pairwise: Rubric
+    config: JudgeSection
+    seed: int
+    written: bool = False
+
+    def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
+        return judge(self.engine, self.chat, self.rubric, self.config, items, self.seed)
+
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
+        return self._written(items) if self.written else self._weighed(items)
+
+    def _weighed(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
+        lead, options = answer_options(self.chat, self.pairwise.score_line, SIDES)
+        requests = [OptionRequest(item.id, (*self._ids(item), *lead), options) for item in items]
+        for result in self.engine.option_logprobs(requests):
+            yield weighed(result.request_id, result.logprobs, self.config.min_mass)
+
+    def _written(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
+        how = verdict_sampling(self.config)
+        requests = [
+            Request(item.id, tuple(self._ids(item)), how, 1, derive_seed(self.seed, "compare", item.id))
+            for item in items
+        ]
+        by_id = {item.id: item for item in items}
+        for found in self.engine.generate(requests):
+            yield read_verdict(by_id[found.request_id], found.text, found.finish_reason)
+
+    def _ids(self, item: ToCompare) -> list[int]:
+        return self.chat.prompt_ids(self.pairwise.messages(item.prompt, item.first, item.second))
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointJudge:
+    """A model behind an endpoint. Asked for log-probabilities where scoring is "expected" and for comparisons; where
+    the endpoint gives none, score and preference are read from the text."""
+
+    name: str
+    engine: MessageEngine
+    rubric: Rubric
+    pairwise: Rubric
+    config: JudgeSection
+    seed: int
+    written: bool = False
+
+    def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
+        expected = self.config.scoring == "expected"
+        greedy = Sampling(self.config.sampling.max_new_tokens)
+        sampled = Sampling(
+            self.config.sampling.max_new_tokens,
+            self.config.sampling.temperature,
+            self.config.sampling.top_p,
+            self.config.sampling.top_k,
+        )
+        requests = [
+            MessageRequest(
+                id=item.id,
+                messages=self.rubric.messages(item.prompt, item.response),
+                sampling=greedy if expected and not self.config.justification else sampled,
+                index=k,
+                seed=derive_seed(self.seed, "judge", item.id, k),
+                top_logprobs=_TOP if expected else 0,
+            )
+            for item in items
+            for k in range(judgements_each(self.config))
+        ]
+        responses = {item.id: item.response for item in items}
+        for reply in self.engine.generate(requests):
+            yield read_judgement(reply, responses[reply.request_id], self.rubric, self.config.min_mass)
+
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
+        requests = [
+            MessageRequest(
+                id=item.id,
+                messages=self.pairwise.messages(item.prompt, item.first, item.second),
+                sampling=verdict_sampling(self.config),
+                seed=derive_seed(self.seed, "compare", item.id),
+                top_logprobs=0 if self.written else _TOP,
+            )
+            for item in items
+        ]
+        by_id = {item.id: item for item in items}
+        for reply in self.engine.generate(requests):
+            said = read_verdict(by_id[reply.request_id], reply.text, reply.finish_reason)
+            side = {"first": "A", "second": "B"}.get(said.better or "")
+            place = _place(reply, self.pairwise, side) if side is not None else None
+            if place is None:
+                yield said
+            else:
+                yield weighed(said.id, _option_logprobs(place, SIDES), self.config.min_mass, reply.text)
+
+
+def verdict_sampling(config: JudgeSection) -> Sampling:
+    """Verdicts are greedy: one a pair and order."""
+    return Sampling(config.sampling.max_new_tokens)
+
+
+def weighed(id: str, logprobs: Sequence[float], min_mass: float, text: str = "") -> Verdict:
+    """The verdict that the probabilities of A and B give; none where they hold less than `min_mass` of all."""
+    (first, second), mass = normalise(logprobs)
+    better: Preference | None = "first" if first > second else "second" if second > first else "neither"
+    reason = None
+    if mass < min_mass:
+        better, reason = None, f"A and B have {mass:.0%} of the probability"
+    return Verdict(id, better, reason, text, round(first, 6), round(mass, 6))
+
+
+def read_verdict(item: ToCompare, text: str, finish_reason: str) -> Verdict:
+    """The verdict that a text gives."""
+    choice = parse_choice(text, (item.first, item.second))
+    cut = ", cut off by length" if choice.reason is not None and finish_reason == "length" else ""
+    return Verdict(item.id, choice.value, f"{choice.reason}{cut}" if choice.reason else None, text)
+
+
+def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float) -> Judgement:
+    """The judgement in a reply: the score of its text, made an expected score where the endpoint gave probabilities."""
+    score = read_score(rubric, reply.text, response, reply.finish_reason)
+    name = judgement_id(reply.request_id, reply.index)
+    answers = [str(value) for value in rubric.scores]
+    one_token = all(len(answer) == 1 for answer in answers)  # on longer scales "1" may be the start of "10"
+    place = _place(reply, rubric, f"{score.value:g}") if score.value is not None and one_token else None
+    if place is None:
+        return Judgement(name, reply.request_id, reply.index, reply.text, score.value, score.reason)
+    distribution, mass = normalise(_option_logprobs(place, answers))
+    low = mass < min_mass
+    return Judgement(
+        id=name,
+        candidate_id=reply.request_id,
+        k=reply.index,
+        text=reply.text,
+        score=None if low else round(expectation(rubric.scores, distribution), 6),
+        reason=f"scores have {mass:.0%} of the probability" if low else None,
+        distribution=[round(share, 6) for share in distribution],
+        mass=round(mass, 6),
+    )
+
+
+def _place(reply: Reply, rubric: Rubric, answer: str) -> Token | None:
+    """The token of the reply that is the answer on its last answer line, with what might have stood there instead.
+    None without log-probabilities, or where that token is not exactly the `answer` that was read from the text: the
+    tokenizer joins it with something, or the line is one that the judge quotes."""
+    if not reply.tokens:
+        return None
+    text = "".join(token.text for token in reply.tokens)
+    lines = list(
+        re.finditer(rf"{re.escape(rubric.label)}[\s*_`\"'“”]*[:：][\s*_`\"'“”(\[<]*(?=\S)", text, re.IGNORECASE)
+    )
+    if not lines:
+        return None
+    end = 0
+    for token in reply.tokens:
+        end += len(token.text)
+        if end > lines[-1].end():
+            return token if _spoken(token.text) == answer else None
+    return None
+
+
+def _option_logprobs(token: Token, answers: Sequence[str]) -> list[float]:
+    """Log-probability of each answer at the token's place, whatever space stands around it; −∞ where it is not among
+    the likeliest."""
+    totals: dict[str, float] = {}
+    for text, logprob in token.top.items():
+        totals[_spoken(text)] = totals.get(_spoken(text), 0.0) + math.exp(logprob)
+    return [math.log(totals[answer]) if totals.get(answer) else -math.inf for answer in answers]
+
+
+def _spoken(text: str) -> str:
+    return text.strip().translate(_SPOKEN)

@@ -1,0 +1,36 @@
+"""What no new prompt may hold: the prompts the run is evaluated on, and the evaluation sets that the config names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from judgeloop.records import Message
+from judgeloop.seed.readers import read_prompts
+from judgeloop.stages.context import Context, held_out_sets
+
+
+def user_turns(messages: Sequence[Message]) -> list[str]:
+    """What the user says, turn by turn."""
+    return [message["content"] for message in messages if message["role"] == "user"]
+
+
+def evaluated_on(context: Context) -> list[str]:
+    """Every user turn of the held-out sets and of the files of evaluation.prompts, beyond evaluation.count too."""
+    said = [text for ranked in held_out_sets(context.run) for text in user_turns(ranked.messages)]
+    for file in context.config.evaluation.prompts:
+        said += [text for prompt in read_prompts(Path(file))[0] for text in user_turns(prompt.messages)]
+    return list(dict.fromkeys(said))
+
+
+def evaluation_sets(context: Context) -> dict[str, list[str]]:
+    """The files of prompts.contamination by name (by path, where two have the same name): every user turn in them."""
+    files = context.config.prompts.contamination
+    names = Counter(Path(file).name for file in files)
+    return {
+        Path(file).name if names[Path(file).name] == 1 else file: [
+            text for prompt in read_prompts(Path(file))[0] for text in user_turns(prompt.messages)
+        ]
+        for file in files
+    }

@@ -1,0 +1,192 @@
+"""M_{t+1} = preference training of M_t on its pairs, with M_t as the reference. Runs in a child process."""
+
+from __future__ import annotations
+
+import functools
+import random
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from trl import DPOConfig
+
+from judgeloop import ranks
+from judgeloop.chat import Chat
+from judgeloop.config import TrainSection
+from judgeloop.errors import InputError
+from judgeloop.models import content_hash
+from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
+from judgeloop.training import together
+from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
+from judgeloop.training.checkpoints import checkpoint_folder, training_key
+from judgeloop.training.data import EftLoss, SftExample, TokenisedPairs, pair_examples, sft_examples
+from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
+from judgeloop.training.logprobs import plain_head
+from judgeloop.training.pair_trainer import PairTrainer, columns
+from judgeloop.training.reference import ReferenceCache
+from judgeloop.training.replay import Replay
+from judgeloop.training.summary import TrainingSummary
+from judgeloop.training.trainer import (
+    Metrics,
+    Progress,
+    Reporter,
+    fit,
+    keep_freed_memory,
+    peak_memory_mib,
+    private_tokenizer,
+)
+from judgeloop.training.weights import (
+    keeps_adapter,
+    load_model,
+    load_policy,
+    lora_config,
+    require_four_bits,
+    save_model,
+    set_adapter_aside,
+    without_dropout,
+)
+
+
+def train_preference(
+    pairs: Sequence[PreferencePair],
+    *,
+    initial: Path,
+    reference: Path,
+    output: Path,
+    chat: Chat,
+    token_ids: Mapping[str, Sequence[int]],
+    config: TrainSection,
+    seed: int,
+    threads: int | None,
+    on_progress: Progress,
+    on_metrics: Metrics,
+    eft: Sequence[SupervisedRow] = (),
+    eft_loss: EftLoss = "all",
+    smoothing: float | None = None,
+    judge_checkpoint: JudgeCheckpoint | None = None,
+    trust_remote_code: bool = False,
+) -> TrainingSummary:
+    """Train the model in `initial` on the pairs against the model in `reference` and write it to `output`, which must
+    not exist.
+
+    `token_ids`: candidate id → the ids it was generated with, see `pair_examples`. `eft`: rows for `eft_replay`, with
+    `eft_loss` as in SFT. `smoothing` stands in for the config's label_smoothing. `on_progress(done, total)` counts
+    steps; `on_metrics` gets each step's loss, the preference loss (dpo_loss, or preference_loss for the others),
+    chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps (nats a response, means over the batch),
+    eft_loss, grad_norm, learning_rate, as far as the loss has them. `judge_checkpoint` ends the training by
+    `early_stopping`, and the last weights that won are written (the initial ones where none did). Dropout is off
+    throughout. A killed training goes on from its last checkpoint beside `output`. Raises InputError where no pair (or
+    no EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
+    """
+    begun = time.perf_counter()
+    if config.method == "qlora":
+        require_four_bits()
+    data = _tokenised(pairs, chat, config, token_ids)
+    replayed = _to_replay(eft, chat, config, eft_loss)
+    if threads is not None:
+        torch.set_num_threads(max(1, threads // ranks.processes()))
+    together.join()
+    shuffled = list(data.examples)
+    random.Random(derive_seed(seed, "order of pairs")).shuffle(shuffled)
+    precision = choose_precision(config.precision)
+    keep_freed_memory()
+    against = content_hash(reference)
+    settings = {
+        "stage": "train", "config": settings_that_matter(config), "seed": seed, "initial": content_hash(initial),
+        "reference": against, "smoothing": smoothing, "precision": precision,
+    }  # fmt: skip
+    rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
+    key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for e in replayed)])
+    with checkpoint_folder(output, key) as folder:
+        model = without_dropout(load_policy(config, initial, trust_remote_code=trust_remote_code))
+        if config.loss == "cringe" and not plain_head(model):
+            raise InputError(f"train.loss: cringe cannot be computed for {initial} (its head is no plain one)")
+        same = reference.resolve() == initial.resolve() or config.loss in ("cringe", "sft_best")
+        arguments = trainer_arguments(
+            config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
+        )
+        trainer = PairTrainer(
+            model,
+            None if same else load_model(reference, trust_remote_code=trust_remote_code),
+            section=config,
+            replay=_beside(config, replayed, chat, seed),
+            cache=ReferenceCache(output.parent / "reference.json", against, f"ld_alpha {config.ld_alpha}"),
+            smoothing=smoothing,
+            args=DPOConfig(**arguments, beta=config.beta, loss_type=["sigmoid"], precompute_ref_log_probs=True),
+            train_dataset=Dataset.from_list([columns(example) for example in shuffled]),
+            processing_class=private_tokenizer(chat),
+            peft_config=lora_config(config, model, dropout=0.0),
+        )
+        reporter = Reporter(on_progress, on_metrics, "dpo_loss" if config.loss == "dpo" else "preference_loss")
+        save = functools.partial(save_model, initial=initial, chat=chat, trust_remote_code=trust_remote_code)
+        stopper = None
+        if judge_checkpoint is not None and config.early_stopping.every is not None:
+            present = functools.partial(save, trainer.model, keep_adapter=keeps_adapter(config))
+            stopper = StopByJudge(config.early_stopping.every, folder, present, judge_checkpoint, on_metrics)
+            trainer.add_callback(stopper)
+        fit(trainer, reporter, folder)
+        if ranks.is_main():
+            if stopper is None:
+                save(trainer.model, output, keep_adapter=keeps_adapter(config))
+            elif stopper.kept is None:
+                save(load_model(initial, trust_remote_code=trust_remote_code), output)
+            else:
+                shutil.rmtree(stopper.kept / "engine", ignore_errors=True)
+                stopper.kept.rename(output)
+            set_adapter_aside(output)
+    passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer where the judge ended it
+    responses = sum(len(example.chosen_ids) + len(example.rejected_ids) for example in data.examples)
+    return TrainingSummary(
+        rows=len(data.examples),
+        dropped=data.dropped,
+        steps=trainer.state.global_step,
+        tokens=round(passes * sum(example.tokens for example in data.examples)),
+        target_tokens=round(passes * responses),
+        seconds=round(time.perf_counter() - begun, 3),
+        first_loss=reporter.losses[0],
+        last_loss=reporter.losses[-1],
+        precision=precision,
+        peak_memory_mib=round(peak_memory_mib(), 1),
+        responses_from_text=data.from_text,
+        stopped_at=stopper.stopped_at if stopper is not None else None,
+        kept_step=stopper.kept_step if stopper is not None else None,
+        why=stopper.why if stopper is not None else None,
+        replayed=trainer.state.global_step * trainer.replay.per_step if trainer.replay is not None else 0,
+    )
+
+
+def _tokenised(
+    pairs: Sequence[PreferencePair], chat: Chat, config: TrainSection, token_ids: Mapping[str, Sequence[int]]
+) -> TokenisedPairs:
+    if not pairs:
+        raise InputError(
+            "no preference pair to train on; lower pairs.margin, or raise candidates.count or prompts.count"
+        )
+    data = pair_examples(pairs, chat, config.max_length, token_ids)
+    if not data.examples:
+        raise InputError(
+            f"no preference pair left of {len(pairs)} (dropped: {data.dropped}); raise train.max_length, "
+            "candidates.count or prompts.count, or lower pairs.margin"
+        )
+    return data
+
+
+def _to_replay(eft: Sequence[SupervisedRow], chat: Chat, config: TrainSection, eft_loss: EftLoss) -> list[SftExample]:
+    if not config.eft_replay:
+        return []
+    found = sft_examples(eft, chat, config.max_length, eft_loss)
+    if not found.examples:
+        raise InputError(
+            f"train.eft_replay: no EFT row to replay of {len(eft)} (dropped: {found.dropped}); set it to 0, raise "
+            "train.max_length, or give ranked responses in seed_data.ranked"
+        )
+    return found.examples
+
+
+def _beside(config: TrainSection, examples: Sequence[SftExample], chat: Chat, seed: int) -> Replay | None:
+    if not examples:
+        return None
+    return Replay.beside(config.batch_size, config.eft_replay, examples, chat.pad_id, seed)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from judgeloop.compute.companions import companions, gpus
+from judgeloop.errors import InputError
+
+
+def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int, visible: str | None = None) -> None:
+    monkeypatch.setattr(Path, "glob", lambda _self, _pattern: [Path(f"/dev/nvidia{n}") for n in range(count)])
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+
+def test_each_process_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gpus(monkeypatch, 4)
+    assert gpus(3) == ["0", "1", "2"]
+    with_gpus(monkeypatch, 4, "3,1")
+    assert gpus(2) == ["3", "1"]
+    with_gpus(monkeypatch, 0)
+    assert gpus(2) == []
+    with_gpus(monkeypatch, 4, "")  # hidden: the processes run on the CPU
+    assert gpus(2) == []
+
+
+@pytest.mark.parametrize(("visible", "shown"), [(None, 2), ("1", 1)])
+def test_more_processes_than_gpus_are_refused_before_any_is_started(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, shown: int
+) -> None:
+    with_gpus(monkeypatch, 2, visible)
+    monkeypatch.setattr("subprocess.Popen", None)
+    message = rf"compute\.processes: 3 processes need 3 GPUs, and this machine shows {shown}; set it to {shown}"
+    with pytest.raises(InputError, match=message), companions(3, [], None):
+        pass

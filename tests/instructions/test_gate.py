@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from judgeloop.config import PromptsSection
+from judgeloop.instructions.gate import Gate
+
+CONFIG = PromptsSection()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(
+        CONFIG,
+        seed=["Name three long rivers of Asia"],
+        earlier=["Explain how a bicycle stays upright"],
+        avoid=["Why do leaves turn red in autumn?"],
+        evaluation_sets={"quiz.jsonl": ["Who painted the ceiling of the chapel in Rome, and in which four years?"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Hm", "too short"),
+        ("Name four long rivers of Asia", "too close to a seed prompt"),
+        ("Explain why a bicycle stays upright", "too close to an earlier iteration's prompt"),
+        ("Why do leaves turn yellow in autumn?", "too close to an evaluation prompt"),
+        (
+            "Tell me who painted the ceiling of the chapel in Rome, and whether he liked heights at all",
+            "shares 8 words in a row with evaluation set quiz.jsonl",
+        ),
+        (
+            "Who painted the ceiling of a chapel in Rome, and in what four years?",
+            "too close to evaluation set quiz.jsonl",
+        ),
+        ("Suggest a name for a small bakery", None),
+    ],
+)
+def test_each_refusal_says_why(gate: Gate, text: str, reason: str | None) -> None:
+    assert gate.refusal(text) == reason
+    assert gate.admit(text) == reason
+
+
+def test_what_is_admitted_joins_and_what_is_refused_does_not(gate: Gate) -> None:
+    assert gate.refusal("Suggest a name for a small bakery") is None
+    assert gate.admit("Suggest a name for a small bakery") is None
+    assert gate.admit("Suggest a name for a small brewery") == "too close to a prompt already kept"
+    gate.add("Compare tea and coffee for a tired nurse")
+    assert gate.refusal("Compare tea and coffee for a tired pilot") == "too close to a prompt already kept"
+
+
+def test_contamination_is_asked_before_novelty_and_alone() -> None:
+    gate = Gate(CONFIG, seed=["Why do leaves turn red in autumn?"], avoid=["Why do leaves turn red in spring?"])
+    assert gate.refusal("Why do leaves turn red in autumn?") == "too close to an evaluation prompt"
+    assert gate.contamination("Hm") is None
+    assert Gate(CONFIG, seed=["Name three rivers"]).contamination("Name three rivers") is None
+
+
+def test_the_account_names_what_was_compared_with(gate: Gate) -> None:
+    assert gate.account() == {
+        "evaluation_sets": {
+            "evaluation": {"prompts": 1, "seed_prompts_that_share_a_run": 0},
+            "quiz.jsonl": {"prompts": 1, "seed_prompts_that_share_a_run": 0},
+        }
+    }
+    assert Gate(CONFIG).account() == {
+        "evaluation_sets": {"evaluation": {"prompts": 0, "seed_prompts_that_share_a_run": 0}}
+    }
+
+
+def test_the_account_states_the_recall_of_minhash() -> None:
+    gate = Gate(PromptsSection.model_validate({"novelty": {"lsh_above": 2}}), seed=["one a", "two b", "three c"])
+    assert gate.account()["lsh"]["above"] == 2
+    assert gate.account()["lsh"]["recall"] is None

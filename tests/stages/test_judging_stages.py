@@ -1,0 +1,152 @@
+"""Judging in a run directory: more judgements where they decide, pairs of judgements, a stage that was cut off."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judgeloop.config import Config, parse
+from judgeloop.errors import InputError
+from judgeloop.loop import method
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, read_objects, read_rows, to_line
+from judgeloop.rundir import RunDirectory, read_json, write_json
+from judgeloop.stages.context import Context
+from judgeloop.stages.registry import run_stage
+from tiny import make_tiny_model
+
+PROMPTS = [Prompt.of([{"role": "user", "content": f"Name {n} things."}], "test") for n in range(8)]
+CANDIDATES = [
+    Candidate(f"M2.{prompt.id}.{k}", prompt.id, f"Answer {k} of {n}.", [50 + n, 70 + k, 2], "stop")
+    for n, prompt in enumerate(PROMPTS)
+    for k in range(3)
+]
+META = {"enabled": True, "max_judgements": 3}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+class Prepared:
+    """A run directory that stands before M2/judge; the scripted engine scores by a hash."""
+
+    def __init__(self, folder: Path, model: Path, judge: dict[str, Any], **changes: Any) -> None:
+        (folder / "seed.jsonl").write_text('{"prompt": "Why?", "response": "So."}\n')
+        tree = {
+            "model": str(model), "threads": 1, "iterations": 1, "engine": {"kind": "scripted"},
+            "seed_data": {"ift": str(folder / "seed.jsonl")},
+            "judge": {"scoring": "sampled", "samples": 2, **judge},
+            "train": {"precision": "f32", "batch_size": 4, "max_length": 2000},
+            **changes,
+        }  # fmt: skip
+        self.config: Config = parse(tree, "config")
+        self.run = RunDirectory(folder / "run", self.config, method(self.config))
+        self.folder = self.run.folder("M2")
+        self.folder.mkdir(parents=True)
+        for name in ("M0", "M1"):
+            self.run.folder(name).mkdir()
+        write_json(self.run.folder("M0") / "model.json", {"name": "M0", "path": str(model), "hash": "h0"})
+        write_json(self.run.folder("M1") / "train.json", {"hash": "h1"})
+        (self.run.folder("M1") / "model").symlink_to(model)
+        (self.folder / "prompts.jsonl").write_text("".join(map(to_line, PROMPTS)), encoding="utf-8")
+        (self.folder / "candidates.jsonl").write_text("".join(map(to_line, CANDIDATES)), encoding="utf-8")
+
+    def make(self, *stages: str) -> None:
+        for stage in stages:
+            run_stage(Context(self.run, self.run.steps[f"M2/{stage}"], lambda done, total, note: None))
+
+    def judgements(self) -> dict[str, Judgement]:
+        return {row.id: row for row in read_rows(self.folder / "judgements.jsonl", Judgement)}
+
+
+def test_prompts_that_are_undecided_get_more_judgements(model: Path, tmp_path: Path) -> None:
+    prepared = Prepared(tmp_path, model, {"max_samples": 5, "noise": 1.5})
+    prepared.make("judge")
+    each = Counter(row.candidate_id for row in prepared.judgements().values())
+    assert set(each) == {row.id for row in CANDIDATES}
+    assert set(each.values()) == {2, 4, 5}
+    for prompt in PROMPTS:  # a prompt's responses are asked equally often
+        assert len({each[row.id] for row in CANDIDATES if row.prompt_id == prompt.id}) == 1
+
+
+def test_a_stage_that_was_cut_off_ends_with_the_same_rows(model: Path, tmp_path: Path) -> None:
+    settings = {"max_samples": 5, "noise": 1.5, "meta": META}
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = Prepared(tmp_path / "whole", model, settings)
+    whole.make("judge", "pairs", "meta")
+    cut = Prepared(tmp_path / "cut", model, settings)
+    rows = (whole.folder / "judgements.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = rows[: 2 * len(CANDIDATES) + 3]  # in the middle of the second round
+    assert len(kept) < len(rows)
+    (cut.folder / "judgements.jsonl").write_text("".join(kept) + rows[-1][:20], encoding="utf-8")
+    compared = (whole.folder / "meta_comparisons.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (cut.folder / "meta_comparisons.jsonl").write_text("".join(compared[:5]), encoding="utf-8")
+    cut.make("judge", "pairs", "meta")
+    assert cut.judgements() == whole.judgements()
+    for name in ("pairs.jsonl", "judge_pairs.jsonl", "judge_pairs.json"):
+        assert (cut.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_pairs_of_judgements_are_made_and_trained_on(model: Path, tmp_path: Path) -> None:
+    prepared = Prepared(tmp_path, model, {"samples": 3, "meta": META})
+    prepared.make("judge", "pairs", "meta", "train")
+    judgements, folder = prepared.judgements(), prepared.folder
+    candidates = {row.id: row for row in CANDIDATES}
+    pairs = read_rows(folder / "judge_pairs.jsonl", PreferencePair)
+    account = read_json(folder / "judge_pairs.json")
+    assert account["responses"] == len(CANDIDATES)
+    assert account["compared"] == len(PROMPTS) == account["pairs"] + sum(account["dropped"].values())
+    assert account["pairs"] == len(pairs) > 0
+    comparisons = {row["id"]: row["better"] for _, row in read_objects(folder / "meta_comparisons.jsonl")}
+    assert account["comparisons"] == len(comparisons) == 6 * len(PROMPTS)
+    assert account["wins_in_first_position"] == list(comparisons.values()).count("first")
+    assert sum(account["position_weights"]) == pytest.approx(1)
+    for pair in pairs:
+        chosen, rejected = judgements[pair.chosen_id], judgements[pair.rejected_id]
+        judged = candidates[chosen.candidate_id]
+        assert rejected.candidate_id == judged.id
+        assert pair.prompt_id == judged.prompt_id
+        assert pair.chosen == [{"role": "assistant", "content": chosen.text}]
+        assert pair.rejected == [{"role": "assistant", "content": rejected.text}]
+        assert f"<response>{judged.text}</response>" in pair.prompt[0]["content"]
+        assert pair.chosen_score > pair.rejected_score
+    trained = read_json(folder / "train.json")
+    assert trained["rows"] == len(pairs) + len(read_rows(folder / "pairs.jsonl", PreferencePair))
+    assert trained["responses_from_text"] == 2 * len(pairs)  # judgements are tokenised from their text
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"), [({"max_pairs": 3}, 3), ({"per_prompt": 2}, 16), ({"max_characters": 5}, 8)]
+)
+def test_the_meta_judge_keeps_to_its_limits(limit: dict[str, int], count: int, model: Path, tmp_path: Path) -> None:
+    prepared = Prepared(tmp_path, model, {"meta": {**META, **limit}})
+    prepared.make("judge", "meta")
+    account = read_json(prepared.folder / "judge_pairs.json")
+    assert account["compared"] == count
+    if "max_characters" in limit:
+        assert account["pairs"] == 0
+        assert "chosen judgement longer than meta.max_characters" in account["dropped"]
+
+
+def test_a_rubric_that_goes_beyond_the_runs_scale_is_refused(model: Path, tmp_path: Path) -> None:
+    template = tmp_path / "ten.txt"
+    template.write_text("#: scores = 1-10\n{instruction}\n<r>{response}</r>\n", encoding="utf-8")
+    prepared = Prepared(tmp_path, model, {"rubric": str(template)})
+    with pytest.raises(InputError, match=r"scores 1-10, a run counts on 0-5; rewrite its scale"):
+        prepared.make("judge")
+
+
+def test_a_rubric_from_one_to_five_judges_a_run(model: Path, tmp_path: Path) -> None:
+    prepared = Prepared(tmp_path, model, {"rubric": "multiple-choice-5", "samples": 1})
+    prepared.make("judge")
+    scores = [row.score for row in prepared.judgements().values()]
+    assert {1.0, 5.0} <= {score for score in scores if score is not None} <= {1.0, 2.0, 3.0, 4.0, 5.0}
+    assert None in scores  # the scripted judge gives 0 as well
+    health = json.loads((prepared.folder / "judge.json").read_text())["health"]
+    assert sum(health["histogram"]) == sum(score is not None for score in scores)

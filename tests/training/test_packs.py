@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from judgeloop.chat import Chat
+from judgeloop.config import SftSection
+from judgeloop.errors import InputError
+from judgeloop.judging.rubric import load_rubric
+from judgeloop.records import SupervisedRow
+from judgeloop.training.data import SftExample, score_places, sft_examples
+from judgeloop.training.packs import collate, pack, packs, predictors, visible
+
+from .cases import assistant, make_row, token_logps, user
+from .test_sft import Run
+
+
+def example(name: str, prompt: list[int], target: list[int], group: str = "g", **keys: Any) -> SftExample:
+    return SftExample(name, prompt, target, group, **keys)
+
+
+def judgements(count: int = 5) -> list[SupervisedRow]:
+    """Judgements of responses to two prompts, and one plain row."""
+    rubric = load_rubric("additive-5-short")
+    rows = []
+    for number in range(count):
+        about = user(f"Say what prompt {number % 2} is.")
+        filled = rubric.messages(about, "rain " * (number + 1))
+        rows.append(
+            SupervisedRow(f"eft-{number}", "eft", f"p-{number % 2}", filled, assistant(f"Score: {number}"), "test")
+        )
+    return [*rows, make_row(7)]
+
+
+def test_a_pack_by_hand() -> None:
+    made = pack([example("a", [1, 2, 3], [9, 8]), example("b", [1, 2, 4, 5], [9], only=(0,))], "row")
+    assert made.ids == [1, 2, 3, 9, 8, 4, 5, 9]
+    assert made.positions == [0, 1, 2, 3, 4, 2, 3, 4]
+    assert made.owners == [0, 0, 1, 1, 1, 2, 2, 2]
+    assert made.weights == [0, 0, 0, 0.5, 0.5, 0, 0, 1]
+    batch = collate([made.columns(), pack([example("c", [6], [7])], "token").columns()], pad_id=99)
+    assert batch["labels"].tolist()[0] == [-100, -100, -100, 9, 8, -100, -100, 9]
+    assert batch["input_ids"].tolist()[1] == [6, 7, *[99] * 6]
+    assert batch["attention_mask"].sum(dim=1).tolist() == [8, 2]
+    assert visible(batch["owners"])[0, 0, 5].int().tolist() == [1, 1, 0, 0, 0, 1, 0, 0]
+    assert predictors(batch["owners"])[0].tolist() == [0, 1, 2, 3, 1, 5, 6]  # token 5 is predicted by the shared 1
+
+
+def test_only_judgements_of_one_prompt_that_share_enough_are_packed() -> None:
+    rubric = list(range(100, 120))
+    rows = [example(f"a{k}", [*rubric, k], [9], "a") for k in range(3)]
+    rows += [example("b0", [*rubric, 7], [9], "b"), example("ift", [*rubric, 8], [9], "")]
+    rows += [example("c0", [1, 2], [9], "c"), example("c1", [1, 3], [9], "c")]
+    assert [p.rows for p in packs(rows, "row", most=2, max_length=100)] == [2, 1, 1, 1, 1, 1]
+    assert [p.rows for p in packs(rows, "row", most=8, max_length=100)] == [3, 1, 1, 1, 1]
+    assert [p.rows for p in packs(rows, "row", most=8, max_length=24)] == [2, 1, 1, 1, 1, 1]  # 20 + 2 + 2
+    assert [p.rows for p in packs(rows, "row", most=1, max_length=100)] == [1] * 7
+
+
+def test_score_places_are_the_digits_token(chat: Chat) -> None:
+    (place,) = score_places("It is fine.\n\nScore: 4", chat)
+    ids = chat.response_ids("It is fine.\n\nScore: 4")
+    assert chat.text_ids("4") == [ids[place]]
+    with pytest.raises(InputError, match=r"sft\.eft_loss: the judgement 'no score' does not end with its score"):
+        score_places("no score", chat)
+
+
+@pytest.mark.parametrize("weighting", ["row", "token"])
+@pytest.mark.parametrize("loss", ["all", "score"])
+def test_packing_changes_the_computation_and_not_the_loss(
+    model_folder: Path, tmp_path: Path, chat: Chat, loss: str, weighting: str
+) -> None:
+    rows = judgements()
+    keys: dict[str, Any] = {"eft_loss": loss, "weighting": weighting, "batch_size": 8, "max_length": 4000}
+    runs = {most: Run(rows, model_folder, tmp_path / str(most), chat, pack_judgements=most, **keys) for most in (1, 4)}
+    assert (runs[1].summary.sequences, runs[4].summary.sequences) == (6, 3)
+    assert runs[4].summary.tokens < 0.6 * runs[1].summary.tokens
+    assert runs[4].summary.target_tokens == runs[1].summary.target_tokens
+    assert runs[4].summary.first_loss == pytest.approx(runs[1].summary.first_loss, abs=2e-5)
+    assert runs[4].metrics[0]["grad_norm"] == pytest.approx(runs[1].metrics[0]["grad_norm"], rel=1e-4)
+    for name, tensor in runs[1].weights().items():
+        torch.testing.assert_close(runs[4].weights()[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
+    expected = []
+    for item in sft_examples(rows, chat, 4000, "score" if loss == "score" else "all").examples:
+        values = token_logps(model_folder, item.prompt_ids, item.target_ids)
+        expected.append([-values[k] for k in item.scored])
+    by_row = [sum(values) / len(values) for values in expected]
+    total = by_row if weighting == "row" else [value for values in expected for value in values]
+    assert runs[4].summary.first_loss == pytest.approx(sum(total) / len(total), abs=1e-4)
+
+
+def test_the_defaults_pack_nothing() -> None:
+    assert (SftSection().pack_judgements, SftSection().eft_loss) == (1, "all")

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judgeloop.training.reference import ReferenceCache
+
+ROWS: list[dict[str, Any]] = [{"prompt_ids": [1, 2], "chosen_ids": [3], "rejected_ids": [4, 5]}]
+
+
+def test_what_was_written_is_read_back_under_the_same_key_only(tmp_path: Path) -> None:
+    cache = ReferenceCache(tmp_path / "reference.json", "sha256:a")
+    key = cache.key(ROWS, 8, bf16=True)
+    assert cache.read(key, 1) is None
+    cache.write(key, [[-1.25], [-0.1]])
+    assert cache.read(key, 1) == [[-1.25], [-0.1]]
+    assert cache.read(key, 2) is None
+    assert cache.read("another key", 1) is None
+    cache.path.write_text('{"key": "' + key + '", "sums": [[-1.25], [-0.')
+    assert cache.read(key, 1) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": "sha256:b"},
+        {"form": "ld_alpha 0.5"},
+        {"rows": [{**ROWS[0], "prompt_ids": [1, 9]}]},  # another template
+        {"rows": [{**ROWS[0], "rejected_ids": [4]}]},  # another truncation
+        {"rows": [{**ROWS[0], "prompt_ids": [1], "chosen_ids": [2, 3]}]},  # the same ids, cut elsewhere
+        {"rows": ROWS * 2},
+        {"batch": 4},
+        {"bf16": False},
+    ],
+)
+def test_every_input_is_in_the_key(tmp_path: Path, changed: dict[str, Any]) -> None:
+    def key(model: str = "sha256:a", form: str = "", rows: Any = ROWS, batch: int = 8, bf16: bool = True) -> str:
+        return ReferenceCache(tmp_path / "reference.json", model, form).key(rows, batch, bf16)
+
+    assert key(**changed) != key()

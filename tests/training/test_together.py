@@ -1,0 +1,111 @@
+"""Two processes on the CPU train what one process does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from judgeloop import ranks
+from judgeloop.chat import Chat
+from judgeloop.config import SftSection, TrainSection
+from judgeloop.training.early_stopping import Compared
+from judgeloop.training.preference import train_preference
+from judgeloop.training.sft import train_sft
+
+from .cases import make_pair, make_row
+
+KEYS = {"precision": "f32", "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-3, "epochs": 2}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sft": ("sft", {}),
+    "replay": ("train", {"eft_replay": 0.4, "nll_weight": 0.5}),
+    "stopped": ("train", {"early_stopping": {"every": 1}}),
+}
+
+
+def train(initial: Path, output: Path, case: str) -> dict[str, Any]:
+    """Seven rows in batches of four: the last batch is short, and a micro-batch of one row leaves a process idle."""
+    metrics: list[dict[str, float]] = []
+    asked: list[int] = []
+
+    def judge(_folder: Path, step: int, _against: int) -> Compared:
+        asked.append(step)
+        return Compared(1, 0, 0, 0) if step == 1 else Compared(0, 0, 1, 0)
+
+    given: dict[str, Any] = {
+        "initial": initial, "output": output, "chat": Chat.load(initial), "seed": 0, "threads": None,
+        "on_progress": lambda _done, _total: None, "on_metrics": metrics.append,
+    }  # fmt: skip
+    stage, keys = CASES[case][0], {**KEYS, **CASES[case][1]}
+    if stage == "sft":
+        summary = train_sft([make_row(i) for i in range(7)], config=SftSection(**keys), **given)
+    else:
+        summary = train_preference(
+            [make_pair(i) for i in range(7)], reference=initial, token_ids={}, config=TrainSection(**keys),
+            judge_checkpoint=judge, eft=[make_row(i, kind="eft") for i in range(5)], **given,
+        )  # fmt: skip
+    return {"summary": summary.as_dict(), "metrics": metrics, "asked": asked}
+
+
+def main() -> None:
+    """What each of the two processes runs: every case, one after the other."""
+    initial, folder = map(Path, sys.argv[1:])
+    found = {case: train(initial, folder / case / "model", case) for case in CASES}
+    (folder / f"said.{ranks.rank()}.json").write_text(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def two(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two processes have trained."""
+    folder = tmp_path_factory.mktemp("two")
+    started = []
+    for rank in range(2):
+        variables = {
+            **os.environ, ranks.RANK: str(rank), ranks.PROCESSES: "2", ranks.MEETING: str(folder / "meeting"),
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]),
+        }  # fmt: skip
+        command = [sys.executable, "-c", "from training.test_together import main; main()", model_folder, folder]
+        started.append(subprocess.Popen(command, env=variables, stderr=subprocess.PIPE))
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], errors
+    return folder
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_two_processes_do_what_one_does(two: Path, model_folder: Path, tmp_path: Path, case: str) -> None:
+    first, second = (json.loads((two / f"said.{rank}.json").read_text())[case] for rank in range(2))
+    alone = train(model_folder, tmp_path / "model", case)
+    for name in ("rows", "steps", "tokens", "target_tokens", "replayed", "dropped", "stopped_at", "kept_step"):
+        assert first["summary"][name] == alone["summary"][name], name
+    assert (alone["summary"]["replayed"] > 0) == (case == "replay")
+    for mine, theirs in zip(first["metrics"], alone["metrics"], strict=True):
+        assert set(mine) == set(theirs)
+        for name, value in theirs.items():
+            assert mine[name] == pytest.approx(value, abs=1e-4, rel=1e-3), name
+    assert second["asked"] == []
+    assert first["asked"] == alone["asked"] == ([1, 2] if case == "stopped" else [])
+    weights = load_file(two / case / "model" / "model.safetensors")
+    for name, tensor in load_file(tmp_path / "model" / "model.safetensors").items():
+        torch.testing.assert_close(weights[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+    assert not (two / case / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_row_is_somebodys_and_the_shares_are_about_equal(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    sizes = [7, 1, 9, 3, 3, 8, 2, 6, 4]
+    monkeypatch.setenv(ranks.PROCESSES, str(count))
+    shares = []
+    for rank in range(count):
+        monkeypatch.setenv(ranks.RANK, str(rank))
+        shares.append(ranks.share(sizes))
+    assert sorted(index for part in shares for index in part) == list(range(9))
+    assert all(part == sorted(part) for part in shares)
+    loads = [sum(sizes[index] for index in part) for part in shares]
+    assert max(loads) - min(loads) <= max(sizes) / 2
