@@ -251,7 +251,7 @@ def yields(account: dict[str, Any]) -> list[str]:
     rate = f" ({account['parse_rate']:.0%})" if account["parse_rate"] is not None else ""
     unreadable = [f"{count} {reason}" for reason, count in account["unreadable"].items()]
     dropped = [f"{count} dropped: {reason}" for reason, count in account["dropped"].items()]
-    return [
+    lines = [
         f"{account['sets']} sets, {account['responses']} responses: {account['written']} judgements written",
         "; ".join([f"{account['parsed']} with score and justification in the rubric's form{rate}", *unreadable]),
         f"{agreed} sets in people's order: {account['agreed_first']} by the first samples, {account['agreed_later']} "
@@ -262,3 +262,6 @@ def yields(account: dict[str, Any]) -> list[str]:
         "; ".join([f"{account['kept']} rows kept of {account['rows']}", *dropped]),
         f"scores kept, lowest first: {', '.join(str(count) for count in account['scores'])}",
     ]
+    if agreed and agreed <= account["agreed_by_chance"]:
+        lines.append("no more sets agree than by chance: these scores say nothing about the responses")
+    return lines
