@@ -272,6 +272,9 @@ def test_a_prompter_too_small_for_inputs_writes_what_stands_by_itself() -> None:
     assert [(row.instruction, row.input) for row in rows.rows] == [("Name one river", "")]
     assert account["dropped"] == {"wants an input": 2}
     assert not any("the given" in text for text in shown_in(lists(engine)[0]))
+    labelled = Prompter(["Put a label on a fox"])
+    make(labelled, rows := Rows(), max_requests=1, self_instruct={"inputs": False})
+    assert [(row.input, row.output, row.classification) for row in rows.rows] == [("", "An answer.", True)]
 
 
 @pytest.mark.parametrize(
@@ -326,7 +329,7 @@ def test_without_readable_labels_it_is_no_classification_task() -> None:
     engine, rows = Prompter(["Put a label on the following tool"], labels=" It depends."), Rows()
     account = make(engine, rows, count=1, max_requests=1)
     assert account["classification"] == {"asked": 1, "yes": 1, "without_labels": 1}
-    assert rows.rows[0].output == "An answer."
+    assert (rows.rows[0].output, rows.rows[0].classification) == ("An answer.", False)
     assert rows.rows[0].input
 
 
@@ -424,9 +427,10 @@ def test_listed_instances_of_a_classification_task_begin_with_the_label() -> Non
     assert said(engine.asked[-1]).endswith("Task: Put a label on the following key\nLabel:")
 
 
-def test_listed_needs_outputs() -> None:
-    with pytest.raises(ValueError, match="set outputs: true"):
-        PromptsSection(self_instruct={"instances": "listed", "outputs": False})
+@pytest.mark.parametrize("part", ["inputs", "outputs"])
+def test_listed_instances_have_both_parts(part: str) -> None:
+    with pytest.raises(ValueError, match="set inputs and outputs to true"):
+        PromptsSection(self_instruct={"instances": "listed", part: False})
 
 
 def test_more_instances_than_wanted_are_counted() -> None:

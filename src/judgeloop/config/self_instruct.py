@@ -53,6 +53,6 @@ class SelfInstructSection(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> SelfInstructSection:
-        if self.instances == "listed" and not self.outputs:
-            raise ValueError("instances: listed writes inputs and outputs in one text; set outputs: true")
+        if self.instances == "listed" and not (self.inputs and self.outputs):
+            raise ValueError("instances: listed writes inputs and outputs in one text; set inputs and outputs to true")
         return self

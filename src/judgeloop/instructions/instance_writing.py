@@ -55,7 +55,9 @@ def answered(
 def _plan(asking: Asking, drafts: Sequence[Draft], form: Form, section: SelfInstructSection, seed: int) -> None:
     """One instance for an instruction without input, so many for others; those of a classification task begin with
     different labels."""
-    to_label = [draft for draft in drafts if draft.classification and not _asks_by_itself(draft.instruction)]
+    to_label = [
+        draft for draft in drafts if section.inputs and draft.classification and not _asks_by_itself(draft.instruction)
+    ]
     sampling = _sampling(section, section.sampling.max_new_tokens // 4, ("\n",))
     requests = [
         asking.continuation(
@@ -73,7 +75,8 @@ def _plan(asking: Asking, drafts: Sequence[Draft], form: Form, section: SelfInst
         labels = parse_labels(generation.text) if generation.finish_reason == "stop" else []
         random.Random(derive_seed(seed, "labels", draft.name)).shuffle(labels)
         draft.instances = [Instance("", label) for label in labels[: section.max_instances]]
-        draft.without_labels = not labels
+        if not labels:
+            draft.without_labels, draft.classification = True, False
     for draft in drafts:
         if not draft.instances:
             needed = wants_input(draft.instruction)
