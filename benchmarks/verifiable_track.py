@@ -1,36 +1,22 @@
 """Instructions that code can check: a short question about a topic, and one rule the answer must keep.
 
-The checkers stand for people: they rank the responses of the shipped seed, and they measure models on prompts that the
-loop never judged. The loop itself never sees them.
+The checkers stand for people: they score the responses of the shipped seed, and they measure models. The loop itself
+never sees them. This file serves as `evaluation.checker`: `check` tells whether a response passes. And as
+`judge.function` it is the oracle that the loop is compared with: `score` is never wrong.
 """
 
 from __future__ import annotations
 
+import functools
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-SEED_TOPICS = """
-lighthouses; hedgehogs; sourdough; monsoons; tide pools; knitting; lanterns; windmills; kites; fireflies; jellyfish;
-squirrels; ravens; otters; seahorses; beavers; crickets; salmon; sparrows; goats; donkeys; geese; ladybugs; moths;
-pumpkins; lentils; garlic; cinnamon; oatmeal; yogurt; vinegar; walnuts; peaches; cherries; carrots; spinach; pickles;
-noodles; dumplings; popcorn; hail; dew; drought; tornadoes; sunsets; tides; canyons; swamps; coral reefs; icebergs;
-geysers; meadows; sand dunes; valleys; eclipses; meteors; satellites; telescopes; microscopes; compasses; batteries;
-elevators; zippers; bicycle helmets; wheelbarrows; scissors; hammers; ladders; toothbrushes; thermometers; calendars;
-postage stamps; newspapers; dictionaries; crayons; puzzles; board games; marbles; swings; trampolines; skateboards;
-canoes; submarines; ferries; trams; lighters; fountains; statues; castles; pyramids; barns; attics; kitchens;
-bakeries; pharmacies; orchestras; trumpets; flutes; opera; puppets; pottery; origami; embroidery; carpentry;
-gardening; archery; fencing; marathons; gymnastics; volleyball; punctuality; generosity
-"""
-EVAL_TOPICS = """
-badgers; flamingos; hummingbirds; lizards; crabs; grasshoppers; swans; foxes; mustard; ginger; pancakes; cucumbers;
-raisins; mangoes; waffles; mint; blizzards; avalanches; mudslides; lagoons; cliffs; prairies; planets; galaxies;
-backpacks; blankets; buttons; envelopes; faucets; staplers; whistles; teapots; sailboats; scooters; tractors;
-balloons; cathedrals; playgrounds; bookstores; harbors; harmonicas; ballet; juggling; wrestling; sculpture; sewing;
-humility; gratitude
-"""
+from verifiable_rules import RULES, TRAINED, stems
+
+GROUP = "rule"
 QUESTIONS = (
     "Tell me briefly about {topic}.",
     "Give one short fact about {topic}.",
@@ -44,15 +30,6 @@ QUESTIONS = (
     "Share a simple thought about {topic}.",
     "What is good to know about {topic}?",
     "Describe {topic} in a few words.",
-)
-_WORDS = ("ribbon", "pocket", "winter", "mirror", "basket", "thread", "window", "feather", "puddle", "saddle", "copper")
-_OPENERS = ("Certainly", "Honestly", "Clearly", "Well", "Indeed", "Look")
-_CLOSERS = ("Now you know.", "I hope that helps.", "Isn't that something?", "More on that another day.")
-_INCLUDING = (
-    "It makes me think of a {word}.",
-    "Picture it beside a {word}.",
-    "It can be as simple as a {word}.",
-    "Even a {word} has less to tell.",
 )
 # A sentence that announces a list, quotes, speaks of the assistant or of the request is no answer on its own.
 _ODD = re.compile(
@@ -74,133 +51,40 @@ class Task:
     def prompt(self) -> str:
         return f"{self.question} {self.wording}"
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule: its wordings, its arguments, whether a text keeps it, and how code makes a text keep it (or None)."""
-
-    wordings: tuple[str, ...]
-    draw: Callable[[random.Random], dict[str, Any]]
-    kept: Callable[[str, Mapping[str, Any]], bool]
-    mend: Callable[[Sequence[str], Task, random.Random], str | None]
+    def row(self) -> dict[str, Any]:
+        """As a row of a prompts file, which `check` can read."""
+        return {"prompt": self.prompt, "topic": self.topic, "rule": self.rule, "args": self.args}
 
 
-def _nothing(_rng: random.Random) -> dict[str, Any]:
-    return {}
+def make_tasks(listed: Sequence[str], count: int, seed: int, rules: Sequence[str] = TRAINED) -> list[Task]:
+    """So many different tasks. Topics, rules and questions are dealt out in rounds, so that each comes about equally
+    often and with all others.
 
-
-def _bullets_kept(text: str, args: Mapping[str, Any]) -> bool:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return len(lines) == args["count"] and all(re.match(r"[-*] \S", line) for line in lines)
-
-
-def _mend_bullets(sentences: Sequence[str], task: Task, _rng: random.Random) -> str | None:
-    count = task.args["count"]
-    return "\n".join(f"- {s}" for s in sentences[:count]) if len(sentences) >= count else None
-
-
-def _title_kept(text: str, _args: Mapping[str, Any]) -> bool:
-    match = re.match(r"<<[^<>\n]+>>", text)
-    return match is not None and len(text[match.end() :].split()) >= 4
-
-
-def _mend_opener(sentences: Sequence[str], task: Task, _rng: random.Random) -> str:
-    text = _short(sentences)
-    keep = text.split()[0] in {"I", "I'm", "I've"}
-    return f"{task.args['word']}, {text if keep else text[0].lower() + text[1:]}"
-
-
-def _mend_commas(sentences: Sequence[str], _task: Task, _rng: random.Random) -> str:
-    without = [s for s in sentences if "," not in s]
-    return without[0] if without else sentences[0].replace(",", "")
-
-
-def _short(sentences: Sequence[str], limit: int = 34) -> str:
-    """The first sentence, and the second where both together stay short."""
-    both = " ".join(sentences[:2])
-    return both if len(both.split()) <= limit else sentences[0]
-
-
-RULES: dict[str, Rule] = {
-    "lowercase": Rule(
-        ("Use lowercase letters only.", "Write all of it in lowercase."),
-        _nothing,
-        lambda text, _args: text == text.lower(),
-        lambda sentences, _task, _rng: _short(sentences).lower(),
-    ),
-    "capitals": Rule(
-        ("Use CAPITAL LETTERS only.", "Write all of it in CAPITALS."),
-        _nothing,
-        lambda text, _args: text == text.upper(),
-        lambda sentences, _task, _rng: _short(sentences).upper(),
-    ),
-    "bullets": Rule(
-        (
-            "Answer in exactly {count} bullet lines starting with '- '.",
-            "Make it {count} lines, each starting with '- '.",
-        ),
-        lambda rng: {"count": rng.choice((2, 3))},
-        _bullets_kept,
-        _mend_bullets,
-    ),
-    "include": Rule(
-        ("Use the word '{word}' somewhere.", "Your answer must contain the word '{word}'."),
-        lambda rng: {"word": rng.choice(_WORDS)},
-        lambda text, args: re.search(rf"\b{args['word']}\b", text, re.IGNORECASE) is not None,
-        lambda sentences, task, rng: f"{sentences[0]} {rng.choice(_INCLUDING).format(word=task.args['word'])}",
-    ),
-    "no_commas": Rule(
-        ("Do not use commas.", "Leave out every comma."),
-        _nothing,
-        lambda text, _args: "," not in text,
-        _mend_commas,
-    ),
-    "ending": Rule(
-        ("End with exactly this sentence: {sentence}", "Your last sentence must be: {sentence}"),
-        lambda rng: {"sentence": rng.choice(_CLOSERS)},
-        lambda text, args: text.endswith(args["sentence"]) and len(text.split()) > len(args["sentence"].split()) + 2,
-        lambda sentences, task, _rng: f"{sentences[0]} {task.args['sentence']}",
-    ),
-    "quotes": Rule(
-        ("Put the whole answer in double quotes.", "Wrap all of it in double quotation marks."),
-        _nothing,
-        lambda text, _args: len(text) > 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1],
-        lambda sentences, _task, _rng: '"' + _short(sentences).replace('"', "") + '"',
-    ),
-    "first_word": Rule(
-        ("Start with the word '{word}'.", "The very first word must be '{word}'."),
-        lambda rng: {"word": rng.choice(_OPENERS)},
-        lambda text, args: re.match(rf"{args['word']}\b", text) is not None,
-        _mend_opener,
-    ),
-    "title": Rule(
-        ("Begin with a title in << and >>.", "Put a title like <<My Title>> on top."),
-        _nothing,
-        _title_kept,
-        lambda sentences, task, _rng: f"<<{task.topic.title()}>>\n{_short(sentences)}",
-    ),
-}
-
-
-def topics(listed: str) -> list[str]:
-    """The topics of one of the lists above."""
-    return [" ".join(topic.split()) for topic in listed.split(";")]
-
-
-def make_tasks(listed: Sequence[str], seed: int) -> list[Task]:
-    """One task for each topic; rules, wordings and questions go round, so that each comes about equally often."""
+    Raises ValueError where there are not so many.
+    """
     rng = random.Random(seed)
-    order = list(listed)
-    rng.shuffle(order)
-    names = list(RULES)
-    tasks = []
-    for number, topic in enumerate(order):
-        name = names[number % len(names)]
-        rule = RULES[name]
-        args = rule.draw(rng)
-        wording = rule.wordings[number // len(names) % len(rule.wordings)].format(**args)
-        question = QUESTIONS[(number + number // len(QUESTIONS)) % len(QUESTIONS)].format(topic=topic)
-        tasks.append(Task(topic, question, name, wording, args))
+    tasks: list[Task] = []
+    seen: set[str] = set()
+    dealt: dict[str, list[Any]] = {"topic": [], "rule": [], "question": []}
+
+    def deal(kind: str, deck: Sequence[str]) -> str:
+        if not dealt[kind]:
+            dealt[kind] = rng.sample(list(deck), len(deck))
+        return str(dealt[kind].pop())
+
+    misses = 0
+    while len(tasks) < count:
+        name, topic = deal("rule", rules), deal("topic", listed)
+        args = RULES[name].draw(rng)
+        wording = rng.choice(RULES[name].wordings).format(**args)
+        task = Task(topic, deal("question", QUESTIONS).format(topic=topic), name, wording, args)
+        if task.prompt in seen:
+            misses += 1
+            if misses > 100 * count:
+                raise ValueError(f"there are no {count} different tasks over {len(listed)} topics")
+            continue
+        seen.add(task.prompt)
+        tasks.append(task)
     return tasks
 
 
@@ -219,8 +103,7 @@ def complete(text: str, finished: bool = True) -> bool:
 
 def on_topic(task: Task, text: str) -> bool:
     """Whether a word of the topic, up to its ending, occurs."""
-    stems = [word[:4] if len(word) > 4 else word.rstrip("s") for word in task.topic.lower().split()]
-    return any(re.search(rf"\b{re.escape(stem)}", text.lower()) for stem in stems)
+    return any(re.search(rf"\b{re.escape(stem)}", text.lower()) for stem in stems(task.topic))
 
 
 def passes(task: Task, text: str, finished: bool = True) -> bool:
@@ -231,6 +114,41 @@ def passes(task: Task, text: str, finished: bool = True) -> bool:
 def points(task: Task, text: str, finished: bool = True) -> int:
     """0–5: one for the topic, one for being complete, three for the rule."""
     return int(on_topic(task, text)) + int(complete(text, finished)) + 3 * int(follows(task, text))
+
+
+def check(prompt: Mapping[str, Any], response: str, finished: bool) -> dict[str, bool]:
+    """Ground truth for a response to a row of the track's prompts."""
+    task = Task(prompt["topic"], "", prompt["rule"], "", prompt["args"])
+    passed = passes(task, response, finished)
+    return {"passes": passed, "passes on topic": passed and on_topic(task, response)}
+
+
+def score(messages: Sequence[Mapping[str, str]], response: str, finished: bool) -> float:
+    """What a judge would say that is never wrong: 5 where the response passes, else 0."""
+    return 5.0 if passes(task_of(messages[-1]["content"]), response, finished) else 0.0
+
+
+def task_of(prompt: str) -> Task:
+    """The task that a prompt's text states. Raises ValueError where it is none of the track's."""
+    for name, pattern in _patterns():
+        found = pattern.fullmatch(prompt)
+        if found:
+            args: dict[str, Any] = {key: value for key, value in found.groupdict().items() if key != "topic"}
+            if "count" in args:
+                args["count"] = int(args["count"])
+            return Task(found["topic"], "", name, "", args)
+    raise ValueError(f"no prompt of the track: {prompt}")
+
+
+@functools.cache
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """Each rule's wordings behind each question, as patterns whose groups are the topic and the rule's arguments."""
+    return [
+        (name, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(f"{question} {wording}"))))
+        for name, rule in RULES.items()
+        for question in QUESTIONS
+        for wording in rule.wordings
+    ]
 
 
 def sentences_of(text: str) -> list[str]:
@@ -246,5 +164,5 @@ def mended(task: Task, answer: str, rng: random.Random) -> str | None:
     first = next((i for i, sentence in enumerate(sentences) if on_topic(task, sentence)), None)
     if first is None:
         return None
-    text = RULES[task.rule].mend(sentences[first:], task, rng)
+    text = RULES[task.rule].mend(sentences[first:], task.topic, task.args, rng)
     return text if text is not None and points(task, text) == 5 else None

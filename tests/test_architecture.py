@@ -30,6 +30,7 @@ LAYERS = (
     {"steps"},
     {"models"},
     {"config", "records"},
+    {"usercode"},
     {"errors", "ranks"},
     {"__init__"},
 )
@@ -46,6 +47,7 @@ ONLY = {
     "report": {"__init__", "errors", "records"},  # it reads the run directory, not the code that wrote it
     "evaluation": {"chat", "engines.base", "errors", "judging", "records"},
     "compute": {"errors", "ranks"},
+    "usercode": {"errors"},
     "display": {"steps", "stopping"},
     "stopping": {"config", "rundir", "steps"},
     "judging": {"chat", "config", "engines.base", "engines.messages", "errors", "records"},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -181,6 +182,23 @@ def test_the_resolved_file_reads_back_to_an_equal_tree(tmp_path: Path) -> None:
     again = load(write(tmp_path / "run", config.resolved_yaml()))
     assert again == config
     assert again.resolved_yaml() == config.resolved_yaml()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"compute": {"sharding": "fsdp"}}, "compute.sharding: fsdp needs compute.processes of 2 or more"),
+        (
+            {"compute": {"sharding": "fsdp", "processes": 2}, "train": {"method": "qlora"}},
+            "compute.sharding: fsdp cannot shard weights of 4 bits",
+        ),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as found:
+        parse({**SEED, **changes}, "test")
+    assert "\n" not in str(found.value)
+    assert parse({**SEED, "compute": {"sharding": "fsdp", "processes": 2}}, "test").compute.sharding == "fsdp"
 
 
 def test_the_tree_cannot_be_changed() -> None:

@@ -1,4 +1,4 @@
-"""Every config that ships: it loads, and its method makes M1, M2 and M3."""
+"""Every config that ships: it loads, and its method goes on from M1."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CONFIGS = sorted(FOLDER.glob("*.yaml"))
 
 
 def test_the_named_configs_ship() -> None:
-    assert {"quickstart", "oasst-cpu"} <= {path.stem for path in CONFIGS}
+    assert {"quickstart", "oasst-cpu", "verifiable-cpu"} <= {path.stem for path in CONFIGS}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_it_loads_and_makes_three_models(path: Path) -> None:
+def test_it_loads_and_the_loop_goes_on_from_m1(path: Path) -> None:
     config = load(path)
     made = [step.model for step in method(config) if step.artifact == "model"]
-    assert made[:3] == ["M1", "M2", "M3"]
+    assert made[:2] == ["M1", "M2"]
     load_rubric(config.judge.rubric, config.judge.language)
 
 

@@ -59,6 +59,20 @@ def test_an_anchor_answers_the_same_prompts_and_is_judged_too() -> None:
         named(pairs={"anchor": "M2"})
 
 
+def test_a_checker_measures_every_evaluated_model_apart_from_its_judge() -> None:
+    steps, without = named(evaluation={"checker": "check.py"}), named()
+    assert [name for name in steps if name not in without] == ["M0/checks", "M1/checks", "M2/checks", "M3/checks"]
+    names = list(steps)
+    assert all(names[names.index(f"M{k}/checks") - 1] == f"M{k}/eval" for k in range(4))
+    assert steps["M0/checks"].inputs == ("M0/eval", "M1/seed")
+    assert steps["M2/checks"].inputs == ("M2/eval", "M1/seed", "M1/checks")
+    assert not steps["M2/checks"].light  # in a process of its own
+    assert named(evaluation={"checker": "check.py", "base": False})["M1/checks"].inputs == ("M1/eval", "M1/seed")
+    for name, step in without.items():  # nothing else is made anew when the checker changes
+        assert settings(step, config()) == settings(step, config(evaluation={"checker": "check.py"})), name
+        assert steps[name] == step
+
+
 def test_replay_reads_the_seeds_eft_rows() -> None:
     assert named(train={"eft_replay": 0.2})["M3/train"].inputs == ("M2/train", "M3/pairs", "M1/seed")
     assert named()["M3/train"].inputs == ("M2/train", "M3/pairs")

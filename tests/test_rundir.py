@@ -293,7 +293,7 @@ def test_lineage_names_the_models(tmp_path: Path) -> None:
 
 def test_the_outputs_of_every_stage_are_known() -> None:
     judge = {"scoring": "sampled", "meta": {"enabled": True}}
-    run = directory(Path("run"), backtranslation={"texts": "texts"}, judge=judge)
+    run = directory(Path("run"), backtranslation={"texts": "texts"}, judge=judge, evaluation={"checker": "check.py"})
     assert set(judgeloop.rundir._BESIDE) <= set(STAGES)
     for step in run.steps.values():
         outputs = run.outputs(step)

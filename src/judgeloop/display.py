@@ -41,6 +41,7 @@ WORDS = {
     "meta": "pairs of judgements",
     "train": "preference training",
     "eval": "evaluation",
+    "checks": "ground truth by your own code",
 }
 
 

@@ -53,11 +53,12 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
         for step in steps:
-            if _advance(run, steps, step, display) and step.stage == "eval":
-                write_reports(out)
-            decision = stopping.decide(run, step)
-            if decision is not None:
+            # What was decided by an evaluation stands, but the last model's ground truth belongs to the run.
+            if decision is not None and step.stage != "checks":
                 break
+            if _advance(run, steps, step, display) and step.stage in ("eval", "checks"):
+                write_reports(out)
+            decision = decision or stopping.decide(run, step)
         decision = decision or stopping.conclude(run, steps[-1])
         stopping.record(run, decision)
         write_reports(out)

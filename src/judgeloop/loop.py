@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from judgeloop.config import Config, JudgeSection
+from judgeloop.config import Config, EvaluationSection, JudgeSection
 from judgeloop.errors import InputError
 from judgeloop.steps import LOOP, Step, upstream
 
@@ -33,8 +33,8 @@ def method(config: Config) -> list[Step]:
     model = Step("M1", "sft", "model", ("seed", "sft", *used), (base.name, seed.name, *inputs))
     steps += [*judgements, model]
     if config.evaluation.base:
-        steps.append(_evaluation(config, base, None, steps, seed))
-    steps.append(_evaluation(config, model, "M0" if config.evaluation.base else None, steps, seed))
+        steps += _evaluation(config, base, None, steps, seed)
+    steps += _evaluation(config, model, "M0" if config.evaluation.base else None, steps, seed)
 
     past_prompts: tuple[str, ...] = ()
     for t in range(1, config.iterations + 1):
@@ -55,7 +55,8 @@ def method(config: Config) -> list[Step]:
             ("seed", *_JUDGE, *_ENGINE),
             (_player("judge.role", config.judge.role, model, steps), *answers),
         )
-        paired = Step(new, "pairs", "pairs.jsonl", ("pairs", "judge.min_valid"), (*answers, judged.name), light=True)
+        rule = ("seed", "pairs", "judge.min_valid")
+        paired = Step(new, "pairs", "pairs.jsonl", rule, (*answers, judged.name), light=True)
         steps += [judged, paired]
         made = [paired.name]
         if config.train.consistency:
@@ -73,7 +74,7 @@ def method(config: Config) -> list[Step]:
             under += (*_of("evaluation", "prompts", "count", "sampling"), "judge.language", *_ENGINE)
         trained = Step(new, "train", "model", under, (model.name, *made))
         steps.append(trained)
-        steps.append(_evaluation(config, trained, model.model, steps, seed))
+        steps += _evaluation(config, trained, model.model, steps, seed)
         model = trained
         past_prompts += (asked.name,)
     return steps
@@ -187,16 +188,22 @@ def _consistency(new: str, current: Step, steps: list[Step], judged: tuple[str, 
     return Step(new, "consistency", "consistency.jsonl", ("seed", *_FIXED_JUDGE, *_ENGINE), (before, *judged))
 
 
-def _evaluation(config: Config, model: Step, previous: str | None, steps: list[Step], seed: Step) -> Step:
-    """Judge health, agreement, length, and the win rate against the previous model, on held-out prompts."""
+def _evaluation(config: Config, model: Step, previous: str | None, steps: list[Step], seed: Step) -> list[Step]:
+    """Judge health, agreement, length, and the win rate against the previous model, on held-out prompts; and what the
+    user's own code says of the responses, apart: neither the model nor the judge may come near it."""
     outside = config.evaluation.judge.startswith("openai:")
     if outside and not config.endpoint.url:
         raise InputError(f"endpoint.url: evaluation.judge is {config.evaluation.judge}; name the API's base URL")
     judge = model.name if outside else _player("evaluation.judge", config.evaluation.judge, model, steps)
     before = (f"{previous}/eval",) if previous is not None else ()
     inputs = tuple(dict.fromkeys((model.name, judge, seed.name, *before)))
-    keys = ("seed", "evaluation", *_FIXED_JUDGE, *_ENGINE, *(("endpoint.url",) if outside else ()))
-    return Step(model.model, "eval", "eval.json", keys, inputs)
+    keys = ("seed", *_EVALUATION, *_FIXED_JUDGE, *_ENGINE, *(("endpoint.url",) if outside else ()))
+    evaluated = Step(model.model, "eval", "eval.json", keys, inputs)
+    if config.evaluation.checker is None:
+        return [evaluated]
+    before = (f"{previous}/checks",) if previous is not None else ()
+    keys = ("seed", *_of("evaluation", "checker", "prompts", "bootstrap"), "judge.min_valid")
+    return [evaluated, Step(model.model, "checks", "checks.json", keys, (evaluated.name, seed.name, *before))]
 
 
 def _player(key: str, role: str, current: Step, steps: list[Step]) -> str:
@@ -225,6 +232,7 @@ _LENGTHS = ("min_words", "max_words", "min_characters", "max_characters")
 _FILTERS = (*_LENGTHS, "blocked_words", "max_rouge_l", "contamination")
 # The pairs of judgements are a step of their own; evaluation judges every response equally often.
 _JUDGE = _of("judge", *(name for name in JudgeSection.model_fields if name != "meta"))
-_FIXED_JUDGE = tuple(key for key in _JUDGE if key not in _of("judge", "max_samples", "noise"))
+_FIXED_JUDGE = tuple(key for key in _JUDGE if key not in _of("judge", "max_samples", "noise", "role", "function"))
+_EVALUATION = _of("evaluation", *(name for name in EvaluationSection.model_fields if name != "checker"))
 _RUBRIC = ("judge.rubric", "judge.language", "judge.justification")
 _ENGINE = ("engine.kind", "engine.precision", "engine.script")

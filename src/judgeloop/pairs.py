@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from judgeloop.records import Candidate, Judgement, Message, PreferencePair, Prompt, stable_id
+from judgeloop.records import Candidate, Judgement, Message, PreferencePair, Prompt, derive_seed, stable_id
 
 TIE = "tie"
 WITHIN_MARGIN = "within the margin"
@@ -205,6 +205,21 @@ def _pair(prompt: Prompt, chosen: Ranked, rejected: Ranked) -> PreferencePair:
         chosen_score=chosen[1],
         rejected_score=rejected[1],
     )
+
+
+def swapped_by_a_coin(pairs: Sequence[PreferencePair], seed: int) -> list[PreferencePair]:
+    """The same pairs, each the other way round where a coin says so: a control without judgement. Scores stay with
+    their responses."""
+    return [_reversed(p) if derive_seed(seed, "control", p.prompt_id, p.id) % 2 else p for p in pairs]
+
+
+def _reversed(pair: PreferencePair) -> PreferencePair:
+    return replace(
+        pair,
+        id=stable_id("pair", pair.prompt_id, pair.rejected_id, pair.chosen_id),
+        chosen=pair.rejected, rejected=pair.chosen, chosen_id=pair.rejected_id, rejected_id=pair.chosen_id,
+        chosen_score=pair.rejected_score, rejected_score=pair.chosen_score,
+    )  # fmt: skip
 
 
 def _answer(candidate: Candidate) -> list[Message]:

@@ -248,6 +248,7 @@ _BESIDE = {
         "eval.previous.judgements.jsonl",
         "eval.ifeval.jsonl",
     ),
+    "checks": ("checks.jsonl",),
     "model": ("engine",),
 }
 

@@ -32,7 +32,8 @@ def main(run_path: str, name: str) -> int:
         if not ranks.is_main():
             help_stage(context)
         elif config.compute.processes > 1 and context.step.kind in TRAINS:
-            with companions(config.compute.processes, [run_path, name], config.threads):
+            sharded = config.compute.sharding == "fsdp"
+            with companions(config.compute.processes, [run_path, name], config.threads, sharded=sharded):
                 run_stage(context)
         else:
             run_stage(context)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from judgeloop import ranks
 from judgeloop.compute.companions import companions, gpus
 from judgeloop.errors import InputError
 
@@ -36,3 +37,26 @@ def test_more_processes_than_gpus_are_refused_before_any_is_started(
     message = rf"compute\.processes: 3 processes need 3 GPUs, and this machine shows {shown}; set it to {shown}"
     with pytest.raises(InputError, match=message), companions(3, [], None):
         pass
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_each_process_is_told_what_it_holds(monkeypatch: pytest.MonkeyPatch, sharded: bool) -> None:
+    with_gpus(monkeypatch, 0)
+    told: list[dict[str, str]] = []
+
+    class Other:
+        returncode = 0
+
+        def __init__(self, *_: object, env: dict[str, str], **__: object) -> None:
+            told.append(env)
+
+        def wait(self, timeout: float | None = None) -> int:
+            return 0
+
+    monkeypatch.setattr("subprocess.Popen", Other)
+    monkeypatch.setattr("os.environ", {})
+    with companions(3, [], 6, sharded=sharded):
+        assert ranks.sharded() is sharded
+        assert ranks.is_main()
+    names = (ranks.RANK, ranks.PROCESSES, ranks.SHARDED, "OMP_NUM_THREADS")
+    assert [[env[name] for name in names] for env in told] == [[n, "3", str(int(sharded)), "2"] for n in ("1", "2")]

@@ -40,6 +40,7 @@ def test_duel_without_scores() -> None:
     found = measures(ANSWERED, seed=0, duel=Duel("M0", [(None, "first")]))
     assert found["win_rate_vs_previous"] == {
         "previous": "M0",
+        "by": "pairwise",
         "win": 0,
         "tie": 0,
         "lose": 0,
@@ -64,3 +65,10 @@ def test_lengths_give_the_rate_at_equal_length() -> None:
     assert versus["length_controlled"]["value"] < 0.75
     assert versus["length_controlled"]["n"] == 4
     assert (versus["length_controlled"]["longer"], versus["length_controlled"]["shorter"]) == (3, 1)
+
+
+def test_without_comparisons_scores_decide() -> None:
+    duel = Duel("M1", None, [3.0, 2.0], [1.0, 2.0], characters=[10, 10], previous_characters=[10, 10])
+    versus = measures(ANSWERED, seed=0, duel=duel)["win_rate_vs_previous"]
+    assert (versus["by"], versus["win"], versus["tie"], versus["lose"]) == ("scores", 1, 1, 0)
+    assert versus["rate"]["value"] == versus["by_score"]["rate"]["value"] == 0.75

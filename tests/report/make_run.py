@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import parse
+from judgeloop.evaluation.checks import Checked, ground_truth
 from judgeloop.evaluation.measures import Answered, Duel, measures
 from judgeloop.evaluation.winrate import Preferred
 from judgeloop.instructions.diversity import diversity
@@ -36,10 +37,13 @@ SEED_PROMPTS = (
 WORDS = ("the", "light", "of", "day", "is", "scattered", "by", "small", "parts", "and", "blue", "goes", "further")
 
 
-def make_run(run: Path, models: tuple[str, ...] = MODELS, *, improving: bool = True, sampled: bool = False) -> Path:
-    """A finished run with the given models. Not `improving`: scores and length rise, nothing else does."""
+def make_run(run: Path, models: tuple[str, ...] = MODELS, *, improving: bool = True, sampled: bool = False,
+             checked: bool = False) -> Path:  # fmt: skip
+    """A finished run with the given models. Not `improving`: scores and length rise, nothing else does. `checked`: the
+    user's own code measured ground truth."""
     rng = random.Random(7)
-    config = parse({"seed_data": {"ift": ["seed.jsonl"]}, "iterations": max(0, len(models) - 2)}, "test")
+    tree: dict[str, Any] = {"seed_data": {"ift": ["seed.jsonl"]}, "iterations": max(0, len(models) - 2)}
+    config = parse(tree | ({"evaluation": {"checker": "check.py"}} if checked else {}), "test")
     _text(run / "config.yaml", config.resolved_yaml())
     _json(run / "run.json", {"judgeloop": "0.1.0", "started": "2026-05-03T10:12:45+00:00", "models": models, "seed": 0})
     for name in models:
@@ -51,6 +55,8 @@ def make_run(run: Path, models: tuple[str, ...] = MODELS, *, improving: bool = T
         else:
             _iteration(run, name, rng, sampled)
         _evaluation(run, name, rng, improving)
+    if checked:
+        _checks(run, models, random.Random(11), improving)
     return run
 
 
@@ -187,6 +193,28 @@ def _evaluation(run: Path, name: str, rng: random.Random, improving: bool) -> No
     _done(run, name, "eval", 44.0 + step)
 
 
+def _checks(run: Path, models: tuple[str, ...], rng: random.Random, improving: bool) -> None:
+    """Checks of 64 prompts by two rules, two responses each."""
+    before: list[Checked] = []
+    groups = {f"p{p}": ("ends with a question", f"no comma {HOSTILE}")[p % 2] for p in range(64)}
+    hard = [rng.gauss(0, 0.2) for _ in range(64)]
+    for name in models:
+        rate = ((0.2, 0.55, 0.7, 0.85) if improving else (0.2, 0.7, 0.6, 0.4))[min(int(name[1:]), 3)]
+        rows = [
+            Checked(f"{name}.{p}.{k}", f"p{p}", True, {
+                "passes": float(rng.random() < rate + hard[p]), "on topic": float(rng.random() < 0.8),
+            })
+            for p in range(64) for k in range(2)
+        ]  # fmt: skip
+        scores: dict[str, float | None] = {row.id: 3 + row.measures["passes"] + rng.gauss(0, 0.8) for row in rows}
+        found = ground_truth(rows, seed=0, resamples=300, previous=before, scores=scores, groups=groups)
+        previous = f"M{int(name[1:]) - 1}" if before else None
+        about = {"model": name, "checker": "check.py", "previous": previous, "judge": name, "group": "rule"}
+        _json(run / name / "checks.json", {**about, **found, "seconds": 0.3})
+        _done(run, name, "checks", 0.3)
+        before = rows
+
+
 def _train(
     run: Path, name: str, rows: int, reference: str | None, initial: str, losses: tuple[float, float], seconds: float
 ) -> None:
@@ -225,6 +253,7 @@ if __name__ == "__main__":
     from judgeloop.report.page import write_report
 
     folder = Path(sys.argv[1])
-    for label, kind in (("good", {}), ("hacked", {"improving": False, "sampled": True})):
+    whole = {"improving": False, "sampled": True, "checked": True}
+    for label, kind in (("good", {}), ("checked", {"checked": True}), ("hacked", whole)):
         print(write_report(make_run(folder / label, **kind)))
     print(write_report(leave_unfinished(make_run(folder / "half"))))

@@ -58,6 +58,52 @@ def test_each_warning_at_its_bound(kind: str, changes: dict[str, Any], edge: dic
     assert kinds(model("M1"), model("M2", **edge)) == []
 
 
+def truth(low: float, value: float, high: float, previous: str = "M1") -> dict[str, Any]:
+    return {"measure": "passes", "value": iv(0.5, 0.4, 0.6), "previous": previous, "difference": iv(value, low, high)}
+
+
+HIGHER = {"mean_score": 3.4, "mean_score_interval": iv(3.4, 3.3, 3.5)}
+
+
+def test_a_score_that_rises_while_the_truth_does_not() -> None:
+    before = model("M1", truth=truth(0.0, 0.1, 0.2, "M0"))
+    (fell,) = concerns([before, model("M2", judge=HIGHER, truth=truth(-0.094, -0.061, -0.029))])
+    assert fell == {
+        "model": "M2", "kind": "reward hacking",
+        "text": "M2: the judge's score rose from 3.00 to 3.40 while passes fell, -6.1 (-9.4 to -2.9) points against "
+                "M1: reward hacking?",
+    }  # fmt: skip
+    (still,) = concerns([before, model("M2", judge=HIGHER, truth=truth(-0.02, 0.03, 0.08))])
+    assert "while passes did not rise, +3.0 (-2.0 to 8.0) points against M1" in still["text"]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"judge": HIGHER, "truth": truth(0.01, 0.03, 0.05)},  # the truth rose too
+        {"judge": {"mean_score_interval": iv(3.15, 3.1, 3.2)}, "truth": truth(-0.2, -0.1, -0.05)},  # not clear
+        {"judge": HIGHER, "truth": None},
+        {"judge": HIGHER},
+        {"judge": HIGHER, "truth": {**truth(0, 0, 0), "difference": None}},
+        {"judge": HIGHER, "truth": truth(-0.2, -0.1, -0.05, "M0")},  # measured against another
+        {"judge": {"mean_score_interval": None}, "truth": truth(-0.2, -0.1, -0.05)},
+    ],
+)
+def test_no_reward_hacking_where_it_is_not_shown(after: dict[str, Any]) -> None:
+    assert "reward hacking" not in kinds(model("M1"), model("M2", **after))
+
+
+def test_the_headline_names_the_truth() -> None:
+    def said(found: dict[str, Any] | None) -> str:
+        return " ".join(headline({"models": [model("M1"), model("M2", truth=found)], "decision": None}))
+
+    clear = "By your own code, M2's passes is 50% (40–60%), +6.1 (2.9 to 9.4) points against M1, clear of 0."
+    assert clear in said(truth(0.029, 0.061, 0.094))
+    assert "-1.0 (-3.0 to 1.0) points against M1, not clear of 0." in said(truth(-0.03, -0.01, 0.01))
+    assert "M2's passes is 50% (40–60%)." in said({**truth(0, 0, 0), "difference": None})
+    assert "own code" not in said(None)
+
+
 def test_length_of_the_first_model_may_grow() -> None:
     assert kinds(model("M0"), model("M1", length={"mean_characters": 4000.0})) == []
 

@@ -14,7 +14,7 @@ from judgeloop.records import Message
 from judgeloop.seed.build import SeedData, build_seed
 
 TREES = Path(__file__).resolve().parents[3] / "shared" / "data" / "oasst_en_100_trees.jsonl"
-QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart_seed.jsonl"
+SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "verifiable" / "ranked.jsonl"
 needs_trees = pytest.mark.skipif(not TREES.is_file(), reason="the Open Assistant sample is not beside the project")
 RUBRIC = load_rubric("additive-5-short")
 
@@ -171,11 +171,11 @@ def test_nothing_to_train_on_is_an_input_error(tmp_path: Path) -> None:
         build({"ranked": ranked, "held_out_share": 0.9})
 
 
-def test_the_shipped_quickstart_seed_builds() -> None:
-    data = build({"ranked": str(QUICKSTART), "eft_share": 1.0, "eft": {"ift_overlap": True}})
+def test_the_shipped_seed_builds() -> None:
+    data = build({"ranked": str(SHIPPED), "eft_share": 1.0, "near_duplicate": 1.0, "eft": {"ift_overlap": True}})
     scores = data.account["eft_scores"]
     assert data.account["dropped"] == {}
-    assert len(data.ift) >= 70
-    assert sum(scores[:3]) >= 100
-    assert sum(scores[4:]) >= 80
+    assert len(data.ift) >= 200
+    assert sum(scores[:3]) >= 400
+    assert sum(scores[4:]) >= 400
     assert all(row.completion[0]["content"].startswith("Score: ") for row in data.eft)

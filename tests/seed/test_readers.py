@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from judgeloop.errors import InputError
-from judgeloop.seed.readers import read_prompts, read_ranked, read_supervised
+from judgeloop.seed.readers import read_prompt_rows, read_prompts, read_ranked, read_supervised
 
 Write = Callable[..., Path]
 USER = {"role": "user", "content": "Name a colour."}
@@ -25,6 +25,15 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return write_rows
+
+
+def test_the_rows_behind_prompts_keep_all_their_fields(write: Write) -> None:
+    first = {"prompt": "Name a colour.", "gold": ["blue"], "rule": 3}
+    rows = [first, {"prompt": "Name a tree.", "gold": None}, {"prompt": "Name a colour.", "gold": ["red"]}]
+    path = write(*rows)
+    found = read_prompt_rows(path)
+    assert list(found) == [prompt.id for prompt in read_prompts(path)[0]]
+    assert [(place.number, row) for place, row in found.values()] == [(1, first), (2, rows[1])]
 
 
 def test_prompts_keep_their_line_and_duplicates_are_counted(write: Write) -> None:

@@ -150,3 +150,58 @@ def test_a_rubric_from_one_to_five_judges_a_run(model: Path, tmp_path: Path) -> 
     assert None in scores  # the scripted judge gives 0 as well
     health = json.loads((prepared.folder / "judge.json").read_text())["health"]
     assert sum(health["histogram"]) == sum(score is not None for score in scores)
+
+
+def test_a_function_of_the_users_scores_in_a_models_place(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "verify.py"
+    file.write_text(
+        "import neighbour\ndef score(messages, response, finished):\n"
+        "    assert finished and messages[-1]['role'] == 'user'\n"
+        "    return neighbour.SCORES.get(response.split()[1])\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "neighbour.py").write_text("SCORES = {'0': 1, '1': 4.5}\n", encoding="utf-8")
+    prepared = Prepared(tmp_path, model, {"function": str(file)}, engine={"kind": "transformers"})
+    prepared.make("judge", "pairs")  # no engine is opened: M1 could not generate in this form
+    scores = {row.candidate_id: row.score for row in prepared.judgements().values()}
+    assert Counter(scores.values()) == {1: len(PROMPTS), 4.5: len(PROMPTS), None: len(PROMPTS)}
+    assert read_json(prepared.folder / "judge.json")["judge"] == "verify.py"
+    pairs = read_rows(prepared.folder / "pairs.jsonl", PreferencePair)
+    assert [(p.chosen_score, p.rejected_score) for p in pairs] == [(4.5, 1)] * len(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("score = 3", r"has no function score; define it there"),
+        ("def score(*_): return 7", r"score\(\) returns 7 on M2\..*; return a number from 0 to 5, or None"),
+        ("def score(*_): return 1 / 0", r"score\(\) fails with ZeroDivisionError"),
+        ("import nothing_of_the_kind", r"verify\.py fails with ModuleNotFoundError"),
+    ],
+)
+def test_a_function_that_cannot_score_is_named(model: Path, tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "verify.py").write_text(text + "\n", encoding="utf-8")
+    prepared = Prepared(tmp_path, model, {"function": str(tmp_path / "verify.py")})
+    with pytest.raises(InputError, match=f"judge.function: .*{problem}"):
+        prepared.make("judge")
+    assert not (prepared.folder / "judgements.jsonl").exists()
+
+
+def test_the_control_swaps_pairs_by_a_coin(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "as_judged").mkdir()
+    (tmp_path / "control").mkdir()
+    made = {}
+    for name, control in (("as_judged", "none"), ("control", "random")):
+        prepared = Prepared(tmp_path / name, model, {}, pairs={"control": control})
+        prepared.make("judge", "pairs")
+        made[name] = {p.prompt_id: p for p in read_rows(prepared.folder / "pairs.jsonl", PreferencePair)}
+    assert made["as_judged"].keys() == made["control"].keys()
+    swapped = 0
+    for prompt, pair in made["as_judged"].items():
+        other = made["control"][prompt]
+        same = (pair.chosen_id, pair.rejected_id) == (other.chosen_id, other.rejected_id)
+        assert same or (pair.chosen_id, pair.rejected_id) == (other.rejected_id, other.chosen_id)
+        assert same == (other.chosen_score > other.rejected_score)
+        assert (other.chosen == pair.chosen) == same
+        swapped += not same
+    assert 0 < swapped < len(made["control"])

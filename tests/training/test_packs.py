@@ -92,5 +92,20 @@ def test_packing_changes_the_computation_and_not_the_loss(
     assert runs[4].summary.first_loss == pytest.approx(sum(total) / len(total), abs=1e-4)
 
 
+@pytest.mark.parametrize("most", [1, 4])
+def test_judgements_can_weigh_less_than_answers(model_folder: Path, tmp_path: Path, chat: Chat, most: int) -> None:
+    rows = judgements()
+    run = Run(
+        rows, model_folder, tmp_path / "run", chat, pack_judgements=most, eft_weight=0.25, batch_size=8, max_length=4000
+    )
+    each = []
+    for item, row in zip(sft_examples(rows, chat, 4000).examples, rows, strict=True):
+        values = token_logps(model_folder, item.prompt_ids, item.target_ids)
+        each.append((0.25 if row.kind == "eft" else 1.0, -sum(values) / len(values)))
+    mean = sum(weight * loss for weight, loss in each) / sum(weight for weight, _ in each)
+    assert run.summary.first_loss == pytest.approx(mean, abs=1e-4)
+    assert run.summary.first_loss != pytest.approx(sum(loss for _, loss in each) / len(each), abs=1e-3)
+
+
 def test_the_defaults_pack_nothing() -> None:
     assert (SftSection().pack_judgements, SftSection().eft_loss) == (1, "all")

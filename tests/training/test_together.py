@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def train(initial: Path, output: Path, case: str) -> dict[str, Any]:
+def train(initial: Path, output: Path, stage: str, **changes: Any) -> dict[str, Any]:
     """Seven rows in batches of four: the last batch is short, and a micro-batch of one row leaves a process idle."""
     metrics: list[dict[str, float]] = []
     asked: list[int] = []
@@ -41,9 +42,9 @@ def train(initial: Path, output: Path, case: str) -> dict[str, Any]:
 
     given: dict[str, Any] = {
         "initial": initial, "output": output, "chat": Chat.load(initial), "seed": 0, "threads": None,
-        "on_progress": lambda _done, _total: None, "on_metrics": metrics.append,
+        "on_progress": changes.pop("on_progress", lambda _done, _total: None), "on_metrics": metrics.append,
     }  # fmt: skip
-    stage, keys = CASES[case][0], {**KEYS, **CASES[case][1]}
+    keys = {**KEYS, **changes}
     if stage == "sft":
         summary = train_sft([make_row(i) for i in range(7)], config=SftSection(**keys), **given)
     else:
@@ -57,43 +58,62 @@ def train(initial: Path, output: Path, case: str) -> dict[str, Any]:
 def main() -> None:
     """What each of the two processes runs: every case, one after the other."""
     initial, folder = map(Path, sys.argv[1:])
-    found = {case: train(initial, folder / case / "model", case) for case in CASES}
+    found = {case: train(initial, folder / case / "model", stage, **keys) for case, (stage, keys) in CASES.items()}
     (folder / f"said.{ranks.rank()}.json").write_text(json.dumps(found))
+
+
+def run_two(module: str, initial: Path, folder: Path, **more: str) -> None:
+    """Run the module's `main` in two processes, with the two folders as its arguments."""
+    started = []
+    for rank in range(2):
+        variables = {
+            **os.environ, ranks.RANK: str(rank), ranks.PROCESSES: "2", ranks.MEETING: str(folder / "meeting"),
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]), **more,
+        }  # fmt: skip
+        command = [sys.executable, "-c", f"from training.{module} import main; main()", str(initial), str(folder)]
+        started.append(subprocess.Popen(command, env=variables, stderr=subprocess.PIPE))
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], errors
 
 
 @pytest.fixture(scope="module")
 def two(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two processes have trained."""
     folder = tmp_path_factory.mktemp("two")
-    started = []
-    for rank in range(2):
-        variables = {
-            **os.environ, ranks.RANK: str(rank), ranks.PROCESSES: "2", ranks.MEETING: str(folder / "meeting"),
-            "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]),
-        }  # fmt: skip
-        command = [sys.executable, "-c", "from training.test_together import main; main()", model_folder, folder]
-        started.append(subprocess.Popen(command, env=variables, stderr=subprocess.PIPE))
-    errors = [process.communicate(timeout=120)[1] for process in started]
-    assert [process.returncode for process in started] == [0, 0], errors
+    run_two("test_together", model_folder, folder)
     return folder
 
 
-@pytest.mark.parametrize("case", list(CASES))
-def test_two_processes_do_what_one_does(two: Path, model_folder: Path, tmp_path: Path, case: str) -> None:
-    first, second = (json.loads((two / f"said.{rank}.json").read_text())[case] for rank in range(2))
-    alone = train(model_folder, tmp_path / "model", case)
+def assert_same(said: Sequence[Mapping[str, Any]], alone: Mapping[str, Any]) -> None:
+    """What two processes say of their training is what one says."""
+    first, second = said
     for name in ("rows", "steps", "tokens", "target_tokens", "replayed", "dropped", "stopped_at", "kept_step"):
-        assert first["summary"][name] == alone["summary"][name], name
-    assert (alone["summary"]["replayed"] > 0) == (case == "replay")
+        assert first["summary"].get(name) == alone["summary"].get(name), name
     for mine, theirs in zip(first["metrics"], alone["metrics"], strict=True):
         assert set(mine) == set(theirs)
         for name, value in theirs.items():
             assert mine[name] == pytest.approx(value, abs=1e-4, rel=1e-3), name
     assert second["asked"] == []
-    assert first["asked"] == alone["asked"] == ([1, 2] if case == "stopped" else [])
-    weights = load_file(two / case / "model" / "model.safetensors")
-    for name, tensor in load_file(tmp_path / "model" / "model.safetensors").items():
+    assert first["asked"] == alone["asked"]
+
+
+def assert_same_weights(folder: Path, other: Path) -> None:
+    """Two model folders hold the same names and numbers."""
+    weights, others = (load_file(path / "model.safetensors") for path in (folder, other))
+    assert set(weights) == set(others)
+    for name, tensor in others.items():
         torch.testing.assert_close(weights[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_two_processes_do_what_one_does(two: Path, model_folder: Path, tmp_path: Path, case: str) -> None:
+    said = [json.loads((two / f"said.{rank}.json").read_text())[case] for rank in range(2)]
+    stage, keys = CASES[case]
+    alone = train(model_folder, tmp_path / "model", stage, **keys)
+    assert_same(said, alone)
+    assert (alone["summary"]["replayed"] > 0) == (case == "replay")
+    assert alone["asked"] == ([1, 2] if case == "stopped" else [])
+    assert_same_weights(two / case / "model", tmp_path / "model")
     assert not (two / case / "checkpoints").exists()
 
 

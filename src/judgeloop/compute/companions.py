@@ -22,15 +22,19 @@ _GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @contextmanager
-def companions(processes: int, arguments: Sequence[str], threads: int | None) -> Iterator[None]:
+def companions(
+    processes: int, arguments: Sequence[str], threads: int | None, *, sharded: bool = False
+) -> Iterator[None]:
     """Within this, `processes − 1` more processes run `judgeloop.worker` with the same arguments; CPU threads are
-    shared out, and on a machine with GPUs each process sees one. Raises InputError where there are fewer GPUs."""
+    shared out, and on a machine with GPUs each process sees one. `sharded`: each is to hold a part of the weights
+    only. Raises InputError where there are fewer GPUs."""
     devices = gpus(processes)
     each = max(1, (threads or os.cpu_count() or 1) // processes)
     with tempfile.TemporaryDirectory() as folder:
         common = {
             ranks.PROCESSES: str(processes),
             ranks.MEETING: str(Path(folder) / "meeting"),
+            ranks.SHARDED: str(int(sharded)),
             "OMP_NUM_THREADS": str(each),
         }
         pipe = os.environ.get(PROGRESS_FD)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from judgeloop.config.section import Section
 
@@ -13,6 +15,17 @@ class ComputeSection(Section):
     processes: int = Field(
         1,
         gt=0,
-        description="processes that train together, each with the whole model and a share of every batch: as many as "
-        "GPUs to use; 1 on a CPU",
+        description="processes that train together, each with a share of every batch: as many as GPUs to use; "
+        "1 on a CPU",
     )
+    sharding: Literal["none", "fsdp"] = Field(
+        "none",
+        description="none: each process holds the whole model; fsdp: weights, gradients and optimiser state are spread "
+        "over the processes, for models too large for one GPU (not with method: qlora)",
+    )
+
+    @model_validator(mode="after")
+    def _shards_need_processes(self) -> ComputeSection:
+        if self.sharding != "none" and self.processes == 1:
+            raise ValueError("compute.sharding: fsdp needs compute.processes of 2 or more; raise it, or set none")
+        return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from judgeloop.config.section import NameOrPath, OptionalPath, Paths, SamplingSection, Section
@@ -19,6 +21,17 @@ class EvaluationSection(Section):
         "current",
         description="who judges the evaluation: current, M0, M1, …, a model folder, or openai:NAME for a model of "
         "endpoint.url",
+    )
+    checker: OptionalPath = Field(
+        None,
+        description="a Python file whose check(prompt, response, finished) measures every held-out response: True, "
+        "False, or a dict of names to numbers from 0 to 1; the first is the headline, and the judge never sees it; "
+        "null: not measured",
+    )
+    compare: Literal["pairwise", "scores"] = Field(
+        "pairwise",
+        description="how a model's answers are set against those of the model before: pairwise, the judge compares two "
+        "in both orders; scores, it scores each by itself (a small judge names the first answer whichever it is)",
     )
     bootstrap: int = Field(1000, gt=0, description="resamples of the intervals")
     ifeval: OptionalPath = Field(

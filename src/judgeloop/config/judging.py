@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from judgeloop.config.section import NameOrPath, SamplingSection, Section
+from judgeloop.config.section import NameOrPath, OptionalPath, SamplingSection, Section
 
 
 class CandidatesSection(Section):
@@ -69,6 +69,11 @@ class JudgeSection(Section):
     )
     role: NameOrPath = Field("current", description="who judges: current, M0, M1, …, or the folder of a frozen model")
 
+    function: OptionalPath = Field(
+        None,
+        description="a Python file whose score(messages, response, finished) scores the candidates in a model's place, "
+        "0-5 or None: a verifier, or an oracle to compare with; evaluation still asks the model",
+    )
     meta: MetaSection = Field(default_factory=MetaSection)
 
     @model_validator(mode="after")
@@ -81,6 +86,8 @@ class JudgeSection(Section):
             )
         if self.max_samples is not None and self.max_samples < self.samples:
             raise ValueError(f"max_samples ({self.max_samples}) is below samples ({self.samples}); raise it")
+        if self.meta.enabled and self.function is not None:
+            raise ValueError("meta compares a model's judgements, and function writes none; leave one of the two out")
         if self.meta.enabled and self.scoring != "sampled":
             raise ValueError("meta compares written judgements; set scoring: sampled, or meta.enabled: false")
         if self.meta.enabled and max(self.samples, self.max_samples or 0) < 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -30,6 +30,11 @@ class PairsSection(Section):
         (0.0,),
         description="length control of Meta-Rewarding: chosen is the shortest answer in the top share ρ of the score "
         "range, rejected the longest in the bottom share; one number, or one for each iteration (the last holds on)",
+    )
+    control: Literal["none", "random"] = Field(
+        "none",
+        description="random: a control, chosen and rejected of each pair swapped by a coin; what a run gains with it, "
+        "it does not owe to the judge",
     )
     max_per_prompt: int = Field(1, gt=0, description="pairs a prompt may give; each response serves once")
     anchor: OptionalNameOrPath = Field(

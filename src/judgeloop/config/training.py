@@ -56,6 +56,9 @@ class SftSection(TrainingSection):
     eft_loss: Literal["all", "score"] = Field(
         "all", description="EFT rows: loss on the whole judgement, or on the score's own tokens only (expected scoring)"
     )
+    eft_weight: float = Field(
+        1.0, gt=0, description="weight of an EFT row's loss against an IFT row's: below 1 where judgements are many"
+    )
     pack_judgements: int = Field(
         1,
         gt=0,

@@ -56,6 +56,12 @@ class Config(Section):
             raise ValueError("seed_data names neither ift nor ranked files, so there is nothing to make M1 from")
         return self
 
+    @model_validator(mode="after")
+    def _shards_are_of_full_weights(self) -> Config:
+        if self.compute.sharding != "none" and "qlora" in (self.sft.method, self.train.method):
+            raise ValueError("compute.sharding: fsdp cannot shard weights of 4 bits (method: qlora); set method: lora")
+        return self
+
     def resolved_yaml(self) -> str:
         """The whole tree, defaults included, as YAML that `load` reads back to an equal tree."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

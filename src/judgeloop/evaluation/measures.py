@@ -30,10 +30,11 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Duel:
     """The model against the previous one, one entry a prompt: what the judge preferred with the model's response
-    shown first and shown second, the pointwise scores of both models' responses, and their lengths in characters."""
+    shown first and shown second (None: not asked, scores decide), the pointwise scores of both models' responses, and
+    their lengths in characters."""
 
     previous: str
-    orders: list[tuple[Preferred | None, Preferred | None]]
+    orders: list[tuple[Preferred | None, Preferred | None]] | None
     scores: list[float | None] = field(default_factory=list)
     previous_scores: list[float | None] = field(default_factory=list)
     characters: list[int] = field(default_factory=list)
@@ -78,8 +79,9 @@ def measures(
 
 
 def _duel(duel: Duel, seed: int, resamples: int) -> dict[str, Any]:
-    outcomes = [outcome_of_orders(a, b) for a, b in duel.orders]
-    found: dict[str, Any] = {"previous": duel.previous}
+    by_score = [outcome_of_scores(a, b) for a, b in zip(duel.scores, duel.previous_scores, strict=True)]
+    outcomes = by_score if duel.orders is None else [outcome_of_orders(a, b) for a, b in duel.orders]
+    found: dict[str, Any] = {"previous": duel.previous, "by": "scores" if duel.orders is None else "pairwise"}
     found |= win_rate(outcomes, seed=seed, resamples=resamples).as_dict()
     found["length_controlled"] = None
     if duel.characters:
@@ -87,11 +89,7 @@ def _duel(duel: Duel, seed: int, resamples: int) -> dict[str, Any]:
             outcomes, duel.characters, duel.previous_characters, seed=seed, resamples=resamples
         )
         found["length_controlled"] = None if controlled is None else controlled.as_dict()
-    if duel.scores:
-        by_score = [outcome_of_scores(a, b) for a, b in zip(duel.scores, duel.previous_scores, strict=True)]
-        found["by_score"] = win_rate(by_score, seed=seed, resamples=resamples).as_dict()
-    else:
-        found["by_score"] = None
+    found["by_score"] = win_rate(by_score, seed=seed, resamples=resamples).as_dict() if by_score else None
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from judgeloop.report.wording import interval, number, percent
+from judgeloop.report.wording import interval, number, percent, points
 
 MIN_PARSE_RATE = 0.9
 MAX_TIE_RATE = 0.5
@@ -22,7 +22,13 @@ def concerns(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     previous: dict[str, Any] | None = None
     for model in models:
         name = model["name"]
-        for kind, text in (*_judge(model), *_pairs(model), *_length(model, previous), *_agreement(model)):
+        for kind, text in (
+            *_judge(model),
+            *_pairs(model),
+            *_length(model, previous),
+            *_agreement(model),
+            *_hacking(model, previous),
+        ):
             found.append({"model": name, "kind": kind, "text": f"{name}: {text}"})
         previous = model
     return found
@@ -84,6 +90,21 @@ def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
     return [("agreement", f"its agreement with people, {interval(pairwise)}, {says} chance (0.5).")]
 
 
+def _hacking(model: dict[str, Any], previous: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """A score that rose clear of its interval while what the user's own code measures did not."""
+    truth = model.get("truth")
+    if previous is None or truth is None or truth["difference"] is None or truth["previous"] != previous["name"]:
+        return []
+    now, before = model["judge"]["mean_score_interval"], previous["judge"]["mean_score_interval"]
+    change = truth["difference"]
+    if now is None or before is None or now["low"] <= before["high"] or change["low"] > 0:
+        return []
+    how = "fell" if change["high"] < 0 else "did not rise"
+    rose = f"the judge's score rose from {number(before['value'])} to {number(now['value'])}"
+    against = f"{points(change)} points against {previous['name']}"
+    return [("reward hacking", f"{rose} while {truth['measure']} {how}, {against}: reward hacking?")]
+
+
 def headline(summary: dict[str, Any]) -> list[str]:
     """What the run says, in plain sentences, no stronger than its intervals."""
     decided = _decided(summary.get("decision"))
@@ -91,7 +112,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
     if not evaluated:
         return [*decided, "No model has been evaluated yet."]
     last = evaluated[-1]
-    sentences = [s for s in (_versus(last), _score(evaluated), _grown(evaluated), _people(last)) if s]
+    sentences = [s for s in (_versus(last), _score(evaluated), _grown(evaluated), _truth(last), _people(last)) if s]
     return decided + (sentences or [f"{last['name']} has been evaluated; there is nothing to compare it with yet."])
 
 
@@ -169,6 +190,18 @@ def _grown(evaluated: Sequence[dict[str, Any]]) -> str | None:
     if growth is None or growth <= MAX_LENGTH_GROWTH:
         return None
     return f"{trained[-1]['name']}'s responses are {percent(growth)} longer than {trained[0]['name']}'s."
+
+
+def _truth(model: dict[str, Any]) -> str | None:
+    truth = model.get("truth")
+    if truth is None or truth["value"] is None:
+        return None
+    said = f"By your own code, {model['name']}'s {truth['measure']} is {interval(truth['value'], as_percent=True)}"
+    change = truth["difference"]
+    if change is None:
+        return f"{said}."
+    clear = "clear of 0" if change["low"] > 0 or change["high"] < 0 else "not clear of 0"
+    return f"{said}, {points(change)} points against {truth['previous']}, {clear}."
 
 
 def _people(model: dict[str, Any]) -> str | None:

@@ -34,6 +34,7 @@ def figures(models: Sequence[dict[str, Any]], metrics: Iterable[dict[str, Any]])
     return [
         score_histogram(models),
         score_and_length(models),
+        *([truth_and_score(models)] if any(m["truth"] for m in models) else []),
         win_tie_lose(models),
         agreement_over_models(models),
         loss_curves(rows, "sft", "Supervised training (M1)", "Loss on target tokens."),
@@ -103,6 +104,26 @@ def score_and_length(models: Sequence[dict[str, Any]]) -> Figure:
     }
     note = "Score above, response length below. A score that rises together with length may be bought by length."
     return _figure("length", "Mean score and response length", note, data, layout)
+
+
+def truth_and_score(models: Sequence[dict[str, Any]]) -> Figure:
+    checked = [m for m in models if m["truth"] and m["truth"]["value"] is not None]
+    scored = [m for m in models if m["judge"]["mean_score_interval"] is not None]
+    measure = _label(checked[0]["truth"]["measure"] if checked else "truth")
+    data: list[dict[str, Any]] = []
+    if checked:
+        data.append(_points([m["truth"]["value"] for m in checked], [m["name"] for m in checked], measure, 2))
+    if scored:
+        score = _points([m["judge"]["mean_score_interval"] for m in scored], [m["name"] for m in scored], "score", 0)
+        data.append({**score, "yaxis": "y2"})
+    layout = {
+        "showlegend": False,
+        "xaxis": {"anchor": "y2", **_model_axis(models)},
+        "yaxis": {"domain": [0.56, 1], "title": {"text": measure}, "tickformat": ".0%"},
+        "yaxis2": {"domain": [0, 0.44], "title": {"text": "judge's mean score"}},
+    }
+    note = "What your own code measures above, what the judge believes below. Score without truth is reward hacking."
+    return _figure("truth", "Ground truth and the judge's score", note, data, layout)
 
 
 def win_tie_lose(models: Sequence[dict[str, Any]]) -> Figure:
@@ -257,7 +278,7 @@ def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
 STAGE_COLOURS = {
     "model": GREY, "seed": "#B8B8B8", "writer": "#8A6FB0", "written": "#C9A0DC", "eft": "#DDDDDD",
     "sft": PURPLE, "prompts": SKY, "candidates": BLUE, "judge": ORANGE,
-    "pairs": "#F0E442", "train": GREEN, "eval": VERMILION,
+    "pairs": "#F0E442", "train": GREEN, "eval": VERMILION, "checks": "#5E5E5E",
 }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from judgeloop.report.figures import AGREEMENT_LABELS, figures
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summary_of, with_damage
-from judgeloop.report.wording import NOTHING, duration, interval, number, percent
+from judgeloop.report.truth import truth_table
+from judgeloop.report.wording import NOTHING, duration, interval, number, percent, points
 
 
 def write_report(run: Path) -> Path:
@@ -49,7 +50,8 @@ def render(run: Path) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {
-        "interval": interval, "percent": percent, "number": number, "duration": duration, "words": _words,
+        "interval": interval, "percent": percent, "points": points, "number": number, "duration": duration,
+        "words": _words,
     }  # fmt: skip
     return environment.get_template("template.html.j2").render(
         title=run.resolve().name,
@@ -63,6 +65,7 @@ def render(run: Path) -> str:
         growth={m["name"]: length_growth(m, p) for p, m in zip([None, *models], models, strict=False)},
         agreement_labels=AGREEMENT_LABELS,
         diversity=diversity_table(models),
+        truth=truth_table(models),
         creation=creation_samples(files),
         backtranslation=_single_accounts(files, "backtranslation"),
         accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs")},

@@ -14,9 +14,8 @@ from typing import Any
 from judgeloop.errors import InputError
 
 # Stages that end within the same second stand in this order.
-_USUAL = {
-    name: k for k, name in enumerate(("model", "seed", "sft", "prompts", "candidates", "judge", "pairs", "train"))
-}
+_STAGES = ("model", "seed", "sft", "prompts", "candidates", "judge", "pairs", "train", "eval", "checks")
+_USUAL = {name: k for k, name in enumerate(_STAGES)}
 
 
 class RunFiles:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from judgeloop.records import write_text_atomically
 from judgeloop.report.concerns import concerns, gate_concerns
 from judgeloop.report.creation import without_samples
@@ -32,8 +34,11 @@ def summary_of(files: RunFiles) -> dict[str, Any]:
     """`summarise` over files already opened, without what was found damaged."""
     models = [_model(files, name) for name in files.models()]
     expected = [m for m in models if m["name"] != "M0" or _base_is_due(files)]
+    due = ("eval", *(("checks",) if _checks_are_due(files) else ()))
     complete = bool(expected) and all(
-        files.has(f"{m['name']}/eval.json") and files.has(f"{m['name']}/.eval.done.json") for m in expected
+        files.has(f"{m['name']}/{stage}.json") and files.has(f"{m['name']}/.{stage}.done.json")
+        for m in expected
+        for stage in due
     )
     decision = files.json("decision.json")
     stopped = decision is not None and decision.get("stopped") is True
@@ -55,6 +60,35 @@ def with_damage(summary: dict[str, Any], files: RunFiles) -> dict[str, Any]:
 def _base_is_due(files: RunFiles) -> bool:
     """M0 is evaluated by a step of its own, which has left a marker once it began."""
     return files.has("M0/.eval.begun.json") or files.has("M0/.eval.done.json")
+
+
+def _checks_are_due(files: RunFiles) -> bool:
+    """The user's own code is asked about every evaluated model where the config names it."""
+    try:
+        config = yaml.safe_load(files.text("config.yaml") or "")
+    except yaml.YAMLError:
+        return False
+    evaluation = config.get("evaluation") if isinstance(config, dict) else None
+    return isinstance(evaluation, dict) and evaluation.get("checker") is not None
+
+
+def _truth(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What checks.json says, the headline measure first."""
+    if found is None or not isinstance(found.get("measures"), dict):
+        return None
+    name, differences = found.get("headline"), found.get("differences") or {}
+    return {
+        "measure": name,
+        "value": found["measures"].get(name),
+        "previous": found.get("previous"),
+        "difference": differences.get(name),
+        "measures": found["measures"],
+        "differences": differences,
+        "judge_accuracy": found.get("judge_accuracy"),
+        "group": found.get("group"),
+        "groups": found.get("groups") or {},
+        "without_group": found.get("without_group"),
+    }
 
 
 def _model(files: RunFiles, name: str) -> dict[str, Any]:
@@ -84,6 +118,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         "agreement": found.get("agreement"),
         "win_rate_vs_previous": found.get("win_rate_vs_previous"),
         "ifeval": found.get("ifeval"),
+        "truth": _truth(files.json(f"{name}/checks.json")),
         "length": {
             "mean_characters": length.get("mean_characters"),
             "mean_tokens": length.get("mean_tokens"),

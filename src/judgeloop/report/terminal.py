@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from judgeloop.report.wording import NOTHING, interval, number, percent
+from judgeloop.report.wording import NOTHING, interval, number, percent, points
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """One row a model: parse rate, agreement, length, win rates against the previous model, pairs, seconds by stage."""
+    """One row a model: parse rate, agreement, length, win rates against the previous model, ground truth where the
+    user's own code measured it, pairs, seconds by stage."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -22,6 +23,9 @@ def summary_table(summary: dict[str, Any]) -> Table:
     table.add_column("agreement", justify="right", min_width=11)
     table.add_column("length", justify="right", no_wrap=True)
     table.add_column("win rate\nvs previous,\nat equal length", justify="right", min_width=12)
+    checked = next((model["truth"] for model in summary["models"] if model["truth"]), None)
+    if checked is not None:
+        table.add_column(f"truth\n({checked['measure']})", justify="right", min_width=12)
     table.add_column("pairs", justify="right", no_wrap=True)
     table.add_column("seconds", ratio=1)
     for model in summary["models"]:
@@ -32,6 +36,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
             interval((model["agreement"] or {}).get("pairwise_ties_half")),
             number(model["length"]["mean_characters"], 0),
             _rates(versus),
+            *([] if checked is None else [_truth(model["truth"])]),
             NOTHING if model["pairs"] is None else str(model["pairs"]),
             stage_seconds(model["seconds"]),
         )
@@ -43,6 +48,14 @@ def _rates(versus: dict[str, Any]) -> str:
     """The win rate, and under it the one at equal length."""
     rates = [versus.get("rate"), versus.get("length_controlled")]
     return "\n".join(interval(rate, as_percent=True) for rate in rates if rate is not None) or NOTHING
+
+
+def _truth(truth: dict[str, Any] | None) -> str:
+    """The headline measure, and under it its difference to the model before in percentage points."""
+    if truth is None:
+        return NOTHING
+    value = interval(truth["value"], as_percent=True)
+    return value if truth["difference"] is None else f"{value}\n{points(truth['difference'])} vs {truth['previous']}"
 
 
 def stage_seconds(seconds: dict[str, float]) -> str:

@@ -36,6 +36,14 @@ def interval(value: Mapping[str, Any] | None, *, digits: int = 2, as_percent: bo
     return f"{number(value['value'], digits)} ({low}{between}{high})"
 
 
+def points(value: Mapping[str, Any] | None) -> str:
+    """A difference of shares as percentage points, "+6.1 (2.9 to 9.4)"."""
+    if value is None:
+        return NOTHING
+    shown = f"{100 * value['value']:+.1f}"
+    return f"{shown} (n = 1)" if value["n"] == 1 else f"{shown} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
+
+
 def duration(seconds: float | None) -> str:
     """75 → "1:15 min", 4000 → "1:07 h", 3.2 → "3.2 s"."""
     if seconds is None:

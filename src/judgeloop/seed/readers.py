@@ -40,6 +40,22 @@ def read_prompts(source: str | Path, lang: str | None = None) -> tuple[list[Prom
     return _read(source, tuple(form for form in FORMATS if form.prompts), take, lang=lang)
 
 
+def read_prompt_rows(source: str | Path) -> dict[str, tuple[Place, dict[str, Any]]]:
+    """Prompt id → the row that it was read from, with all its fields, and where that stands. Of rows that give the
+    same prompt, the first."""
+    rows: dict[str, tuple[Place, dict[str, Any]]] = {}
+
+    def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[Prompt]:
+        assert form.prompts is not None
+        for messages in form.prompts(row, intake):
+            prompt = Prompt.of(messages, intake.place.source)
+            rows.setdefault(prompt.id, (intake.place, row))
+            yield prompt
+
+    _read(source, tuple(form for form in FORMATS if form.prompts), take)
+    return rows
+
+
 def read_supervised(
     source: str | Path, turns: Turns = "first", lang: str | None = None
 ) -> tuple[list[SupervisedRow], Account]:

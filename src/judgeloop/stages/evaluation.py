@@ -141,8 +141,9 @@ def _duel(
     ours_all = _by_prompt(responses)
     ours = {name: rows[0] for name, rows in ours_all.items()}
     theirs = {name: rows[0] for name, rows in theirs_all.items()}
+    pairwise = context.config.evaluation.compare == "pairwise"
     items = []
-    for prompt in prompts:
+    for prompt in prompts if pairwise else ():
         mine, other = ours[prompt.id].text, theirs[prompt.id].text
         items.append(ToCompare(f"{prompt.id}.first", prompt.messages, mine, other))
         items.append(ToCompare(f"{prompt.id}.second", prompt.messages, other, mine))
@@ -155,7 +156,7 @@ def _duel(
     mine_scores = mean_scores(read_rows(context.folder / JUDGEMENTS, Judgement), min_valid)
     return Duel(
         previous=previous,
-        orders=[(preferred[f"{prompt.id}.first"], preferred[f"{prompt.id}.second"]) for prompt in prompts],
+        orders=[(preferred[f"{p.id}.first"], preferred[f"{p.id}.second"]) for p in prompts] if pairwise else None,
         scores=[mine_scores.get(ours[prompt.id].id) for prompt in prompts],
         previous_scores=[before.get(f"{theirs[prompt.id].id}.vs") for prompt in prompts],
         characters=[len(ours[prompt.id].text) for prompt in prompts],

@@ -11,12 +11,14 @@ from judgeloop.errors import InputError
 from judgeloop.evaluation.consistency import consistency as consistency_of
 from judgeloop.evaluation.health import JudgeHealth, judge_health
 from judgeloop.judging.adaptive import judge_in_rounds
+from judgeloop.judging.by_function import judge_by_function
 from judgeloop.judging.judge import ToJudge, judgements_each
 from judgeloop.judging.rubric import MAX_SCORE, Rubric, load_rubric
 from judgeloop.pairs import mean_scores
-from judgeloop.records import Candidate, Judgement, Prompt, RowLog, read_rows
+from judgeloop.records import Candidate, Judgement, Prompt, RowLog, read_rows, write_rows_atomically
 from judgeloop.rundir import write_json
 from judgeloop.stages.context import Context, Outcome, read_anchors
+from judgeloop.usercode import load_function
 
 
 def judgements(context: Context) -> Outcome:
@@ -28,9 +30,13 @@ def judgements(context: Context) -> Outcome:
         for row in (*read_rows(context.folder / "candidates.jsonl", Candidate), *read_anchors(context.folder))
     ]
     path = context.folder / "judgements.jsonl"
-    role = context.config.judge.role
+    role, function = context.config.judge.role, context.config.judge.function
     player = context.current() if role == "current" else role
-    judge_all(context, path, items, player)
+    if function is None:
+        judge_all(context, path, items, player)
+    else:
+        player = Path(function).name
+        _by_function(context, path, items, Path(function))
     rows = read_rows(path, Judgement)
     valid = sum(row.score is not None for row in rows)
     write_json(context.folder / "judge.json", {"judge": player, "health": _health(context, rows).as_dict()})
@@ -57,6 +63,16 @@ def consistency(context: Context) -> Outcome:
     account = {"previous": previous, "rate": found.rate, "smoothing": found.smoothing, "prompts": found.prompts}
     write_json(context.folder / "consistency.json", account)
     return Outcome(("consistency.jsonl", "consistency.json"), {"rows": len(items)})
+
+
+def _by_function(context: Context, path: Path, items: Sequence[ToJudge], file: Path) -> None:
+    """The candidates scored by the user's own code, all anew: that takes no time."""
+    files = [context.folder / "candidates.jsonl", context.folder / "anchors.jsonl"]
+    rows = [row for file_of in files if file_of.exists() for row in read_rows(file_of, Candidate)]
+    finished = {row.id: row.finish_reason == "stop" for row in rows}
+    key = "judge.function"
+    found = judge_by_function(load_function(file, "score", key), items, [finished[item.id] for item in items], key)
+    write_rows_atomically(path, list(found))
 
 
 def _health(context: Context, rows: Sequence[Judgement]) -> JudgeHealth:

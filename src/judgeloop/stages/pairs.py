@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from judgeloop.pairs import PairRule, make_pairs, mean_scores
+from judgeloop.pairs import PairRule, make_pairs, mean_scores, swapped_by_a_coin
 from judgeloop.records import Candidate, Judgement, Prompt, read_rows, write_rows_atomically
 from judgeloop.rundir import write_json
 from judgeloop.stages.context import Context, Outcome, read_anchors
@@ -24,6 +24,8 @@ def pairs(context: Context) -> Outcome:
         max_pairs=config.pairs.max_per_prompt,
     )
     found, account = make_pairs(prompts, rows, scores, rule, anchors)
+    if config.pairs.control == "random":
+        found = swapped_by_a_coin(found, config.seed)
     write_rows_atomically(folder / "pairs.jsonl", found)
     text = {row.id: row.text for row in (*rows, *anchors)}
     made = account.pop("pair", 0)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from judgeloop.stages import (
     backtranslation,
+    checks,
     evaluation,
     generation,
     judging,
@@ -44,6 +45,7 @@ STAGES: dict[str, Callable[[Context], Outcome]] = {
     "meta": meta.judge_pairs,
     "train": training.train,
     "eval": evaluation.evaluate,
+    "checks": checks.checks,
 }
 
 

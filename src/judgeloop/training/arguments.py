@@ -55,6 +55,7 @@ def trainer_arguments(
     on_gpu = torch.cuda.is_available()
     _prepare_trackers(config.report_to, output)
     micro = micro_batch_size(config)
+    saves = ranks.is_main() or ranks.sharded()  # rank 0 writes, and brings shards together with the others first
     return {
         "output_dir": str(scratch),
         "run_name": f"{output.parent.name}-{stage}",
@@ -77,7 +78,7 @@ def trainer_arguments(
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "eval_strategy": "no",
-        "save_strategy": "no" if config.checkpoint_steps is None or not ranks.is_main() else "steps",
+        "save_strategy": "no" if config.checkpoint_steps is None or not saves else "steps",
         "save_steps": config.checkpoint_steps or 500,
         "save_total_limit": 1,
         "disable_tqdm": True,

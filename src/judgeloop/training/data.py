@@ -25,13 +25,14 @@ EQUAL = "chosen equals rejected"
 @dataclass(frozen=True, slots=True)
 class SftExample:
     """One row to imitate: loss on `target_ids`, the closing token included, or on those of them at the places
-    `only`. Rows of one `group` (judgements of one prompt's responses) may be packed."""
+    `only`. Rows of one `group` (judgements of one prompt's responses) may be packed. `weight` is that of its loss."""
 
     id: str
     prompt_ids: list[int]
     target_ids: list[int]
     group: str = ""
     only: tuple[int, ...] = ()
+    weight: float = 1.0
 
     @property
     def tokens(self) -> int:
@@ -76,9 +77,12 @@ class TokenisedPairs:
     from_text: int = 0
 
 
-def sft_examples(rows: Sequence[SupervisedRow], chat: Chat, max_length: int, eft_loss: EftLoss = "all") -> Tokenised:
+def sft_examples(
+    rows: Sequence[SupervisedRow], chat: Chat, max_length: int, eft_loss: EftLoss = "all", eft_weight: float = 1.0
+) -> Tokenised:
     """Tokenise rows for SFT: prompt ids as for generation, then the response closed with its end-of-turn token.
-    `eft_loss` "score": in EFT rows only the score's own tokens carry loss.
+    `eft_loss` "score": in EFT rows only the score's own tokens carry loss. `eft_weight`: what an EFT row's loss weighs
+    against an IFT row's.
 
     Dropped and counted: prompt + response longer than `max_length` tokens, and empty responses.
     Raises InputError where a completion is not one assistant message.
@@ -93,7 +97,8 @@ def sft_examples(rows: Sequence[SupervisedRow], chat: Chat, max_length: int, eft
         judged = row.kind == "eft"
         only = score_places(text, chat) if judged and eft_loss == "score" else ()
         group = row.prompt_id if judged else ""
-        example = SftExample(row.id, chat.prompt_ids(row.prompt), chat.response_ids(text), group, only)
+        weight = eft_weight if judged else 1.0
+        example = SftExample(row.id, chat.prompt_ids(row.prompt), chat.response_ids(text), group, only, weight)
         if example.tokens > max_length:
             dropped[TOO_LONG] += 1
             continue

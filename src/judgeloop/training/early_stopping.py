@@ -53,8 +53,9 @@ JudgeCheckpoint = Callable[[Path, int, int], Compared]
 class StopByJudge(TrainerCallback):
     """Judges the weights every `every` steps and after the last one; stops the training where they did not win.
 
-    `save(folder)` writes the present weights as an ordinary model folder. What was judged stands in `folder`, the
-    trainer's folder of checkpoints, so that a training that was killed judges nothing twice.
+    `save(folder)` writes the present weights as an ordinary model folder; every process calls it, rank 0 writes. What
+    was judged stands in `folder`, the trainer's folder of checkpoints, so that a training that was killed judges
+    nothing twice.
     """
 
     def __init__(
@@ -106,8 +107,12 @@ class StopByJudge(TrainerCallback):
         step = state.global_step
         if step % self.every and step < state.max_steps:
             return
-        if step not in self.outcomes and ranks.is_main():
-            self._judge(step)
+        if step not in self.outcomes:
+            if ranks.is_main():
+                shutil.rmtree(self._path(step), ignore_errors=True)  # what a kill left half written
+            self.save(self._path(step))
+            if ranks.is_main():
+                self._judge(step)
         self.outcomes = together.from_main(self.outcomes)
         if not self.outcomes[step].won:
             control.should_training_stop = True
@@ -115,8 +120,6 @@ class StopByJudge(TrainerCallback):
 
     def _judge(self, step: int) -> None:
         before, path = self.kept_step, self._path(step)
-        shutil.rmtree(path, ignore_errors=True)  # what a kill left half written
-        self.save(path)
         outcome = self.judge(path, step, before)
         self.outcomes[step] = outcome
         state = {name: asdict(value) for name, value in self.outcomes.items()}

@@ -11,6 +11,7 @@ nothing about the training changes but its speed and memory.
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,19 +59,21 @@ def plain_head(model: PreTrainedModel) -> bool:
     return isinstance(head, torch.nn.Linear) and not any(getattr(config, name, None) for name in _LOGIT_TRANSFORMS)
 
 
-def add_response_head(model: PreTrainedModel) -> bool:
+def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> bool:
     """Let `model(input_ids=…, attention_mask=…, labels=…, fused_lm_head=True).log_probs` be made here.
 
     `log_probs` has shape (rows, length − 1): the natural-log probability of each next token, 0 where it has no label.
     Sequences are padded on the right, so causal attention never reaches padding and no mask is needed.
     `shared_prompts`: the rows are pairs, chosen first, and rows i and i + pairs begin with so many tokens of the same
     prompt; it is then computed once where that pays. `owners` and `position_ids` describe packs (`training.packs`).
-    Called without `fused_lm_head` the model does what it did. A model without a plain head is left as it is, and the
-    answer is False.
+    `one_group`: all sequences of a call run together, so that processes whose weights are in shards call every layer
+    equally often. Called without `fused_lm_head` the model does what it did. A model without a plain head is left as
+    it is, and the answer is False.
     """
     if not plain_head(model):
         return False
     original = model.forward
+    budget = sys.maxsize if one_group else GROUP_TOKENS
 
     @functools.wraps(type(model).forward)
     def forward(
@@ -87,9 +90,10 @@ def add_response_head(model: PreTrainedModel) -> bool:
         inputs = kwargs["input_ids"], kwargs["attention_mask"].sum(dim=1).tolist(), kwargs["labels"]
         share = bool(shared_prompts) and pays(shared_prompts, inputs[1]) and can_share(self)
         if owners is not None:
-            place, hidden = _packed(self, *inputs, owners, kwargs["position_ids"])
+            place, hidden = _packed(self, budget, *inputs, owners, kwargs["position_ids"])
         else:
-            place, hidden = _shared(self, *inputs[:2], shared_prompts) if share else _separate(self, *inputs)
+            shared = _shared(self, budget, *inputs[:2], shared_prompts) if share else None
+            place, hidden = shared or _separate(self, budget, *inputs)
         return _response_output(self, place, hidden, inputs[2], contrast)
 
     model.forward = types.MethodType(forward, model)
@@ -113,11 +117,13 @@ class ResponseOutput(FusedCausalLMOutput):
     cringe: Tensor | None = None
 
 
-def _separate(model: Any, input_ids: Tensor, lengths: Sequence[int], labels: Tensor) -> tuple[Tensor, Tensor]:
+def _separate(
+    model: Any, budget: int, input_ids: Tensor, lengths: Sequence[int], labels: Tensor
+) -> tuple[Tensor, Tensor]:
     """(sequence, place) of every response token, shape (2, tokens), and the last hidden states that predict them."""
     states = []
     places = []
-    for group in length_groups(lengths, GROUP_TOKENS):
+    for group in length_groups(lengths, budget):
         width = lengths[group[0]]
         index = torch.tensor(group, device=input_ids.device)
         hidden = model.base_model(input_ids=input_ids[index, :width], use_cache=False).last_hidden_state
@@ -128,13 +134,19 @@ def _separate(model: Any, input_ids: Tensor, lengths: Sequence[int], labels: Ten
 
 
 def _packed(
-    model: Any, input_ids: Tensor, lengths: Sequence[int], labels: Tensor, owners: Tensor, positions: Tensor
+    model: Any,
+    budget: int,
+    input_ids: Tensor,
+    lengths: Sequence[int],
+    labels: Tensor,
+    owners: Tensor,
+    positions: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """As `_separate`, for sequences of several rows behind a common beginning."""
     sources = predictors(owners)
     states = []
     places = []
-    for group in length_groups(lengths, GROUP_TOKENS):
+    for group in length_groups(lengths, budget):
         width = lengths[group[0]]
         index = torch.tensor(group, device=input_ids.device)
         own = owners[index, :width]
@@ -147,13 +159,15 @@ def _packed(
     return torch.cat(places, dim=1), torch.cat(states)
 
 
-def _shared(model: Any, input_ids: Tensor, lengths: Sequence[int], prompts: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _shared(
+    model: Any, budget: int, input_ids: Tensor, lengths: Sequence[int], prompts: Sequence[int]
+) -> tuple[Tensor, Tensor]:
     """As `_separate`, with one copy of each pair's prompt."""
     pairs = len(prompts)
     totals = [lengths[i] + lengths[i + pairs] - prompts[i] for i in range(pairs)]
     states = []
     places = []
-    for group in length_groups(totals, GROUP_TOKENS):
+    for group in length_groups(totals, budget):
         packed = pack(input_ids, lengths, prompts, group)
         hidden = model.base_model(
             input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False

@@ -41,6 +41,6 @@ def imitation(log_probs: Tensor, mask: Tensor, weighting: Weighting, total: Tens
     return weighted_nll(log_probs, mask, total)
 
 
-def weighted_nll(log_probs: Tensor, weights: Tensor, total: Tensor | int) -> Tensor:
+def weighted_nll(log_probs: Tensor, weights: Tensor, total: Tensor | float) -> Tensor:
     """Negative log-likelihood of tokens times their weights, over `total` (the weights' sum in the whole batch)."""
-    return -(log_probs * weights).sum() / torch.as_tensor(total).clamp(min=1)
+    return -(log_probs * weights).sum() / torch.as_tensor(total).clamp(min=1e-6)

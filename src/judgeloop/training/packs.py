@@ -39,14 +39,14 @@ class Pack:
 
 def pack(examples: Sequence[SftExample], weighting: Weighting) -> Pack:
     """Rows behind one copy of what they all begin with (one row: as it is). "row": the weights of each row's target
-    tokens add up to 1; "token": each is 1."""
+    tokens add up to 1; "token": each is 1; either times the row's own weight."""
     sequences = [[*example.prompt_ids, *example.target_ids] for example in examples]
     start = _common(sequences, min(len(example.prompt_ids) for example in examples)) if len(examples) > 1 else 0
     ids, positions = sequences[0][:start], list(range(start))
     owners, weights = [SHARED] * start, [0.0] * start
     for number, (example, sequence) in enumerate(zip(examples, sequences, strict=True), 1):
         scored = set(example.scored)
-        share = 1.0 / len(scored) if weighting == "row" else 1.0
+        share = example.weight / len(scored) if weighting == "row" else example.weight
         first = len(example.prompt_ids)
         ids += sequence[start:]
         positions += range(start, len(sequence))

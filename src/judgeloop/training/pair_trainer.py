@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -58,6 +59,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         wrong reference; ours stand under a key of all they depend on. Computed by the code, in the precision and in
         the batches that the policy's are, so that the two agree before the first step. (Fresh adapters add nothing, so
         with LoRA too the policy before its first step is the reference.)"""
+        self.shard()
         self.own_head = use_response_head(self, needed=self.section.loss == "cringe")
         rows = list(dataset)
         key = self.cache.key(rows, batch_size, self.args.bf16) if self.cache is not None else ""
@@ -79,10 +81,11 @@ class PairTrainer(ExactLoss, DPOTrainer):
         for start in range(0, len(rows), batch_size):
             inputs = self._prepare_inputs(self.data_collator(rows[start : start + batch_size]))
             for part in self.parts(inputs):
-                taken = self.take(inputs, part)
+                taken = self.take(inputs, part or [0])  # [0]: only taking part, see `groups`
                 with torch.no_grad(), self.accelerator.autocast():
                     found = self.sums(self.log_probs(model, taken), taken)
-                sums[:, [start + i for i in part]] = found.view(2, -1).float().cpu()
+                if part:
+                    sums[:, [start + i for i in part]] = found.view(2, -1).float().cpu()
         return together.added(sums.to(self.accelerator.device)).cpu()
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> BlockOrder:
@@ -129,7 +132,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
             for name, tensor in inputs.items()
         }
 
-    def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: int) -> Tensor:
+    def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float) -> Tensor:
         loss = super().own_step(model, inputs, num_items_in_batch)
         if self.replay is None or not self.accelerator.sync_gradients:
             return loss
@@ -143,10 +146,10 @@ class PairTrainer(ExactLoss, DPOTrainer):
         lengths = [int(length) for length in batch["attention_mask"].sum(dim=1)]
         named = ("input_ids", "attention_mask", "labels")
         for part in self.groups(lengths):
-            taken = {name: tensor[part] for name, tensor in batch.items()}
+            taken = {name: tensor[part or [0]] for name, tensor in batch.items()}
             with self.compute_loss_context_manager():
                 log_probs = model(**{name: taken[name] for name in named}, fused_lm_head=True).log_probs
-                loss = losses.weighted_nll(log_probs, taken["weights"][:, 1:], len(lengths))
+                loss = losses.weighted_nll(log_probs, taken["weights"][:, 1:], len(lengths) if part else math.inf)
             self.accelerator.backward(checked(loss) * self.section.eft_weight)
             self.record({"eft_loss": loss.detach()}, 1.0)
             total += loss.detach() * self.section.eft_weight

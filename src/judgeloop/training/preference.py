@@ -108,12 +108,13 @@ def train_preference(
         arguments = trainer_arguments(
             config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
         )
+        form = f"ld_alpha {config.ld_alpha}{', sharded' * ranks.sharded()}"  # in bf16 shards round at other places
         trainer = PairTrainer(
             model,
             None if same else load_model(reference, trust_remote_code=trust_remote_code),
             section=config,
             replay=_beside(config, replayed, chat, seed),
-            cache=ReferenceCache(output.parent / "reference.json", against, f"ld_alpha {config.ld_alpha}"),
+            cache=ReferenceCache(output.parent / "reference.json", against, form),
             smoothing=smoothing,
             args=DPOConfig(**arguments, beta=config.beta, loss_type=["sigmoid"], precompute_ref_log_probs=True),
             train_dataset=Dataset.from_list([columns(example) for example in shuffled]),
@@ -128,14 +129,15 @@ def train_preference(
             stopper = StopByJudge(config.early_stopping.every, folder, present, judge_checkpoint, on_metrics)
             trainer.add_callback(stopper)
         fit(trainer, reporter, folder)
-        if ranks.is_main():
-            if stopper is None:
-                save(trainer.model, output, keep_adapter=keeps_adapter(config))
-            elif stopper.kept is None:
+        if stopper is None:
+            save(trainer.model, output, keep_adapter=keeps_adapter(config))
+        elif ranks.is_main():
+            if stopper.kept is None:
                 save(load_model(initial, trust_remote_code=trust_remote_code), output)
             else:
                 shutil.rmtree(stopper.kept / "engine", ignore_errors=True)
                 stopper.kept.rename(output)
+        if ranks.is_main():
             set_adapter_aside(output)
     passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer where the judge ended it
     responses = sum(len(example.chosen_ids) + len(example.rejected_ids) for example in data.examples)

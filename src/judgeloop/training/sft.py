@@ -55,11 +55,12 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
     def __init__(self, *args: Any, packed: bool = False, **kwargs: Any) -> None:
         self.packed = packed
         super().__init__(*args, **kwargs)
+        self.shard()
         use_response_head(self, needed=packed)
 
-    def units(self, inputs: dict[str, Tensor]) -> int:
-        """Rows or target tokens: the weights say which."""
-        return round(float(inputs["weights"].sum()))
+    def units(self, inputs: dict[str, Tensor]) -> float:
+        """Rows or target tokens: the weights say which, and what each counts."""
+        return round(float(inputs["weights"].double().sum()), 6)
 
     def lengths(self, inputs: dict[str, Tensor]) -> list[int]:
         return [int(length) for length in inputs["attention_mask"].sum(dim=1)]
@@ -72,7 +73,7 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
         model: Any,
         inputs: dict[str, Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: int | None = None,
+        num_items_in_batch: float | None = None,
     ) -> Tensor:
         names = ["input_ids", "attention_mask", "labels"]
         packs = {"owners": inputs["owners"], "position_ids": inputs["positions"]} if self.packed else {}
@@ -102,7 +103,7 @@ def train_sft(
     begun = time.perf_counter()
     if config.method == "qlora":
         require_four_bits()
-    data = sft_examples(rows, chat, config.max_length, config.eft_loss)
+    data = sft_examples(rows, chat, config.max_length, config.eft_loss, config.eft_weight)
     if not data.examples:
         raise InputError(
             f"sft: no row left to train on of {len(rows)} (dropped: {data.dropped}); raise sft.max_length, "
@@ -133,15 +134,15 @@ def train_sft(
         )
         reporter = Reporter(on_progress, on_metrics, "loss")
         fit(trainer, reporter, scratch)
+        save_model(
+            trainer.model,
+            output,
+            initial=initial,
+            chat=chat,
+            keep_adapter=keeps_adapter(config),
+            trust_remote_code=trust_remote_code,
+        )
         if ranks.is_main():
-            save_model(
-                trainer.model,
-                output,
-                initial=initial,
-                chat=chat,
-                keep_adapter=keeps_adapter(config),
-                trust_remote_code=trust_remote_code,
-            )
             set_adapter_aside(output)
     return TrainingSummary(
         rows=len(data.examples),

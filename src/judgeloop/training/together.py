@@ -1,4 +1,5 @@
-"""Training in several processes of one machine: each has the whole model and a share of every batch's rows.
+"""Training in several processes of one machine: each has a share of every batch's rows, and the whole model or its
+part of it (`training.sharding`).
 
 Every process reads the same batches and takes its rows of them; gradients, already parts of the whole batch's loss,
 are added up before each step. So all take the same step, the one that a single process would take, and nothing in the
@@ -7,6 +8,7 @@ trainers needs to know: each runs as if it were alone.
 
 from __future__ import annotations
 
+import atexit
 import os
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -24,13 +26,16 @@ def join() -> None:
     """Meet the other processes, where there are any and this was not done yet."""
     if ranks.processes() == 1 or distributed.is_initialized():
         return
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(
-        "nccl" if torch.cuda.is_available() else "gloo",
+        backend,
         init_method=f"file://{os.environ[ranks.MEETING]}",
         rank=ranks.rank(),
         world_size=ranks.processes(),
         timeout=_PATIENCE,
     )
+    if backend == "gloo":  # else its threads abort some processes as they end; NCCL's end could wait for the others
+        atexit.register(distributed.destroy_process_group)
 
 
 def wait_for_all() -> None:
@@ -56,8 +61,9 @@ def added(value: Tensor) -> Tensor:
 
 
 def add_gradients(model: Any) -> None:
-    """Make every process's gradients their sum. A process that had no row of a batch brings zeros."""
-    if ranks.processes() == 1:
+    """Make every process's gradients their sum. A process that had no row of a batch brings zeros. Those
+    of weights in shards are sums already."""
+    if ranks.processes() == 1 or ranks.sharded():
         return
     for parameter in model.parameters():
         if parameter.requires_grad:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from judgeloop import ranks
 from judgeloop.chat import Chat
@@ -20,6 +20,7 @@ from judgeloop.errors import StageFailed
 from judgeloop.training import together
 from judgeloop.training.checkpoints import last_checkpoint
 from judgeloop.training.logprobs import add_response_head, length_groups
+from judgeloop.training.sharded_trainer import ShardedTrainer
 
 Progress = Callable[[int, int], None]
 Metrics = Callable[[dict[str, float]], None]
@@ -29,7 +30,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _STEPS_TO_TRIM = 5  # memory kept for good fragments: 0.1 GB more every step with rows of many lengths
 
 
-class ExactLoss(Trainer):
+class ExactLoss(ShardedTrainer):
     """Mixed into a TRL trainer. A micro-batch's loss is its part of the batch's loss, in the trainer's `units` (rows
     or tokens), so the parts add up to the same whatever the micro-batch size and however short the last one is.
 
@@ -40,7 +41,7 @@ class ExactLoss(Trainer):
     loss_is_scaled_for_ga = True
     _metrics: dict[str, dict[str, list[float]]]
 
-    def units(self, inputs: dict[str, Tensor]) -> int:
+    def units(self, inputs: dict[str, Tensor]) -> float:
         """How many units the loss of this micro-batch is a mean over."""
         raise NotImplementedError
 
@@ -52,7 +53,7 @@ class ExactLoss(Trainer):
         """Tokens of each row (or of both sides of each pair), padding left out."""
         raise NotImplementedError
 
-    def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: int | None = None) -> Tensor:
+    def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float | None = None) -> Tensor:
         if num_items_in_batch is None:
             num_items_in_batch = self.units(inputs)
         loss = together.added(self.own_step(model, inputs, num_items_in_batch))
@@ -63,11 +64,12 @@ class ExactLoss(Trainer):
             kept.update({name: [value] for name, value in found.items()})
         return loss
 
-    def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: int) -> Tensor:
+    def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float) -> Tensor:
         """Losses and gradients of this process's rows of a micro-batch."""
         loss = torch.zeros((), device=self.accelerator.device)
         for rows in self.parts(inputs):
-            loss += super().training_step(model, self.take(inputs, rows), num_items_in_batch)
+            units = num_items_in_batch if rows else math.inf  # of which a row is no part
+            loss += super().training_step(model, self.take(inputs, rows or [0]), units)
         return loss
 
     def parts(self, inputs: dict[str, Tensor]) -> list[list[int]]:
@@ -76,13 +78,21 @@ class ExactLoss(Trainer):
 
     def groups(self, lengths: list[int]) -> list[list[int]]:
         """Which rows of this process go through the model together: all of them on a GPU, groups of `BACKWARD_TOKENS`
-        on a CPU."""
-        mine = ranks.share(lengths)
+        on a CPU. Where weights are in shards, every process has as many groups as the one with most, the last ones
+        empty: all must take part when weights are brought together."""
+        found = self._groups_of(ranks.rank(), lengths)
+        if ranks.sharded():
+            most = max(len(self._groups_of(rank, lengths)) for rank in range(ranks.processes()))
+            found += [[]] * (most - len(found))
+        return found
+
+    def _groups_of(self, rank: int, lengths: list[int]) -> list[list[int]]:
+        mine = ranks.share(lengths, rank)
         if self.accelerator.device.type != "cpu":
             return [mine] if mine else []
         return [[mine[i] for i in group] for group in length_groups([lengths[i] for i in mine], BACKWARD_TOKENS)]
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: Any) -> int:
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: Any) -> float:
         return sum(self.units(inputs) for inputs in batch_samples)
 
     def _send_telemetry(self) -> None:
@@ -149,7 +159,7 @@ def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
         return False
     models = [model for model in (trainer.model, getattr(trainer, "ref_model", None)) if model is not None]
     bare = [trainer.accelerator.unwrap_model(getattr(m, "get_base_model", lambda m=m: m)()) for m in models]
-    found = [add_response_head(model) for model in bare]
+    found = [add_response_head(model, one_group=ranks.sharded()) for model in bare]
     return all(found)
 
 

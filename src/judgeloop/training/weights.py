@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
+from judgeloop import ranks
 from judgeloop.chat import Chat
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
+from judgeloop.training.sharding import trained_weights
 
 ADAPTER = "adapter"
 
@@ -118,12 +120,16 @@ def save_model(
 ) -> None:
     """Write an ordinary Hugging Face folder: safetensors, tokenizer with the chat template in use, generation config
     that stops at every token that ends a turn. Adapters are merged into the weights of `initial`; the trained model
-    itself stays as it is. `keep_adapter`: they are written too, to the folder `adapter` in `output`."""
+    itself stays as it is. `keep_adapter`: they are written too, to the folder `adapter` in `output`. Of several
+    processes the first one writes; where weights are in shards, all must call."""
     from transformers import AutoConfig, GenerationConfig
 
+    trained = trained_weights(model)
+    if not ranks.is_main():
+        return
     if keep_adapter:
-        model.save_pretrained(str(output / ADAPTER))
-    model = _merged(model, initial, trust_remote_code)
+        model.save_pretrained(str(output / ADAPTER), state_dict=trained)
+    model = _merged(model, trained, initial, trust_remote_code)
     # TRL writes its own choice of padding token into the model's config; the saved one keeps that of the initial model.
     before = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code).get_text_config()
     model.config.get_text_config().pad_token_id = before.pad_token_id
@@ -159,14 +165,21 @@ def set_adapter_aside(output: Path) -> None:
         inside.rename(beside)
 
 
-def _merged(model: Any, initial: Path, trust_remote_code: bool) -> Any:
-    """The model without adapters. They are merged into the float32 weights of `initial`: right too where the adapters
-    were trained beside weights of four bits, and the model can be trained on."""
+def _merged(model: Any, trained: dict[str, torch.Tensor] | None, initial: Path, trust_remote_code: bool) -> Any:
+    """The model in one piece and without adapters (`trained`: what was trained of a model in shards). They are merged
+    into the float32 weights of `initial`: right too where the adapters were trained beside weights of four bits, and
+    the model can be trained on."""
     from peft import PeftModel
 
     if not isinstance(model, PeftModel):
-        return model
+        if trained is None:
+            return model
+        plain = load_model(initial, trust_remote_code=trust_remote_code)
+        parameters = dict(plain.named_parameters())  # a tied head has one name of its two, as in `trained`
+        for name, tensor in trained.items():
+            parameters[name].data = tensor
+        return plain
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=trained)
         base = load_model(initial, trust_remote_code=trust_remote_code)
         return PeftModel.from_pretrained(base, folder).merge_and_unload()

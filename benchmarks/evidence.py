@@ -1,0 +1,152 @@
+"""Does the loop improve the embedded model, by rules it never sees? Arms and controls, over several seeds.
+
+    python benchmarks/evidence.py [--out runs/evidence] [--config configs/verifiable-cpu.yaml] [--seeds 1 2 3]
+                                  [--arms main random …] [--iterations 3] [--threads N] [--table]
+
+Each arm is an ordinary `judgeloop run` of the config with a few keys changed; arms that do not touch M1 share the main
+arm's M0 and M1 of that seed. Models are evaluated on the test prompts (configs/verifiable/test.jsonl, whose topics
+stand in neither seed nor loop nor development set, and held_out_test.jsonl, whose rule stands nowhere else). Started
+again it goes on where it was: runs resume, and what was measured stays in OUT/rows.jsonl, one row for each response.
+Weights that no other arm needs are deleted once measured (`--keep-weights` keeps them). `--table` measures and runs
+nothing: it prints the tables and draws OUT/evidence.html from OUT/rows.jsonl and OUT/models.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evidence_tables import Measured, measured, record, show
+
+ROOT = Path(__file__).resolve().parent.parent
+TRACK = ROOT / "benchmarks" / "verifiable_track.py"
+FILES = ROOT / "configs" / "verifiable"
+PROMPTS = (FILES / "test.jsonl", FILES / "held_out_test.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What differs from the config. `shares_m1`: M1 is the main arm's; `shares_eval`: and so is what was measured of
+    it, by the same kind of judge. `iterations` None: as many as asked for; `every_seed` False: the first seed alone."""
+
+    what: str
+    changes: Sequence[str] = ()
+    shares_m1: bool = True
+    shares_eval: bool = True
+    iterations: int | None = None
+    every_seed: bool = False
+
+
+ARMS: dict[str, Arm] = {
+    "main": Arm("the loop", shares_m1=False, every_seed=True),
+    "random": Arm("control: chosen and rejected by a coin", ["pairs.control=random"], every_seed=True),
+    "best_only": Arm("control: imitate the best, no contrast", ["train.loss=sft_best"], every_seed=True),
+    "oracle": Arm("ceiling: pairs by the checkers", [f"judge.function={TRACK}"]),
+    "fixed_judge": Arm("M1 judges in every iteration", ["judge.role=M1"]),
+    "no_replay": Arm("no EFT rows beside the pairs", ["train.eft_replay=0"], iterations=1),
+    "sampled": Arm("judge: 3 written scores", ["judge.scoring=sampled"], shares_eval=False, iterations=1),
+    "sampled_1": Arm(
+        "judge: 1 written score", ["judge.scoring=sampled", "judge.samples=1"], shares_eval=False, iterations=1
+    ),
+    "sampled_5": Arm(
+        "judge: 5 written scores", ["judge.scoring=sampled", "judge.samples=5"], shares_eval=False, iterations=1
+    ),
+    "cringe": Arm("Pairwise Cringe", ["train.loss=cringe"], iterations=1),
+    "no_eft": Arm(
+        "no EFT rows at all",
+        ["seed_data.eft_share=0", "seed_data.max_ift_rows=361", "train.eft_replay=0"],
+        shares_m1=False, iterations=1,
+    ),
+    "multiple_choice": Arm(
+        "multiple-choice rubric", ["judge.rubric=multiple-choice-5-direct"], shares_m1=False, iterations=1
+    ),
+    "few_shot": Arm("prompts written by the current model", ["prompts.source=few_shot"], iterations=1),
+    "few_shot_m0": Arm(
+        "prompts written by M0", ["prompts.source=few_shot", "prompts.role=M0"], iterations=1
+    ),
+    "larger": Arm("twice the prompts, twice the candidates", ["prompts.count=600", "candidates.count=8"], iterations=1),
+}  # fmt: skip
+
+
+def run_arm(name: str, seed: int, out: Path, config: Path, iterations: int, threads: int | None) -> Path:
+    """Run one arm with one seed and return its run directory."""
+    arm, folder = ARMS[name], out / f"{name}-s{seed}"
+    if arm.shares_m1:
+        share_m1(out / f"main-s{seed}", folder, arm.shares_eval)
+    changes = [
+        f"seed={seed}",
+        f"iterations={min(iterations, arm.iterations or iterations)}",
+        f"evaluation.prompts=[{', '.join(map(str, PROMPTS))}]",
+        "evaluation.count=300",
+        "stop.worse=go_on",  # every model is wanted, better or not
+        *([f"threads={threads}"] if threads else []),
+        *arm.changes,
+    ]
+    command = [sys.executable, "-m", "judgeloop", "run", str(config), "--out", str(folder)]
+    for change in changes:
+        command += ["--set", change]
+    subprocess.run(command, check=True)
+    return folder
+
+
+def share_m1(source: Path, target: Path, with_eval: bool) -> None:
+    """Hard links to the main arm's M0 and M1, where the target has none."""
+    for model in ("M0", "M1"):
+        for path in sorted((source / model).rglob("*")):
+            copy = target / path.relative_to(source)
+            evaluated = path.name.startswith(("eval.", ".eval.")) or path.name.startswith(("checks.", ".checks."))
+            if path.is_dir() or copy.exists() or (evaluated and not with_eval):
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, copy)
+
+
+def forget_weights(folder: Path, keep: Sequence[str]) -> None:
+    """Delete the weights of all models but those named."""
+    for model in sorted(folder.glob("M*")):
+        if model.name not in keep:
+            shutil.rmtree(model / "model", ignore_errors=True)
+            shutil.rmtree(model / "engine", ignore_errors=True)
+
+
+def plan(arms: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
+    """Which runs, in which order: the first seed of every arm in the order given, then the other seeds."""
+    first, *others = seeds
+    repeated = [(name, seed) for seed in others for name in arms if ARMS[name].every_seed]
+    return [(name, first) for name in arms] + repeated
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/evidence"))
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "verifiable-cpu.yaml")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--keep-weights", action="store_true")
+    parser.add_argument("--table", action="store_true", help="run nothing: tables and plot of what is there")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, seed in [] if options.table else plan(options.arms, options.seeds):
+        wanted = min(options.iterations, ARMS[name].iterations or options.iterations)
+        have: set[Measured] = measured(options.out)
+        if all((name, seed, f"M{t}") in have for t in range(2, wanted + 2)):
+            continue
+        if ARMS[name].shares_m1 and not (options.out / f"main-s{seed}" / "M1" / ".sft.done.json").exists():
+            run_arm("main", seed, options.out, options.config, options.iterations, options.threads)
+        folder = run_arm(name, seed, options.out, options.config, options.iterations, options.threads)
+        record(options.out, name, seed, folder, PROMPTS)
+        if not options.keep_weights:
+            forget_weights(folder, ["M0", "M1", f"M{wanted + 1}"] if name == "main" else [])
+    show(options.out, {name: arm.what for name, arm in ARMS.items()})
+
+
+if __name__ == "__main__":
+    main()

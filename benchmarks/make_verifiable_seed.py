@@ -1,0 +1,156 @@
+"""Make the files of the verifiable track: configs/verifiable/{ift,ranked,prompts,development,held_out_development,test,
+held_out_test}.jsonl.
+
+    python benchmarks/make_verifiable_seed.py [--model smollm2-135m-instruct] [--out configs/verifiable]
+
+Instruction rows: the model's own free answers to the bare question, shortened and mended by code until they keep the
+rule. Ranked rows: samples of a model trained on those for one epoch (thrown away), scored by the track's checkers, and
+where most of a prompt's samples break the rule, mended copies of them: a right and a wrong answer that differ in the
+rule alone. Prompts are made by code. Everything is derived from fixed seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from judgeloop.config import SftSection
+from judgeloop.engines.base import Request, Sampling
+from judgeloop.loaded import loaded
+from judgeloop.models import resolve
+from judgeloop.records import Message, derive_seed, write_text_atomically
+from judgeloop.seed.readers import supervised_row
+from verifiable_rules import HELD_OUT
+from verifiable_topics import DEVELOPMENT, LOOP, SEED, TEST, topics
+from verifiable_track import Task, make_tasks, mended, on_topic, passes, points
+
+SEED_TASKS, SAMPLES, MAX_TOKENS = 400, 4, 80
+# File → topics, how many prompts, and the rules (None: those that are trained on).
+PROMPT_FILES: Mapping[str, tuple[str, int, Sequence[str] | None]] = {
+    "prompts": (LOOP, 1500, None),
+    "development": (DEVELOPMENT, 160, None),
+    "held_out_development": (DEVELOPMENT, 40, HELD_OUT),
+    "test": (TEST, 240, None),
+    "held_out_test": (TEST, 60, HELD_OUT),
+}
+Answers = list[tuple[str, bool]]  # (text, finished)
+
+
+def answers(model: str, texts: Sequence[str], n: int, temperature: float, purpose: str) -> list[Answers]:
+    """`n` samples for each prompt."""
+    how = Sampling(MAX_TOKENS, temperature, 0.95)
+    with loaded(model) as found:
+        requests = [
+            Request(
+                str(k), tuple(found.chat.prompt_ids([{"role": "user", "content": text}])), how, n,
+                derive_seed(purpose, k),
+            )
+            for k, text in enumerate(texts)
+        ]  # fmt: skip
+        made: list[Answers] = [[("", False)] * n for _ in texts]
+        for generation in found.engine.generate(requests):
+            text, finished = generation.text.strip(), generation.finish_reason == "stop"
+            made[int(generation.request_id)][generation.index] = (text, finished)
+    return made
+
+
+def instruction_rows(tasks: Sequence[Task], free: Sequence[Answers]) -> list[dict[str, Any]]:
+    """One mended answer for each task that has one."""
+    rows = []
+    for task, found in zip(tasks, free, strict=True):
+        rng = random.Random(derive_seed("mend", task.prompt))
+        text = next((fixed for answer, _ in found if (fixed := mended(task, answer, rng)) is not None), None)
+        if text is not None:
+            rows.append({"prompt": task.prompt, "response": text})
+    return rows
+
+
+def throwaway(model: str, rows: Sequence[Mapping[str, Any]], output: Path) -> None:
+    """A model trained on the instruction rows alone, so that its samples keep the rules often but not always."""
+    from judgeloop.chat import Chat
+    from judgeloop.training.sft import train_sft
+
+    folder = resolve(model).path
+    asked: list[list[Message]] = [[{"role": "user", "content": row["prompt"]}] for row in rows]
+    given = [
+        supervised_row("ift", prompt, prompt, row["response"], "track") for prompt, row in zip(asked, rows, strict=True)
+    ]
+    train_sft(
+        given,
+        initial=folder,
+        output=output,
+        chat=Chat.load(folder),
+        config=SftSection(learning_rate=1e-4, batch_size=8, micro_batch_size=8, checkpoint_steps=None),
+        seed=0,
+        threads=None,
+        on_progress=lambda _done, _total: None,
+        on_metrics=lambda _metrics: None,
+    )
+
+
+def ranked_row(task: Task, samples: Answers) -> dict[str, Any] | None:
+    """The samples with their points, and mended copies of the worse ones where those are the majority; None where all
+    have the same points."""
+    rng = random.Random(derive_seed("rank", task.prompt))
+    scored = {text: points(task, text, finished) for text, finished in samples if text}
+    broken = [text for text, score in scored.items() if score < 3]
+    if len(broken) > len(scored) / 2:
+        for text in broken[:2]:
+            fixed = mended(task, text, rng)
+            if fixed is not None:
+                scored.setdefault(fixed, points(task, fixed))
+    levels = sorted(set(scored.values()), reverse=True)
+    if len(levels) < 2:
+        return None
+    order = sorted(scored, key=lambda text: -scored[text])
+    responses = [{"text": text, "rank": levels.index(scored[text]), "score": scored[text]} for text in order]
+    return {"prompt": task.prompt, "responses": responses}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--out", type=Path, default=Path("configs/verifiable"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    for number, (name, (listed, count, rules)) in enumerate(PROMPT_FILES.items()):
+        tasks = make_tasks(topics(listed), count, number + 1, *([] if rules is None else [rules]))
+        plain = name == "prompts"  # the loop's own prompts tell nothing about their rule but the words
+        write(options.out / f"{name}.jsonl", [{"prompt": t.prompt} if plain else t.row() for t in tasks])
+
+    tasks = make_tasks(topics(SEED), SEED_TASKS, 0)
+    free = answers(options.model, [task.question for task in tasks], 2, 0.7, "free")
+    rows = instruction_rows(tasks, free)
+    write(options.out / "ift.jsonl", rows)
+    with tempfile.TemporaryDirectory() as work:
+        throwaway(options.model, rows, Path(work) / "model")
+        samples = answers(str(Path(work) / "model"), [task.prompt for task in tasks], SAMPLES, 0.9, "samples")
+    ranked = [row for task, found in zip(tasks, samples, strict=True) if (row := ranked_row(task, found)) is not None]
+    write(options.out / "ranked.jsonl", ranked)
+    tell(tasks, samples, ranked)
+
+
+def tell(tasks: Sequence[Task], samples: Sequence[Answers], ranked: Sequence[dict[str, Any]]) -> None:
+    """Say what was made."""
+    scores: Counter[int] = Counter(response["score"] for row in ranked for response in row["responses"])
+    asked = [(task, text, done) for task, found in zip(tasks, samples, strict=True) for text, done in found]
+    passed: Counter[str] = Counter(task.rule for task, text, done in asked if passes(task, text, done))
+    print(f"scores {dict(sorted(scores.items()))}; samples: {len(asked)}, passing {sum(passed.values())}, on topic "
+          f"{sum(on_topic(task, text) for task, text, _ in asked)}; passing by rule {dict(passed)}")  # fmt: skip
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_text_atomically(path, text)
+    print(f"{path}: {len(rows)} rows, {len(text.encode()) / 1024:.0f} KiB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Functions that the user wrote in a file of their own: a config names the file."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from judgeloop.errors import InputError
+
+
+def load_module(path: Path, key: str) -> ModuleType:
+    """Run a Python file as `python FILE` would find its imports: its own folder first.
+
+    `key` is the config key that names it. Raises InputError where there is no such file or it fails.
+    """
+    if not path.is_file():
+        raise InputError(f"{key}: there is no file {path}; name a Python file")
+    spec = importlib.util.spec_from_file_location(f"judgeloop_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{key}: {path} is no Python file; its name has to end with .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"{key}: {path} fails with {type(error).__name__}: {error}; run it by itself") from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module
+
+
+def load_function(path: Path, name: str, key: str) -> Callable[..., Any]:
+    """The function `name` of a Python file. Raises InputError where it cannot be had."""
+    found = getattr(load_module(path, key), name, None)
+    if not callable(found):
+        raise InputError(f"{key}: {path} has no function {name}; define it there")
+    function: Callable[..., Any] = found
+    return function

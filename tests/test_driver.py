@@ -1,0 +1,52 @@
+"""The driver's order of things, without any stage at work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judgeloop import driver, stopping
+from judgeloop.config import parse
+from judgeloop.rundir import RunDirectory
+from judgeloop.steps import Step
+
+
+class Silent:
+    def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
+    def skipped(self, _step: Step, /) -> None: ...
+    def started(self, step: Step, resumed: bool) -> None: ...
+    def progress(self, done: int, total: int | None, note: str) -> None: ...
+    def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
+    def failed(self) -> None: ...
+    def decided(self, decision: stopping.Decision) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("at", "last"), [("M2/judge", "M2/judge"), ("M2/eval", "M2/checks"), (None, "M3/checks")], ids=str
+)
+def test_a_run_that_is_stopped_still_checks_its_last_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str | None, last: str
+) -> None:
+    made: list[str] = []
+    reported: list[str] = []
+    recorded: list[stopping.Decision] = []
+    end = stopping.Decision(True, str(at), "enough", "M1", "it is")
+
+    def advance(_run: RunDirectory, _steps: Sequence[Step], step: Step, _display: driver.Display) -> bool:
+        made.append(step.name)
+        return True
+
+    monkeypatch.setattr(driver, "_advance", advance)
+    monkeypatch.setattr(driver, "write_reports", lambda out: reported.append(made[-1]))
+    monkeypatch.setattr(stopping, "decide", lambda run, step: end if step.name == at else None)
+    monkeypatch.setattr(stopping, "record", lambda run, decision: recorded.append(decision))
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, "evaluation": {"checker": "check.py"}}, "test")
+    driver.execute(config, tmp_path / "run", Silent())
+    assert made[-1] == last
+    assert {"M0/eval", "M0/checks", "M1/eval", "M1/checks"} <= set(reported)
+    assert reported[-1] == last
+    (decision,) = recorded
+    assert decision.stopped is (at is not None)
