@@ -70,16 +70,24 @@ ARMS: dict[str, Arm] = {
     "few_shot_m0": Arm(
         "prompts written by M0", ["prompts.source=few_shot", "prompts.role=M0"], iterations=1
     ),
+    "hacking": Arm(
+        "what goes wrong: plain DPO, five times the step size, no NLL, no replay",
+        ["train.learning_rate=1.0e-4", "train.nll_weight=0", "train.eft_replay=0", "train.epochs=4"],
+        iterations=2,
+    ),
     "larger": Arm("twice the prompts, twice the candidates", ["prompts.count=600", "candidates.count=8"], iterations=1),
 }  # fmt: skip
 
 
-def run_arm(name: str, seed: int, out: Path, config: Path, iterations: int, threads: int | None) -> Path:
+def run_arm(name: str, seed: int, options: argparse.Namespace) -> Path:
     """Run one arm with one seed and return its run directory."""
-    arm, folder = ARMS[name], out / f"{name}-s{seed}"
+    arm, out = ARMS[name], options.out
+    folder: Path = out / f"{name}-s{seed}"
+    iterations, threads = options.iterations, options.threads
     if arm.shares_m1:
         share_m1(out / f"main-s{seed}", folder, arm.shares_eval)
     changes = [
+        f"evaluation.base={str(seed == options.seeds[0]).lower()}",  # M0 is the same for every seed
         f"seed={seed}",
         f"iterations={min(iterations, arm.iterations or iterations)}",
         f"evaluation.prompts=[{', '.join(map(str, PROMPTS))}]",
@@ -88,7 +96,7 @@ def run_arm(name: str, seed: int, out: Path, config: Path, iterations: int, thre
         *([f"threads={threads}"] if threads else []),
         *arm.changes,
     ]
-    command = [sys.executable, "-m", "judgeloop", "run", str(config), "--out", str(folder)]
+    command = [sys.executable, "-m", "judgeloop", "run", str(options.config), "--out", str(folder)]
     for change in changes:
         command += ["--set", change]
     subprocess.run(command, check=True)
@@ -140,8 +148,8 @@ def main() -> None:
         if all((name, seed, f"M{t}") in have for t in range(2, wanted + 2)):
             continue
         if ARMS[name].shares_m1 and not (options.out / f"main-s{seed}" / "M1" / ".sft.done.json").exists():
-            run_arm("main", seed, options.out, options.config, options.iterations, options.threads)
-        folder = run_arm(name, seed, options.out, options.config, options.iterations, options.threads)
+            run_arm("main", seed, options)
+        folder = run_arm(name, seed, options)
         record(options.out, name, seed, folder, PROMPTS)
         if not options.keep_weights:
             forget_weights(folder, ["M0", "M1", f"M{wanted + 1}"] if name == "main" else [])

@@ -1,12 +1,12 @@
-"""Make the files of the verifiable track: configs/verifiable/{ift,ranked,prompts,development,held_out_development,test,
+"""Make the files of the verifiable track: configs/verifiable/{seed,prompts,development,held_out_development,test,
 held_out_test}.jsonl.
 
     python benchmarks/make_verifiable_seed.py [--model smollm2-135m-instruct] [--out configs/verifiable]
 
-Instruction rows: the model's own free answers to the bare question, shortened and mended by code until they keep the
-rule. Ranked rows: samples of a model trained on those for one epoch (thrown away), scored by the track's checkers, and
-where most of a prompt's samples break the rule, mended copies of them: a right and a wrong answer that differ in the
-rule alone. Prompts are made by code. Everything is derived from fixed seeds.
+Each seed prompt gets up to four responses, scored by the track's checkers: one of the model's free answers to the bare
+question, shortened; the same, mended by code until it keeps the rule, so that the two differ in the rule alone; and the
+best and the worst of four samples of a model trained on the mended ones for one epoch (thrown away). Prompts are made
+by code. Everything is derived from fixed seeds.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from judgeloop.loaded import loaded
 from judgeloop.models import resolve
 from judgeloop.records import Message, derive_seed, write_text_atomically
 from judgeloop.seed.readers import supervised_row
-from verifiable_rules import HELD_OUT
+from verifiable_rules import HELD_OUT, short
 from verifiable_topics import DEVELOPMENT, LOOP, SEED, TEST, topics
-from verifiable_track import Task, make_tasks, mended, on_topic, passes, points
+from verifiable_track import Task, make_tasks, mended, on_topic, passes, points, relevant
 
 SEED_TASKS, SAMPLES, MAX_TOKENS = 400, 4, 80
 # File → topics, how many prompts, and the rules (None: those that are trained on).
@@ -60,26 +60,24 @@ def answers(model: str, texts: Sequence[str], n: int, temperature: float, purpos
     return made
 
 
-def instruction_rows(tasks: Sequence[Task], free: Sequence[Answers]) -> list[dict[str, Any]]:
-    """One mended answer for each task that has one."""
-    rows = []
-    for task, found in zip(tasks, free, strict=True):
-        rng = random.Random(derive_seed("mend", task.prompt))
-        text = next((fixed for answer, _ in found if (fixed := mended(task, answer, rng)) is not None), None)
-        if text is not None:
-            rows.append({"prompt": task.prompt, "response": text})
-    return rows
+def twins(task: Task, found: Answers) -> tuple[str, str] | None:
+    """A free answer, shortened, mended and not; None where none can be mended."""
+    for answer, _ in found:
+        fixed = mended(task, answer, random.Random(derive_seed("mend", task.prompt)))
+        if fixed is not None:
+            return fixed, short(relevant(task, answer))
+    return None
 
 
-def throwaway(model: str, rows: Sequence[Mapping[str, Any]], output: Path) -> None:
-    """A model trained on the instruction rows alone, so that its samples keep the rules often but not always."""
+def throwaway(model: str, rows: Sequence[tuple[Task, str]], output: Path) -> None:
+    """A model trained on mended answers alone, so that its samples keep the rules often but not always."""
     from judgeloop.chat import Chat
     from judgeloop.training.sft import train_sft
 
     folder = resolve(model).path
-    asked: list[list[Message]] = [[{"role": "user", "content": row["prompt"]}] for row in rows]
+    asked: list[list[Message]] = [[{"role": "user", "content": task.prompt}] for task, _ in rows]
     given = [
-        supervised_row("ift", prompt, prompt, row["response"], "track") for prompt, row in zip(asked, rows, strict=True)
+        supervised_row("ift", prompt, prompt, text, "track") for prompt, (_, text) in zip(asked, rows, strict=True)
     ]
     train_sft(
         given,
@@ -94,21 +92,16 @@ def throwaway(model: str, rows: Sequence[Mapping[str, Any]], output: Path) -> No
     )
 
 
-def ranked_row(task: Task, samples: Answers) -> dict[str, Any] | None:
-    """The samples with their points, and mended copies of the worse ones where those are the majority; None where all
-    have the same points."""
-    rng = random.Random(derive_seed("rank", task.prompt))
-    scored = {text: points(task, text, finished) for text, finished in samples if text}
-    broken = [text for text, score in scored.items() if score < 3]
-    if len(broken) > len(scored) / 2:
-        for text in broken[:2]:
-            fixed = mended(task, text, rng)
-            if fixed is not None:
-                scored.setdefault(fixed, points(task, fixed))
+def seed_row(task: Task, pair: tuple[str, str] | None, samples: Answers) -> dict[str, Any] | None:
+    """Mended answer, unmended answer, best and worst sample, with their points; None where all have the same."""
+    scored = {} if pair is None else {text: points(task, text) for text in pair}
+    said = sorted(((points(task, text, done), text) for text, done in samples if text), key=lambda entry: -entry[0])
+    for score, text in [*said[:1], *said[-1:]]:
+        scored.setdefault(text, score)
     levels = sorted(set(scored.values()), reverse=True)
     if len(levels) < 2:
         return None
-    order = sorted(scored, key=lambda text: -scored[text])
+    order = sorted(scored, key=lambda text: -scored[text])  # the mended one before a sample as good
     responses = [{"text": text, "rank": levels.index(scored[text]), "score": scored[text]} for text in order]
     return {"prompt": task.prompt, "responses": responses}
 
@@ -127,19 +120,20 @@ def main() -> None:
 
     tasks = make_tasks(topics(SEED), SEED_TASKS, 0)
     free = answers(options.model, [task.question for task in tasks], 2, 0.7, "free")
-    rows = instruction_rows(tasks, free)
-    write(options.out / "ift.jsonl", rows)
+    pairs = [twins(task, found) for task, found in zip(tasks, free, strict=True)]
     with tempfile.TemporaryDirectory() as work:
-        throwaway(options.model, rows, Path(work) / "model")
+        fixed = [(task, pair[0]) for task, pair in zip(tasks, pairs, strict=True) if pair is not None]
+        throwaway(options.model, fixed, Path(work) / "model")
         samples = answers(str(Path(work) / "model"), [task.prompt for task in tasks], SAMPLES, 0.9, "samples")
-    ranked = [row for task, found in zip(tasks, samples, strict=True) if (row := ranked_row(task, found)) is not None]
-    write(options.out / "ranked.jsonl", ranked)
-    tell(tasks, samples, ranked)
+    made = [seed_row(task, pair, found) for task, pair, found in zip(tasks, pairs, samples, strict=True)]
+    rows = [row for row in made if row is not None]
+    write(options.out / "seed.jsonl", rows)
+    tell(tasks, samples, rows)
 
 
-def tell(tasks: Sequence[Task], samples: Sequence[Answers], ranked: Sequence[dict[str, Any]]) -> None:
+def tell(tasks: Sequence[Task], samples: Sequence[Answers], rows: Sequence[dict[str, Any]]) -> None:
     """Say what was made."""
-    scores: Counter[int] = Counter(response["score"] for row in ranked for response in row["responses"])
+    scores: Counter[int] = Counter(response["score"] for row in rows for response in row["responses"])
     asked = [(task, text, done) for task, found in zip(tasks, samples, strict=True) for text, done in found]
     passed: Counter[str] = Counter(task.rule for task, text, done in asked if passes(task, text, done))
     print(f"scores {dict(sorted(scores.items()))}; samples: {len(asked)}, passing {sum(passed.values())}, on topic "

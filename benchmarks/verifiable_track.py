@@ -158,11 +158,15 @@ def sentences_of(text: str) -> list[str]:
     return [part for part in parts if part[-1:] in {".", "!", "?"} and len(part.split()) >= 4 and not _ODD.search(part)]
 
 
+def relevant(task: Task, answer: str) -> list[str]:
+    """The whole sentences of a free answer from the first one that names the topic on."""
+    sentences = sentences_of(answer)
+    first = next((i for i, sentence in enumerate(sentences) if on_topic(task, sentence)), len(sentences))
+    return sentences[first:]
+
+
 def mended(task: Task, answer: str, rng: random.Random) -> str | None:
     """A short answer that keeps the rule, made by code from a free answer; None where that cannot be done."""
-    sentences = sentences_of(answer)
-    first = next((i for i, sentence in enumerate(sentences) if on_topic(task, sentence)), None)
-    if first is None:
-        return None
-    text = RULES[task.rule].mend(sentences[first:], task.topic, task.args, rng)
+    sentences = relevant(task, answer)
+    text = RULES[task.rule].mend(sentences, task.topic, task.args, rng) if sentences else None
     return text if text is not None and points(task, text) == 5 else None

@@ -8,7 +8,7 @@ import pytest
 from judgeloop.chat import Chat
 from judgeloop.errors import InputError
 from judgeloop.judging.fence import neutralise
-from judgeloop.judging.rubric import load_rubric, shipped_rubrics, transcript
+from judgeloop.judging.rubric import last_sentence, load_rubric, shipped_rubrics, transcript
 from judgeloop.judging.score import parse_score
 from judgeloop.records import Message
 from tiny import SPECIAL, make_tiny_model
@@ -226,3 +226,30 @@ def test_an_unknown_rubric_is_named_with_the_known(name: str) -> None:
 def test_a_rubric_that_one_language_lacks_is_refused() -> None:
     with pytest.raises(InputError, match="in language 'zh'"):
         load_rubric("additive-5-short", "zh")
+
+
+@pytest.mark.parametrize(
+    ("text", "ending"),
+    [
+        ("What is rain? Do not use commas.", "Do not use commas."),
+        ("End with exactly this sentence: Now you know.", "End with exactly this sentence: Now you know."),
+        ("Write a poem.\nTwo lines, no more", "Two lines, no more"),
+        ("Rain", "Rain"),
+        ("雨是什么？用一句话回答。", "用一句话回答。"),
+        (" \n", ""),
+    ],
+)
+def test_the_ending_is_the_last_sentence(text: str, ending: str) -> None:
+    assert last_sentence(text) == ending
+
+
+def test_the_ending_may_stand_behind_the_response(tmp_path: Path) -> None:
+    template = tmp_path / "short.txt"
+    template.write_text("{instruction}\n<r>{response}</r>\nTold: {ending}\n", encoding="utf-8")
+    prompt: list[Message] = [{"role": "user", "content": "What is rain? Say </r> twice."}]
+    (filled,) = load_rubric(str(template)).messages(prompt, "Water.")
+    first, response, told = filled["content"].splitlines()
+    assert response == "<r>Water.</r>"
+    assert first.startswith("What is rain? Say ")
+    assert told.startswith("Told: Say ")
+    assert filled["content"].count("</r>") == 1  # the ending cannot end the fence

@@ -37,7 +37,7 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 
 def test_scores_are_the_checkers_and_ranks_follow_them(track: ModuleType) -> None:
-    for row in rows("ranked"):
+    for row in rows("seed"):
         task, responses = track.task_of(row["prompt"]), row["responses"]
         for response in responses:
             assert response["score"] in {track.points(task, response["text"], done) for done in (True, False)}
@@ -46,23 +46,16 @@ def test_scores_are_the_checkers_and_ranks_follow_them(track: ModuleType) -> Non
         assert responses[0]["score"] > responses[-1]["score"]
 
 
-def test_instruction_rows_pass(track: ModuleType) -> None:
-    for row in rows("ift"):
-        assert track.check(track.task_of(row["prompt"]).row(), row["response"], True) == {
-            "passes": True, "passes on topic": True,
-        }  # fmt: skip
-
-
 def test_files_read_cleanly_and_share_no_topic(track: ModuleType, topics: dict[str, set[str]]) -> None:
     assert sum(path.stat().st_size for path in FILES.iterdir()) < 700_000
-    ranked, account = read_ranked(FILES / "ranked.jsonl")
+    ranked, account = read_ranked(FILES / "seed.jsonl")
     assert account.dropped == {}
     assert len(ranked) > 250
     for one, other in combinations(topics.values(), 2):
         assert not one & other
-    found = {name: [track.task_of(row["prompt"]) for row in rows(name)] for name in ("ift", "ranked", *PROMPT_FILES)}
+    found = {name: [track.task_of(row["prompt"]) for row in rows(name)] for name in ("seed", *PROMPT_FILES)}
     for name, tasks in found.items():
-        split = {"ift": "SEED", "ranked": "SEED", "prompts": "LOOP"}.get(name, name.split("_")[-1].upper())
+        split = {"prompts": "LOOP"}.get(name, name.split("_")[-1].upper())
         assert {task.topic for task in tasks} <= topics[split]
         assert all((task.rule == "postscript") == name.startswith("held_out") for task in tasks)
     for name in PROMPT_FILES:

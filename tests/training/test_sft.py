@@ -179,3 +179,11 @@ def test_a_model_is_never_written_over(
     with pytest.raises(StageFailed, match="already exists"):
         Run(rows, model_folder, tmp_path / "out", chat)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_frozen_embeddings_stay_and_all_else_learns(model_folder: Path, tmp_path: Path, chat: Chat) -> None:
+    rows = [make_row(number) for number in range(4)]
+    run = Run(rows, model_folder, tmp_path / "run", chat, freeze_embeddings=True, adam_beta2=0.9)
+    before, after = dict(load_file(model_folder / "model.safetensors")), run.weights()
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert changed == before.keys() - {"model.embed_tokens.weight"}

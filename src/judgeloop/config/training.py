@@ -36,6 +36,12 @@ class TrainingSection(Section):
         1024, gt=1, description="tokens of prompt and response; longer rows are dropped and counted"
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decay")
+    adam_beta2: float = Field(
+        0.999, gt=0, lt=1, description="AdamW's β₂; with fewer than some hundred steps a lower one, such as 0.98"
+    )
+    freeze_embeddings: bool = Field(
+        False, description="leave the token embeddings, and an output head tied to them, as they are (method: full)"
+    )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     precision: Literal["auto", "bf16", "f32"] = Field(
         "auto", description="auto: bf16 autocast where the machine has it"

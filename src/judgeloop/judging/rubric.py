@@ -19,9 +19,10 @@ from judgeloop.records import Message
 
 MAX_SCORE = 5
 HIGHEST = 100  # a scale may go this far; every score on it is an option to read when scoring by expectation
-_NAMES = ("instruction", "response", "other")
+_NAMES = ("instruction", "ending", "response", "other")
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|\{(?P<name>[A-Za-z_]\w*)\}")
 _DIRECTIVE = re.compile(r"#:\s*(\w+)\s*=\s?(.*)")
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])(?=.)")
 _RANGE = re.compile(r"(\d{1,3})\s*-\s*(\d{1,3})\s*")
 
 
@@ -49,7 +50,8 @@ class Rubric:
 
     def messages(self, prompt: Sequence[Message], response: str, other: str | None = None) -> list[Message]:
         """The filled judge prompt as one user message. Raises InputError where a rubric for two is given one."""
-        values = {"instruction": transcript(prompt), "response": response}
+        instruction = transcript(prompt)
+        values = {"instruction": instruction, "ending": last_sentence(instruction), "response": response}
         if other is not None:
             values["other"] = other
         elif "{other}" in self.template:
@@ -80,11 +82,18 @@ def transcript(prompt: Sequence[Message]) -> str:
     return "\n\n".join([first["content"], *lines])
 
 
+def last_sentence(text: str) -> str:
+    """The last sentence of a text's last line: where an instruction says how it wants its answer. Repeated behind the
+    response it is near to where a small judge looks when it scores."""
+    line = text.strip().splitlines()[-1].strip() if text.strip() else ""
+    return _SENTENCE_END.split(line)[-1]
+
+
 def load_rubric(name: str, language: str = "en") -> Rubric:
     """Load a shipped rubric by name and language, or a template file by path.
 
-    A template holds {instruction} and, between a pair of tags, {response} (and {other} where it compares two). A word
-    in single braces that is none of these is refused, in double braces it stands for itself; braces around anything
+    A template holds {instruction} and, between a pair of tags, {response} (and {other} where it compares two);
+    {ending}, where wanted, is the instruction's last sentence once more. A word in single braces that is none of these is refused, in double braces it stands for itself; braces around anything
     else, such as JSON, are plain text. First lines may be directives: `#: score_line = Score: ` (what stands before the
     score), `#: scores = 1-5` (the scale; 0-5 without it), `#: fence = none` (texts stand between no tags: not safe).
     Raises InputError where file, directive or placeholder is wrong.

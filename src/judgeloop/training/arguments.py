@@ -68,6 +68,7 @@ def trainer_arguments(
         "lr_scheduler_kwargs": {"min_lr_rate": config.lr_min},
         "warmup_steps": config.warmup if config.warmup < 1 else 0.999999,
         "weight_decay": config.weight_decay,
+        "adam_beta2": config.adam_beta2,
         "max_grad_norm": config.max_grad_norm,
         "bf16": precision == "bf16",
         "use_cpu": not on_gpu,

@@ -42,7 +42,10 @@ def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: boo
     """The model to train: float32 weights, or with `qlora` weights of 4 bits (NF4 with double quantisation, QLoRA,
     arXiv 2305.14314) that adapters are trained beside. Raises InputError where this machine cannot do that."""
     if config.method != "qlora":
-        return load_model(folder, trust_remote_code=trust_remote_code)
+        model = load_model(folder, trust_remote_code=trust_remote_code)
+        if config.freeze_embeddings:
+            model.get_input_embeddings().weight.requires_grad_(False)
+        return model
     require_four_bits()
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 

@@ -1,0 +1,73 @@
+"""What the evidence benchmark makes of its rows: means, paired differences, intervals over prompts and seeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from judgeloop.usercode import load_module
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    return load_module(BENCHMARKS / "evidence_tables.py", "evidence")
+
+
+def row(model: str, prompt: str, passes: bool, seed: int = 1, arm: str = "main", **changes: Any) -> dict[str, Any]:
+    given = {"arm": arm, "seed": seed, "model": model, "prompt": prompt, "rule": "title", "passes": passes}
+    return {**given, "on_topic": True, "finished": True, "tokens": 10, "score": 3.0, **changes}
+
+
+def test_means_are_over_the_responses_of_a_prompt(tables: ModuleType) -> None:
+    rows = [row("M1", "a", True), row("M1", "a", False), row("M1", "b", True), row("M1", "c", True, rule="postscript")]
+    assert tables.cells(rows, "passes") == {("main", "M1"): {1: {"a": 0.5, "b": 1.0}}}
+    assert tables.cells(rows, "held-out rule") == {("main", "M1"): {1: {"c": 1.0}}}
+    off = [row("M1", "a", True, on_topic=False), row("M1", "a", True)]
+    assert tables.cells(off, "passes on topic") == {("main", "M1"): {1: {"a": 0.5}}}
+
+
+def test_intervals_by_hand(tables: ModuleType) -> None:
+    found = tables.over_seeds([0.5, 0.7])  # mean 0.6, standard error 0.1, t = 12.706 with one degree of freedom
+    assert (found.value, found.n) == (pytest.approx(0.6), 2)
+    assert (found.low, found.high) == (pytest.approx(0.6 - 1.2706, abs=1e-4), pytest.approx(0.6 + 1.2706, abs=1e-4))
+    assert tables.over_seeds([0.5]) is None
+    both = tables.over_prompts({1: {"a": 0.0, "b": 1.0}, 2: {"a": 0.5, "b": 1.0}})
+    assert (both.value, both.n) == (0.625, 2)
+    assert 0.25 <= both.low < both.high <= 1
+    assert tables.difference({1: {"a": 1.0}, 2: {"a": 1.0}}, {1: {"a": 0.25}}) == {1: {"a": 0.75}}
+
+
+def test_the_tables_pair_models_and_lend_m1(
+    tables: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        row(model, f"p{number}", number < passing, seed, arm)
+        for arm, model, passing in (("main", "M1", 5), ("main", "M2", 8), ("random", "M2", 5))
+        for seed in (1, 2)
+        for number in range(10)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    known = {(r["arm"], r["seed"], r["model"]) for r in rows}
+    models = [
+        {
+            "arm": arm, "seed": seed, "model": model, "judge_accuracy": None, "parse_rate": 1.0, "tie_rate": 0.0,
+            "mean_score": {"value": 3.0}, "distinct_openings": 0.5, "pairs": None,
+        }
+        for arm, seed, model in sorted(known)
+    ]  # fmt: skip
+    (tmp_path / "models.jsonl").write_text("".join(json.dumps(m) + "\n" for m in models), encoding="utf-8")
+    tables.show(tmp_path, {"main": "the loop", "random": "a coin"})
+    lines = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    first = {(cells[1].strip(), cells[2].strip()): cells for cells in reversed(lines) if len(cells) == 9}
+    assert first["main", "M2"][4].strip().startswith("0.800 (")
+    assert first["main", "M2"][5].strip() == "0.800 (0.800 to 0.800)"
+    assert first["main", "M2"][6].strip().startswith("+30.0 (")
+    assert first["random", "M2"][6].strip().startswith("+0.0 (")
+    assert (tmp_path / "evidence.html").stat().st_size > 1_000_000  # draws without the network
+    assert tables.measured(tmp_path) == known
