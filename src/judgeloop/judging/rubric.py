@@ -93,9 +93,10 @@ def load_rubric(name: str, language: str = "en") -> Rubric:
     """Load a shipped rubric by name and language, or a template file by path.
 
     A template holds {instruction} and, between a pair of tags, {response} (and {other} where it compares two);
-    {ending}, where wanted, is the instruction's last sentence once more. A word in single braces that is none of these is refused, in double braces it stands for itself; braces around anything
-    else, such as JSON, are plain text. First lines may be directives: `#: score_line = Score: ` (what stands before the
-    score), `#: scores = 1-5` (the scale; 0-5 without it), `#: fence = none` (texts stand between no tags: not safe).
+    {ending}, where wanted, is the instruction's last sentence once more. A word in single braces that is none of these
+    is refused, in double braces it stands for itself; braces around anything else, such as JSON, are plain text. First
+    lines may be directives: `#: score_line = Score: ` (what stands before the score), `#: scores = 1-5` (the scale; 0-5
+    without it), `#: fence = none` (texts stand between no tags: not safe).
     Raises InputError where file, directive or placeholder is wrong.
     """
     shipped = resources.files("judgeloop.judging") / "rubrics" / f"{name}.{language}.txt"
