@@ -25,8 +25,8 @@ from pathlib import Path
 from evidence_tables import Measured, measured, record, show
 
 ROOT = Path(__file__).resolve().parent.parent
-TRACK = ROOT / "benchmarks" / "verifiable_track.py"
 FILES = ROOT / "configs" / "verifiable"
+TRACK = FILES / "verifiable_track.py"
 PROMPTS = (FILES / "test.jsonl", FILES / "held_out_test.jsonl")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from scipy.stats import t as student
 from judgeloop.evaluation.stats import Interval, mean_interval
 from judgeloop.records import Candidate, Judgement, Prompt, RowLog, read_objects, read_rows
 from judgeloop.rundir import read_json
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "configs" / "verifiable"))
+
 from verifiable_rules import HELD_OUT
 from verifiable_track import Task, on_topic, passes
 

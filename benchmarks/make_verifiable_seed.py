@@ -3,10 +3,10 @@ held_out_test}.jsonl.
 
     python benchmarks/make_verifiable_seed.py [--model smollm2-135m-instruct] [--out configs/verifiable]
 
-Each seed prompt gets up to four responses, scored by the track's checkers: one of the model's free answers to the bare
-question, shortened; the same, mended by code until it keeps the rule, so that the two differ in the rule alone; and the
-best and the worst of four samples of a model trained on the mended ones for one epoch (thrown away). Prompts are made
-by code. Everything is derived from fixed seeds.
+Each seed prompt gets up to five responses, scored by the track's checkers: one of the model's free answers to the bare
+question, shortened; the same, mended by code until it keeps the rule, so that the two differ in the rule alone; a
+degenerate one, made from it too; and the best and the worst of four samples of a model trained on the mended ones for
+one epoch (thrown away). Prompts are made by code. Everything is derived from fixed seeds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,12 @@ from judgeloop.loaded import loaded
 from judgeloop.models import resolve
 from judgeloop.records import Message, derive_seed, write_text_atomically
 from judgeloop.seed.readers import supervised_row
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "configs" / "verifiable"))
+
 from verifiable_rules import HELD_OUT, short
 from verifiable_topics import DEVELOPMENT, LOOP, SEED, TEST, topics
-from verifiable_track import Task, make_tasks, mended, on_topic, passes, points, relevant
+from verifiable_track import Task, degenerate, make_tasks, mended, on_topic, passes, points, relevant
 
 SEED_TASKS, SAMPLES, MAX_TOKENS = 400, 4, 80
 # File → topics, how many prompts, and the rules (None: those that are trained on).
@@ -93,8 +97,11 @@ def throwaway(model: str, rows: Sequence[tuple[Task, str]], output: Path) -> Non
 
 
 def seed_row(task: Task, pair: tuple[str, str] | None, samples: Answers) -> dict[str, Any] | None:
-    """Mended answer, unmended answer, best and worst sample, with their points; None where all have the same."""
+    """Mended, unmended and degenerate answer, best and worst sample, with their points; None where all are equal."""
     scored = {} if pair is None else {text: points(task, text) for text in pair}
+    if pair is not None:
+        text, done = degenerate(task, pair[0], random.Random(derive_seed("degenerate", task.prompt)))
+        scored.setdefault(text, points(task, text, done))
     said = sorted(((points(task, text, done), text) for text, done in samples if text), key=lambda entry: -entry[0])
     for score, text in [*said[:1], *said[-1:]]:
         scored.setdefault(text, score)

@@ -22,12 +22,12 @@ PROMPT_FILES = ("prompts", "development", "held_out_development", "test", "held_
 
 @pytest.fixture(scope="module")
 def track() -> ModuleType:
-    return load_module(ROOT / "benchmarks" / "verifiable_track.py", "evaluation.checker")
+    return load_module(FILES / "verifiable_track.py", "evaluation.checker")
 
 
 @pytest.fixture(scope="module")
 def topics() -> dict[str, set[str]]:
-    lists = load_module(ROOT / "benchmarks" / "verifiable_topics.py", "topics")
+    lists = load_module(FILES / "verifiable_topics.py", "topics")
     names = ("SEED", "LOOP", "DEVELOPMENT", "TEST")
     return {name: set(lists.topics(getattr(lists, name))) for name in names}
 
@@ -47,7 +47,7 @@ def test_scores_are_the_checkers_and_ranks_follow_them(track: ModuleType) -> Non
 
 
 def test_files_read_cleanly_and_share_no_topic(track: ModuleType, topics: dict[str, set[str]]) -> None:
-    assert sum(path.stat().st_size for path in FILES.iterdir()) < 700_000
+    assert sum(path.stat().st_size for path in FILES.glob("*.jsonl")) < 700_000
     ranked, account = read_ranked(FILES / "seed.jsonl")
     assert account.dropped == {}
     assert len(ranked) > 250
@@ -119,7 +119,7 @@ def test_points_are_given_for_topic_completeness_and_rule(track: ModuleType) -> 
     task = track.Task("otters", "Tell me about otters.", "no_commas", "Do not use commas.")
     assert track.points(task, "Otters swim and eat fish.") == 5
     assert track.points(task, "Badgers dig and eat worms.") == 4
-    assert track.points(task, "Otters swim and eat", finished=False) == 4
+    assert track.points(task, "Otters swim and eat a lot", finished=False) == 1
     assert track.points(task, "Otters, they swim and eat fish.") == 2
     assert track.points(task, "Badgers, too") == 0
     assert not track.complete("so it goes so it goes so it goes so it goes")
@@ -130,3 +130,14 @@ def test_the_oracle_is_right(track: ModuleType) -> None:
     assert track.score(messages, "Wolves live in packs and howl.", True) == 5
     assert track.score(messages, "Wolves live in packs and howl.", False) == 0
     assert track.score(messages, "Wolves, they live in packs.", True) == 0
+
+
+def test_degenerate_responses_do_not_pass(track: ModuleType) -> None:
+    tasks = track.make_tasks(["otters"], 80, 5)
+    answer = "Otters swim in rivers and eat the fish that they find there."
+    made = [track.degenerate(task, answer, random.Random(task.prompt)) for task in tasks]
+    finished = dict(made)
+    assert finished["Otters swim in rivers and eat"] is False
+    assert finished["Now you know."] is True
+    for task, (text, done) in zip(tasks, made, strict=True):
+        assert text == task.question or not track.passes(task, text, done)

@@ -112,8 +112,9 @@ def passes(task: Task, text: str, finished: bool = True) -> bool:
 
 
 def points(task: Task, text: str, finished: bool = True) -> int:
-    """0–5: one for the topic, one for being complete, three for the rule."""
-    return int(on_topic(task, text)) + int(complete(text, finished)) + 3 * int(follows(task, text))
+    """0–5: one for the topic, one for being complete, three more for keeping the rule as well."""
+    whole = complete(text, finished)
+    return int(on_topic(task, text)) + int(whole) + 3 * int(whole and follows(task, text))
 
 
 def check(prompt: Mapping[str, Any], response: str, finished: bool) -> dict[str, bool]:
@@ -170,3 +171,19 @@ def mended(task: Task, answer: str, rng: random.Random) -> str | None:
     sentences = relevant(task, answer)
     text = RULES[task.rule].mend(sentences, task.topic, task.args, rng) if sentences else None
     return text if text is not None and points(task, text) == 5 else None
+
+
+def degenerate(task: Task, answer: str, rng: random.Random) -> tuple[str, bool]:
+    """A bad response as models give them, and whether it is finished: the request's own words, a sentence over and
+    over, or an answer that breaks off."""
+    kind = rng.choice(("words", "question", "again", "cut"))
+    if kind == "words" and "sentence" in task.args:
+        return str(task.args["sentence"]), True
+    if kind == "words" and "word" in task.args:
+        return f"{str(task.args['word']).capitalize()}.", True
+    if kind in ("words", "question"):
+        return task.question, True
+    words = answer.split(" ")
+    if kind == "again":
+        return " ".join([" ".join(words[:10])] * 3), True
+    return " ".join(words[: max(4, len(words) // 2)]), False
