@@ -12,22 +12,28 @@ if TYPE_CHECKING:
 
 def summary_table(summary: dict[str, Any]) -> Table:
     """One row a model: parse rate, agreement, length, win rates against the previous model, ground truth where the
-    user's own code measured it, pairs, seconds by stage."""
+    user's own code measured it, pairs, seconds (by stage where there is room for that)."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=None if summary["complete"] else "not finished yet", header_style="bold", box=SIMPLE_HEAD)
+    checked = next((model["truth"] for model in summary["models"] if model["truth"]), None)
+    table = Table(
+        title=None if summary["complete"] else "not finished yet", header_style="bold", box=SIMPLE_HEAD,
+        collapse_padding=checked is not None,
+    )  # fmt: skip
     table.add_column("model", no_wrap=True)
     table.add_column("parse\nrate", justify="right", no_wrap=True)
     table.add_column("agreement", justify="right", min_width=11)
     table.add_column("length", justify="right", no_wrap=True)
     table.add_column("win rate\nvs previous,\nat equal length", justify="right", min_width=12)
-    checked = next((model["truth"] for model in summary["models"] if model["truth"]), None)
     if checked is not None:
-        table.add_column(f"truth\n({checked['measure']})", justify="right", min_width=12)
+        table.add_column(f"truth\n({checked['measure']})", justify="right", min_width=13)
     table.add_column("pairs", justify="right", no_wrap=True)
-    table.add_column("seconds", ratio=1)
+    if checked is None:
+        table.add_column("seconds", ratio=1)
+    else:
+        table.add_column("time", justify="right", no_wrap=True)
     for model in summary["models"]:
         versus = model["win_rate_vs_previous"] or {}
         cells = (
@@ -38,7 +44,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
             _rates(versus),
             *([] if checked is None else [_truth(model["truth"])]),
             NOTHING if model["pairs"] is None else str(model["pairs"]),
-            stage_seconds(model["seconds"]),
+            stage_seconds(model["seconds"]) if checked is None else f"{sum(model['seconds'].values()):.0f} s",
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table
@@ -55,7 +61,10 @@ def _truth(truth: dict[str, Any] | None) -> str:
     if truth is None:
         return NOTHING
     value = interval(truth["value"], as_percent=True)
-    return value if truth["difference"] is None else f"{value}\n{points(truth['difference'])} vs {truth['previous']}"
+    if truth["difference"] is None:
+        return value
+    change, _, bounds = points(truth["difference"]).partition(" ")
+    return f"{value}\n{change} vs {truth['previous']}\n{bounds}"
 
 
 def stage_seconds(seconds: dict[str, float]) -> str:
