@@ -60,7 +60,7 @@ ARMS: dict[str, Arm] = {
     "cringe": Arm("Pairwise Cringe", ["train.loss=cringe"], iterations=1),
     "no_eft": Arm(
         "no EFT rows at all",
-        ["seed_data.eft_share=0", "seed_data.max_ift_rows=361", "train.eft_replay=0"],
+        ["seed_data.eft_share=0", "train.eft_replay=0"],
         shares_m1=False, iterations=1,
     ),
     "multiple_choice": Arm(

@@ -22,7 +22,6 @@ from judgeloop.rundir import read_json
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "configs" / "verifiable"))
 
 from verifiable_rules import HELD_OUT
-from verifiable_track import Task, on_topic, passes
 
 Measured = tuple[str, int, str]  # arm, seed, model
 
@@ -39,25 +38,24 @@ def measured(out: Path) -> set[Measured]:
 
 def record(out: Path, arm: str, seed: int, folder: Path, prompts: Sequence[Path]) -> None:
     """Append what is new in a run: a row for each response to rows.jsonl, and one for each model to models.jsonl."""
-    tasks = {}
-    for path in prompts:
-        for _, row in read_objects(path):
-            prompt = Prompt.of([{"role": "user", "content": row["prompt"]}], "")
-            tasks[prompt.id] = Task(row["topic"], "", row["rule"], "", row["args"])
+    rules = {
+        Prompt.of([{"role": "user", "content": row["prompt"]}], "").id: row["rule"]
+        for path in prompts
+        for _, row in read_objects(path)
+    }
     have = measured(out)
     with RowLog(out / "rows.jsonl") as rows, RowLog(out / "models.jsonl") as models:
         for model in sorted(folder.glob("M*")):
-            if (arm, seed, model.name) in have or not (model / ".eval.done.json").exists():
+            if (arm, seed, model.name) in have or not (model / ".checks.done.json").exists():
                 continue
             responses = read_rows(model / "eval.responses.jsonl", Candidate)
             scores = {j.candidate_id: j.score for j in read_rows(model / "eval.judgements.jsonl", Judgement) if not j.k}
+            said = {row["id"]: row["measures"] for _, row in read_objects(model / "checks.jsonl")}
             rows.append(
                 [
                     {
                         "arm": arm, "seed": seed, "model": model.name, "prompt": row.prompt_id,
-                        "rule": tasks[row.prompt_id].rule,
-                        "passes": passes(tasks[row.prompt_id], row.text, row.finish_reason == "stop"),
-                        "on_topic": on_topic(tasks[row.prompt_id], row.text),
+                        "rule": rules[row.prompt_id], **said[row.id],
                         "finished": row.finish_reason == "stop", "tokens": len(row.token_ids),
                         "score": None if scores.get(row.id) is None else round(float(scores[row.id] or 0.0), 3),
                     }
@@ -92,7 +90,7 @@ def cells(rows: Sequence[Mapping[str, Any]], measure: str) -> dict[tuple[str, st
         value = {
             "passes": row["passes"],
             "held-out rule": row["passes"],
-            "passes on topic": row["passes"] and row["on_topic"],
+            "passes on topic": row["passes on topic"],
             "finished": row["finished"],
             "tokens": row["tokens"],
         }[measure]

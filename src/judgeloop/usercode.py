@@ -27,17 +27,22 @@ def load_module(path: Path, key: str) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{key}: {path} fails with {type(error).__name__}: {error}; run it by itself") from error
     finally:
         sys.path.remove(str(path.resolve().parent))
     return module
 
 
-def load_function(path: Path, name: str, key: str) -> Callable[..., Any]:
-    """The function `name` of a Python file. Raises InputError where it cannot be had."""
-    found = getattr(load_module(path, key), name, None)
+def load_function(path: Path, signature: str, key: str) -> Callable[..., Any]:
+    """A function of a Python file, which `signature` names and shows. Raises InputError where it cannot be had."""
+    return function_of(load_module(path, key), path, signature, key)
+
+
+def function_of(module: ModuleType, path: Path, signature: str, key: str) -> Callable[..., Any]:
+    """As `load_function`, of a module that is loaded."""
+    found = getattr(module, signature.partition("(")[0], None)
     if not callable(found):
-        raise InputError(f"{key}: {path} has no function {name}; define it there")
+        raise InputError(f"{key}: {path} has no function {signature}; define it there")
     function: Callable[..., Any] = found
     return function

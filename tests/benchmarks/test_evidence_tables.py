@@ -21,14 +21,14 @@ def tables() -> ModuleType:
 
 def row(model: str, prompt: str, passes: bool, seed: int = 1, arm: str = "main", **changes: Any) -> dict[str, Any]:
     given = {"arm": arm, "seed": seed, "model": model, "prompt": prompt, "rule": "title", "passes": passes}
-    return {**given, "on_topic": True, "finished": True, "tokens": 10, "score": 3.0, **changes}
+    return {**given, "passes on topic": passes, "finished": True, "tokens": 10, "score": 3.0, **changes}
 
 
 def test_means_are_over_the_responses_of_a_prompt(tables: ModuleType) -> None:
     rows = [row("M1", "a", True), row("M1", "a", False), row("M1", "b", True), row("M1", "c", True, rule="postscript")]
     assert tables.cells(rows, "passes") == {("main", "M1"): {1: {"a": 0.5, "b": 1.0}}}
     assert tables.cells(rows, "held-out rule") == {("main", "M1"): {1: {"c": 1.0}}}
-    off = [row("M1", "a", True, on_topic=False), row("M1", "a", True)]
+    off = [row("M1", "a", True, **{"passes on topic": False}), row("M1", "a", True)]
     assert tables.cells(off, "passes on topic") == {("main", "M1"): {1: {"a": 0.5}}}
 
 

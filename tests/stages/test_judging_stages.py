@@ -173,9 +173,11 @@ def test_a_function_of_the_users_scores_in_a_models_place(model: Path, tmp_path:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("score = 3", r"has no function score; define it there"),
+        ("score = 3", r"has no function score\(messages, response, finished\); define it there"),
         ("def score(*_): return 7", r"score\(\) returns 7 on M2\..*; return a number from 0 to 5, or None"),
         ("def score(*_): return 1 / 0", r"score\(\) fails with ZeroDivisionError"),
+        ("def score(*_): raise SystemExit(3)", r"score\(\) fails with SystemExit"),
+        ("raise SystemExit('no')", r"verify\.py fails with SystemExit: no"),
         ("import nothing_of_the_kind", r"verify\.py fails with ModuleNotFoundError"),
     ],
 )

@@ -31,6 +31,7 @@ def test_dpo_gradient_by_hand() -> None:
 
 LOG_PROBS = torch.tensor([[-1.0, -2.0, -3.0, -6.0], [0.0, 0.0, -5.0, 0.0]])
 MASK = torch.tensor([[0, 1, 1, 1], [0, 0, 1, 0]])
+ROW_WEIGHTS = MASK / MASK.sum(dim=1, keepdim=True)
 
 
 def test_mean_token_nll_counts_target_tokens_only() -> None:
@@ -38,12 +39,12 @@ def test_mean_token_nll_counts_target_tokens_only() -> None:
 
 
 def test_row_weighting_hears_a_short_row_as_loud_as_a_long_one() -> None:
-    assert losses.imitation(LOG_PROBS, MASK, "row", 2).item() == pytest.approx((11 / 3 + 5) / 2)
-    assert losses.imitation(LOG_PROBS, MASK, "token", 4).item() == pytest.approx(16 / 4)
+    assert losses.weighted_nll(LOG_PROBS, ROW_WEIGHTS, 2).item() == pytest.approx((11 / 3 + 5) / 2)
+    assert losses.weighted_nll(LOG_PROBS, MASK, 4).item() == pytest.approx(16 / 4)
 
 
-@pytest.mark.parametrize(("weighting", "total"), [("row", 2), ("token", 4)])
-def test_parts_of_a_batch_add_up_to_its_loss(weighting: losses.Weighting, total: int) -> None:
-    whole = losses.imitation(LOG_PROBS, MASK, weighting, total)
-    parts = [losses.imitation(LOG_PROBS[i : i + 1], MASK[i : i + 1], weighting, total) for i in (0, 1)]
+@pytest.mark.parametrize(("weights", "total"), [(ROW_WEIGHTS, 2), (MASK, 4), (0.25 * ROW_WEIGHTS, 0.5)])
+def test_parts_of_a_batch_add_up_to_its_loss(weights: torch.Tensor, total: float) -> None:
+    whole = losses.weighted_nll(LOG_PROBS, weights, total)
+    parts = [losses.weighted_nll(LOG_PROBS[i : i + 1], weights[i : i + 1], total) for i in (0, 1)]
     assert sum(part.item() for part in parts) == pytest.approx(whole.item())

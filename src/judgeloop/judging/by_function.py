@@ -25,7 +25,7 @@ def judge_by_function(
     for item, done in zip(items, finished, strict=True):
         try:
             score = function(item.prompt, item.response, done)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(
                 f"{key}: score() fails with {type(error).__name__}: {error} on {item.id}; run it by itself"
             ) from error

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from judgeloop import __version__
 from judgeloop.records import write_text_atomically
 from judgeloop.report.concerns import headline, length_growth
@@ -42,7 +40,7 @@ def render(run: Path) -> str:
     drawn = figures(models, list(files.rows("metrics.jsonl")))
     samples = {name: pair_samples(files, name) for name in files.models()}
     evaluations = {name: files.json(f"{name}/eval.json") or {} for name in files.models()}
-    base_model = _base_model(files, config_text)
+    base_model = _base_model(files)
     summary = with_damage(summary, files)
 
     environment = Environment(
@@ -78,14 +76,11 @@ def render(run: Path) -> str:
     )
 
 
-def _base_model(files: RunFiles, config_text: str | None) -> str | None:
+def _base_model(files: RunFiles) -> str | None:
     """M0 as the config names it, else as its own record does."""
-    try:
-        config = yaml.safe_load(config_text or "")
-    except yaml.YAMLError:
-        config = None
-    if isinstance(config, dict) and config.get("model"):
-        return str(config["model"])
+    named = files.config().get("model")
+    if named:
+        return str(named)
     base = files.json("M0/model.json") or {}
     return str(base["path"]) if base.get("path") else None
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from judgeloop.errors import InputError
 
 # Stages that end within the same second stand in this order.
@@ -62,6 +64,14 @@ class RunFiles:
             self._problem(f"{name} is damaged")
             return None
         return value
+
+    def config(self) -> dict[str, Any]:
+        """The run's config as it stands in config.yaml; empty where it cannot be read."""
+        try:
+            value = yaml.safe_load(self.text("config.yaml") or "")
+        except yaml.YAMLError:
+            return {}
+        return value if isinstance(value, dict) else {}
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
         """The objects of a JSONL file. A last line without newline is a row still being written and is left out."""

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from judgeloop.records import write_text_atomically
 from judgeloop.report.concerns import concerns, gate_concerns
 from judgeloop.report.creation import without_samples
@@ -64,11 +62,7 @@ def _base_is_due(files: RunFiles) -> bool:
 
 def _checks_are_due(files: RunFiles) -> bool:
     """The user's own code is asked about every evaluated model where the config names it."""
-    try:
-        config = yaml.safe_load(files.text("config.yaml") or "")
-    except yaml.YAMLError:
-        return False
-    evaluation = config.get("evaluation") if isinstance(config, dict) else None
+    evaluation = files.config().get("evaluation")
     return isinstance(evaluation, dict) and evaluation.get("checker") is not None
 
 

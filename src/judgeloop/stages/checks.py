@@ -19,7 +19,7 @@ from judgeloop.rundir import RunDirectory, read_json, write_json
 from judgeloop.seed.readers import read_prompt_rows
 from judgeloop.stages.context import Context, Outcome, held_out_sets
 from judgeloop.stages.evaluation import JUDGEMENTS, RESPONSES
-from judgeloop.usercode import load_module
+from judgeloop.usercode import function_of, load_module
 
 KEY = "evaluation.checker"
 ROWS, FIGURES = "checks.jsonl", "checks.json"
@@ -69,9 +69,7 @@ def load_checker(path: Path) -> Checker:
     """The user's file: its function `check`, and its `GROUP` where it has one. Raises InputError where it is no
     checker."""
     module = load_module(path, KEY)
-    check, group = getattr(module, "check", None), getattr(module, "GROUP", None)
-    if not callable(check):
-        raise InputError(f"{KEY}: {path} has no function check(prompt, response, finished); define it there")
+    check, group = function_of(module, path, "check(prompt, response, finished)", KEY), getattr(module, "GROUP", None)
     if group is not None and not isinstance(group, str):
         raise InputError(f"{KEY}: GROUP in {path} is {group!r}; give the name of a field of the prompts, or leave it")
     return Checker(path, check, group)

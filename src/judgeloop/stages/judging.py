@@ -25,10 +25,8 @@ def judgements(context: Context) -> Outcome:
     """K judgements of every candidate (one with expected scoring), by the model that plays the judge; up to
     `judge.max_samples` of those that a prompt's pair hangs on."""
     prompts = {prompt.id: prompt for prompt in read_rows(context.folder / "prompts.jsonl", Prompt)}
-    items = [
-        ToJudge(row.id, prompts[row.prompt_id].messages, row.text, row.prompt_id)
-        for row in (*read_rows(context.folder / "candidates.jsonl", Candidate), *read_anchors(context.folder))
-    ]
+    candidates = [*read_rows(context.folder / "candidates.jsonl", Candidate), *read_anchors(context.folder)]
+    items = [ToJudge(row.id, prompts[row.prompt_id].messages, row.text, row.prompt_id) for row in candidates]
     path = context.folder / "judgements.jsonl"
     role, function = context.config.judge.role, context.config.judge.function
     player = context.current() if role == "current" else role
@@ -36,7 +34,10 @@ def judgements(context: Context) -> Outcome:
         judge_all(context, path, items, player)
     else:
         player = Path(function).name
-        _by_function(context, path, items, Path(function))
+        finished = [row.finish_reason == "stop" for row in candidates]
+        score = load_function(Path(function), "score(messages, response, finished)", "judge.function")
+        # All anew, also in a stage that was cut off: it takes no time.
+        write_rows_atomically(path, list(judge_by_function(score, items, finished, "judge.function")))
     rows = read_rows(path, Judgement)
     valid = sum(row.score is not None for row in rows)
     write_json(context.folder / "judge.json", {"judge": player, "health": _health(context, rows).as_dict()})
@@ -63,16 +64,6 @@ def consistency(context: Context) -> Outcome:
     account = {"previous": previous, "rate": found.rate, "smoothing": found.smoothing, "prompts": found.prompts}
     write_json(context.folder / "consistency.json", account)
     return Outcome(("consistency.jsonl", "consistency.json"), {"rows": len(items)})
-
-
-def _by_function(context: Context, path: Path, items: Sequence[ToJudge], file: Path) -> None:
-    """The candidates scored by the user's own code, all anew: that takes no time."""
-    files = [context.folder / "candidates.jsonl", context.folder / "anchors.jsonl"]
-    rows = [row for file_of in files if file_of.exists() for row in read_rows(file_of, Candidate)]
-    finished = {row.id: row.finish_reason == "stop" for row in rows}
-    key = "judge.function"
-    found = judge_by_function(load_function(file, "score", key), items, [finished[item.id] for item in items], key)
-    write_rows_atomically(path, list(found))
 
 
 def _health(context: Context, rows: Sequence[Judgement]) -> JudgeHealth:

@@ -30,17 +30,6 @@ def mean_token_nll(log_probs: Tensor, mask: Tensor) -> Tensor:
     return -(log_probs * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
-def imitation(log_probs: Tensor, mask: Tensor, weighting: Weighting, total: Tensor | int) -> Tensor:
-    """This micro-batch's part of the SFT loss over `total` tokens or rows of the whole batch.
-
-    "token": the sum of the target tokens' NLL over the number of target tokens; "row": the sum of each row's mean
-    token NLL over the number of rows. Parts of one batch add up to its loss, however it was split.
-    """
-    if weighting == "row":
-        return mean_token_nll(log_probs, mask).sum() / torch.as_tensor(total).clamp(min=1)
-    return weighted_nll(log_probs, mask, total)
-
-
 def weighted_nll(log_probs: Tensor, weights: Tensor, total: Tensor | float) -> Tensor:
     """Negative log-likelihood of tokens times their weights, over `total` (the weights' sum in the whole batch)."""
     return -(log_probs * weights).sum() / torch.as_tensor(total).clamp(min=1e-6)
