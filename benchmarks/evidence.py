@@ -33,23 +33,29 @@ PROMPTS = (FILES / "test.jsonl", FILES / "held_out_test.jsonl")
 @dataclass(frozen=True, slots=True)
 class Arm:
     """What differs from the config. `shares_m1`: M1 is the main arm's; `shares_eval`: and so is what was measured of
-    it, by the same kind of judge. `iterations` None: as many as asked for; `every_seed` False: the first seed alone."""
+    it, by the same kind of judge; `shares_judged`: and so are M2's candidates and what M1 scored them. `iterations`
+    None: as many as asked for; `every_seed` False: the first seed alone."""
 
     what: str
     changes: Sequence[str] = ()
     shares_m1: bool = True
     shares_eval: bool = True
+    shares_judged: bool = False
     iterations: int | None = None
     every_seed: bool = False
 
 
 ARMS: dict[str, Arm] = {
     "main": Arm("the loop", shares_m1=False, every_seed=True),
-    "random": Arm("control: chosen and rejected by a coin", ["pairs.control=random"], every_seed=True),
-    "best_only": Arm("control: imitate the best, no contrast", ["train.loss=sft_best"], every_seed=True),
+    "random": Arm(
+        "control: chosen and rejected by a coin", ["pairs.control=random"], shares_judged=True, every_seed=True
+    ),
+    "best_only": Arm(
+        "control: imitate the best, no contrast", ["train.loss=sft_best"], shares_judged=True, every_seed=True
+    ),
     "oracle": Arm("ceiling: pairs by the checkers", [f"judge.function={TRACK}"]),
     "fixed_judge": Arm("M1 judges in every iteration", ["judge.role=M1"]),
-    "no_replay": Arm("no EFT rows beside the pairs", ["train.eft_replay=0"], iterations=1),
+    "no_replay": Arm("no EFT rows beside the pairs", ["train.eft_replay=0"], shares_judged=True, iterations=1),
     "sampled": Arm("judge: 3 written scores", ["judge.scoring=sampled"], shares_eval=False, iterations=1),
     "sampled_1": Arm(
         "judge: 1 written score", ["judge.scoring=sampled", "judge.samples=1"], shares_eval=False, iterations=1
@@ -57,7 +63,7 @@ ARMS: dict[str, Arm] = {
     "sampled_5": Arm(
         "judge: 5 written scores", ["judge.scoring=sampled", "judge.samples=5"], shares_eval=False, iterations=1
     ),
-    "cringe": Arm("Pairwise Cringe", ["train.loss=cringe"], iterations=1),
+    "cringe": Arm("Pairwise Cringe", ["train.loss=cringe"], shares_judged=True, iterations=1),
     "no_eft": Arm(
         "no EFT rows at all",
         ["seed_data.eft_share=0", "train.eft_replay=0"],
@@ -73,7 +79,7 @@ ARMS: dict[str, Arm] = {
     "hacking": Arm(
         "what goes wrong: plain DPO, five times the step size, no NLL, no replay",
         ["train.learning_rate=1.0e-4", "train.nll_weight=0", "train.eft_replay=0", "train.epochs=4"],
-        iterations=2,
+        shares_judged=True, iterations=2,
     ),
     "larger": Arm("twice the prompts, twice the candidates", ["prompts.count=600", "candidates.count=8"], iterations=1),
 }  # fmt: skip
@@ -85,7 +91,7 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> Path:
     folder: Path = out / f"{name}-s{seed}"
     iterations, threads = options.iterations, options.threads
     if arm.shares_m1:
-        share_m1(out / f"main-s{seed}", folder, arm.shares_eval)
+        share(out / f"main-s{seed}", folder, arm)
     changes = [
         f"evaluation.base={str(seed == options.seeds[0]).lower()}",  # M0 is the same for every seed
         f"seed={seed}",
@@ -103,16 +109,20 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> Path:
     return folder
 
 
-def share_m1(source: Path, target: Path, with_eval: bool) -> None:
-    """Hard links to the main arm's M0 and M1, where the target has none."""
-    for model in ("M0", "M1"):
-        for path in sorted((source / model).rglob("*")):
-            copy = target / path.relative_to(source)
-            evaluated = path.name.startswith(("eval.", ".eval.")) or path.name.startswith(("checks.", ".checks."))
-            if path.is_dir() or copy.exists() or (evaluated and not with_eval):
-                continue
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, copy)
+def share(source: Path, target: Path, arm: Arm) -> None:
+    """Hard links to what the arm has in common with the main arm, where the target has none."""
+    for path in sorted(path for model in ("M0", "M1", "M2") for path in (source / model).rglob("*")):
+        copy = target / path.relative_to(source)
+        stage = path.name.removeprefix(".").split(".")[0]
+        if path.relative_to(source).parts[0] == "M2":
+            wanted = arm.shares_judged and stage in ("prompts", "candidates", "judge", "judgements")
+        else:
+            wanted = arm.shares_eval or stage not in ("eval", "checks")
+        if not wanted or path.is_dir() or copy.exists():
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, copy)
+    (target / ".lock").touch()  # what tells a run directory from a folder of other things
 
 
 def forget_weights(folder: Path, keep: Sequence[str]) -> None:

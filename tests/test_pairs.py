@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,11 @@ from judgeloop.pairs import (
     WITHIN_MARGIN,
     PairRule,
     Scored,
+    Unfinished,
     make_pairs,
     mean_scores,
     pairs_of,
+    swapped_by_a_coin,
 )
 from judgeloop.records import Candidate, Judgement, Prompt
 
@@ -82,7 +85,31 @@ def test_best_and_worst_by_hand(candidates: list[Scored], margin: float, expecte
 def test_cut_answers_may_be_rejected_but_never_chosen(
     candidates: list[Scored], expected: tuple[str, str] | str
 ) -> None:
-    assert only(pairs_of(candidates, PairRule(finished_only=False))) == expected
+    assert only(pairs_of(candidates, PairRule(unfinished="as_judged"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("candidates", "expected"),
+    [
+        (scored(5.0, 3.0, 1.0, finish="lss"), ("b", "a")),  # the judge's best was cut off: worth nothing
+        (scored(5.0, 0.0, finish="ls"), TIE),  # what finished is worth nothing either
+        (scored(5.0, 3.0, finish="ll"), NONE_FINISHED),
+        (scored(0.5, 3.0, None, finish="sls"), ("a", "b")),
+    ],
+)
+def test_cut_answers_may_count_as_zero(candidates: list[Scored], expected: tuple[str, str] | str) -> None:
+    assert only(pairs_of(candidates, PairRule(unfinished="zero"))) == expected
+
+
+def test_a_cut_answer_stays_rejected_in_the_random_control() -> None:
+    asked = prompts(64)
+    answers = [candidate(f"{p.id}.{k}", p.id, "length" if k else "stop") for p in asked for k in range(2)]
+    scores: dict[str, float | None] = {row.id: 3.0 for row in answers}
+    found, _ = make_pairs(asked, answers, scores, PairRule(unfinished="zero"))
+    cut = {row.id for row in answers if row.finish_reason == "length"}
+    assert len(found) == 64
+    assert swapped_by_a_coin(found, 0, cut) == found
+    assert swapped_by_a_coin(found, 0) != found
 
 
 def of_length(table: dict[str, tuple[float, int]]) -> list[Scored]:
@@ -123,7 +150,7 @@ def test_an_earlier_models_answer_is_rejected_where_it_scores_lower() -> None:
     assert only(pairs_of(scored(0.5, 0.5), PairRule(), old)) == TIE
     cut = [Scored(candidate("old", text="An older answer", finish="length"), 0.5)]
     assert only(pairs_of(scored(4.0, 1.0), PairRule(), cut)) == ("a", "b")
-    assert only(pairs_of(scored(4.0, 1.0), PairRule(finished_only=False), cut)) == ("a", "old")
+    assert only(pairs_of(scored(4.0, 1.0), PairRule(unfinished="as_judged"), cut)) == ("a", "old")
 
 
 def test_equals_are_told_apart_by_id_not_by_who_finished_first() -> None:
@@ -189,7 +216,7 @@ ANSWERS = st.lists(st.tuples(SCORES, st.sampled_from(["stop", "length"]), st.sam
 RULES = st.builds(
     PairRule,
     margin=st.sampled_from([0.0, 0.5, 2.0]),
-    finished_only=st.booleans(),
+    unfinished=st.sampled_from(get_args(Unfinished)),
     length_rho=st.sampled_from([0.0, 0.2, 0.4]),
     max_pairs=st.integers(1, 3),
 )
@@ -219,7 +246,7 @@ def test_every_prompt_ends_in_exactly_one_account(
         assert pair.chosen_score - pair.rejected_score > rule.margin
         assert chosen.text != rejected.text
         assert chosen.finish_reason == "stop"
-        assert not rule.finished_only or rejected.finish_reason == "stop"
+        assert rule.unfinished != "left_out" or rejected.finish_reason == "stop"
 
 
 def test_an_empty_answer_is_never_in_a_pair() -> None:

@@ -6,10 +6,13 @@ Every prompt ends in exactly one account: a pair, or one of the reasons below. P
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from judgeloop.records import Candidate, Judgement, Message, PreferencePair, Prompt, derive_seed, stable_id
+
+Unfinished = Literal["left_out", "as_judged", "zero"]
 
 TIE = "tie"
 WITHIN_MARGIN = "within the margin"
@@ -38,13 +41,14 @@ class Scored:
 class PairRule:
     """How pairs are chosen.
 
-    `margin`: scores must differ by more. `finished_only`: answers cut off by length are left out altogether; without
-    it they may be rejected, but never chosen (chosen, they would teach cutting). `length_rho`: ρ of Meta-Rewarding's
-    length control (arXiv 2407.19594, section 2.2), 0 is none. `max_pairs`: pairs a prompt may give.
+    `margin`: scores must differ by more. `unfinished`: answers cut off by length are left out altogether, or may be
+    rejected, by the judge's score or by the score 0; they are never chosen (chosen, they would teach cutting).
+    `length_rho`: ρ of Meta-Rewarding's length control (arXiv 2407.19594, section 2.2), 0 is none. `max_pairs`: pairs a
+    prompt may give.
     """
 
     margin: float = 0.0
-    finished_only: bool = True
+    unfinished: Unfinished = "left_out"
     length_rho: float = 0.0
     max_pairs: int = 1
 
@@ -62,20 +66,25 @@ def mean_scores(judgements: Iterable[Judgement], min_valid: int = 1) -> dict[str
     return {name: sum(s) / len(s) if len(s) >= max(1, min_valid) else None for name, s in valid.items()}
 
 
-def usable(candidates: Sequence[Scored], *, finished_only: bool = True) -> list[Ranked] | str:
+def usable(candidates: Sequence[Scored], unfinished: Unfinished = "left_out") -> list[Ranked] | str:
     """The candidates that may take part, each with its score, or the reason why there are fewer than two.
 
     Empty answers are left out always (there is nothing in them to prefer), and so are candidates without a score: a
     judgement that cannot be read says nothing about the answer.
     """
-    pool = [s for s in candidates if finished(s) or not finished_only]
+    pool = [s for s in candidates if finished(s) or unfinished != "left_out"]
     if len(pool) < 2:
         return TOO_FEW_FINISHED
     pool = [s for s in pool if s.candidate.text.strip()]
     if len(pool) < 2:
         return TOO_FEW_ANSWERS
-    scored = [(s, s.score) for s in pool if s.score is not None]
+    scored = _ranked(pool, unfinished)
     return scored if len(scored) >= 2 else TOO_FEW_SCORED
+
+
+def _ranked(pool: Sequence[Scored], unfinished: Unfinished) -> list[Ranked]:
+    zero = unfinished == "zero"
+    return [(s, 0.0 if zero and not finished(s) else s.score) for s in pool if s.score is not None]
 
 
 def finished(scored: Scored) -> bool:
@@ -126,14 +135,11 @@ def pairs_of(
     The second pair is made as the first, of what that left over, and so on up to `max_pairs`; each response serves
     once. `anchors` are an earlier model's responses to the prompt: they may only be rejected.
     """
-    pool = usable(candidates, finished_only=rule.finished_only)
+    pool = usable(candidates, rule.unfinished)
     if isinstance(pool, str):
         return pool
-    standing = [
-        (s, s.score)
-        for s in anchors
-        if s.score is not None and s.candidate.text.strip() and (finished(s) or not rule.finished_only)
-    ]
+    said = [s for s in anchors if s.candidate.text.strip() and (finished(s) or rule.unfinished != "left_out")]
+    standing = _ranked(said, rule.unfinished)
     made: list[tuple[Ranked, Ranked]] = []
     reason = TIE
     while len(pool) >= 2 and len(made) < rule.max_pairs:
@@ -207,10 +213,13 @@ def _pair(prompt: Prompt, chosen: Ranked, rejected: Ranked) -> PreferencePair:
     )
 
 
-def swapped_by_a_coin(pairs: Sequence[PreferencePair], seed: int) -> list[PreferencePair]:
+def swapped_by_a_coin(pairs: Sequence[PreferencePair], seed: int, cut: Collection[str] = ()) -> list[PreferencePair]:
     """The same pairs, each the other way round where a coin says so: a control without judgement. Scores stay with
-    their responses."""
-    return [_reversed(p) if derive_seed(seed, "control", p.prompt_id, p.id) % 2 else p for p in pairs]
+    their responses. `cut`: ids of responses that were cut off; those stay rejected, here as in what is controlled."""
+    return [
+        _reversed(p) if p.rejected_id not in cut and derive_seed(seed, "control", p.prompt_id, p.id) % 2 else p
+        for p in pairs
+    ]
 
 
 def _reversed(pair: PreferencePair) -> PreferencePair:

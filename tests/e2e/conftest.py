@@ -61,7 +61,7 @@ def make_config(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
             "prompts": {"source": "file", "files": [str(write_prompts(tmp_path / "prompts.jsonl"))], "count": 4},
             "candidates": {"count": 3, "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12}},
             "judge": {"rubric": "additive-5-short", "min_mass": 0.0},
-            "pairs": {"finished_only": False},
+            "pairs": {"unfinished": "as_judged"},
             "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000},
             "evaluation": {"count": 3, "samples": 2, "bootstrap": 50, "sampling": {"max_new_tokens": 8}},
             **changes,

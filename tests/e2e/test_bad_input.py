@@ -115,7 +115,7 @@ def test_commands_on_what_is_no_run(judgeloop: Command, tmp_path: Path) -> None:
 
 
 def test_no_pairs_says_which_keys_to_turn(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
-    done = judgeloop("run", str(make_config(pairs={"margin": 5.0, "finished_only": False})))
+    done = judgeloop("run", str(make_config(pairs={"margin": 5.0, "unfinished": "as_judged"})))
     one_clear_line(done, "pairs.margin")
 
 

@@ -22,9 +22,10 @@ class PairsSection(Section):
     """How judged candidates become preference pairs."""
 
     margin: float = Field(0.0, ge=0, description="best and worst must differ by more than this")
-    finished_only: bool = Field(
-        True,
-        description="answers cut off by length make no pair; false: they may be rejected, but are never chosen",
+    unfinished: Literal["left_out", "as_judged", "zero"] = Field(
+        "left_out",
+        description="answers cut off by length: left_out of pairs, as_judged (rejected where they score lowest), or "
+        "zero (score 0, whatever the judge says: so rejected, which teaches to finish); they are never chosen",
     )
     length_rho: RhoPerIteration = Field(
         (0.0,),
@@ -33,8 +34,8 @@ class PairsSection(Section):
     )
     control: Literal["none", "random"] = Field(
         "none",
-        description="random: a control, chosen and rejected of each pair swapped by a coin; what a run gains with it, "
-        "it does not owe to the judge",
+        description="random: a control, chosen and rejected of each pair swapped by a coin, but for rejected answers "
+        "that were cut off; what a run gains with it, it does not owe to the judge",
     )
     max_per_prompt: int = Field(1, gt=0, description="pairs a prompt may give; each response serves once")
     anchor: OptionalNameOrPath = Field(

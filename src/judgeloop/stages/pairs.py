@@ -19,13 +19,14 @@ def pairs(context: Context) -> Outcome:
     scores = mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
     rule = PairRule(
         margin=config.pairs.margin,
-        finished_only=config.pairs.finished_only,
+        unfinished=config.pairs.unfinished,
         length_rho=config.pairs.rho(context.iteration()),
         max_pairs=config.pairs.max_per_prompt,
     )
     found, account = make_pairs(prompts, rows, scores, rule, anchors)
     if config.pairs.control == "random":
-        found = swapped_by_a_coin(found, config.seed)
+        cut = {row.id for row in (*rows, *anchors) if row.finish_reason != "stop"}
+        found = swapped_by_a_coin(found, config.seed, cut)
     write_rows_atomically(folder / "pairs.jsonl", found)
     text = {row.id: row.text for row in (*rows, *anchors)}
     made = account.pop("pair", 0)
