@@ -168,16 +168,23 @@ def show(out: Path, arms: Mapping[str, str]) -> None:
         means = over_seeds([statistics.mean(values.values()) for values in seeds.values()])
         print(f"| {arm} | {model} | {len(seeds)} | {text_of(over_prompts(seeds))} | {text_of(means)} | "
               f"{text_of(step, 100, 1, True)} | {text_of(gain, 100, 1, True)} |")  # fmt: skip
-    _print_measures(names, tables, models)
+    _print_measures(names, tables, models, judge_right(rows))
     _print_by_seed(names, passing)
+    _print_by_rule([row for row in rows if row["arm"] == MAIN])
     draw(passing, order, arms, out / "evidence.html")
 
 
 def _print_measures(
-    names: Sequence[tuple[str, str]], tables: Mapping[str, Mapping[Any, Any]], models: Sequence[Mapping[str, Any]]
+    names: Sequence[tuple[str, str]],
+    tables: Mapping[str, Mapping[Any, Any]],
+    models: Sequence[Mapping[str, Any]],
+    own: Mapping[tuple[str, str], float],
 ) -> None:
-    print("\n| arm | model | on topic too | held-out rule | finished | tokens | judge accuracy | parse rate | "
-          "tie rate | mean score | openings | pairs |\n|---|---|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+    titles = [
+        "arm", "model", "on topic too", "held-out rule", "finished", "tokens", "judge on fixed sets", "on own answers",
+        "parse rate", "tie rate", "mean score", "openings", "pairs",
+    ]  # fmt: skip
+    print(f"\n| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for arm, model in names:
         mine = [row for row in models if (row["arm"], row["model"]) == (arm, model)]
         judge = [row["judge_accuracy"]["value"] for row in mine if row["judge_accuracy"]]
@@ -185,9 +192,35 @@ def _print_measures(
         pairs = [row["pairs"] for row in mine if row["pairs"] is not None]
         values = [over_prompts(tables[name].get((arm, model), {})) for name in MEASURES[1:]]
         shown = [f"{v.value:.3f}" if v and v.value <= 1 else f"{v.value:.1f}" if v else "–" for v in values]
-        print(f"| {arm} | {model} | {' | '.join(shown)} | {_mean(judge)} | {_mean([r['parse_rate'] for r in mine])} | "
+        print(f"| {arm} | {model} | {' | '.join(shown)} | {_mean(judge)} | "
+              f"{own.get((arm, model), math.nan):.3f} | {_mean([r['parse_rate'] for r in mine])} | "
               f"{_mean([r['tie_rate'] for r in mine if r['tie_rate'] is not None])} | {_mean(score, 2)} | "
               f"{_mean([r['distinct_openings'] for r in mine])} | {_mean(pairs, 0)} |")  # fmt: skip
+
+
+def judge_right(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """(arm, model) → how often the judge scores the passing response higher (half for a tie), over all pairs of
+    responses to one prompt of which one passes; seeds together."""
+    found: dict[tuple[str, str, int, str], tuple[list[float], list[float]]] = {}
+    for row in rows:
+        if row["score"] is not None:
+            key = (row["arm"], row["model"], row["seed"], row["prompt"])
+            found.setdefault(key, ([], []))[not row["passes"]].append(row["score"])
+    pairs: dict[tuple[str, str], list[float]] = {}
+    for (arm, model, _, _), (good, bad) in found.items():
+        pairs.setdefault((arm, model), []).extend((g > b) + 0.5 * (g == b) for g in good for b in bad)
+    return {key: statistics.mean(values) for key, values in pairs.items() if values}
+
+
+def _print_by_rule(rows: Sequence[Mapping[str, Any]]) -> None:
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        found.setdefault((row["rule"], row["model"]), []).append(row["passes"])
+    names = sorted({model for _, model in found})
+    print("\n| rule | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+    for rule in sorted({rule for rule, _ in found}, key=lambda rule: (rule in HELD_OUT, rule)):
+        held_out = " (held out)" if rule in HELD_OUT else ""
+        print(f"| {rule}{held_out} | {' | '.join(_mean(found.get((rule, name), []), 2) for name in names)} |")
 
 
 def _print_by_seed(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any]) -> None:

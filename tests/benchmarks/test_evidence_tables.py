@@ -71,3 +71,13 @@ def test_the_tables_pair_models_and_lend_m1(
     assert first["random", "M2"][6].strip().startswith("+0.0 (")
     assert (tmp_path / "evidence.html").stat().st_size > 1_000_000  # draws without the network
     assert tables.measured(tmp_path) == known
+
+
+def test_the_judge_is_right_where_it_scores_the_passing_response_higher(tables: ModuleType) -> None:
+    rows = [
+        row("M1", "a", True, score=4.0), row("M1", "a", False, score=1.0), row("M1", "a", False, score=4.0),
+        row("M1", "b", True, score=1.0), row("M1", "b", True, score=2.0),  # nothing to tell apart
+        row("M1", "c", False, score=None), row("M1", "c", True, score=1.0),
+        row("M1", "a", False, score=0.0, seed=2),  # another seed's response is not compared with those
+    ]  # fmt: skip
+    assert tables.judge_right(rows) == {("main", "M1"): 0.75}
