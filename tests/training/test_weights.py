@@ -70,10 +70,16 @@ def test_kept_adapters_on_the_initial_model_are_the_merged_model(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_four_bits_without_a_gpu_are_refused_before_anything_is_read(tmp_path: Path, chat: Chat) -> None:
-    with pytest.raises(InputError, match=r"method: qlora needs a GPU with CUDA.*set method: lora"):
+@pytest.mark.parametrize(
+    ("key", "value", "instead"),
+    [("method", "qlora", "lora"), ("attention", "flash_attention_2", "auto"), ("kernels", "liger", "torch")],
+)
+def test_what_needs_a_gpu_is_refused_before_anything_is_read(
+    tmp_path: Path, chat: Chat, key: str, value: str, instead: str
+) -> None:
+    with pytest.raises(InputError, match=rf"{key}: {value} needs a GPU with CUDA.*set {key}: {instead}"):
         train_sft(
-            [], initial=tmp_path / "none", output=tmp_path / "model", chat=chat, config=SftSection(method="qlora"),
+            [], initial=tmp_path / "none", output=tmp_path / "model", chat=chat, config=SftSection(**{key: value}),
             seed=0, threads=None, on_progress=lambda _done, _total: None, on_metrics=lambda _values: None,
         )  # fmt: skip
     assert list(tmp_path.iterdir()) == []

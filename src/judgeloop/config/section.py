@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 # Keys that change speed or logging, not what is made.
 NEUTRAL = frozenset(
     {"micro_batch_size", "gradient_checkpointing", "report_to", "checkpoint_steps", "batch_tokens", "cache_gib",
-     "max_sequences", "max_batched_tokens"}
+     "max_sequences", "max_batched_tokens", "attention", "kernels"}
 )  # fmt: skip
 
 

@@ -50,6 +50,14 @@ class TrainingSection(Section):
         100, gt=0, description="save what a killed training goes on from every so many steps; null: never"
     )
     gradient_checkpointing: bool = Field(False, description="less memory, more time")
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field(
+        "auto",
+        description="auto: the model's own default, sdpa for most, which lets sequences share a prompt; "
+        "flash_attention_2 skips padding (GPU only)",
+    )
+    kernels: Literal["torch", "liger"] = Field(
+        "torch", description="liger: fused norms, rotary embedding and feed-forward layers (GPU only)"
+    )
     report_to: tuple[str, ...] = Field((), description="trackers: tensorboard, wandb, mlflow, trackio")
 
 

@@ -24,6 +24,7 @@ from judgeloop.training.arguments import choose_precision, settings_that_matter,
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import EftLoss, SftExample, TokenisedPairs, pair_examples, sft_examples
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
+from judgeloop.training.gpu import require_gpu_settings
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
@@ -43,7 +44,6 @@ from judgeloop.training.weights import (
     load_model,
     load_policy,
     lora_config,
-    require_four_bits,
     save_model,
     set_adapter_aside,
     without_dropout,
@@ -82,8 +82,7 @@ def train_preference(
     no EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
     """
     begun = time.perf_counter()
-    if config.method == "qlora":
-        require_four_bits()
+    require_gpu_settings(config)
     data = _tokenised(pairs, chat, config, token_ids)
     replayed = _to_replay(eft, chat, config, eft_loss)
     if threads is not None:

@@ -23,6 +23,7 @@ from judgeloop.training import losses, together
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import sft_examples
+from judgeloop.training.gpu import require_gpu_settings
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.packs import collate, packs
 from judgeloop.training.shared_prompts import can_share
@@ -43,7 +44,6 @@ from judgeloop.training.weights import (
     keeps_adapter,
     load_policy,
     lora_config,
-    require_four_bits,
     save_model,
     set_adapter_aside,
 )
@@ -101,8 +101,7 @@ def train_sft(
     InputError where no row is left to train on, StageFailed (nothing written) where loss or gradient is not finite.
     """
     begun = time.perf_counter()
-    if config.method == "qlora":
-        require_four_bits()
+    require_gpu_settings(config)
     data = sft_examples(rows, chat, config.max_length, config.eft_loss, config.eft_weight)
     if not data.examples:
         raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,13 +14,14 @@ from judgeloop import ranks
 from judgeloop.chat import Chat
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
+from judgeloop.training.gpu import fuse, require_gpu_settings
 from judgeloop.training.sharding import trained_weights
 
 ADAPTER = "adapter"
 
 
-def load_model(folder: Path, *, trust_remote_code: bool = False) -> Any:
-    """Load a causal language model with float32 weights (safetensors only).
+def load_model(folder: Path, *, attention: str = "auto", trust_remote_code: bool = False) -> Any:
+    """Load a causal language model with float32 weights (safetensors only). `attention`: as in the config.
 
     Raises InputError where the folder holds none.
     """
@@ -31,7 +31,11 @@ def load_model(folder: Path, *, trust_remote_code: bool = False) -> Any:
     logging.disable_progress_bar()
     try:
         return AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=torch.float32, use_safetensors=True, trust_remote_code=trust_remote_code
+            str(folder),
+            dtype=torch.float32,
+            use_safetensors=True,
+            attn_implementation=None if attention == "auto" else attention,
+            trust_remote_code=trust_remote_code,
         )
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
@@ -41,16 +45,16 @@ def load_model(folder: Path, *, trust_remote_code: bool = False) -> Any:
 def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The model to train: float32 weights, or with `qlora` weights of 4 bits (NF4 with double quantisation, QLoRA,
     arXiv 2305.14314) that adapters are trained beside. Raises InputError where this machine cannot do that."""
+    require_gpu_settings(config)
     if config.method != "qlora":
-        model = load_model(folder, trust_remote_code=trust_remote_code)
+        model = load_model(folder, attention=config.attention, trust_remote_code=trust_remote_code)
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
-        return model
-    require_four_bits()
+        return fuse(model) if config.kernels == "liger" else model
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     compute = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         str(folder),
         quantization_config=BitsAndBytesConfig(
             load_in_4bit=True,
@@ -60,16 +64,10 @@ def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: boo
         ),
         device_map={"": torch.cuda.current_device()},
         use_safetensors=True,
+        attn_implementation=None if config.attention == "auto" else config.attention,
         trust_remote_code=trust_remote_code,
     )
-
-
-def require_four_bits() -> None:
-    """Raise InputError where weights of 4 bits cannot be trained beside."""
-    if not torch.cuda.is_available():
-        raise InputError("method: qlora needs a GPU with CUDA, and this machine has none; set method: lora")
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise InputError("method: qlora needs bitsandbytes; run `pip install bitsandbytes`, or set method: lora")
+    return fuse(model) if config.kernels == "liger" else model
 
 
 def without_dropout(model: Any) -> Any:
