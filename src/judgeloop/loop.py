@@ -24,6 +24,9 @@ def method(config: Config) -> list[Step]:
     )
     seed = _seed(config)
     steps = [base, seed]
+    waits = re.fullmatch(r"M[1-9]\d*", config.evaluation.judge) is not None  # for a judge that has yet to be made
+    if config.evaluation.base and not waits:  # a checker that fails is noticed before anything is trained
+        steps += _evaluation(config, base, None, steps, seed)
 
     extra = _backtranslation(config, base, seed)
     steps += extra
@@ -32,7 +35,7 @@ def method(config: Config) -> list[Step]:
     inputs += tuple(step.name for step in judgements[-1:])
     model = Step("M1", "sft", "model", ("seed", "sft", *used), (base.name, seed.name, *inputs))
     steps += [*judgements, model]
-    if config.evaluation.base:
+    if config.evaluation.base and waits:
         steps += _evaluation(config, base, None, steps, seed)
     steps += _evaluation(config, model, "M0" if config.evaluation.base else None, steps, seed)
 
