@@ -8,7 +8,8 @@ arm's M0 and M1 of that seed. Models are evaluated on the test prompts (configs/
 stand in neither seed nor loop nor development set, and held_out_test.jsonl, whose rule stands nowhere else). Started
 again it goes on where it was: runs resume, and what was measured stays in OUT/rows.jsonl, one row for each response.
 Weights that no other arm needs are deleted once measured (`--keep-weights` keeps them). `--table` measures and runs
-nothing: it prints the tables and draws OUT/evidence.html from OUT/rows.jsonl and OUT/models.jsonl.
+nothing: it prints the tables and draws OUT/evidence.html from OUT/rows.jsonl and OUT/models.jsonl. The rows behind
+docs/evidence.md are in benchmarks/results/evidence (`--table --out benchmarks/results/evidence`).
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ ARMS: dict[str, Arm] = {
     ),
     "hacking": Arm(
         "what goes wrong: plain DPO, five times the step size, no NLL, no replay",
-        ["train.learning_rate=1.0e-4", "train.nll_weight=0", "train.eft_replay=0", "train.epochs=4"],
-        shares_judged=True, iterations=2,
+        ["train.learning_rate=2.0e-4", "train.nll_weight=0", "train.eft_replay=0"],
+        shares_judged=True, iterations=1,
     ),
     "larger": Arm("twice the prompts, twice the candidates", ["prompts.count=600", "candidates.count=8"], iterations=1),
 }  # fmt: skip

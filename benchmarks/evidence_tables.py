@@ -147,11 +147,13 @@ def text_of(interval: Interval | None, scale: float = 1.0, digits: int = 3, sign
 
 
 def show(out: Path, arms: Mapping[str, str]) -> None:
-    """Print the tables in Markdown and draw `OUT/evidence.html`."""
-    if not (out / "rows.jsonl").exists():
+    """Print the tables in Markdown and draw `OUT/evidence.html`, from rows.jsonl or, where they were put away,
+    rows.jsonl.gz."""
+    path = next((path for name in ("rows.jsonl", "rows.jsonl.gz") if (path := out / name).exists()), None)
+    if path is None:
         print("nothing measured yet")
         return
-    rows = [row for _, row in read_objects(out / "rows.jsonl")]
+    rows = [row for _, row in read_objects(path)]
     models = [row for _, row in read_objects(out / "models.jsonl")]
     order = [arm for arm in arms if any(row["arm"] == arm for row in rows)]
     tables = {measure: cells(rows, measure) for measure in MEASURES}
