@@ -1,7 +1,7 @@
 """Does the loop improve the embedded model, by rules it never sees? Arms and controls, over several seeds.
 
     python benchmarks/evidence.py [--out runs/evidence] [--config configs/verifiable-cpu.yaml] [--seeds 1 2 3]
-                                  [--arms main random …] [--iterations 3] [--threads N] [--table]
+                                  [--arms main random …] [--iterations 2] [--threads N] [--table]
 
 Each arm is an ordinary `judgeloop run` of the config with a few keys changed; arms that do not touch M1 share the main
 arm's M0 and M1 of that seed. Models are evaluated on the test prompts (configs/verifiable/test.jsonl, whose topics
@@ -82,7 +82,7 @@ ARMS: dict[str, Arm] = {
         ["train.learning_rate=2.0e-4", "train.nll_weight=0", "train.eft_replay=0"],
         shares_judged=True, iterations=1,
     ),
-    "larger": Arm("twice the prompts, twice the candidates", ["prompts.count=600", "candidates.count=8"], iterations=1),
+    "larger": Arm("twice the prompts, twice the candidates", ["prompts.count=800", "candidates.count=8"], iterations=1),
 }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "verifiable-cpu.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--iterations", type=int, default=2)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--keep-weights", action="store_true")
     parser.add_argument("--table", action="store_true", help="run nothing: tables and plot of what is there")

@@ -96,6 +96,7 @@ def test_consistency_lets_the_model_before_judge_the_same_candidates() -> None:
 def test_rho_holds_for_an_iteration_or_for_all_that_follow() -> None:
     assert [config(pairs={"length_rho": 0.1}).pairs.rho(t) for t in (1, 2, 9)] == [0.1, 0.1, 0.1]
     assert [config(pairs={"length_rho": [0.0, 0.2]}).pairs.rho(t) for t in (1, 2, 3)] == [0.0, 0.2, 0.2]
+    assert [config(pairs={"top_share": [1, 0.5]}).pairs.share(t) for t in (1, 2, 3)] == [1.0, 0.5, 0.5]
     for wrong in (0.5, -0.1, [], "much"):
         with pytest.raises(InputError, match=r"pairs\.length_rho"):
             config(pairs={"length_rho": wrong})

@@ -18,6 +18,7 @@ from judgeloop.pairs import (
     PairRule,
     Scored,
     Unfinished,
+    best_chosen,
     make_pairs,
     mean_scores,
     pairs_of,
@@ -99,6 +100,21 @@ def test_cut_answers_may_be_rejected_but_never_chosen(
 )
 def test_cut_answers_may_count_as_zero(candidates: list[Scored], expected: tuple[str, str] | str) -> None:
     assert only(pairs_of(candidates, PairRule(unfinished="zero"))) == expected
+
+
+def test_pairs_are_kept_by_what_their_chosen_answer_scores() -> None:
+    asked = prompts(4)
+    answers = [candidate(f"{p.id}.{k}", p.id) for p in asked for k in range(2)]
+    scores: dict[str, float | None] = {row.id: 0.0 for row in answers}
+    for p, score in zip(asked, [2.0, 5.0, 4.0, 4.0], strict=True):
+        scores[f"{p.id}.0"] = score
+    found, _ = make_pairs(asked, answers, scores)
+    assert [pair.chosen_score for pair in best_chosen(found, 1.0)] == [2.0, 5.0, 4.0, 4.0]
+    half = best_chosen(found, 0.5)
+    assert [pair.chosen_score for pair in half] == [5.0, 4.0]
+    assert half == best_chosen(found, 0.5)
+    assert [pair.chosen_score for pair in best_chosen(found, 0.01)] == [5.0]
+    assert best_chosen([], 0.5) == []
 
 
 def test_a_cut_answer_stays_rejected_in_the_random_control() -> None:

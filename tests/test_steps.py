@@ -19,7 +19,7 @@ def test_settings_are_flat_and_of_the_named_keys_only() -> None:
     step = Step("M2", "pairs", "pairs.jsonl", ("seed", "pairs", "judge.min_valid"))
     assert settings(step, config(seed=3, pairs={"margin": 0.5})) == {
         "seed": 3, "pairs.margin": 0.5, "pairs.unfinished": "left_out", "pairs.length_rho": [0.0],
-        "pairs.control": "none",
+        "pairs.top_share": [1.0], "pairs.control": "none",
         "pairs.max_per_prompt": 1, "pairs.anchor": None, "pairs.anchor_count": 2, "judge.min_valid": 1,
     }  # fmt: skip
 

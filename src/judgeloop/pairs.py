@@ -213,6 +213,14 @@ def _pair(prompt: Prompt, chosen: Ranked, rejected: Ranked) -> PreferencePair:
     )
 
 
+def best_chosen(pairs: Sequence[PreferencePair], share: float) -> list[PreferencePair]:
+    """The share of the pairs (at least one, if there are any) whose chosen answers score highest, in their order. A
+    share, not a bound on the score, because scores rise over the iterations."""
+    count = max(1, round(share * len(pairs)))
+    kept = {pair.id for pair in sorted(pairs, key=lambda pair: (-pair.chosen_score, pair.id))[:count]}
+    return [pair for pair in pairs if pair.id in kept]
+
+
 def swapped_by_a_coin(pairs: Sequence[PreferencePair], seed: int, cut: Collection[str] = ()) -> list[PreferencePair]:
     """The same pairs, each the other way round where a coin says so: a control without judgement. Scores stay with
     their responses. `cut`: ids of responses that were cut off; those stay rejected, here as in what is controlled."""

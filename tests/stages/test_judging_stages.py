@@ -189,6 +189,23 @@ def test_a_function_that_cannot_score_is_named(model: Path, tmp_path: Path, text
     assert not (prepared.folder / "judgements.jsonl").exists()
 
 
+def test_a_share_of_the_pairs_is_kept_and_the_rest_counted(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "half").mkdir()
+    made = {}
+    for name, share in (("all", 1.0), ("half", [0.5])):
+        prepared = Prepared(tmp_path / name, model, {}, pairs={"top_share": share})
+        prepared.make("judge", "pairs")
+        made[name] = read_rows(prepared.folder / "pairs.jsonl", PreferencePair)
+        account = read_json(prepared.folder / "pairs.json")
+        assert account["pairs"] == len(made[name])
+        assert account["with_pair"] == account["pairs"] + account["below_top_share"]
+    kept = {pair.id for pair in made["half"]}
+    assert len(kept) == round(0.5 * len(made["all"])) > 0
+    left_out = [pair.chosen_score for pair in made["all"] if pair.id not in kept]
+    assert max(left_out) <= min(pair.chosen_score for pair in made["half"])
+
+
 def test_the_control_swaps_pairs_by_a_coin(model: Path, tmp_path: Path) -> None:
     (tmp_path / "as_judged").mkdir()
     (tmp_path / "control").mkdir()

@@ -15,6 +15,8 @@ def _one_or_many(value: object) -> object:
 
 
 Rho = Annotated[float, Field(ge=0, lt=0.5)]
+Share = Annotated[float, Field(gt=0, le=1)]
+SharePerIteration = Annotated[tuple[Share, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
 RhoPerIteration = Annotated[tuple[Rho, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
 
 
@@ -37,6 +39,11 @@ class PairsSection(Section):
         description="random: a control, chosen and rejected of each pair swapped by a coin, but for rejected answers "
         "that were cut off; what a run gains with it, it does not owe to the judge",
     )
+    top_share: SharePerIteration = Field(
+        (1.0,),
+        description="keep this share of the pairs, those whose chosen answer scores highest: where all candidates are "
+        "poor, the best of them is no example; one number, or one for each iteration (the last holds on)",
+    )
     max_per_prompt: int = Field(1, gt=0, description="pairs a prompt may give; each response serves once")
     anchor: OptionalNameOrPath = Field(
         None,
@@ -47,5 +54,12 @@ class PairsSection(Section):
 
     def rho(self, iteration: int) -> float:
         """ρ of an iteration, the first being 1."""
-        given: Sequence[float] = self.length_rho
-        return given[min(iteration, len(given)) - 1]
+        return _of_iteration(self.length_rho, iteration)
+
+    def share(self, iteration: int) -> float:
+        """Share of the pairs that an iteration keeps, the first being 1."""
+        return _of_iteration(self.top_share, iteration)
+
+
+def _of_iteration(given: Sequence[float], iteration: int) -> float:
+    return given[min(iteration, len(given)) - 1]

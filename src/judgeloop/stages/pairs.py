@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from judgeloop.pairs import PairRule, make_pairs, mean_scores, swapped_by_a_coin
+from judgeloop.pairs import PairRule, best_chosen, make_pairs, mean_scores, swapped_by_a_coin
 from judgeloop.records import Candidate, Judgement, Prompt, read_rows, write_rows_atomically
 from judgeloop.rundir import write_json
 from judgeloop.stages.context import Context, Outcome, read_anchors
@@ -23,19 +23,21 @@ def pairs(context: Context) -> Outcome:
         length_rho=config.pairs.rho(context.iteration()),
         max_pairs=config.pairs.max_per_prompt,
     )
-    found, account = make_pairs(prompts, rows, scores, rule, anchors)
+    made, account = make_pairs(prompts, rows, scores, rule, anchors)
+    found = best_chosen(made, config.pairs.share(context.iteration()))
     if config.pairs.control == "random":
         cut = {row.id for row in (*rows, *anchors) if row.finish_reason != "stop"}
         found = swapped_by_a_coin(found, config.seed, cut)
     write_rows_atomically(folder / "pairs.jsonl", found)
     text = {row.id: row.text for row in (*rows, *anchors)}
-    made = account.pop("pair", 0)
+    with_pair = account.pop("pair", 0)
     written = {
         "prompts": len(prompts),
-        "with_pair": made,
+        "with_pair": with_pair,
         "pairs": len(found),
         "ties": account.pop("tie", 0),
         "dropped": dict(account),
+        "below_top_share": len(made) - len(found),
         "chosen_mean_characters": _mean([len(text[pair.chosen_id]) for pair in found]),
         "rejected_mean_characters": _mean([len(text[pair.rejected_id]) for pair in found]),
     }
