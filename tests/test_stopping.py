@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from judgeloop.config import Config, HealthSection, parse
+from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.rundir import RunDirectory, read_json, write_json
 from judgeloop.stopping import best_of, compare, conclude, decide, failed_gates, gate_failures, record
@@ -161,6 +162,45 @@ def test_stop_rules(tmp_path: Path, rate: dict[str, Any], stop: dict[str, Any], 
         assert decision is not None
         assert decision.reason.startswith(reason)
         assert decision.best == ("M1" if rate is WORSE else "M2")
+
+
+def checked(model: str, gain: dict[str, Any] | None, passes: float = 0.5) -> dict[str, Any]:
+    measures = {"passes": interval(passes - 0.1, passes, passes + 0.1), "on topic": interval(0.9, 0.95, 1.0)}
+    return {"model": model, "headline": "passes", "measures": measures, "differences": {"passes": gain} if gain else {}}
+
+
+@pytest.mark.parametrize(
+    ("gain", "stop", "reason", "best"),
+    [
+        (interval(-0.12, -0.08, -0.05), {}, "M2 is worse than M1 by checker, clear of the interval", "M1"),
+        (interval(-0.12, -0.08, -0.05), {"worse": "go_on"}, None, "M1"),
+        (interval(-0.02, 0.01, 0.04), {"no_gain": "stop"}, "M2 is no clear gain over M1 by checker", "M2"),
+        (interval(0.02, 0.06, 0.1), {"no_gain": "stop"}, None, "M2"),
+        (interval(0.02, 0.06, 0.1), {"target": 0.55}, "checker 0.560 of M2 reaches 0.55", "M2"),
+    ],
+)
+def test_ground_truth_decides_where_the_config_says_so(
+    tmp_path: Path, gain: dict[str, Any], stop: dict[str, Any], reason: str | None, best: str
+) -> None:
+    (tmp_path / "check.py").touch()
+    run = run_with(
+        tmp_path,
+        {"M1": evaluation("M1"), "M2": evaluation("M2", BETTER)},  # whatever the judge says
+        stop={"metric": "checker", **stop},
+        evaluation={"checker": str(tmp_path / "check.py")},
+    )
+    for name, found in {"M1": checked("M1", None), "M2": checked("M2", gain, 0.56)}.items():
+        write_json(tmp_path / name / "checks.json", found)
+        write_json(tmp_path / name / ".checks.done.json", {})
+    assert decide(run, run.steps["M2/eval"]) is None
+    decision = decide(run, run.steps["M2/checks"])
+    assert (decision.reason if decision else None) == reason
+    assert (decision or conclude(run, run.steps["M2/checks"])).best == best
+
+
+def test_a_checker_cannot_decide_where_there_is_none() -> None:
+    with pytest.raises(InputError, match=r"stop\.metric: checker needs evaluation\.checker"):
+        parse({"seed_data": {"ift": "x.jsonl"}, "stop": {"metric": "checker"}}, "test")
 
 
 def test_other_steps_and_m0_decide_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from judgeloop.steps import Step
 
 FILE = "decision.json"
 EVEN = 0.5
+CHECKER = "checker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,13 @@ def _failure(name: str, value: object, bound: object, section: HealthSection) ->
 def compare(now: Mapping[str, Any], before: Mapping[str, Any] | None, metric: str) -> str | None:
     """ "better", "worse" or "even" than the model before, clear of the intervals; None where it cannot be said.
 
-    Takes two eval.json. By win rate or score the interval must exclude one half; by agreement or IFEval, which each
-    model has of its own, the two intervals must not overlap (which errs on the side of "even").
+    Takes two eval.json (checks.json for the checker). By win rate or score the interval must exclude one half, by the
+    checker that of the paired differences must exclude zero; by agreement or IFEval, which each model has of its own,
+    the two intervals must not overlap (which errs on the side of "even").
     """
+    if metric == CHECKER:
+        gain = (now.get("differences") or {}).get(now.get("headline"))
+        return None if not gain else "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "even"
     if metric in ("win_rate", "score"):
         duel = now.get("win_rate_vs_previous") or {}
         rate = duel.get("rate") if metric == "win_rate" else (duel.get("by_score") or {}).get("rate")
@@ -93,12 +98,14 @@ def compare(now: Mapping[str, Any], before: Mapping[str, Any] | None, metric: st
 
 
 def interval_of(evaluation: Mapping[str, Any], metric: str) -> Mapping[str, Any] | None:
-    """The metric's own value with its interval, in an eval.json."""
+    """The metric's own value with its interval, in an eval.json (checks.json for the checker)."""
     found: Mapping[str, Any] | None
     if metric == "win_rate":
         found = (evaluation.get("win_rate_vs_previous") or {}).get("rate")
     elif metric == "score":
         found = (evaluation.get("judge_health") or {}).get("mean_score")
+    elif metric == CHECKER:
+        found = (evaluation.get("measures") or {}).get(evaluation.get("headline"))
     elif metric == "agreement":
         found = (evaluation.get("agreement") or {}).get("pairwise_ties_half")
     else:
@@ -108,7 +115,7 @@ def interval_of(evaluation: Mapping[str, Any], metric: str) -> Mapping[str, Any]
 
 def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str) -> tuple[str, str]:
     """The model to use, and why: the last that is not worse than the one before; after a worse one, only a model that
-    is clearly better than its predecessor takes over. Takes the eval.json of M1, M2, … in order."""
+    is clearly better than its predecessor takes over. Takes the eval.json (or checks.json) of M1, M2, … in order."""
     best, why = str(evaluations[0]["model"]), "the only trained model that was evaluated"
     words = metric.replace("_", " ")
     for before, now in pairwise(evaluations):
@@ -133,13 +140,19 @@ def decide(run: RunDirectory, step: Step) -> Decision | None:
         found = read_json(run.folder(step.model) / "judge.json")
         reason = _gates_that_stop(found["health"], None, run.config.health)
         return _decision(run, step, f"{found['judge']} is no judge of these candidates: {reason}") if reason else None
-    if step.stage != "eval" or step.model == "M0":
+    if step.stage not in ("eval", "checks") or step.model == "M0":
         return None
-    now = read_json(run.folder(step.model) / "eval.json")
-    reason = _gates_that_stop(now.get("judge_health") or {}, now.get("agreement"), run.config.health)
-    if reason:
-        return _decision(run, step, f"{now.get('judge')} is no judge of these answers: {reason}")
-    return _by_metric(run, step, now, run.config.stop)
+    if step.stage == "eval":
+        now = read_json(run.folder(step.model) / "eval.json")
+        reason = _gates_that_stop(now.get("judge_health") or {}, now.get("agreement"), run.config.health)
+        if reason:
+            return _decision(run, step, f"{now.get('judge')} is no judge of these answers: {reason}")
+    return _by_metric(run, step, run.config.stop) if step.stage == _measured_by(run.config.stop) else None
+
+
+def _measured_by(section: StopSection) -> str:
+    """The stage that leaves what the metric is read from, in a JSON file of its name."""
+    return "checks" if section.metric == CHECKER else "eval"
 
 
 def _gates_that_stop(
@@ -149,15 +162,16 @@ def _gates_that_stop(
     return "; ".join(failure.sentence() for failure in failures) or None
 
 
-def _by_metric(run: RunDirectory, step: Step, now: Mapping[str, Any], section: StopSection) -> Decision | None:
+def _by_metric(run: RunDirectory, step: Step, section: StopSection) -> Decision | None:
     words = section.metric.replace("_", " ")
+    now = read_json(run.folder(step.model) / f"{step.stage}.json")
     value = interval_of(now, section.metric)
     if section.target is not None and value is not None and value["value"] >= section.target:
         return _decision(run, step, f"{words} {value['value']:.3f} of {step.model} reaches {section.target:g}")
     number = int(step.model[1:])
     if number < 2:
         return None
-    before = run.folder(f"M{number - 1}") / "eval.json"
+    before = run.folder(f"M{number - 1}") / f"{step.stage}.json"
     verdict = compare(now, read_json(before) if before.exists() else None, section.metric)
     if verdict == "worse" and section.worse == "stop":
         return _decision(run, step, f"{step.model} is worse than M{number - 1} by {words}, clear of the interval")
@@ -172,8 +186,9 @@ def conclude(run: RunDirectory, last: Step) -> Decision:
 
 
 def _decision(run: RunDirectory, step: Step, reason: str, *, stopped: bool = True) -> Decision:
-    finished = [s.model for s in run.steps.values() if s.stage == "eval" and s.model != "M0" and run.state(s) == "done"]
-    evaluations = [read_json(run.folder(model) / "eval.json") for model in finished]
+    stage = _measured_by(run.config.stop)
+    finished = [s.model for s in run.steps.values() if s.stage == stage and s.model != "M0" and run.state(s) == "done"]
+    evaluations = [read_json(run.folder(model) / f"{stage}.json") for model in finished]
     if evaluations:
         best, why = best_of(evaluations, run.config.stop.metric)
     else:

@@ -36,10 +36,10 @@ class HealthSection(Section):
 class StopSection(Section):
     """When the loop is good enough, or no better, on held-out prompts; `iterations` is the most it does."""
 
-    metric: Literal["win_rate", "score", "agreement", "ifeval"] = Field(
+    metric: Literal["win_rate", "score", "agreement", "ifeval", "checker"] = Field(
         "win_rate",
         description="what decides: win rate against the model before (pairwise, both orders), the same by scores of "
-        "one judge, agreement with people, or IFEval",
+        "one judge, agreement with people, IFEval, or ground truth by evaluation.checker",
     )
     target: float | None = Field(
         None, description="stop when the metric reaches this (metric: score: the mean score; win_rate: the rate)"

@@ -57,6 +57,12 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_checker_decides_only_where_there_is_one(self) -> Config:
+        if self.stop.metric == "checker" and self.evaluation.checker is None:
+            raise ValueError("stop.metric: checker needs evaluation.checker; name your file of checks")
+        return self
+
+    @model_validator(mode="after")
     def _shards_are_of_full_weights(self) -> Config:
         if self.compute.sharding != "none" and "qlora" in (self.sft.method, self.train.method):
             raise ValueError("compute.sharding: fsdp cannot shard weights of 4 bits (method: qlora); set method: lora")
