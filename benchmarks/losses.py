@@ -1,6 +1,6 @@
 """Each preference loss on real pairs: what it does to pairs it never saw.
 
-    python benchmarks/losses.py [--trees FILE] [--losses dpo cringe …] [--pairs 64] [--held-out 96] [--out FILE.json]
+    python benchmarks/losses.py [--trees FILE] [--losses dpo cringe …] [--pairs 52] [--held-out 64] [--out FILE.json]
 
 Best and worst reply of Open Assistant's ranked sets, both sides short enough; sets are split into training and held-out
 ones. Each loss trains the embedded model for one epoch in a process of its own, with the same pairs, order and step
@@ -110,10 +110,10 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--trees", type=Path, default=Path("../shared/data/oasst_en_100_trees.jsonl"))
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
-    parser.add_argument("--pairs", type=int, default=64)
-    parser.add_argument("--held-out", type=int, default=96)
-    parser.add_argument("--longest", type=int, default=320, help="tokens of prompt and response")
-    parser.add_argument("--learning-rate", type=float, default=1e-5)
+    parser.add_argument("--pairs", type=int, default=52)
+    parser.add_argument("--held-out", type=int, default=64)
+    parser.add_argument("--longest", type=int, default=384, help="tokens of prompt and response")
+    parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     folder = resolve(options.model).path

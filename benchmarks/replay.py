@@ -1,6 +1,6 @@
 """Does replaying EFT rows keep a judge that preference training would lose?
 
-    python benchmarks/replay.py RUN [--learning-rate 1e-4] [--epochs 3] [--replay 0.25] [--out FILE.json]
+    python benchmarks/replay.py RUN [--learning-rate 1e-4] [--epochs 2] [--replay 0.25] [--pairs 120] [--out FILE.json]
 
 RUN is a finished or stopped run directory with M1 and the pairs of M2 (`judgeloop run configs/verifiable-cpu.yaml --set
 iterations=1`). M1 is trained on those pairs twice, by plain DPO and by DPO with a share of EFT rows in every batch; the
@@ -43,11 +43,11 @@ from judgeloop.usercode import load_function
 SEED, SAMPLES = 0, 3
 
 
-def trained(run: Path, output: Path, changes: dict[str, Any]) -> None:
-    """M1 of the run trained on M2's pairs."""
+def trained(run: Path, output: Path, count: int, changes: dict[str, Any]) -> None:
+    """M1 of the run trained on the first `count` of M2's pairs."""
     from judgeloop.training.preference import train_preference
 
-    first, pairs = run / "M1", read_rows(run / "M2" / "pairs.jsonl", PreferencePair)
+    first, pairs = run / "M1", read_rows(run / "M2" / "pairs.jsonl", PreferencePair)[:count]
     used = {name for pair in pairs for name in (pair.chosen_id, pair.rejected_id)}
     generated = [row for row in read_rows(run / "M2" / "candidates.jsonl", Candidate) if row.id in used]
     section = TrainSection.model_validate({"loss": "dpo", "max_length": 512, "checkpoint_steps": None, **changes})
@@ -116,9 +116,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--replay", type=float, default=0.25)
-    parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--pairs", type=int, default=120, help="the first so many are trained on")
+    parser.add_argument("--prompts", type=int, default=50, help="whose candidates are judged")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     plain = {"learning_rate": options.learning_rate, "epochs": options.epochs, "batch_size": 8, "micro_batch_size": 8}
@@ -140,7 +141,7 @@ def main() -> None:
     for name, changes in arms.items():
         with tempfile.TemporaryDirectory() as work:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # its memory is gone afterwards
-                pool.submit(trained, options.run, Path(work) / "model", changes).result()
+                pool.submit(trained, options.run, Path(work) / "model", options.pairs, changes).result()
             tell(name, judged(options.run, Path(work) / "model", options.prompts))
 
 
