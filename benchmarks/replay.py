@@ -4,8 +4,8 @@
                                 [--out FILE.json]
 
 RUN is a run directory with an M1 that learned to write judgements (`judgeloop run configs/oasst-cpu.yaml --set
-iterations=0`). That M1 is trained on best and worst replies of other Open Assistant sets twice: by plain DPO, and by DPO
-with a share of the run's EFT rows in every batch; pairs, order and step size are the same. M1 and both results then
+iterations=0`). That M1 is trained on best and worst replies of other Open Assistant sets twice: by plain DPO, and by
+DPO with a share of the run's EFT rows in every batch; pairs, order and step size are the same. M1 and both results then
 judge the run's held-out replies in writing, three times each: the share of judgements with a score that can be read,
 the mean score, and agreement with the human ranks (pairwise, ties half), with 95% bootstrap intervals.
 """
