@@ -72,9 +72,7 @@ def method(config: Config) -> list[Step]:
             made.append(steps[-1].name)
         if config.train.eft_replay:
             made.append(judgements[-1].name if judgements else seed.name)
-        under: tuple[str, ...] = ("seed", "train")
-        if config.train.eft_replay:
-            under += _of("sft", "eft_loss", "pack_judgements")
+        under: tuple[str, ...] = ("seed", "train", *(("sft.eft_loss",) if config.train.eft_replay else ()))
         if config.train.early_stopping.every is not None:
             under += (*_of("evaluation", "prompts", "count", "sampling"), "judge.language", *_ENGINE)
         trained = Step(new, "train", "model", under, (model.name, *made))

@@ -15,15 +15,13 @@ from judgeloop.chat import Chat
 from judgeloop.config import CringeSection, TrainSection
 from judgeloop.errors import InputError
 from judgeloop.records import PreferencePair
-from judgeloop.training.data import pair_examples, sft_examples
-from judgeloop.training.packs import pack
+from judgeloop.training.data import pair_examples
 from judgeloop.training.pair_losses import PAIR_LOSSES
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.replay import Replay
 from judgeloop.training.trainer import private_tokenizer
 
 from .cases import make_row, token_logps
-from .test_packs import judgements
 from .test_preference import Run
 
 # TRL computes this with its own smoothing; its "sigmoid" knows none.
@@ -138,12 +136,10 @@ def test_replayed_rows_add_their_mean_loss_whatever_the_micro_batch(
     assert (whole.summary.replayed, alone.summary.replayed) == (2 * 4, 0)  # 4 of 10 rows in a batch
     first = whole.metrics[0]
     assert first["loss"] == pytest.approx(first["dpo_loss"] + 0.7 * first["eft_loss"], abs=1e-3)
-    examples = sft_examples(rows, chat, 1000).examples
-    replay = Replay([pack([example], "row") for example in examples], 4, chat.pad_id, 0)
-    by_ids = {(*example.prompt_ids, *example.target_ids): example for example in examples}
+    replay = Replay(_tokenised(rows, chat), 4, chat.pad_id, 0)
     expected = [
         -sum(values) / len(values)
-        for row in (by_ids[tuple(made.ids)] for made in replay.of(0))
+        for row in replay.of(0)
         for values in [token_logps(model_folder, row.prompt_ids, row.target_ids)]
     ]
     assert first["eft_loss"] == pytest.approx(sum(expected) / 4, abs=1e-3)
@@ -153,19 +149,10 @@ def test_replayed_rows_add_their_mean_loss_whatever_the_micro_batch(
     assert "eft_loss" not in alone.metrics[0]
 
 
-def test_judgements_of_one_prompt_are_replayed_as_one_pack(
-    pairs: list[PreferencePair], model_folder: Path, tmp_path: Path, chat: Chat
-) -> None:
-    rows = [row for row in judgements(4) if row.kind == "eft"]  # two prompts, two judgements each
-    keys = {"eft_replay": 0.25, "eft_weight": 0.7, "batch_size": 6, "max_length": 4000, "eft": rows}  # 2 of 8
-    packed = Run(pairs, model_folder, tmp_path / "packed", chat, pack_judgements=4, **keys)
-    assert packed.summary.replayed == 4  # both packs of two
-    every = Run(pairs, model_folder, tmp_path / "every", chat, **{**keys, "eft_replay": 0.4})  # all four rows, alone
-    assert every.summary.replayed == 4
-    assert packed.metrics[0]["eft_loss"] == pytest.approx(every.metrics[0]["eft_loss"], abs=1e-4)
-    assert packed.metrics[0]["grad_norm"] == pytest.approx(every.metrics[0]["grad_norm"], rel=1e-3)
-    for name, tensor in every.weights().items():
-        torch.testing.assert_close(packed.weights()[name], tensor, atol=2e-5, rtol=1e-3, msg=name)
+def _tokenised(rows: list[Any], chat: Chat) -> list[Any]:
+    from judgeloop.training.data import sft_examples
+
+    return sft_examples(rows, chat, 1000).examples
 
 
 def test_replay_without_rows_is_refused_before_anything_is_loaded(

@@ -130,11 +130,7 @@ class TrainSection(TrainingSection):
     )
     nll_weight: float = Field(0.0, ge=0, description="weight of the chosen response's mean token NLL beside the loss")
     eft_replay: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of EFT rows (or packs, see sft.pack_judgements) in every batch, with SFT loss, so that the "
-        "judge survives",
+        0.0, ge=0, lt=1, description="share of EFT rows in every batch, with SFT loss, so that the judge survives"
     )
     eft_weight: float = Field(0.5, gt=0, description="weight of the EFT rows' mean loss")
     cringe: CringeSection = Field(default_factory=CringeSection)

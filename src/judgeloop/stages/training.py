@@ -72,7 +72,6 @@ def train(context: Context) -> Outcome:
             on_metrics=metrics.append,
             eft=eft,
             eft_loss=context.config.sft.eft_loss,
-            pack_judgements=context.config.sft.pack_judgements,
             smoothing=read_json(context.folder / "consistency.json")["smoothing"] if consistent else None,
             judge_checkpoint=checkpoint_judge(context),
             trust_remote_code=context.config.trust_remote_code,

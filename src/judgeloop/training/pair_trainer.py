@@ -60,8 +60,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         the batches that the policy's are, so that the two agree before the first step. (Fresh adapters add nothing, so
         with LoRA too the policy before its first step is the reference.)"""
         self.shard()
-        packed = self.replay is not None and self.replay.shares
-        self.own_head = use_response_head(self, needed=packed or self.section.loss == "cringe")
+        self.own_head = use_response_head(self, needed=self.section.loss == "cringe")
         rows = list(dataset)
         key = self.cache.key(rows, batch_size, self.args.bf16) if self.cache is not None else ""
         sums = together.from_main(self.cache.read(key, len(rows)) if self.cache is not None else None)
@@ -137,23 +136,20 @@ class PairTrainer(ExactLoss, DPOTrainer):
         loss = super().own_step(model, inputs, num_items_in_batch)
         if self.replay is None or not self.accelerator.sync_gradients:
             return loss
-        packs = self.replay.of(self.state.global_step)  # with the step's last micro-batch
-        batch = self._prepare_inputs(self.replay.batch(packs))
-        return loss + self._replay_step(model, batch, self.replay.shares)
+        rows = self.replay.of(self.state.global_step)  # with the step's last micro-batch
+        batch = self._prepare_inputs(self.replay.batch(rows))
+        return loss + self._replay_step(model, batch)
 
-    def _replay_step(self, model: Any, batch: dict[str, Tensor], shares: bool) -> Tensor:
-        """One backward of the EFT rows' mean loss (each row's weights add up to 1, so theirs to the rows)."""
+    def _replay_step(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
         model.train()
-        rows = float(batch["weights"].sum())
         total = torch.zeros((), device=self.accelerator.device)
         lengths = [int(length) for length in batch["attention_mask"].sum(dim=1)]
         named = ("input_ids", "attention_mask", "labels")
         for part in self.groups(lengths):
             taken = {name: tensor[part or [0]] for name, tensor in batch.items()}
-            packed = {"owners": taken["owners"], "position_ids": taken["positions"]} if shares else {}
             with self.compute_loss_context_manager():
-                log_probs = model(**{name: taken[name] for name in named}, **packed, fused_lm_head=True).log_probs
-                loss = losses.weighted_nll(log_probs, taken["weights"][:, 1:], rows if part else math.inf)
+                log_probs = model(**{name: taken[name] for name in named}, fused_lm_head=True).log_probs
+                loss = losses.weighted_nll(log_probs, taken["weights"][:, 1:], len(lengths) if part else math.inf)
             self.accelerator.backward(checked(loss) * self.section.eft_weight)
             self.record({"eft_loss": loss.detach()}, 1.0)
             total += loss.detach() * self.section.eft_weight

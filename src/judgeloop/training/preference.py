@@ -26,11 +26,9 @@ from judgeloop.training.data import EftLoss, SftExample, TokenisedPairs, pair_ex
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.gpu import require_gpu_settings
 from judgeloop.training.logprobs import plain_head
-from judgeloop.training.packs import packs
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
 from judgeloop.training.replay import Replay
-from judgeloop.training.shared_prompts import can_share
 from judgeloop.training.summary import TrainingSummary
 from judgeloop.training.trainer import (
     Metrics,
@@ -67,7 +65,6 @@ def train_preference(
     on_metrics: Metrics,
     eft: Sequence[SupervisedRow] = (),
     eft_loss: EftLoss = "all",
-    pack_judgements: int = 1,
     smoothing: float | None = None,
     judge_checkpoint: JudgeCheckpoint | None = None,
     trust_remote_code: bool = False,
@@ -76,13 +73,13 @@ def train_preference(
     not exist.
 
     `token_ids`: candidate id → the ids it was generated with, see `pair_examples`. `eft`: rows for `eft_replay`, with
-    `eft_loss` and `pack_judgements` as in SFT. `smoothing` stands in for the config's label_smoothing.
-    `on_progress(done, total)` counts steps; `on_metrics` gets each step's loss, the preference loss (dpo_loss, or
-    preference_loss for the others), chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps (nats a
-    response, means over the batch), eft_loss, grad_norm, learning_rate, as far as the loss has them. `judge_checkpoint`
-    ends the training by `early_stopping`, and the last weights that won are written (the initial ones where none did).
-    Dropout is off throughout. A killed training goes on from its last checkpoint beside `output`. Raises InputError
-    where no pair (or no EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
+    `eft_loss` as in SFT. `smoothing` stands in for the config's label_smoothing. `on_progress(done, total)` counts
+    steps; `on_metrics` gets each step's loss, the preference loss (dpo_loss, or preference_loss for the others),
+    chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps (nats a response, means over the batch),
+    eft_loss, grad_norm, learning_rate, as far as the loss has them. `judge_checkpoint` ends the training by
+    `early_stopping`, and the last weights that won are written (the initial ones where none did). Dropout is off
+    throughout. A killed training goes on from its last checkpoint beside `output`. Raises InputError where no pair (or
+    no EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
@@ -101,8 +98,7 @@ def train_preference(
         "reference": against, "smoothing": smoothing, "precision": precision,
     }  # fmt: skip
     rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
-    packing = [[[pack_judgements]]] if pack_judgements > 1 else []
-    key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for e in replayed), *packing])
+    key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for e in replayed)])
     with checkpoint_folder(output, key) as folder:
         model = without_dropout(load_policy(config, initial, trust_remote_code=trust_remote_code))
         if config.loss == "cringe" and not plain_head(model):
@@ -111,13 +107,12 @@ def train_preference(
         arguments = trainer_arguments(
             config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
         )
-        most = pack_judgements if plain_head(model) and can_share(model) else 1
         form = f"ld_alpha {config.ld_alpha}{', sharded' * ranks.sharded()}"  # in bf16 shards round at other places
         trainer = PairTrainer(
             model,
             None if same else load_model(reference, trust_remote_code=trust_remote_code),
             section=config,
-            replay=_beside(config, replayed, most, chat, seed),
+            replay=_beside(config, replayed, chat, seed),
             cache=ReferenceCache(output.parent / "reference.json", against, form),
             smoothing=smoothing,
             args=DPOConfig(**arguments, beta=config.beta, loss_type=["sigmoid"], precompute_ref_log_probs=True),
@@ -160,7 +155,7 @@ def train_preference(
         stopped_at=stopper.stopped_at if stopper is not None else None,
         kept_step=stopper.kept_step if stopper is not None else None,
         why=stopper.why if stopper is not None else None,
-        replayed=trainer.replay.rows(trainer.state.global_step) if trainer.replay is not None else 0,
+        replayed=trainer.state.global_step * trainer.replay.per_step if trainer.replay is not None else 0,
     )
 
 
@@ -192,8 +187,7 @@ def _to_replay(eft: Sequence[SupervisedRow], chat: Chat, config: TrainSection, e
     return found.examples
 
 
-def _beside(config: TrainSection, examples: Sequence[SftExample], most: int, chat: Chat, seed: int) -> Replay | None:
+def _beside(config: TrainSection, examples: Sequence[SftExample], chat: Chat, seed: int) -> Replay | None:
     if not examples:
         return None
-    made = packs(examples, "row", most, config.max_length)
-    return Replay.beside(config.batch_size, config.eft_replay, made, chat.pad_id, seed)
+    return Replay.beside(config.batch_size, config.eft_replay, examples, chat.pad_id, seed)
