@@ -161,7 +161,8 @@ def main() -> None:
         if ARMS[name].shares_m1 and not (options.out / f"main-s{seed}" / "M1" / ".sft.done.json").exists():
             run_arm("main", seed, options)
         folder = run_arm(name, seed, options)
-        record(options.out, name, seed, folder, PROMPTS)
+        lent = ("M0", "M1") if ARMS[name].shares_m1 and ARMS[name].shares_eval else ()
+        record(options.out, name, seed, folder, PROMPTS, lent)
         if not options.keep_weights:
             forget_weights(folder, ["M0", "M1", f"M{wanted + 1}"] if name == "main" else [])
     show(options.out, {name: arm.what for name, arm in ARMS.items()})

@@ -36,8 +36,9 @@ def measured(out: Path) -> set[Measured]:
     return {(row["arm"], row["seed"], row["model"]) for _, row in read_objects(path)} if path.exists() else set()
 
 
-def record(out: Path, arm: str, seed: int, folder: Path, prompts: Sequence[Path]) -> None:
-    """Append what is new in a run: a row for each response to rows.jsonl, and one for each model to models.jsonl."""
+def record(out: Path, arm: str, seed: int, folder: Path, prompts: Sequence[Path], lent: Sequence[str] = ()) -> None:
+    """Append what is new in a run: a row for each response to rows.jsonl, and one for each model to models.jsonl.
+    `lent`: models that the main arm measured and this one shares."""
     rules = {
         Prompt.of([{"role": "user", "content": row["prompt"]}], "").id: row["rule"]
         for path in prompts
@@ -46,7 +47,7 @@ def record(out: Path, arm: str, seed: int, folder: Path, prompts: Sequence[Path]
     have = measured(out)
     with RowLog(out / "rows.jsonl") as rows, RowLog(out / "models.jsonl") as models:
         for model in sorted(folder.glob("M*")):
-            if (arm, seed, model.name) in have or not (model / ".checks.done.json").exists():
+            if model.name in lent or (arm, seed, model.name) in have or not (model / ".checks.done.json").exists():
                 continue
             responses = read_rows(model / "eval.responses.jsonl", Candidate)
             scores = {j.candidate_id: j.score for j in read_rows(model / "eval.judgements.jsonl", Judgement) if not j.k}
