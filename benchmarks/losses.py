@@ -1,12 +1,13 @@
 """Each preference loss on real pairs: what it does to pairs it never saw.
 
-    python benchmarks/losses.py [--trees FILE] [--losses dpo cringe …] [--pairs 52] [--held-out 64] [--out FILE.json]
+    python benchmarks/losses.py [--trees FILE] [--losses dpo cringe …] [--pairs 52] [--held-out 64] [--epochs 1]
+                                [--trained] [--out FILE.json]
 
 Best and worst reply of Open Assistant's ranked sets, both sides short enough; sets are split into training and held-out
 ones. Each loss trains the embedded model for one epoch in a process of its own, with the same pairs, order and step
 size. Reported for the held-out pairs: how often the implied reward (the change of the response's log-probability) is
 higher for the chosen response (0.5 before training), its margin, and what became of both likelihoods, in nats a
-response, with 95% bootstrap intervals over pairs.
+response, with 95% bootstrap intervals over pairs. `--trained` says the same of the pairs that were trained on.
 """
 
 from __future__ import annotations
@@ -70,14 +71,26 @@ def logprobs(folder: Path, chat: Chat, pairs: Sequence[PreferencePair]) -> list[
 
 
 def trained(
-    loss: str, folder: Path, pairs: Sequence[PreferencePair], held_out: Sequence[PreferencePair], rate: float
+    loss: str,
+    folder: Path,
+    pairs: Sequence[PreferencePair],
+    measured_on: Sequence[PreferencePair],
+    rate: float,
+    epochs: float,
 ) -> dict[str, Any]:
-    """Train with one loss; the held-out pairs' log-probabilities afterwards, and the training's own figures."""
+    """Train with one loss; log-probabilities of `measured_on` afterwards, and the training's own figures."""
     from judgeloop.training.preference import train_preference
 
     chat = Chat.load(folder)
     section = TrainSection.model_validate(
-        {"loss": loss, "learning_rate": rate, "batch_size": 8, "checkpoint_steps": None, **EXTRA.get(loss, {})}
+        {
+            "loss": loss,
+            "learning_rate": rate,
+            "epochs": epochs,
+            "batch_size": 8,
+            "checkpoint_steps": None,
+            **EXTRA.get(loss, {}),
+        }
     )
     steps: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as work:
@@ -86,7 +99,7 @@ def trained(
             pairs, initial=folder, reference=folder, output=output, chat=chat, token_ids={}, config=section, seed=SEED,
             threads=None, on_progress=lambda _done, _total: None, on_metrics=steps.append,
         )  # fmt: skip
-        after = logprobs(output, chat, held_out)
+        after = logprobs(output, chat, measured_on)
     return {"first_loss": summary.first_loss, "last_loss": summary.last_loss, "seconds": summary.seconds,
             "steps": steps, "after": after}  # fmt: skip
 
@@ -114,19 +127,24 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=64)
     parser.add_argument("--longest", type=int, default=384, help="tokens of prompt and response")
     parser.add_argument("--learning-rate", type=float, default=3e-5)
+    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--trained", action="store_true", help="measure on the pairs that were trained on")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     folder = resolve(options.model).path
     chat = Chat.load(folder)
     pairs, held_out = split(options.trees, chat, options.longest, options.pairs, options.held_out)
     print(f"{len(pairs)} pairs to train on, {len(held_out)} held out", flush=True)
-    before = logprobs(folder, chat, held_out)
+    measured_on = pairs if options.trained else held_out
+    before = logprobs(folder, chat, measured_on)
     results = {}
     titles = f"{'reward accuracy':<22}{'margin':<24}{'chosen':>8}{'rejected':>9}{'s':>6}"
     print(f"{'loss':<14}{'first':>8}{'last':>8}  {titles}")
     for loss in options.losses:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # its memory is gone afterwards
-            found = pool.submit(trained, loss, folder, pairs, held_out, options.learning_rate).result()
+            found = pool.submit(
+                trained, loss, folder, pairs, measured_on, options.learning_rate, options.epochs
+            ).result()
         shown = measured(before, found["after"])
         results[loss] = {**shown, **{key: found[key] for key in ("first_loss", "last_loss", "seconds", "steps")}}
         accuracy, margin = (shown[name] for name in ("reward accuracy", "margin"))
