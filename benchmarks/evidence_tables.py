@@ -130,12 +130,15 @@ def difference(
 
 
 def with_m1(found: dict[tuple[str, str], Any], arms: Sequence[str]) -> dict[tuple[str, str], Any]:
-    """Arms that start from the main arm's M0 and M1 have measured nothing of their own there: lend them."""
+    """Arms that start from the main arm's M0 and M1 have measured nothing of their own there: lend them those of the
+    arm's seeds."""
     lent = dict(found)
     for arm in arms:
+        seeds = {seed for (name, _), values in found.items() if name == arm for seed in values}
         for model in ("M0", "M1"):
-            if (arm, model) not in lent and (MAIN, model) in lent:
-                lent[arm, model] = lent[MAIN, model]
+            mine = {seed: values for seed, values in found.get((MAIN, model), {}).items() if seed in seeds}
+            if (arm, model) not in lent and mine:
+                lent[arm, model] = mine
     return lent
 
 
@@ -274,4 +277,4 @@ def draw(
         xaxis={"tickvals": list(range(last + 1)), "ticktext": [f"M{t}" for t in range(last + 1)]},
         yaxis={"title": {"text": "pass rate"}, "tickformat": ".0%", "rangemode": "tozero"},
     )  # fmt: skip
-    figure.write_html(str(path), include_plotlyjs=True)
+    figure.write_html(str(path), include_plotlyjs=True, config={"displayModeBar": False})

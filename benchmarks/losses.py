@@ -4,8 +4,8 @@
                                 [--trained] [--out FILE.json]
 
 Best and worst reply of Open Assistant's ranked sets, both sides short enough; sets are split into training and held-out
-ones. Each loss trains the embedded model for one epoch in a process of its own, with the same pairs, order and step
-size. Reported for the held-out pairs: how often the implied reward (the change of the response's log-probability) is
+ones. Each loss trains the embedded model in a process of its own, with the same pairs, order, step size and epochs.
+Reported for the held-out pairs: how often the implied reward (the change of the response's log-probability) is
 higher for the chosen response (0.5 before training), its margin, and what became of both likelihoods, in nats a
 response, with 95% bootstrap intervals over pairs. `--trained` says the same of the pairs that were trained on.
 """

@@ -73,6 +73,15 @@ def test_the_tables_pair_models_and_lend_m1(
     assert tables.measured(tmp_path) == known
 
 
+def test_an_arm_is_lent_the_first_models_of_its_own_seeds(tables: ModuleType) -> None:
+    one, two = {"a": 0.5}, {"a": 1.0}
+    found = {("main", "M1"): {1: one, 2: two}, ("random", "M2"): {2: two}, ("oracle", "M2"): {3: one}}
+    lent = tables.with_m1(found, ["main", "random", "oracle"])
+    assert lent["random", "M1"] == {2: two}
+    assert ("oracle", "M1") not in lent
+    assert lent["main", "M1"] == {1: one, 2: two}
+
+
 def test_the_judge_is_right_where_it_scores_the_passing_response_higher(tables: ModuleType) -> None:
     rows = [
         row("M1", "a", True, score=4.0), row("M1", "a", False, score=1.0), row("M1", "a", False, score=4.0),
