@@ -1,6 +1,6 @@
 """Does replaying EFT rows keep a judge that preference training would lose?
 
-    python benchmarks/replay.py RUN [--trees FILE] [--learning-rate 1e-4] [--epochs 2] [--replay 0.25] [--pairs 48]
+    python benchmarks/replay.py RUN [--trees FILE] [--learning-rate 3e-4] [--epochs 3] [--replay 0.25] [--pairs 48]
                                 [--out FILE.json]
 
 RUN is a run directory with an M1 that learned to write judgements (`judgeloop run configs/oasst-cpu.yaml --set
@@ -86,8 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--trees", type=Path, default=Path("../shared/data/oasst_en_100_trees.jsonl"))
-    parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--replay", type=float, default=0.25)
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--longest", type=int, default=320, help="tokens of prompt and response")
