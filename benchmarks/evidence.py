@@ -82,7 +82,7 @@ ARMS: dict[str, Arm] = {
         ["train.learning_rate=2.0e-4", "train.nll_weight=0", "train.eft_replay=0"],
         shares_judged=True, iterations=1,
     ),
-    "larger": Arm("twice the prompts, twice the candidates", ["prompts.count=800", "candidates.count=8"], iterations=1),
+    "larger": Arm("twice the prompts, twice the candidates", ["prompts.count=600", "candidates.count=8"], iterations=1),
 }  # fmt: skip
 
 

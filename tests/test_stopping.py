@@ -9,7 +9,7 @@ from judgeloop.config import Config, HealthSection, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.rundir import RunDirectory, read_json, write_json
-from judgeloop.stopping import best_of, compare, conclude, decide, failed_gates, gate_failures, record
+from judgeloop.stopping import best_of, compare, conclude, decide, failed_gates, gate_failures, record, with_best
 
 HEALTHY: dict[str, Any] = {
     "parse_rate": 0.99,
@@ -196,6 +196,26 @@ def test_ground_truth_decides_where_the_config_says_so(
     decision = decide(run, run.steps["M2/checks"])
     assert (decision.reason if decision else None) == reason
     assert (decision or conclude(run, run.steps["M2/checks"])).best == best
+
+
+def test_the_best_model_is_found_after_the_last_ground_truth(tmp_path: Path) -> None:
+    (tmp_path / "check.py").touch()
+    sick = evaluation("M2", BETTER) | {"judge_health": {**HEALTHY, "top_share": 0.95}}
+    run = run_with(
+        tmp_path,
+        {"M1": evaluation("M1"), "M2": sick},
+        stop={"metric": "checker"},
+        evaluation={"checker": str(tmp_path / "check.py")},
+    )
+    write_json(tmp_path / "M1" / "checks.json", checked("M1", None))
+    write_json(tmp_path / "M1" / ".checks.done.json", {})
+    decision = decide(run, run.steps["M2/eval"])  # the gate, before M2 is checked
+    assert decision is not None
+    assert decision.best == "M1"
+    write_json(tmp_path / "M2" / "checks.json", checked("M2", interval(0.02, 0.06, 0.1)))
+    write_json(tmp_path / "M2" / ".checks.done.json", {})
+    settled = with_best(run, decision)
+    assert (settled.best, settled.reason, settled.at) == ("M2", decision.reason, "M2/eval")
 
 
 def test_a_checker_cannot_decide_where_there_is_none() -> None:

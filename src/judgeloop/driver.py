@@ -59,7 +59,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             if _advance(run, steps, step, display) and step.stage in ("eval", "checks"):
                 write_reports(out)
             decision = decision or stopping.decide(run, step)
-        decision = decision or stopping.conclude(run, steps[-1])
+        decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
         stopping.record(run, decision)
         write_reports(out)
         display.decided(decision)

@@ -7,7 +7,7 @@ model before, or a judge that no longer is one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -185,15 +185,21 @@ def conclude(run: RunDirectory, last: Step) -> Decision:
     return _decision(run, last, "all iterations done", stopped=False)
 
 
+def with_best(run: RunDirectory, decision: Decision) -> Decision:
+    """The decision with the best model by what stands there now: the last model's ground truth comes after it."""
+    best, why = _best(run)
+    return replace(decision, best=best, why_best=why)
+
+
 def _decision(run: RunDirectory, step: Step, reason: str, *, stopped: bool = True) -> Decision:
+    return Decision(stopped, step.name, reason, *_best(run))
+
+
+def _best(run: RunDirectory) -> tuple[str, str]:
     stage = _measured_by(run.config.stop)
     finished = [s.model for s in run.steps.values() if s.stage == stage and s.model != "M0" and run.state(s) == "done"]
     evaluations = [read_json(run.folder(model) / f"{stage}.json") for model in finished]
-    if evaluations:
-        best, why = best_of(evaluations, run.config.stop.metric)
-    else:
-        best, why = "M1", "no trained model was evaluated"
-    return Decision(stopped, step.name, reason, best, why)
+    return best_of(evaluations, run.config.stop.metric) if evaluations else ("M1", "no trained model was evaluated")
 
 
 def record(run: RunDirectory, decision: Decision) -> None:

@@ -107,10 +107,12 @@ def train_preference(
         arguments = trainer_arguments(
             config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
         )
-        form = f"ld_alpha {config.ld_alpha}{', sharded' * ranks.sharded()}"  # in bf16 shards round at other places
+        how = {"attention": config.attention, "kernels": config.kernels}
+        # In bf16 shards, attention and kernels round at other places.
+        form = f"ld_alpha {config.ld_alpha}{', sharded' * ranks.sharded()}, {config.attention}, {config.kernels}"
         trainer = PairTrainer(
             model,
-            None if same else load_model(reference, trust_remote_code=trust_remote_code),
+            None if same else load_model(reference, **how, trust_remote_code=trust_remote_code),
             section=config,
             replay=_beside(config, replayed, chat, seed),
             cache=ReferenceCache(output.parent / "reference.json", against, form),

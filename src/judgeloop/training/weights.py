@@ -14,14 +14,16 @@ from judgeloop import ranks
 from judgeloop.chat import Chat
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
-from judgeloop.training.gpu import fuse, require_gpu_settings
+from judgeloop.training.gpu import fuse
 from judgeloop.training.sharding import trained_weights
 
 ADAPTER = "adapter"
 
 
-def load_model(folder: Path, *, attention: str = "auto", trust_remote_code: bool = False) -> Any:
-    """Load a causal language model with float32 weights (safetensors only). `attention`: as in the config.
+def load_model(
+    folder: Path, *, attention: str = "auto", kernels: str = "torch", trust_remote_code: bool = False
+) -> Any:
+    """Load a causal language model with float32 weights (safetensors only). `attention`, `kernels`: as in the config.
 
     Raises InputError where the folder holds none.
     """
@@ -30,7 +32,7 @@ def load_model(folder: Path, *, attention: str = "auto", trust_remote_code: bool
 
     logging.disable_progress_bar()
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=torch.float32,
             use_safetensors=True,
@@ -40,17 +42,19 @@ def load_model(folder: Path, *, attention: str = "auto", trust_remote_code: bool
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: cannot be loaded as a language model ({first}); mend the folder") from error
+    return fuse(model) if kernels == "liger" else model
 
 
 def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The model to train: float32 weights, or with `qlora` weights of 4 bits (NF4 with double quantisation, QLoRA,
-    arXiv 2305.14314) that adapters are trained beside. Raises InputError where this machine cannot do that."""
-    require_gpu_settings(config)
+    arXiv 2305.14314) that adapters are trained beside, see `gpu.require_gpu_settings`."""
     if config.method != "qlora":
-        model = load_model(folder, attention=config.attention, trust_remote_code=trust_remote_code)
+        model = load_model(
+            folder, attention=config.attention, kernels=config.kernels, trust_remote_code=trust_remote_code
+        )
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
-        return fuse(model) if config.kernels == "liger" else model
+        return model
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     compute = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
