@@ -49,10 +49,12 @@ class Arm:
 ARMS: dict[str, Arm] = {
     "main": Arm("the loop", shares_m1=False, every_seed=True),
     "random": Arm(
-        "control: chosen and rejected by a coin", ["pairs.control=random"], shares_judged=True, every_seed=True
+        "control: chosen and rejected by a coin", ["pairs.control=random"],
+        shares_judged=True, iterations=1, every_seed=True,
     ),
     "best_only": Arm(
-        "control: imitate the best, no contrast", ["train.loss=sft_best"], shares_judged=True, every_seed=True
+        "control: imitate the best, no contrast", ["train.loss=sft_best"],
+        shares_judged=True, iterations=1, every_seed=True,
     ),
     "oracle": Arm("ceiling: pairs by the checkers", [f"judge.function={TRACK}"]),
     "fixed_judge": Arm("M1 judges in every iteration", ["judge.role=M1"]),

@@ -1,13 +1,14 @@
 """Each preference loss on real pairs: what it does to pairs it never saw.
 
     python benchmarks/losses.py [--trees FILE] [--losses dpo cringe …] [--pairs 52] [--held-out 64] [--epochs 1]
-                                [--trained] [--out FILE.json]
+                                [--trained] [--run RUN/M2] [--out FILE.json]
 
 Best and worst reply of Open Assistant's ranked sets, both sides short enough; sets are split into training and held-out
 ones. Each loss trains the embedded model in a process of its own, with the same pairs, order, step size and epochs.
 Reported for the held-out pairs: how often the implied reward (the change of the response's log-probability) is
 higher for the chosen response (0.5 before training), its margin, and what became of both likelihoods, in nats a
 response, with 95% bootstrap intervals over pairs. `--trained` says the same of the pairs that were trained on.
+`--run RUN/M2` takes instead the pairs that a run made for M2, the model's own answers, and trains the model before it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from judgeloop.engines import open_engine
 from judgeloop.engines.base import OptionRequest
 from judgeloop.evaluation.stats import mean_interval
 from judgeloop.models import resolve
-from judgeloop.records import PreferencePair, derive_seed, write_text_atomically
+from judgeloop.records import PreferencePair, derive_seed, read_rows, write_text_atomically
 from judgeloop.seed.readers import read_ranked
 from training import ranked_pairs
 
@@ -47,6 +48,14 @@ def split(trees: Path, chat: Chat, longest: int, count: int, held_out: int) -> t
     usable = [pair for pair in pairs if pair.id in fits]
     random.Random(derive_seed(SEED, "split")).shuffle(usable)
     return usable[:count], usable[count : count + held_out]
+
+
+def own_pairs(made: Path, count: int, held_out: int) -> tuple[Path, tuple[list[PreferencePair], ...]]:
+    """The folder of the model that wrote a run's pairs (RUN/M1/model for RUN/M2), and its pairs, split."""
+    before = made.parent / f"M{int(made.name.removeprefix('M')) - 1}" / "model"
+    pairs = read_rows(made / "pairs.jsonl", PreferencePair)
+    random.Random(derive_seed(SEED, "split")).shuffle(pairs)
+    return before, (pairs[:count], pairs[count : count + held_out])
 
 
 def logprobs(folder: Path, chat: Chat, pairs: Sequence[PreferencePair]) -> list[tuple[float, float]]:
@@ -129,11 +138,15 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--trained", action="store_true", help="measure on the pairs that were trained on")
+    parser.add_argument("--run", type=Path, help="a model's folder in a run directory: its pairs instead of --trees'")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    folder = resolve(options.model).path
+    if options.run is None:
+        folder = resolve(options.model).path
+        pairs, held_out = split(options.trees, Chat.load(folder), options.longest, options.pairs, options.held_out)
+    else:
+        folder, (pairs, held_out) = own_pairs(options.run, options.pairs, options.held_out)
     chat = Chat.load(folder)
-    pairs, held_out = split(options.trees, chat, options.longest, options.pairs, options.held_out)
     print(f"{len(pairs)} pairs to train on, {len(held_out)} held out", flush=True)
     measured_on = pairs if options.trained else held_out
     before = logprobs(folder, chat, measured_on)
