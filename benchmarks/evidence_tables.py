@@ -176,6 +176,7 @@ def show(out: Path, arms: Mapping[str, str]) -> None:
               f"{text_of(step, 100, 1, True)} | {text_of(gain, 100, 1, True)} |")  # fmt: skip
     _print_measures(names, tables, models, judge_right(rows))
     _print_by_seed(names, passing)
+    _print_differences(names, lent)
     _print_by_rule([row for row in rows if row["arm"] == MAIN])
     draw(passing, order, arms, out / "evidence.html")
 
@@ -237,6 +238,23 @@ def _print_by_seed(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str,
     for arm, model in names:
         found = [passing[arm, model].get(seed) for seed in seeds]
         print(f"| {arm} | {model} | " + " | ".join(text_of(over_prompts({0: v})) if v else "–" for v in found) + " |")
+
+
+def _print_differences(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any]) -> None:
+    """Points between models of one arm, and between arms: seed by seed and together, paired over prompts."""
+    compared = [((arm, model), (arm, before)) for arm, model in names for before in ("M1", "M2") if before < model]
+    compared += [((MAIN, model), (arm, model)) for arm, model in names if arm != MAIN and model > "M1"]
+    print("\n| difference in points | seeds | over prompts | over seeds | seed by seed |\n|---|---|---|---|---|")
+    for ours, theirs in compared:
+        if ours in passing and theirs in passing:
+            found = difference(passing[ours], passing[theirs])
+            means = over_seeds([statistics.mean(values.values()) for values in found.values()])
+            each = "; ".join(
+                f"{seed}: {text_of(over_prompts({0: values}), 100, 1, True)}" for seed, values in sorted(found.items())
+            )
+            together = text_of(over_prompts(found), 100, 1, True)
+            print(f"| {' '.join(ours)} − {' '.join(theirs)} | {len(found)} | {together} | "
+                  f"{text_of(means, 100, 1, True)} | {each} |")  # fmt: skip
 
 
 def _mean(values: Sequence[float], digits: int = 3) -> str:

@@ -69,6 +69,13 @@ def test_the_tables_pair_models_and_lend_m1(
     assert first["main", "M2"][5].strip() == "0.800 (0.800 to 0.800)"
     assert first["main", "M2"][6].strip().startswith("+30.0 (")
     assert first["random", "M2"][6].strip().startswith("+0.0 (")
+    compared = {cells[1].strip(): cells for cells in lines if len(cells) == 7 and "−" in cells[1]}
+    assert set(compared) == {"main M2 − main M1", "random M2 − random M1", "main M2 − random M2"}
+    ours = compared["main M2 − random M2"]
+    assert (ours[2].strip(), ours[3].strip()[:7]) == ("2", "+30.0 (")
+    assert ours[4].strip() == "+30.0 (+30.0 to +30.0)"
+    assert ours[5].strip().startswith("1: +30.0 (")
+    assert "; 2: +30.0 (" in ours[5]
     assert (tmp_path / "evidence.html").stat().st_size > 1_000_000  # draws without the network
     assert tables.measured(tmp_path) == known
 
