@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -51,6 +52,12 @@ def main() -> None:
     except JudgeloopError as error:
         print(f"judgeloop: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = f" for {error.filename}" if error.filename else ""
+        print(f"judgeloop: no space is left{place}; free some and run the same command again", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

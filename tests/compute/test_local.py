@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,6 +115,19 @@ def test_a_crash_shows_the_end_of_this_attempts_log(child: Child) -> None:
         child.run("raise SystemExit(3)\n")
     assert "the cause" not in str(caught.value)
     assert child.log.read_text().startswith("of an earlier attempt\nline 0\n")
+
+
+def test_a_full_disk_is_named(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = f"no space is left on the disk of {child.log.parent}, free some; run the same command again"
+    with pytest.raises(StageFailed, match=re.escape(full)):
+        child.run("raise OSError(28, 'No space left on device')\n")
+    with pytest.raises(StageFailed) as caught:
+        child.run("raise OSError(5, 'Input/output error')\n")
+    assert "no space" not in str(caught.value)
+    usage = shutil.disk_usage(child.folder)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)  # then the log says nothing
+    with pytest.raises(StageFailed, match=re.escape(full)):
+        child.run("raise SystemExit(1)\n")
 
 
 @pytest.mark.parametrize(("number", "hint"), [("SIGKILL", True), ("SIGSEGV", False)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from judgeloop.errors import InputError, Interrupted, JudgeloopError, StageFaile
 
 PROGRESS_FD = "JUDGELOOP_PROGRESS_FD"
 _TAIL_LINES = 12
+_DISK_FULL = ("No space left on device", "os error 28", "Disk quota exceeded")
+_HARDLY_ANY = 2**20  # bytes; a disk that is full cannot take the log's last lines either
 
 
 def run_child(
@@ -77,8 +80,13 @@ def run_child(
     if failure is not None:
         raise StageFailed(f"{failure} (log: {log})")
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-    hint = "; the machine may have run out of memory" if code == -signal.SIGKILL else ""
-    raise StageFailed(f"the stage {how}{hint}; run the same command again to go on (log: {log})\n{_tail(log, start)}")
+    said = _tail(log, start)
+    hint = ""
+    if code == -signal.SIGKILL:
+        hint = "; the machine may have run out of memory"
+    elif any(words in said for words in _DISK_FULL) or shutil.disk_usage(log.parent).free < _HARDLY_ANY:
+        hint = f": no space is left on the disk of {log.parent}, free some"
+    raise StageFailed(f"the stage {how}{hint}; run the same command again to go on (log: {log})\n{said}")
 
 
 @contextlib.contextmanager
