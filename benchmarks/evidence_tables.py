@@ -151,8 +151,8 @@ def text_of(interval: Interval | None, scale: float = 1.0, digits: int = 3, sign
 
 
 def show(out: Path, arms: Mapping[str, str]) -> None:
-    """Print the tables in Markdown and draw `OUT/evidence.html`, from rows.jsonl or, where they were put away,
-    rows.jsonl.gz."""
+    """Print the tables in Markdown and draw `OUT/evidence.html` (the arms that have all seeds of the main one), from
+    rows.jsonl or, where they were put away, rows.jsonl.gz."""
     path = next((path for name in ("rows.jsonl", "rows.jsonl.gz") if (path := out / name).exists()), None)
     if path is None:
         print("nothing measured yet")
@@ -178,7 +178,9 @@ def show(out: Path, arms: Mapping[str, str]) -> None:
     _print_by_seed(names, passing)
     _print_differences(names, lent)
     _print_by_rule([row for row in rows if row["arm"] == MAIN])
-    draw(passing, order, arms, out / "evidence.html")
+    seeds = {seed for (arm, _), values in passing.items() if arm == MAIN for seed in values}
+    whole = [arm for arm in order if any(set(v) >= seeds for (name, _), v in passing.items() if name == arm)]
+    draw(passing, whole, arms, out / "evidence.html")
 
 
 def _print_measures(
@@ -267,7 +269,7 @@ def draw(
     arms: Mapping[str, str],
     path: Path,
 ) -> None:
-    """Pass rate of every model, one line an arm, with 95% intervals over prompts; one static page."""
+    """Pass rate of every model, one line an arm that ran with every seed, with 95% intervals over prompts."""
     import plotly.graph_objects as go
 
     lent = with_m1(dict(passing), order)

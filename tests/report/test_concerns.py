@@ -97,10 +97,10 @@ def test_the_headline_names_the_truth() -> None:
     def said(found: dict[str, Any] | None) -> str:
         return " ".join(headline({"models": [model("M1"), model("M2", truth=found)], "decision": None}))
 
-    clear = "By your own code, M2's passes is 50% (40–60%), +6.1 (2.9 to 9.4) points against M1, clear of 0."
+    clear = "By your own code (passes), M2 is at 50% (40–60%), +6.1 (2.9 to 9.4) points against M1, clear of 0."
     assert clear in said(truth(0.029, 0.061, 0.094))
     assert "-1.0 (-3.0 to 1.0) points against M1, not clear of 0." in said(truth(-0.03, -0.01, 0.01))
-    assert "M2's passes is 50% (40–60%)." in said({**truth(0, 0, 0), "difference": None})
+    assert "(passes), M2 is at 50% (40–60%)." in said({**truth(0, 0, 0), "difference": None})
     assert "own code" not in said(None)
 
 

@@ -196,7 +196,7 @@ def _truth(model: dict[str, Any]) -> str | None:
     truth = model.get("truth")
     if truth is None or truth["value"] is None:
         return None
-    said = f"By your own code, {model['name']}'s {truth['measure']} is {interval(truth['value'], as_percent=True)}"
+    said = f"By your own code ({truth['measure']}), {model['name']} is at {interval(truth['value'], as_percent=True)}"
     change = truth["difference"]
     if change is None:
         return f"{said}."
