@@ -178,8 +178,8 @@ def show(out: Path, arms: Mapping[str, str]) -> None:
     _print_by_seed(names, passing)
     _print_differences(names, lent)
     _print_by_rule([row for row in rows if row["arm"] == MAIN])
-    seeds = {seed for (arm, _), values in passing.items() if arm == MAIN for seed in values}
-    whole = [arm for arm in order if any(set(v) >= seeds for (name, _), v in passing.items() if name == arm)]
+    every = {seed for (arm, _), values in passing.items() if arm == MAIN for seed in values}
+    whole = [arm for arm in order if any(set(v) >= every for (name, _), v in passing.items() if name == arm)]
     draw(passing, whole, arms, out / "evidence.html")
 
 

@@ -1,7 +1,7 @@
 """Each preference loss on real pairs: what it does to pairs it never saw.
 
     python benchmarks/losses.py [--trees FILE] [--losses dpo cringe …] [--pairs 52] [--held-out 64] [--epochs 1]
-                                [--trained] [--run RUN/M2] [--out FILE.json]
+                                [--trained] [--run RUN/M2] [--set train.KEY=VALUE …] [--out FILE.json]
 
 Best and worst reply of Open Assistant's ranked sets, both sides short enough; sets are split into training and held-out
 ones. Each loss trains the embedded model in a process of its own, with the same pairs, order, step size and epochs.
@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from judgeloop.chat import Chat
-from judgeloop.config import EngineSection, TrainSection
+from judgeloop.config import EngineSection
+from judgeloop.config.loading import configure
 from judgeloop.config.training import PreferenceLoss
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import OptionRequest
@@ -86,21 +87,16 @@ def trained(
     measured_on: Sequence[PreferencePair],
     rate: float,
     epochs: float,
+    changes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train with one loss; log-probabilities of `measured_on` afterwards, and the training's own figures."""
     from judgeloop.training.preference import train_preference
 
     chat = Chat.load(folder)
-    section = TrainSection.model_validate(
-        {
-            "loss": loss,
-            "learning_rate": rate,
-            "epochs": epochs,
-            "batch_size": 8,
-            "checkpoint_steps": None,
-            **EXTRA.get(loss, {}),
-        }
-    )
+    given = {"loss": loss, "learning_rate": f"{rate:f}", "epochs": epochs, "batch_size": 8, "checkpoint_steps": "null"}
+    settings = {**given, **EXTRA.get(loss, {})}
+    wanted = [f"train.{key}={value}" for key, value in settings.items()]
+    section = configure(["seed_data.ranked=unused", *wanted, *changes], "--set").train
     steps: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as work:
         output = Path(work) / "model"
@@ -139,6 +135,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--trained", action="store_true", help="measure on the pairs that were trained on")
     parser.add_argument("--run", type=Path, help="a model's folder in a run directory: its pairs instead of --trees'")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="train.KEY=VALUE", help="settings beside the loss's own"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.run is None:
@@ -156,7 +155,7 @@ def main() -> None:
     for loss in options.losses:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # its memory is gone afterwards
             found = pool.submit(
-                trained, loss, folder, pairs, measured_on, options.learning_rate, options.epochs
+                trained, loss, folder, pairs, measured_on, options.learning_rate, options.epochs, options.set
             ).result()
         shown = measured(before, found["after"])
         results[loss] = {**shown, **{key: found[key] for key in ("first_loss", "last_loss", "seconds", "steps")}}
