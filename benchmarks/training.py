@@ -105,7 +105,7 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
     from judgeloop.training.arguments import choose_precision, trainer_arguments
     from judgeloop.training.pair_trainer import PairTrainer
     from judgeloop.training.trainer import Reporter, fit, keep_freed_memory, peak_memory_mib, private_tokenizer
-    from judgeloop.training.weights import load_model, without_dropout
+    from judgeloop.training.weights import load_model, with_dropout
 
     def tokenised_already(_self: Any, dataset: Dataset, *_args: Any, **_rest: Any) -> Dataset:
         return dataset
@@ -136,7 +136,7 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
         )
         if variant == "trl":
             del given["activation_checkpointing"]  # which stands for gradient_checkpointing: TRL's own default then
-        model = without_dropout(load_model(folder))
+        model = with_dropout(load_model(folder), 0.0, "")
         data = Dataset.from_list(rows)
         tokenizer = private_tokenizer(chat)
         loss_name = "dpo_loss" if own else "loss"

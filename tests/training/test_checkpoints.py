@@ -32,7 +32,14 @@ def killing(after: int) -> Callable[[int, int], None]:
     return progress
 
 
-@pytest.mark.parametrize("method", ["full", pytest.param("lora", marks=PEFT_WARNS)])
+@pytest.mark.parametrize(
+    ("method", "batch"),
+    [
+        ("full", {"batch_size": 2}),
+        pytest.param("lora", {"batch_size": 2}, marks=PEFT_WARNS),
+        ("full", {"tokens_per_step": 200, "dropout": 0.1, "schedule": "linear"}),
+    ],
+)
 def test_a_killed_preference_training_ends_as_an_undisturbed_one(
     pairs: list[PreferencePair],
     model_folder: Path,
@@ -41,11 +48,12 @@ def test_a_killed_preference_training_ends_as_an_undisturbed_one(
     chat: Chat,
     monkeypatch: pytest.MonkeyPatch,
     method: str,
+    batch: dict[str, Any],
 ) -> None:
     rows = [make_row(index, kind="eft") for index in range(3)]
     keys: dict[str, Any] = {
-        "epochs": 3, "batch_size": 2, "checkpoint_steps": 2, "eft_replay": 0.3, "eft": rows, "method": method,
-        "reference": other_folder,
+        "epochs": 3, "checkpoint_steps": 2, "eft_replay": 0.3, "eft": rows, "method": method,
+        "reference": other_folder, **batch,
     }  # fmt: skip
     whole = Run(pairs, model_folder, tmp_path / "whole" / "model", chat, **keys)
     assert len(whole.metrics) == 9

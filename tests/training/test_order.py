@@ -1,4 +1,7 @@
-from judgeloop.training.order import BlockOrder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from judgeloop.training.order import BlockBatches, BlockOrder, token_blocks
 
 
 def blocks_of(order: BlockOrder) -> list[tuple[int, ...]]:
@@ -27,3 +30,22 @@ def test_every_row_comes_once() -> None:
         order = BlockOrder(rows, block=4, seed=0)
         assert sorted(order) == list(range(rows))
         assert len(order) == rows
+
+
+@given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 120))
+def test_blocks_by_tokens_hold_every_row_in_order_within_the_budget(lengths: list[int], budget: int) -> None:
+    blocks = token_blocks(lengths, budget)
+    assert [index for block in blocks for index in block] == list(range(len(lengths)))
+    held = [sum(lengths[i] for i in block) for block in blocks]
+    assert all(tokens <= budget or len(block) == 1 for tokens, block in zip(held, blocks, strict=True))
+    assert all(tokens + lengths[after[0]] > budget for tokens, after in zip(held, blocks[1:], strict=False))
+
+
+def test_batches_by_tokens_change_places_every_epoch() -> None:
+    batches = BlockBatches(token_blocks([3] * 40, 7), seed=1)
+    first = list(batches)
+    batches.set_epoch(1)
+    assert len(batches) == 20
+    assert list(batches) != first
+    assert sorted(batches) == sorted(first)
+    assert list(BlockBatches(batches.blocks, seed=2)) != first

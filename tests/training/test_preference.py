@@ -116,6 +116,40 @@ def test_dropout_of_the_model_is_off(
     assert json.loads((tmp_path / "out" / "config.json").read_text())["attention_dropout"] == 0.5
 
 
+@PEFT_WARNS
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_dropout_is_the_policys_alone(
+    pairs: list[PreferencePair], model_folder: Path, tmp_path: Path, chat: Chat, method: str
+) -> None:
+    keys = {"dropout": 0.3, "batch_size": 8, "method": method}
+    run = Run(pairs, model_folder, tmp_path / "out" / "model", chat, **keys)
+    plain = Run(pairs, model_folder, tmp_path / "plain" / "model", chat, **{**keys, "dropout": 0.0})
+    assert abs(run.summary.first_loss - math.log(2)) > 1e-4
+    sums = [json.loads((tmp_path / name / "reference.json").read_text())["sums"] for name in ("out", "plain")]
+    assert sums[0] == sums[1]
+    again = Run(pairs, model_folder, tmp_path / "again" / "model", chat, **keys)
+    assert again.summary.first_loss == run.summary.first_loss
+    assert plain.summary.first_loss == pytest.approx(math.log(2), abs=1e-5)
+
+
+@pytest.mark.parametrize("micro", [1, 8])
+def test_a_step_by_tokens_is_the_step_of_the_same_pairs(
+    pairs: list[PreferencePair], model_folder: Path, tmp_path: Path, chat: Chat, micro: int
+) -> None:
+    """One step of all pairs: by their number, and by their tokens."""
+    tokens = sum(example.tokens for example in pair_examples(pairs, chat, 1000, {}).examples)
+    keys: dict[str, Any] = {"epochs": 2, "warmup": 0.0}
+    by_rows = Run(pairs, model_folder, tmp_path / "rows" / "model", chat, batch_size=len(pairs), **keys)
+    by_tokens = Run(
+        pairs, model_folder, tmp_path / "tokens" / "model", chat, tokens_per_step=tokens, micro_batch_size=micro, **keys
+    )
+    assert by_tokens.summary.steps == by_rows.summary.steps == 2
+    assert by_tokens.summary.first_loss == pytest.approx(math.log(2), abs=1e-5)
+    assert by_tokens.summary.last_loss == pytest.approx(by_rows.summary.last_loss, abs=1e-4)
+    for name, tensor in by_rows.weights().items():
+        torch.testing.assert_close(by_tokens.weights()[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+
+
 @pytest.mark.parametrize("method", ["full", pytest.param("lora", marks=PEFT_WARNS)])
 def test_another_reference_is_really_used(
     pairs: list[PreferencePair], model_folder: Path, other_folder: Path, tmp_path: Path, chat: Chat, method: str

@@ -12,7 +12,7 @@ ROWS: list[dict[str, Any]] = [{"prompt_ids": [1, 2], "chosen_ids": [3], "rejecte
 
 def test_what_was_written_is_read_back_under_the_same_key_only(tmp_path: Path) -> None:
     cache = ReferenceCache(tmp_path / "reference.json", "sha256:a")
-    key = cache.key(ROWS, 8, bf16=True)
+    key = cache.key(ROWS, [1], bf16=True)
     assert cache.read(key, 1) is None
     cache.write(key, [[-1.25], [-0.1]])
     assert cache.read(key, 1) == [[-1.25], [-0.1]]
@@ -31,12 +31,12 @@ def test_what_was_written_is_read_back_under_the_same_key_only(tmp_path: Path) -
         {"rows": [{**ROWS[0], "rejected_ids": [4]}]},  # another truncation
         {"rows": [{**ROWS[0], "prompt_ids": [1], "chosen_ids": [2, 3]}]},  # the same ids, cut elsewhere
         {"rows": ROWS * 2},
-        {"batch": 4},
+        {"batches": [1, 1]},
         {"bf16": False},
     ],
 )
 def test_every_input_is_in_the_key(tmp_path: Path, changed: dict[str, Any]) -> None:
-    def key(model: str = "sha256:a", form: str = "", rows: Any = ROWS, batch: int = 8, bf16: bool = True) -> str:
-        return ReferenceCache(tmp_path / "reference.json", model, form).key(rows, batch, bf16)
+    def key(model: str = "sha256:a", form: str = "", rows: Any = ROWS, batches: Any = (1,), bf16: bool = True) -> str:
+        return ReferenceCache(tmp_path / "reference.json", model, form).key(rows, batches, bf16)
 
     assert key(**changed) != key()

@@ -72,6 +72,36 @@ def test_the_first_loss_is_the_one_worked_by_hand(
 
 
 @pytest.mark.parametrize("weighting", ["row", "token"])
+def test_a_step_by_tokens_is_the_step_of_the_same_rows(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat, weighting: str
+) -> None:
+    tokens = sum(example.tokens for example in sft_examples(rows, chat, 1000).examples)
+    keys: dict[str, Any] = {"weighting": weighting, "warmup": 0.0}
+    by_rows = Run(rows, model_folder, tmp_path / "rows", chat, batch_size=len(rows), **keys)
+    by_tokens = Run(rows, model_folder, tmp_path / "tokens", chat, tokens_per_step=tokens, **keys)
+    assert by_tokens.summary.steps == by_rows.summary.steps == 1
+    assert by_tokens.summary.first_loss == pytest.approx(by_rows.summary.first_loss, abs=1e-5)
+    for name, tensor in by_rows.weights().items():
+        torch.testing.assert_close(by_tokens.weights()[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+    several = Run(rows, model_folder, tmp_path / "several", chat, tokens_per_step=tokens // 3, epochs=2, **keys)
+    assert several.summary.steps >= 6
+    assert several.summary.tokens == 2 * tokens
+
+
+def test_the_learning_rate_falls_as_the_schedule_says(
+    rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat
+) -> None:
+    keys: dict[str, Any] = {"batch_size": 1, "micro_batch_size": 1, "warmup": 0.4, "lr_min": 0.2}
+    rates = {}
+    for schedule in ("cosine", "linear"):
+        run = Run(rows[:5], model_folder, tmp_path / schedule, chat, schedule=schedule, **keys)
+        rates[schedule] = [row["learning_rate"] / 1e-3 for row in run.metrics]
+    third = 0.8 / 3
+    assert rates["linear"] == pytest.approx([0.5, 1.0, 1 - third, 1 - 2 * third, 0.2])
+    assert rates["cosine"] == pytest.approx([0.5, 1.0, 0.8, 0.4, 0.2])
+
+
+@pytest.mark.parametrize("weighting", ["row", "token"])
 def test_accumulation_changes_nothing(
     rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat, weighting: str
 ) -> None:

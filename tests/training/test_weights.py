@@ -12,7 +12,7 @@ from judgeloop.config import LoraSection, SftSection, TrainSection
 from judgeloop.errors import InputError
 from judgeloop.training.preference import train_preference
 from judgeloop.training.sft import train_sft
-from judgeloop.training.weights import load_model, lora_config, save_model
+from judgeloop.training.weights import load_model, lora_config, save_model, with_dropout
 
 from .cases import PEFT_WARNS, make_pair, make_row
 
@@ -137,3 +137,22 @@ def test_a_folder_without_weights_is_refused(model_folder: Path, tmp_path: Path)
     (tmp_path / "m" / "model.safetensors").unlink()
     with pytest.raises(InputError, match="cannot be loaded as a language model"):
         load_model(tmp_path / "m")
+
+
+def test_dropout_is_set_wherever_the_model_has_it(model_folder: Path) -> None:
+    model = load_model(model_folder)
+    model.extra = torch.nn.Dropout(0.5)
+    with_dropout(model, 0.25, "sft.dropout")
+    attention = [m.attention_dropout for m in model.modules() if hasattr(m, "attention_dropout")]
+    assert set(attention) == {0.25}
+    assert model.extra.p == 0.25
+
+
+def test_dropout_that_a_model_has_no_place_for_is_refused(model_folder: Path) -> None:
+    model = load_model(model_folder)
+    for module in model.modules():
+        if hasattr(module, "attention_dropout"):
+            del module.attention_dropout
+    assert with_dropout(model, 0.0, "sft.dropout") is model
+    with pytest.raises(InputError, match=r"sft.dropout: this model \(llama\) has no dropout"):
+        with_dropout(model, 0.1, "sft.dropout")

@@ -27,10 +27,19 @@ class TrainingSection(Section):
     )
     lora: LoraSection = Field(default_factory=LoraSection)
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
-    lr_min: float = Field(0.1, ge=0, le=1, description="the cosine ends at this share of the peak")
+    lr_min: float = Field(0.1, ge=0, le=1, description="the learning rate ends at this share of the peak")
+    schedule: Literal["cosine", "linear"] = Field(
+        "cosine", description="how the learning rate falls after the warm-up; constant: lr_min 1"
+    )
     warmup: float = Field(0.1, ge=0, le=1, description="share of the steps that warm up")
     epochs: float = Field(1.0, gt=0, description="passes over the data")
     batch_size: int = Field(16, gt=0, description="sequences (SFT) or pairs (preference training) a step")
+    tokens_per_step: int | None = Field(
+        None,
+        gt=0,
+        description="instead of batch_size rows, as many as have at most so many tokens a step (both sides of a pair, "
+        "with their prompts); a longer row is a step of its own",
+    )
     micro_batch_size: int = Field(8, gt=0, description="sequences or pairs at once; gradients are accumulated")
     max_length: int = Field(
         1024, gt=1, description="tokens of prompt and response; longer rows are dropped and counted"
@@ -38,6 +47,13 @@ class TrainingSection(Section):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decay")
     adam_beta2: float = Field(
         0.999, gt=0, lt=1, description="AdamW's β₂; with fewer than some hundred steps a lower one, such as 0.98"
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="dropout inside the model (the paper: 0.1); the reference has none. Overrides what the model's own "
+        "config says; with it the first DPO loss is not exactly ln 2",
     )
     freeze_embeddings: bool = Field(
         False, description="leave the token embeddings, and an output head tied to them, as they are (method: full)"

@@ -50,7 +50,7 @@ def trainer_arguments(
 
     Set here because TRL's or transformers' defaults differ: no gradient checkpointing unless asked, no
     evaluation, NaN not hidden from the log. The schedule warms up linearly from the first step and ends at
-    `lr_min` × the peak exactly.
+    `lr_min` × the peak exactly. With `tokens_per_step` a micro-batch is a whole batch, see `ExactLoss.blocks`.
     """
     on_gpu = torch.cuda.is_available()
     _prepare_trackers(config.report_to, output)
@@ -61,10 +61,10 @@ def trainer_arguments(
         "run_name": f"{output.parent.name}-{stage}",
         "report_to": (list(config.report_to) if ranks.is_main() else []) or "none",
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": config.batch_size // micro,
+        "gradient_accumulation_steps": config.batch_size // micro if config.tokens_per_step is None else 1,
         "num_train_epochs": config.epochs,
         "learning_rate": config.learning_rate,
-        "lr_scheduler_type": "cosine_warmup_with_min_lr",
+        "lr_scheduler_type": "cosine_warmup_with_min_lr" if config.schedule == "cosine" else "linear",
         "lr_scheduler_kwargs": {"min_lr_rate": config.lr_min},
         "warmup_steps": config.warmup if config.warmup < 1 else 0.999999,
         "weight_decay": config.weight_decay,

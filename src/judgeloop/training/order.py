@@ -1,9 +1,9 @@
-"""The order of preference pairs: batches that keep their members, in an order that is new every epoch."""
+"""The order of training rows: batches that keep their members, in an order that is new every epoch."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from judgeloop.records import derive_seed
 
@@ -39,3 +39,37 @@ class BlockOrder:
         last = [blocks.pop()] if self.rows % self.block else []
         random.Random(derive_seed(self.seed, "order of blocks", self.epoch)).shuffle(blocks)
         return (index for block in [*blocks, *last] for index in block)
+
+
+def token_blocks(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Consecutive rows in blocks of at most `budget` tokens each, or of one row that has more."""
+    blocks: list[list[int]] = []
+    held = 0
+    for index, length in enumerate(lengths):
+        if not blocks or held + length > budget:
+            blocks.append([])
+            held = 0
+        blocks[-1].append(index)
+        held += length
+    return blocks
+
+
+class BlockBatches:
+    """A batch sampler: each block is a batch, in an order drawn by (seed, epoch)."""
+
+    def __init__(self, blocks: Sequence[list[int]], seed: int) -> None:
+        self.blocks = blocks
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        blocks = list(self.blocks)
+        random.Random(derive_seed(self.seed, "order of blocks", self.epoch)).shuffle(blocks)
+        return iter(blocks)

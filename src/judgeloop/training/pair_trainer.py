@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,7 +30,8 @@ class PairTrainer(ExactLoss, DPOTrainer):
     """TRL's DPOTrainer on pairs that are tokenised already; the loss, and what goes with it, as the config says.
 
     The reference's log-probabilities are computed before the first step, or taken from `cache`. `replay` adds EFT rows
-    to each step. `smoothing` stands in for the config's label_smoothing where it was measured.
+    to each step. `smoothing` stands in for the config's label_smoothing where it was measured. `blocks`: the pairs of
+    each step, where they are not `batch_size`.
     """
 
     ref_model: Any
@@ -41,11 +43,13 @@ class PairTrainer(ExactLoss, DPOTrainer):
         replay: Replay | None = None,
         cache: ReferenceCache | None = None,
         smoothing: float | None = None,
+        blocks: Sequence[list[int]] | None = None,
         **kwargs: Any,
     ) -> None:
         self.section = section or TrainSection()
         self.replay = replay
         self.cache = cache
+        self.blocks = blocks
         self.share_prompts = self.section.loss != "sft_best"  # which never looks at the rejected response
         self.own_head = False
         self.smoothing = self.section.label_smoothing if smoothing is None else smoothing
@@ -62,10 +66,13 @@ class PairTrainer(ExactLoss, DPOTrainer):
         self.shard()
         self.own_head = use_response_head(self, needed=self.section.loss == "cringe")
         rows = list(dataset)
-        key = self.cache.key(rows, batch_size, self.args.bf16) if self.cache is not None else ""
+        batches = self.blocks or [
+            list(range(start, min(start + batch_size, len(rows)))) for start in range(0, len(rows), batch_size)
+        ]
+        key = self.cache.key(rows, [len(batch) for batch in batches], self.args.bf16) if self.cache is not None else ""
         sums = together.from_main(self.cache.read(key, len(rows)) if self.cache is not None else None)
         if sums is None and self.section.loss in PAIR_LOSSES:
-            sums = self._reference_sums(rows, batch_size).tolist()
+            sums = self._reference_sums(rows, batches).tolist()
             if self.cache is not None and ranks.is_main():
                 self.cache.write(key, sums)
         elif sums is None:  # cringe and sft_best have no reference
@@ -73,19 +80,19 @@ class PairTrainer(ExactLoss, DPOTrainer):
         self.ref_model = None
         return dataset.add_column("ref_chosen_logps", sums[0]).add_column("ref_rejected_logps", sums[1])
 
-    def _reference_sums(self, rows: list[dict[str, Any]], batch_size: int) -> Tensor:
+    def _reference_sums(self, rows: list[dict[str, Any]], batches: Sequence[list[int]]) -> Tensor:
         """Sums over the responses, (chosen and rejected, rows), in the form the loss takes them."""
         model = self.ref_model or self.model
         model.eval()
         sums = torch.zeros(2, len(rows))
-        for start in range(0, len(rows), batch_size):
-            inputs = self._prepare_inputs(self.data_collator(rows[start : start + batch_size]))
+        for batch in batches:
+            inputs = self._prepare_inputs(self.data_collator([rows[i] for i in batch]))
             for part in self.parts(inputs):
                 taken = self.take(inputs, part or [0])  # [0]: only taking part, see `groups`
                 with torch.no_grad(), self.accelerator.autocast():
                     found = self.sums(self.log_probs(model, taken), taken)
                 if part:
-                    sums[:, [start + i for i in part]] = found.view(2, -1).float().cpu()
+                    sums[:, [batch[i] for i in part]] = found.view(2, -1).float().cpu()
         return together.added(sums.to(self.accelerator.device)).cpu()
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> BlockOrder:

@@ -26,6 +26,7 @@ from judgeloop.training.data import EftLoss, SftExample, TokenisedPairs, pair_ex
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.gpu import require_gpu_settings
 from judgeloop.training.logprobs import plain_head
+from judgeloop.training.order import token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
 from judgeloop.training.replay import Replay
@@ -46,7 +47,7 @@ from judgeloop.training.weights import (
     lora_config,
     save_model,
     set_adapter_aside,
-    without_dropout,
+    with_dropout,
 )
 
 
@@ -77,9 +78,9 @@ def train_preference(
     steps; `on_metrics` gets each step's loss, the preference loss (dpo_loss, or preference_loss for the others),
     chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps (nats a response, means over the batch),
     eft_loss, grad_norm, learning_rate, as far as the loss has them. `judge_checkpoint` ends the training by
-    `early_stopping`, and the last weights that won are written (the initial ones where none did). Dropout is off
-    throughout. A killed training goes on from its last checkpoint beside `output`. Raises InputError where no pair (or
-    no EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
+    `early_stopping`, and the last weights that won are written (the initial ones where none did). The reference has no
+    dropout. A killed training goes on from its last checkpoint beside `output`. Raises InputError where no pair (or no
+    EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
@@ -100,13 +101,17 @@ def train_preference(
     rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
     key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for e in replayed)])
     with checkpoint_folder(output, key) as folder:
-        model = without_dropout(load_policy(config, initial, trust_remote_code=trust_remote_code))
+        policy = load_policy(config, initial, trust_remote_code=trust_remote_code)
+        model = with_dropout(policy, config.dropout, "train.dropout")
         if config.loss == "cringe" and not plain_head(model):
             raise InputError(f"train.loss: cringe cannot be computed for {initial} (its head is no plain one)")
         same = reference.resolve() == initial.resolve() or config.loss in ("cringe", "sft_best")
         arguments = trainer_arguments(
             config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
         )
+        blocks = None
+        if config.tokens_per_step is not None:
+            blocks = token_blocks([example.tokens for example in shuffled], config.tokens_per_step)
         how = {"attention": config.attention, "kernels": config.kernels}
         # In bf16 shards, attention and kernels round at other places.
         form = f"ld_alpha {config.ld_alpha}{', sharded' * ranks.sharded()}, {config.attention}, {config.kernels}"
@@ -114,10 +119,17 @@ def train_preference(
             model,
             None if same else load_model(reference, **how, trust_remote_code=trust_remote_code),
             section=config,
-            replay=_beside(config, replayed, chat, seed),
+            replay=_beside(config, replayed, chat, seed, len(shuffled) / len(blocks) if blocks else config.batch_size),
             cache=ReferenceCache(output.parent / "reference.json", against, form),
             smoothing=smoothing,
-            args=DPOConfig(**arguments, beta=config.beta, loss_type=["sigmoid"], precompute_ref_log_probs=True),
+            blocks=blocks,
+            args=DPOConfig(
+                **arguments,
+                beta=config.beta,
+                loss_type=["sigmoid"],
+                precompute_ref_log_probs=True,
+                disable_dropout=False,  # which `with_dropout` sees to
+            ),
             train_dataset=Dataset.from_list([columns(example) for example in shuffled]),
             processing_class=private_tokenizer(chat),
             peft_config=lora_config(config, model, dropout=0.0),
@@ -189,7 +201,9 @@ def _to_replay(eft: Sequence[SupervisedRow], chat: Chat, config: TrainSection, e
     return found.examples
 
 
-def _beside(config: TrainSection, examples: Sequence[SftExample], chat: Chat, seed: int) -> Replay | None:
+def _beside(
+    config: TrainSection, examples: Sequence[SftExample], chat: Chat, seed: int, pairs_a_step: float
+) -> Replay | None:
     if not examples:
         return None
-    return Replay.beside(config.batch_size, config.eft_replay, examples, chat.pad_id, seed)
+    return Replay.beside(pairs_a_step, config.eft_replay, examples, chat.pad_id, seed)

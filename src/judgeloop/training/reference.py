@@ -21,9 +21,9 @@ class ReferenceCache:
     model: str
     form: str = ""
 
-    def key(self, rows: Sequence[Mapping[str, Any]], batch_size: int, bf16: bool) -> str:
-        """Over the reference's weights, every token id of every pair in order, the batches and the precision."""
-        digest = hashlib.sha256(json.dumps([self.model, self.form, batch_size, bf16]).encode())
+    def key(self, rows: Sequence[Mapping[str, Any]], batches: Sequence[int], bf16: bool) -> str:
+        """Over the reference's weights, every token id of every pair in order, the batches' sizes and the precision."""
+        digest = hashlib.sha256(json.dumps([self.model, self.form, batches, bf16]).encode())
         for row in rows:
             digest.update(json.dumps([row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]]).encode())
         return digest.hexdigest()

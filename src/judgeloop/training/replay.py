@@ -29,7 +29,7 @@ class Replay:
         self._seed = seed
 
     @classmethod
-    def beside(cls, pairs: int, share: float, examples: Sequence[SftExample], pad_id: int, seed: int) -> Replay:
+    def beside(cls, pairs: float, share: float, examples: Sequence[SftExample], pad_id: int, seed: int) -> Replay:
         """So many rows beside `pairs` pairs that they are `share` of all (at least one row a step)."""
         return cls(examples, max(1, round(pairs * share / (1 - share))), pad_id, seed)
 

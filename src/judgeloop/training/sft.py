@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -18,13 +19,14 @@ from judgeloop.chat import Chat
 from judgeloop.config import SftSection
 from judgeloop.errors import InputError
 from judgeloop.models import content_hash
-from judgeloop.records import SupervisedRow
+from judgeloop.records import SupervisedRow, derive_seed
 from judgeloop.training import losses, together
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import sft_examples
 from judgeloop.training.gpu import require_gpu_settings
 from judgeloop.training.logprobs import plain_head
+from judgeloop.training.order import token_blocks
 from judgeloop.training.packs import collate, packs
 from judgeloop.training.shared_prompts import can_share
 from judgeloop.training.summary import TrainingSummary
@@ -46,14 +48,18 @@ from judgeloop.training.weights import (
     lora_config,
     save_model,
     set_adapter_aside,
+    with_dropout,
 )
 
 
 class ResponseSFTTrainer(ExactLoss, SFTTrainer):
     """TRL's SFTTrainer on rows that are tokenised already, weighted by token or by row, packed or not."""
 
-    def __init__(self, *args: Any, packed: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, packed: bool = False, blocks: Sequence[list[int]] | None = None, **kwargs: Any
+    ) -> None:
         self.packed = packed
+        self.blocks = blocks
         super().__init__(*args, **kwargs)
         self.shard()
         use_response_head(self, needed=packed)
@@ -117,14 +123,20 @@ def train_sft(
     key = training_key(settings, ([e.prompt_ids, e.target_ids] for e in data.examples))
     with checkpoint_folder(output, key) as scratch:
         model = load_policy(config, initial, trust_remote_code=trust_remote_code)
+        model = with_dropout(model, config.dropout, "sft.dropout")
         arguments = trainer_arguments(
             config, stage="sft", seed=seed, precision=precision, scratch=scratch, output=output
         )
         most = config.pack_judgements if plain_head(model) and can_share(model) else 1
         made = packs(data.examples, config.weighting, most, config.max_length)
+        blocks = None
+        if config.tokens_per_step is not None:
+            random.Random(derive_seed(seed, "order of rows")).shuffle(made)
+            blocks = token_blocks([len(pack.ids) for pack in made], config.tokens_per_step)
         trainer = ResponseSFTTrainer(
             model,
             packed=any(pack.rows > 1 for pack in made),
+            blocks=blocks,
             args=SFTConfig(**arguments, remove_unused_columns=False, dataset_kwargs={"skip_prepare_dataset": True}),
             train_dataset=Dataset.from_list([pack.columns() for pack in made]),
             data_collator=partial(collate, pad_id=chat.pad_id),

@@ -6,12 +6,15 @@ import copy
 import ctypes
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback
 
 from judgeloop import ranks
@@ -20,6 +23,7 @@ from judgeloop.errors import StageFailed
 from judgeloop.training import together
 from judgeloop.training.checkpoints import last_checkpoint
 from judgeloop.training.logprobs import add_response_head, length_groups
+from judgeloop.training.order import BlockBatches
 from judgeloop.training.sharded_trainer import ShardedTrainer
 
 Progress = Callable[[int, int], None]
@@ -39,6 +43,8 @@ class ExactLoss(ShardedTrainer):
     """
 
     loss_is_scaled_for_ga = True
+    blocks: Sequence[list[int]] | None = None
+    """Batches by tokens instead of rows: each goes to the model as one micro-batch, in `parts`."""
     _metrics: dict[str, dict[str, list[float]]]
 
     def units(self, inputs: dict[str, Tensor]) -> float:
@@ -89,8 +95,33 @@ class ExactLoss(ShardedTrainer):
     def _groups_of(self, rank: int, lengths: list[int]) -> list[list[int]]:
         mine = ranks.share(lengths, rank)
         if self.accelerator.device.type != "cpu":
-            return [mine] if mine else []
+            size = len(mine) if self.blocks is None else self.args.per_device_train_batch_size
+            return [mine[start : start + size] for start in range(0, len(mine), size)] if mine else []
         return [[mine[i] for i in group] for group in length_groups([lengths[i] for i in mine], BACKWARD_TOKENS)]
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        if self.blocks is None:
+            return super().get_train_dataloader()
+        order: Any = BlockBatches(self.blocks, self.args.seed)
+        rows = self._remove_unused_columns(self.train_dataset, description="training")
+        loader = DataLoader(
+            rows, batch_sampler=order, collate_fn=self.data_collator, pin_memory=self.args.dataloader_pin_memory
+        )
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """transformers' own, and a linear one that warms up and ends as its cosine with a minimum does."""
+        if self.args.lr_scheduler_type != "linear":
+            return super().create_scheduler(num_training_steps, optimizer)
+        factor = partial(
+            linear_factor,
+            warmup=self.args.get_warmup_steps(num_training_steps),
+            steps=num_training_steps,
+            floor=self.args.lr_scheduler_kwargs["min_lr_rate"],
+        )
+        self.lr_scheduler: Any = LambdaLR(optimizer or self.optimizer, factor)
+        return self.lr_scheduler
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: Any) -> float:
         return sum(self.units(inputs) for inputs in batch_samples)
@@ -103,6 +134,14 @@ class ExactLoss(ShardedTrainer):
         kept = self._metrics["train"]
         for name, value in values.items():
             kept[name] = [sum(kept.get(name, [])) + float(value) * share]
+
+
+def linear_factor(step: int, *, warmup: int, steps: int, floor: float) -> float:
+    """Share of the peak learning rate at step 0, 1, … of `steps`: up to 1 in `warmup` steps, then down to `floor` at
+    the last one."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 1 - (1 - floor) * min(1.0, (step - warmup + 1) / max(1, steps - warmup))
 
 
 def checked(loss: Tensor) -> Tensor:

@@ -74,11 +74,21 @@ def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: boo
     return fuse(model) if config.kernels == "liger" else model
 
 
-def without_dropout(model: Any) -> Any:
-    """Switch off attention dropout, which is no module of its own that TRL's `disable_dropout` would find."""
+def with_dropout(model: Any, probability: float, key: str) -> Any:
+    """Set every dropout inside the model, that of attention included, which is mostly no module of its own.
+
+    Raises InputError, naming the config's `key`, where dropout is asked for and the model has no place for it.
+    """
+    places = 0
     for module in model.modules():
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
+        if isinstance(module, torch.nn.Dropout):
+            module.p = probability
+            places += 1
+        if isinstance(getattr(module, "attention_dropout", None), int | float):
+            module.attention_dropout = probability
+            places += 1
+    if probability and not places:
+        raise InputError(f"{key}: this model ({model.config.model_type}) has no dropout to set; set it to 0")
     return model
 
 
