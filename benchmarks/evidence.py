@@ -80,7 +80,12 @@ ARMS: dict[str, Arm] = {
         "prompts written by M0", ["prompts.source=few_shot", "prompts.role=M0"], iterations=1
     ),
     "hacking": Arm(
-        "what goes wrong: plain DPO, five times the step size, no NLL, no replay",
+        "what goes wrong: plain DPO, twice the step size, no NLL, no replay",
+        ["train.learning_rate=8.0e-5", "train.nll_weight=0", "train.eft_replay=0"],
+        shares_judged=True,
+    ),
+    "collapse": Arm(
+        "what goes wrong: the same at five times the step size",
         ["train.learning_rate=2.0e-4", "train.nll_weight=0", "train.eft_replay=0"],
         shares_judged=True, iterations=1,
     ),

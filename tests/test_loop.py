@@ -79,8 +79,11 @@ def test_a_checker_measures_every_evaluated_model_apart_from_its_judge() -> None
         assert steps[name] == step
 
 
-def test_replay_reads_the_seeds_eft_rows() -> None:
+def test_replay_reads_the_seeds_rows() -> None:
     assert named(train={"eft_replay": 0.2})["M3/train"].inputs == ("M2/train", "M3/pairs", "M1/seed")
+    assert named(train={"ift_replay": 0.2})["M3/train"].inputs == ("M2/train", "M3/pairs", "M1/seed")
+    both = {"eft_replay": 0.2, "ift_replay": 0.2}
+    assert named(train=both)["M3/train"].inputs == ("M2/train", "M3/pairs", "M1/seed")
     assert named()["M3/train"].inputs == ("M2/train", "M3/pairs")
 
 

@@ -72,6 +72,8 @@ def method(config: Config) -> list[Step]:
             made.append(steps[-1].name)
         if config.train.eft_replay:
             made.append(judgements[-1].name if judgements else seed.name)
+        if config.train.ift_replay and seed.name not in made:
+            made.append(seed.name)
         under: tuple[str, ...] = ("seed", "train", *(("sft.eft_loss",) if config.train.eft_replay else ()))
         if config.train.early_stopping.every is not None:
             under += (*_of("evaluation", "prompts", "count", "sampling"), "judge.language", *_ENGINE)

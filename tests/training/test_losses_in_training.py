@@ -149,6 +149,20 @@ def test_replayed_rows_add_their_mean_loss_whatever_the_micro_batch(
     assert "eft_loss" not in alone.metrics[0]
 
 
+def test_instructions_and_judgements_are_replayed_side_by_side(
+    pairs: list[PreferencePair], model_folder: Path, tmp_path: Path, chat: Chat
+) -> None:
+    eft, ift = ([make_row(index, kind=kind) for index in range(5)] for kind in ("eft", "ift"))
+    keys = {"eft_replay": 0.4, "eft_weight": 0.7, "ift_replay": 0.25, "ift_weight": 0.3, "batch_size": 6}
+    run = Run(pairs, model_folder, tmp_path / "both", chat, eft=eft, ift=ift, **keys)
+    assert run.summary.replayed == 4 + 2
+    first = run.metrics[0]
+    expected = first["dpo_loss"] + 0.7 * first["eft_loss"] + 0.3 * first["ift_loss"]
+    assert first["loss"] == pytest.approx(expected, abs=1e-3)
+    with pytest.raises(InputError, match=r"train\.ift_replay: no IFT row to replay of 0"):
+        Run(pairs, tmp_path / "no model", tmp_path / "out", chat, ift_replay=0.2)
+
+
 def _tokenised(rows: list[Any], chat: Chat) -> list[Any]:
     from judgeloop.training.data import sft_examples
 

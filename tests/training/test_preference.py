@@ -34,7 +34,7 @@ class Run:
         reference = keys.pop("reference", initial)
         token_ids = keys.pop("token_ids", {})
         seed = keys.pop("seed", 0)
-        eft = keys.pop("eft", ())
+        eft, ift = keys.pop("eft", ()), keys.pop("ift", ())
         settings = {"precision": "f32", "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-3, **keys}
         self.metrics: list[dict[str, float]] = []
         self.progress: list[tuple[int, int]] = []
@@ -52,6 +52,7 @@ class Run:
             on_progress=lambda done, total: self.progress.append((done, total)),
             on_metrics=self.metrics.append,
             eft=eft,
+            ift=ift,
         )
 
     def weights(self) -> dict[str, torch.Tensor]:

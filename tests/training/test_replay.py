@@ -6,7 +6,7 @@ import pytest
 
 from judgeloop.training.data import SftExample
 from judgeloop.training.packs import IGNORED
-from judgeloop.training.replay import Replay
+from judgeloop.training.replay import Replay, rows_beside
 
 
 def examples(count: int) -> list[SftExample]:
@@ -24,7 +24,7 @@ def test_rows_come_round_evenly_and_follow_from_the_seed_and_the_step() -> None:
 
 @pytest.mark.parametrize(("pairs", "share", "rows"), [(8, 0.2, 2), (8, 0.5, 8), (8, 0.01, 1), (16, 0.25, 5)])
 def test_the_share_is_of_all_rows_of_a_batch(pairs: int, share: float, rows: int) -> None:
-    assert Replay.beside(pairs, share, examples(3), 0, 0).per_step == rows
+    assert rows_beside(pairs, share) == rows
 
 
 def test_the_batch_is_padded_on_the_right_and_labels_the_target_alone() -> None:

@@ -149,6 +149,13 @@ class TrainSection(TrainingSection):
         0.0, ge=0, lt=1, description="share of EFT rows in every batch, with SFT loss, so that the judge survives"
     )
     eft_weight: float = Field(0.5, gt=0, description="weight of the EFT rows' mean loss")
+    ift_replay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of IFT rows in every batch, with SFT loss, so that the seed is not forgotten",
+    )
+    ift_weight: float = Field(0.5, gt=0, description="weight of the IFT rows' mean loss")
     cringe: CringeSection = Field(default_factory=CringeSection)
     early_stopping: EarlyStoppingSection = Field(default_factory=EarlyStoppingSection)
 

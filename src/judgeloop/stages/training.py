@@ -55,8 +55,9 @@ def train(context: Context) -> Outcome:
         rows += read_rows(context.folder / "judge_pairs.jsonl", PreferencePair)
     used = {name for row in rows for name in (row.chosen_id, row.rejected_id)}
     generated = [*read_rows(context.folder / "candidates.jsonl", Candidate), *read_anchors(context.folder)]
-    replayed, consistent = context.config.train.eft_replay > 0, context.config.train.consistency
-    eft = read_rows(context.run.folder("M1") / "eft.jsonl", SupervisedRow) if replayed else []
+    section, seed_rows = context.config.train, context.run.folder("M1")
+    eft = read_rows(seed_rows / "eft.jsonl", SupervisedRow) if section.eft_replay else []
+    ift = read_rows(seed_rows / "ift.jsonl", SupervisedRow) if section.ift_replay else []
     with _Metrics(context) as metrics:
         summary = train_preference(
             rows,
@@ -65,14 +66,15 @@ def train(context: Context) -> Outcome:
             output=_partial(context.folder),
             chat=context.chat(),
             token_ids={row.id: row.token_ids for row in generated if row.id in used},
-            config=context.config.train,
+            config=section,
             seed=context.config.seed,
             threads=context.config.threads,
             on_progress=metrics.progress,
             on_metrics=metrics.append,
             eft=eft,
+            ift=ift,
             eft_loss=context.config.sft.eft_loss,
-            smoothing=read_json(context.folder / "consistency.json")["smoothing"] if consistent else None,
+            smoothing=read_json(context.folder / "consistency.json")["smoothing"] if section.consistency else None,
             judge_checkpoint=checkpoint_judge(context),
             trust_remote_code=context.config.trust_remote_code,
         )

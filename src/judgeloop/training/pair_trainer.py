@@ -29,9 +29,9 @@ from judgeloop.training.trainer import ExactLoss, checked, use_response_head
 class PairTrainer(ExactLoss, DPOTrainer):
     """TRL's DPOTrainer on pairs that are tokenised already; the loss, and what goes with it, as the config says.
 
-    The reference's log-probabilities are computed before the first step, or taken from `cache`. `replay` adds EFT rows
-    to each step. `smoothing` stands in for the config's label_smoothing where it was measured. `blocks`: the pairs of
-    each step, where they are not `batch_size`.
+    The reference's log-probabilities are computed before the first step, or taken from `cache`. `replays` add rows of
+    the seed to each step. `smoothing` stands in for the config's label_smoothing where it was measured. `blocks`: the
+    pairs of each step, where they are not `batch_size`.
     """
 
     ref_model: Any
@@ -40,14 +40,14 @@ class PairTrainer(ExactLoss, DPOTrainer):
         self,
         *args: Any,
         section: TrainSection | None = None,
-        replay: Replay | None = None,
+        replays: Sequence[Replay] = (),
         cache: ReferenceCache | None = None,
         smoothing: float | None = None,
         blocks: Sequence[list[int]] | None = None,
         **kwargs: Any,
     ) -> None:
         self.section = section or TrainSection()
-        self.replay = replay
+        self.replays = replays
         self.cache = cache
         self.blocks = blocks
         self.share_prompts = self.section.loss != "sft_best"  # which never looks at the rejected response
@@ -141,13 +141,13 @@ class PairTrainer(ExactLoss, DPOTrainer):
 
     def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float) -> Tensor:
         loss = super().own_step(model, inputs, num_items_in_batch)
-        if self.replay is None or not self.accelerator.sync_gradients:
-            return loss
-        rows = self.replay.of(self.state.global_step)  # with the step's last micro-batch
-        batch = self._prepare_inputs(self.replay.batch(rows))
-        return loss + self._replay_step(model, batch)
+        if self.accelerator.sync_gradients:  # with the step's last micro-batch
+            for replay in self.replays:
+                loss = loss + self._replay_step(model, replay)
+        return loss
 
-    def _replay_step(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+    def _replay_step(self, model: Any, replay: Replay) -> Tensor:
+        batch = self._prepare_inputs(replay.batch(replay.of(self.state.global_step)))
         model.train()
         total = torch.zeros((), device=self.accelerator.device)
         lengths = [int(length) for length in batch["attention_mask"].sum(dim=1)]
@@ -157,9 +157,9 @@ class PairTrainer(ExactLoss, DPOTrainer):
             with self.compute_loss_context_manager():
                 log_probs = model(**{name: taken[name] for name in named}, fused_lm_head=True).log_probs
                 loss = losses.weighted_nll(log_probs, taken["weights"][:, 1:], len(lengths) if part else math.inf)
-            self.accelerator.backward(checked(loss) * self.section.eft_weight)
-            self.record({"eft_loss": loss.detach()}, 1.0)
-            total += loss.detach() * self.section.eft_weight
+            self.accelerator.backward(checked(loss) * replay.weight)
+            self.record({f"{replay.kind}_loss": loss.detach()}, 1.0)
+            total += loss.detach() * replay.weight
         return total
 
     def compute_loss(

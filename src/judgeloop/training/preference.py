@@ -22,14 +22,14 @@ from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
 from judgeloop.training import together
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
-from judgeloop.training.data import EftLoss, SftExample, TokenisedPairs, pair_examples, sft_examples
+from judgeloop.training.data import EftLoss, TokenisedPairs, pair_examples, sft_examples
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.gpu import require_gpu_settings
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.order import token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
-from judgeloop.training.replay import Replay
+from judgeloop.training.replay import Replay, rows_beside
 from judgeloop.training.summary import TrainingSummary
 from judgeloop.training.trainer import (
     Metrics,
@@ -65,6 +65,7 @@ def train_preference(
     on_progress: Progress,
     on_metrics: Metrics,
     eft: Sequence[SupervisedRow] = (),
+    ift: Sequence[SupervisedRow] = (),
     eft_loss: EftLoss = "all",
     smoothing: float | None = None,
     judge_checkpoint: JudgeCheckpoint | None = None,
@@ -73,24 +74,28 @@ def train_preference(
     """Train the model in `initial` on the pairs against the model in `reference` and write it to `output`, which must
     not exist.
 
-    `token_ids`: candidate id → the ids it was generated with, see `pair_examples`. `eft`: rows for `eft_replay`, with
-    `eft_loss` as in SFT. `smoothing` stands in for the config's label_smoothing. `on_progress(done, total)` counts
-    steps; `on_metrics` gets each step's loss, the preference loss (dpo_loss, or preference_loss for the others),
-    chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps (nats a response, means over the batch),
-    eft_loss, grad_norm, learning_rate, as far as the loss has them. `judge_checkpoint` ends the training by
-    `early_stopping`, and the last weights that won are written (the initial ones where none did). The reference has no
-    dropout. A killed training goes on from its last checkpoint beside `output`. Raises InputError where no pair (or no
-    EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
+    `token_ids`: candidate id → the ids it was generated with, see `pair_examples`. `eft`, `ift`: rows for `eft_replay`,
+    with `eft_loss` as in SFT, and for `ift_replay`. `smoothing` stands in for the config's label_smoothing.
+    `on_progress(done, total)` counts steps; `on_metrics` gets each step's loss, the preference loss (dpo_loss, or
+    preference_loss for the others), chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps (nats a
+    response, means over the batch), eft_loss, grad_norm, learning_rate, as far as the loss has them. `judge_checkpoint`
+    ends the training by `early_stopping`, and the last weights that won are written (the initial ones where none did).
+    The reference has no dropout. A killed training goes on from its last checkpoint beside `output`. Raises InputError
+    where no pair (or no EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
     data = _tokenised(pairs, chat, config, token_ids)
-    replayed = _to_replay(eft, chat, config, eft_loss)
+    shuffled = list(data.examples)
+    random.Random(derive_seed(seed, "order of pairs")).shuffle(shuffled)
+    blocks = None
+    if config.tokens_per_step is not None:
+        blocks = token_blocks([example.tokens for example in shuffled], config.tokens_per_step)
+    pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
+    replays = _replays(config, eft, ift, chat, eft_loss, pairs_a_step, seed)
     if threads is not None:
         torch.set_num_threads(max(1, threads // ranks.processes()))
     together.join()
-    shuffled = list(data.examples)
-    random.Random(derive_seed(seed, "order of pairs")).shuffle(shuffled)
     precision = choose_precision(config.precision)
     keep_freed_memory()
     against = content_hash(reference)
@@ -99,7 +104,7 @@ def train_preference(
         "reference": against, "smoothing": smoothing, "precision": precision,
     }  # fmt: skip
     rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
-    key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for e in replayed)])
+    key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for r in replays for e in r.examples)])
     with checkpoint_folder(output, key) as folder:
         policy = load_policy(config, initial, trust_remote_code=trust_remote_code)
         model = with_dropout(policy, config.dropout, "train.dropout")
@@ -109,9 +114,6 @@ def train_preference(
         arguments = trainer_arguments(
             config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
         )
-        blocks = None
-        if config.tokens_per_step is not None:
-            blocks = token_blocks([example.tokens for example in shuffled], config.tokens_per_step)
         how = {"attention": config.attention, "kernels": config.kernels}
         # In bf16 shards, attention and kernels round at other places.
         form = f"ld_alpha {config.ld_alpha}{', sharded' * ranks.sharded()}, {config.attention}, {config.kernels}"
@@ -119,7 +121,7 @@ def train_preference(
             model,
             None if same else load_model(reference, **how, trust_remote_code=trust_remote_code),
             section=config,
-            replay=_beside(config, replayed, chat, seed, len(shuffled) / len(blocks) if blocks else config.batch_size),
+            replays=replays,
             cache=ReferenceCache(output.parent / "reference.json", against, form),
             smoothing=smoothing,
             blocks=blocks,
@@ -169,7 +171,7 @@ def train_preference(
         stopped_at=stopper.stopped_at if stopper is not None else None,
         kept_step=stopper.kept_step if stopper is not None else None,
         why=stopper.why if stopper is not None else None,
-        replayed=trainer.state.global_step * trainer.replay.per_step if trainer.replay is not None else 0,
+        replayed=trainer.state.global_step * sum(replay.per_step for replay in replays),
     )
 
 
@@ -189,21 +191,29 @@ def _tokenised(
     return data
 
 
-def _to_replay(eft: Sequence[SupervisedRow], chat: Chat, config: TrainSection, eft_loss: EftLoss) -> list[SftExample]:
-    if not config.eft_replay:
-        return []
-    found = sft_examples(eft, chat, config.max_length, eft_loss)
-    if not found.examples:
-        raise InputError(
-            f"train.eft_replay: no EFT row to replay of {len(eft)} (dropped: {found.dropped}); set it to 0, raise "
-            "train.max_length, or give ranked responses in seed_data.ranked"
-        )
-    return found.examples
-
-
-def _beside(
-    config: TrainSection, examples: Sequence[SftExample], chat: Chat, seed: int, pairs_a_step: float
-) -> Replay | None:
-    if not examples:
-        return None
-    return Replay.beside(pairs_a_step, config.eft_replay, examples, chat.pad_id, seed)
+def _replays(
+    config: TrainSection,
+    eft: Sequence[SupervisedRow],
+    ift: Sequence[SupervisedRow],
+    chat: Chat,
+    eft_loss: EftLoss,
+    pairs_a_step: float,
+    seed: int,
+) -> list[Replay]:
+    """What the config wants of the seed beside the pairs."""
+    wanted = [
+        ("eft", config.eft_replay, config.eft_weight, eft, eft_loss, "give ranked responses in seed_data.ranked"),
+        ("ift", config.ift_replay, config.ift_weight, ift, "all", "give instructions with responses in seed_data"),
+    ]
+    made = []
+    for kind, share, weight, rows, loss, remedy in wanted:
+        if not share:
+            continue
+        found = sft_examples(rows, chat, config.max_length, loss)
+        if not found.examples:
+            raise InputError(
+                f"train.{kind}_replay: no {kind.upper()} row to replay of {len(rows)} (dropped: {found.dropped}); set "
+                f"it to 0, raise train.max_length, or {remedy}"
+            )
+        made.append(Replay(found.examples, rows_beside(pairs_a_step, share), chat.pad_id, seed, kind, weight))
+    return made

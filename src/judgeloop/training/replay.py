@@ -1,7 +1,7 @@
-"""EFT rows beside the preference pairs: the judge's format and skill are practised in every batch.
+"""Rows of the seed beside the preference pairs, with their SFT loss, in every batch.
 
-Plain DPO lets them decay (in a public replication the unreadable judgements went from 0.1% to 78% in one iteration);
-rows of the seed, with their SFT loss, keep them alive.
+EFT rows keep the judge's format and skill alive, which plain DPO lets decay (in a public replication the unreadable
+judgements went from 0.1% to 78% in one iteration); IFT rows what the seed taught and the pairs do not show.
 """
 
 from __future__ import annotations
@@ -16,22 +16,33 @@ from judgeloop.training.data import SftExample
 from judgeloop.training.packs import collate, pack
 
 
+def rows_beside(pairs: float, share: float) -> int:
+    """So many rows beside `pairs` pairs that they are `share` of both, at least one."""
+    return max(1, round(pairs * share / (1 - share)))
+
+
 class Replay:
-    """Which EFT rows go with which step: an endless row of shuffles of all examples, `per_step` at a time.
+    """Which rows of a `kind` (eft or ift) go with which step: an endless row of shuffles of all examples, `per_step` at
+    a time, whose mean loss weighs `weight`.
 
     The rows of a step follow from the seed and the step's number alone, so a training that resumes takes the same.
     """
 
-    def __init__(self, examples: Sequence[SftExample], per_step: int, pad_id: int, seed: int) -> None:
+    def __init__(
+        self,
+        examples: Sequence[SftExample],
+        per_step: int,
+        pad_id: int,
+        seed: int,
+        kind: str = "eft",
+        weight: float = 1.0,
+    ) -> None:
         self.examples = list(examples)
+        self.kind = kind
+        self.weight = weight
         self.per_step = per_step
         self._pad_id = pad_id
         self._seed = seed
-
-    @classmethod
-    def beside(cls, pairs: float, share: float, examples: Sequence[SftExample], pad_id: int, seed: int) -> Replay:
-        """So many rows beside `pairs` pairs that they are `share` of all (at least one row a step)."""
-        return cls(examples, max(1, round(pairs * share / (1 - share))), pad_id, seed)
 
     def of(self, step: int) -> list[SftExample]:
         """The rows of step 0, 1, 2, …"""
@@ -41,7 +52,7 @@ class Replay:
 
     def _order(self, epoch: int) -> list[int]:
         order = list(range(len(self.examples)))
-        random.Random(derive_seed(self._seed, "eft replay", epoch)).shuffle(order)
+        random.Random(derive_seed(self._seed, f"{self.kind} replay", epoch)).shuffle(order)
         return order
 
     def batch(self, rows: Sequence[SftExample]) -> dict[str, Tensor]:

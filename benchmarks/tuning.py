@@ -1,0 +1,138 @@
+"""Train one model of a run of the verifiable track anew under other keys, and measure it: for choosing a recipe.
+
+    python benchmarks/tuning.py RUN/M3 [--set train.KEY=VALUE pairs.KEY=VALUE …] [--prompts 320] [--samples 3]
+                                [--work runs/tuning]
+
+The candidates and judgements that the run made for the model are paired by the changed config, the model before it is
+trained on them, and both answer fresh prompts about the *development* topics: no recipe is chosen by test prompts.
+Printed: the pairs (right: the chosen answer passes and the rejected one fails; wrong: the other way round), the pass
+rate before and after, their difference paired over prompts with its 95% interval, and passes by rule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from judgeloop.chat import Chat
+from judgeloop.config import Config, EngineSection
+from judgeloop.config.loading import load
+from judgeloop.engines import open_engine
+from judgeloop.engines.base import Request, Sampling
+from judgeloop.evaluation.stats import mean_interval
+from judgeloop.pairs import PairRule, best_chosen, make_pairs, mean_scores
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, SupervisedRow, derive_seed, read_rows
+from judgeloop.stages.context import sampling
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "configs" / "verifiable"))
+
+from verifiable_topics import DEVELOPMENT, topics
+from verifiable_track import Task, make_tasks, passes, task_of
+
+SEED = 77  # of the prompts measured on
+
+
+def pairs_of(folder: Path, config: Config) -> tuple[list[PreferencePair], dict[str, Candidate]]:
+    """The run's candidates for a model, paired by the config; and the candidates by their ids."""
+    iteration = int(folder.name[1:]) - 1
+    rows = read_rows(folder / "candidates.jsonl", Candidate)
+    scores = mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
+    rule = PairRule(
+        margin=config.pairs.margin,
+        unfinished=config.pairs.unfinished,
+        length_rho=config.pairs.rho(iteration),
+        max_pairs=config.pairs.max_per_prompt,
+    )
+    made, _ = make_pairs(read_rows(folder / "prompts.jsonl", Prompt), rows, scores, rule)
+    return best_chosen(made, config.pairs.share(iteration)), {row.id: row for row in rows}
+
+
+def answer_rates(model: Path, tasks: Sequence[Task], samples: int, sampling: Sampling, work: Path) -> list[float]:
+    """The share of each task's answers that pass."""
+    chat = Chat.load(model)
+    work.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(EngineSection(), model, chat, work_dir=work, threads=None, seed=SEED)
+    requests = [
+        Request(str(number), tuple(chat.prompt_ids([{"role": "user", "content": task.prompt}])), sampling, samples,
+                derive_seed(SEED, "tuning", number))
+        for number, task in enumerate(tasks)
+    ]  # fmt: skip
+    passed: dict[int, list[bool]] = defaultdict(list)
+    for found in engine.generate(requests):
+        number = int(found.request_id)
+        passed[number].append(passes(tasks[number], found.text, found.finish_reason == "stop"))
+    engine.close()
+    return [statistics.mean(passed[number]) for number in range(len(tasks))]
+
+
+def train(folder: Path, pairs: list[PreferencePair], rows: dict[str, Candidate], config: Config, output: Path) -> None:
+    """M_{t+1} from M_t, as the run's own stage would make it."""
+    from judgeloop.training.preference import train_preference
+
+    before = folder.parent / f"M{int(folder.name[1:]) - 1}" / "model"
+    seed_rows = folder.parent / "M1"
+    train_preference(
+        pairs, initial=before, reference=before, output=output, chat=Chat.load(before),
+        token_ids={row.id: row.token_ids for row in rows.values()}, config=config.train, seed=config.seed, threads=None,
+        on_progress=lambda _done, _total: None, on_metrics=lambda _values: None,
+        eft=read_rows(seed_rows / "eft.jsonl", SupervisedRow), eft_loss=config.sft.eft_loss,
+        ift=read_rows(seed_rows / "ift.jsonl", SupervisedRow),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model", type=Path, help="a model's folder in a run directory, M2 or a later one")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as in judgeloop run")
+    parser.add_argument("--prompts", type=int, default=320)
+    parser.add_argument("--samples", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path("runs/tuning"))
+    options = parser.parse_args()
+    folder: Path = options.model
+    config = load(folder.parent / "config.yaml", options.set)
+    tasks = make_tasks(topics(DEVELOPMENT), options.prompts, SEED)
+    how = sampling(config.evaluation.sampling)
+
+    pairs, rows = pairs_of(folder, config)
+    good = [[_passes(pair, rows[side]) for side in (pair.chosen_id, pair.rejected_id)] for pair in pairs]
+    right, wrong = (statistics.mean(pair == order for pair in good) for order in ([True, False], [False, True]))
+    chosen = statistics.mean(pair[0] for pair in good)
+    print(f"{folder} {' '.join(options.set)}")
+    print(f"{len(pairs)} pairs, {right:.0%} right, {wrong:.0%} wrong, chosen passes {chosen:.0%}", flush=True)
+
+    before = folder.parent / f"M{int(folder.name[1:]) - 1}"
+    cached = options.work / f"{folder.parent.name}-{before.name}-{options.prompts}x{options.samples}.json"
+    if not cached.exists():
+        found = answer_rates(before / "model", tasks, options.samples, how, options.work / "engine")
+        cached.write_text(json.dumps(found), encoding="utf-8")
+    base = json.loads(cached.read_text(encoding="utf-8"))
+    output = options.work / "model"
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.rmtree(options.work / "engine", ignore_errors=True)
+    train(folder, pairs, rows, config, output)
+    rates = answer_rates(output, tasks, options.samples, how, options.work / "engine")
+    gain = mean_interval([after - then for after, then in zip(rates, base, strict=True)], seed=SEED)
+    assert gain is not None
+    print(f"passes {statistics.mean(base):.3f} → {statistics.mean(rates):.3f}, "
+          f"{100 * gain.value:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})")  # fmt: skip
+    by_rule: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for task, then, after in zip(tasks, base, rates, strict=True):
+        by_rule[task.rule].append((then, after))
+    shown = (f"{rule} {statistics.mean(a for a, _ in v):.2f}→{statistics.mean(b for _, b in v):.2f}"
+             for rule, v in sorted(by_rule.items()))  # fmt: skip
+    print("; ".join(shown), flush=True)
+
+
+def _passes(pair: PreferencePair, answer: Candidate) -> bool:
+    return passes(task_of(pair.prompt[-1]["content"]), answer.text, answer.finish_reason == "stop")
+
+
+if __name__ == "__main__":
+    main()
