@@ -10,8 +10,7 @@ order, optimiser and schedule:
 - `trl`: DPOTrainer as it ships, on a CPU, in float32;
 - `trl-bf16`: the same in bf16 autocast without gradient checkpointing;
 - `ours`: judgeloop's trainer as a run uses it; `ours-f32`: in float32, to set its losses beside those of `trl`;
-  `ours-autocast`: nothing but matrix products in bf16, as in autocast; `ours-separate` and `ours-shared`: prompts
-  shared never, and always.
+  `ours-separate` and `ours-shared`: prompts shared never, and always.
 
 Timed from the first step on, for ours with the reference's log-probabilities before it (TRL's are made in each step).
 `trl` is so slow that by default it does the first few steps alone; its figures are of those. Goals on a 2-core CPU:
@@ -40,7 +39,7 @@ from judgeloop.records import PreferencePair, RankedSet, write_text_atomically
 from judgeloop.seed.readers import read_ranked
 
 BATCH, MAX_LENGTH, BETA, SEED = 8, 512, 0.1, 0
-OURS = ("ours", "ours-f32", "ours-autocast", "ours-separate", "ours-shared")
+OURS = ("ours", "ours-f32", "ours-separate", "ours-shared")
 VARIANTS = ("trl", "trl-bf16", *OURS)
 DEFAULT = ("ours", "trl-bf16", "trl")
 
@@ -101,7 +100,7 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
     from trl import DPOConfig, DPOTrainer
 
     from judgeloop.config import TrainSection
-    from judgeloop.training import logprobs, shared_prompts
+    from judgeloop.training import shared_prompts
     from judgeloop.training.arguments import choose_precision, trainer_arguments
     from judgeloop.training.pair_trainer import PairTrainer
     from judgeloop.training.trainer import Reporter, fit, keep_freed_memory, peak_memory_mib, private_tokenizer
@@ -143,8 +142,6 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
         reporter = Reporter(lambda _done, _total: None, metrics.append, loss_name)
         if own:
             keep_freed_memory()
-            if variant == "ours-autocast":
-                logprobs._in_bf16 = logprobs._as_it_is
             shared_prompts.PAYS = {"ours-separate": math.inf, "ours-shared": 0.0}.get(variant, shared_prompts.PAYS)
             started = time.perf_counter()
             trainer: Any = PairTrainer(

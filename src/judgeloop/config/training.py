@@ -60,7 +60,7 @@ class TrainingSection(Section):
     )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     precision: Literal["auto", "bf16", "f32"] = Field(
-        "auto", description="what is computed in (weights are float32): auto is bf16 where the machine has it"
+        "auto", description="auto: bf16 autocast where the machine has it; weights are float32 always"
     )
     checkpoint_steps: int | None = Field(
         100, gt=0, description="save what a killed training goes on from every so many steps; null: never"

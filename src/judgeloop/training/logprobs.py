@@ -15,7 +15,7 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ def plain_head(model: PreTrainedModel) -> bool:
     return isinstance(head, torch.nn.Linear) and not any(getattr(config, name, None) for name in _LOGIT_TRANSFORMS)
 
 
-def add_response_head(model: PreTrainedModel, *, one_group: bool = False, bf16: bool = False) -> bool:
+def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> bool:
     """Let `model(input_ids=…, attention_mask=…, labels=…, fused_lm_head=True).log_probs` be made here.
 
     `log_probs` has shape (rows, length − 1): the natural-log probability of each next token, 0 where it has no label.
@@ -67,8 +67,8 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False, bf16: 
     `shared_prompts`: the rows are pairs, chosen first, and rows i and i + pairs begin with so many tokens of the same
     prompt; it is then computed once where that pays. `owners` and `position_ids` describe packs (`training.packs`).
     `one_group`: all sequences of a call run together, so that processes whose weights are in shards call every layer
-    equally often. `bf16`: everything up to the logits is computed in it, see `_Computation`. Called without
-    `fused_lm_head` the model does what it did. A model without a plain head is left as it is, and the answer is False.
+    equally often. Called without `fused_lm_head` the model does what it did. A model without a plain head is left as
+    it is, and the answer is False.
     """
     if not plain_head(model):
         return False
@@ -89,13 +89,12 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False, bf16: 
             return original(*args, **kwargs)
         inputs = kwargs["input_ids"], kwargs["attention_mask"].sum(dim=1).tolist(), kwargs["labels"]
         share = bool(shared_prompts) and pays(shared_prompts, inputs[1]) and can_share(self)
-        computation = _in_bf16(self) if bf16 else _as_it_is(self)
         if owners is not None:
-            place, hidden = _packed(computation, budget, *inputs, owners, kwargs["position_ids"])
+            place, hidden = _packed(self, budget, *inputs, owners, kwargs["position_ids"])
         else:
-            shared = _shared(computation, budget, *inputs[:2], shared_prompts) if share else None
-            place, hidden = shared or _separate(computation, budget, *inputs)
-        return _response_output(computation, place, hidden, inputs[2], contrast)
+            shared = _shared(self, budget, *inputs[:2], shared_prompts) if share else None
+            place, hidden = shared or _separate(self, budget, *inputs)
+        return _response_output(self, place, hidden, inputs[2], contrast)
 
     model.forward = types.MethodType(forward, model)
     return True
@@ -118,46 +117,8 @@ class ResponseOutput(FusedCausalLMOutput):
     cringe: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class _Computation:
-    """How a model's weights are put to use: `hidden(input_ids=…, …)` gives its last hidden states, `logits(hidden)`
-    one row of `vocabulary` logits for each."""
-
-    hidden: Callable[..., Tensor]
-    logits: Callable[[Tensor], Tensor]
-    vocabulary: int
-
-
-def _as_it_is(model: Any) -> _Computation:
-    head = model.get_output_embeddings()
-    return _Computation(
-        lambda **inputs: model.base_model(use_cache=False, **inputs).last_hidden_state, head, head.out_features
-    )
-
-
-def _in_bf16(model: Any) -> _Computation:
-    """Weights, activations and gradients of activations in bfloat16, as in a model loaded in it; the weights that are
-    trained, their gradients' sums and the optimiser stay float32, and their bfloat16 copies live as long as one call's
-    graph. Autocast, which keeps everything but matrix products in float32, takes half as long again on a CPU."""
-    base, head = model.base_model, model.get_output_embeddings()
-    copies = {weight: weight.to(torch.bfloat16) for weight in model.parameters()}  # a tied weight once
-    weights = {name: copies[weight] for name, weight in base.named_parameters()}
-    bias = None if head.bias is None else copies[head.bias]
-
-    def hidden(**inputs: Any) -> Tensor:
-        with torch.autocast(head.weight.device.type, enabled=False):
-            found = torch.func.functional_call(base, weights, kwargs={"use_cache": False, **inputs})
-        return cast(Tensor, found.last_hidden_state)
-
-    def logits(states: Tensor) -> Tensor:
-        with torch.autocast(head.weight.device.type, enabled=False):
-            return torch.nn.functional.linear(states, copies[head.weight], bias)
-
-    return _Computation(hidden, logits, head.out_features)
-
-
 def _separate(
-    model: _Computation, budget: int, input_ids: Tensor, lengths: Sequence[int], labels: Tensor
+    model: Any, budget: int, input_ids: Tensor, lengths: Sequence[int], labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(sequence, place) of every response token, shape (2, tokens), and the last hidden states that predict them."""
     states = []
@@ -165,7 +126,7 @@ def _separate(
     for group in length_groups(lengths, budget):
         width = lengths[group[0]]
         index = torch.tensor(group, device=input_ids.device)
-        hidden = model.hidden(input_ids=input_ids[index, :width])
+        hidden = model.base_model(input_ids=input_ids[index, :width], use_cache=False).last_hidden_state
         row, column = (labels[index, 1:width] != -100).nonzero(as_tuple=True)
         states.append(hidden[row, column])
         places.append(torch.stack([index[row], column]))
@@ -173,7 +134,7 @@ def _separate(
 
 
 def _packed(
-    model: _Computation,
+    model: Any,
     budget: int,
     input_ids: Tensor,
     lengths: Sequence[int],
@@ -191,7 +152,7 @@ def _packed(
         own = owners[index, :width]
         # Rows that share nothing need no mask of their own.
         masks = {"attention_mask": visible(own), "position_ids": positions[index, :width]} if (own > 0).any() else {}
-        hidden = model.hidden(input_ids=input_ids[index, :width], **masks)
+        hidden = model.base_model(input_ids=input_ids[index, :width], use_cache=False, **masks).last_hidden_state
         row, column = (labels[index, 1:width] != -100).nonzero(as_tuple=True)
         states.append(hidden[row, sources[index[row], column]])
         places.append(torch.stack([index[row], column]))
@@ -199,7 +160,7 @@ def _packed(
 
 
 def _shared(
-    model: _Computation, budget: int, input_ids: Tensor, lengths: Sequence[int], prompts: Sequence[int]
+    model: Any, budget: int, input_ids: Tensor, lengths: Sequence[int], prompts: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """As `_separate`, with one copy of each pair's prompt."""
     pairs = len(prompts)
@@ -208,44 +169,46 @@ def _shared(
     places = []
     for group in length_groups(totals, budget):
         packed = pack(input_ids, lengths, prompts, group)
-        hidden = model.hidden(input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions)
+        hidden = model.base_model(
+            input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
+        ).last_hidden_state
         states.append(hidden[packed.reads[0], packed.reads[1]])
         places.append(packed.writes)
     return torch.cat(places, dim=1), torch.cat(states)
 
 
 def _response_output(
-    model: _Computation, places: Tensor, hidden: Tensor, labels: Tensor, contrast: Contrast | None
+    model: Any, places: Tensor, hidden: Tensor, labels: Tensor, contrast: Contrast | None
 ) -> ResponseOutput:
     row, column = places
-    targets = labels[row, column + 1]
-    found = _by_token(_log_prob, model, hidden, targets)
+    head, targets = model.get_output_embeddings(), labels[row, column + 1]
+    found = _by_token(_log_prob, head, hidden, targets)
     empty = found.new_zeros(labels.shape[0], labels.shape[1] - 1)
     log_probs = empty.index_put((row, column), found)
     if contrast is None:
         return ResponseOutput(log_probs=log_probs)
     theirs = row >= contrast.first_row
     noise = gumbel(int(theirs.sum()), contrast.top_k, contrast.seed).to(hidden.device)
-    losses = _by_token(_cringe, model, hidden[theirs], targets[theirs], noise)
+    losses = _by_token(_cringe, head, hidden[theirs], targets[theirs], noise)
     return ResponseOutput(log_probs=log_probs, cringe=empty.index_put((row[theirs], column[theirs]), losses))
 
 
-def _by_token(function: Callable[..., Tensor], model: _Computation, hidden: Tensor, *inputs: Tensor) -> Tensor:
-    """`function(model.logits, hidden, *inputs)` some tokens at a time; the logits are made again for the gradient,
-    which costs one more projection and keeps the peak at `_LOGIT_BYTES` (times three, with their gradient)."""
-    size = max(1, _LOGIT_BYTES // (4 * model.vocabulary))
+def _by_token(function: Callable[..., Tensor], head: torch.nn.Linear, hidden: Tensor, *inputs: Tensor) -> Tensor:
+    """`function(head, hidden, *inputs)` some tokens at a time; the logits are made again for the gradient, which costs
+    one more projection and keeps the peak at `_LOGIT_BYTES` (times three, with their gradient)."""
+    size = max(1, _LOGIT_BYTES // (4 * head.out_features))
     parts = []
     for chunk in zip(hidden.split(size), *(tensor.split(size) for tensor in inputs), strict=True):
         if torch.is_grad_enabled():
-            parts.append(checkpoint(function, model.logits, *chunk, use_reentrant=False, preserve_rng_state=False))
+            parts.append(checkpoint(function, head, *chunk, use_reentrant=False, preserve_rng_state=False))
         else:
-            parts.append(function(model.logits, *chunk))
+            parts.append(function(head, *chunk))
     return torch.cat(parts)
 
 
-def _log_prob(logits: Callable[[Tensor], Tensor], hidden: Tensor, targets: Tensor) -> Tensor:
-    return -torch.nn.functional.cross_entropy(logits(hidden).float(), targets, reduction="none")
+def _log_prob(head: torch.nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
+    return -torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="none")
 
 
-def _cringe(logits: Callable[[Tensor], Tensor], hidden: Tensor, rejected: Tensor, noise: Tensor) -> Tensor:
-    return cringe_tokens(logits(hidden).float(), rejected, noise)
+def _cringe(head: torch.nn.Linear, hidden: Tensor, rejected: Tensor, noise: Tensor) -> Tensor:
+    return cringe_tokens(head(hidden).float(), rejected, noise)

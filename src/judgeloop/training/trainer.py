@@ -194,14 +194,11 @@ class Reporter(TrainerCallback):
 def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
     """On a CPU, and where it is `needed`, put our response head behind TRL's call and say whether it stands there;
     otherwise GPUs keep TRL's kernel."""
-    on_cpu = trainer.accelerator.device.type == "cpu"
-    if not on_cpu and not needed:
+    if trainer.accelerator.device.type != "cpu" and not needed:
         return False
     models = [model for model in (trainer.model, getattr(trainer, "ref_model", None)) if model is not None]
     bare = [trainer.accelerator.unwrap_model(getattr(m, "get_base_model", lambda m=m: m)()) for m in models]
-    # Layers that run again in the backward would find the weights that are trained, not their bfloat16 copies.
-    bf16 = trainer.args.bf16 and on_cpu and not ranks.sharded() and not trainer.args.activation_checkpointing
-    found = [add_response_head(model, one_group=ranks.sharded(), bf16=bf16) for model in bare]
+    found = [add_response_head(model, one_group=ranks.sharded()) for model in bare]
     return all(found)
 
 
