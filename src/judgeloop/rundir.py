@@ -64,7 +64,7 @@ class RunDirectory:
         """Children inherit this, so the run stays locked until the last process that writes to it is gone."""
         return self._lock
 
-    def _take_lock(self, patience: float = 5.0) -> None:
+    def _take_lock(self, patience: float = 10.0) -> None:
         handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         until = time.monotonic() + patience  # an orphaned child of a killed run needs a moment to notice and go
         while True:

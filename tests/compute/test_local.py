@@ -207,6 +207,14 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     assert is_gone(pid, 3)
 
 
+def test_a_child_whose_parent_was_gone_before_it_looked_goes_too() -> None:
+    code = "import time; from judgeloop.compute.local import die_with_parent; die_with_parent(); time.sleep(60)"
+    orphan = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "JUDGELOOP_PARENT": str(2**22 + 1)}, timeout=30, check=False
+    )
+    assert orphan.returncode == 1
+
+
 def is_gone(pid: int, patience: float) -> bool:
     """Has the process ended within so many seconds? (A zombie that nobody has waited for counts as ended.)"""
     until = time.monotonic() + patience

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from judgeloop import ranks
-from judgeloop.compute.local import PROGRESS_FD
+from judgeloop.compute.local import PARENT, PROGRESS_FD
 from judgeloop.errors import InputError
 
 _GPUS = "CUDA_VISIBLE_DEVICES"
@@ -41,7 +41,8 @@ def companions(
         mine = [common | ({_GPUS: devices[rank]} if devices else {}) for rank in range(processes)]
         os.environ.update(mine[0])  # before torch is imported, which reads them
         others = [
-            _start(arguments, {**os.environ, **mine[rank], ranks.RANK: str(rank)}, pipe) for rank in range(1, processes)
+            _start(arguments, {**os.environ, **mine[rank], ranks.RANK: str(rank), PARENT: str(os.getpid())}, pipe)
+            for rank in range(1, processes)
         ]
         done = threading.Event()
         for other in others:

@@ -21,6 +21,7 @@ from typing import Any
 from judgeloop.errors import InputError, Interrupted, JudgeloopError, StageFailed
 
 PROGRESS_FD = "JUDGELOOP_PROGRESS_FD"
+PARENT = "JUDGELOOP_PARENT"
 _TAIL_LINES = 12
 _DISK_FULL = ("No space left on device", "os error 28", "Disk quota exceeded")
 _HARDLY_ANY = 2**20  # bytes; a disk that is full cannot take the log's last lines either
@@ -41,7 +42,8 @@ def run_child(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
-    variables = {**os.environ, **(environment or {}), PROGRESS_FD: str(writer), "PYTHONUNBUFFERED": "1"}
+    ours = {PROGRESS_FD: str(writer), PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    variables = {**os.environ, **(environment or {}), **ours}
     start = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -146,8 +148,11 @@ class ChildReport:
 
 
 def die_with_parent() -> None:
-    """End this process as soon as its parent is gone: nobody is left to write the next step, and the lock is free."""
-    parent = os.getppid()
+    """End this process as soon as its parent is gone: nobody is left to write the next step, and the lock is free.
+
+    Who the parent was is told by it: it may have been killed before this process came to ask.
+    """
+    parent = int(os.environ.get(PARENT, os.getppid()))
 
     def watch() -> None:
         pause = threading.Event()
