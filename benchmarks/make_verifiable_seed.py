@@ -6,7 +6,8 @@ held_out_test}.jsonl.
 Each seed prompt gets up to five responses, scored by the track's checkers: one of the model's free answers to the bare
 question, shortened; the same, mended by code until it keeps the rule, so that the two differ in the rule alone; a
 degenerate one, made from it too; and the best and the worst of four samples of a model trained on the mended ones for
-one epoch (thrown away). Prompts are made by code. Everything is derived from fixed seeds.
+one epoch (thrown away). Then most of the degenerate ones, and a third answer that keeps the rule, give way to answers
+that nearly keep it or keep another. Prompts are made by code. Everything is derived from fixed seeds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from judgeloop.seed.readers import supervised_row
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "configs" / "verifiable"))
 
+from verifiable_misses import IGNORED, crossed, nearly
 from verifiable_rules import HELD_OUT, short
 from verifiable_topics import DEVELOPMENT, LOOP, SEED, TEST, topics
 from verifiable_track import Task, degenerate, make_tasks, mended, on_topic, passes, points, relevant
@@ -97,7 +99,8 @@ def throwaway(model: str, rows: Sequence[tuple[Task, str]], output: Path) -> Non
 
 
 def seed_row(task: Task, pair: tuple[str, str] | None, samples: Answers) -> dict[str, Any] | None:
-    """Mended, unmended and degenerate answer, best and worst sample, with their points; None where all are equal."""
+    """Mended, unmended and degenerate answer, best and worst sample, some made harder to judge, with their points; None
+    where all are equal."""
     scored = {} if pair is None else {text: points(task, text) for text in pair}
     if pair is not None:
         text, done = degenerate(task, pair[0], random.Random(derive_seed("degenerate", task.prompt)))
@@ -105,12 +108,38 @@ def seed_row(task: Task, pair: tuple[str, str] | None, samples: Answers) -> dict
     said = sorted(((points(task, text, done), text) for text, done in samples if text), key=lambda entry: -entry[0])
     for score, text in [*said[:1], *said[-1:]]:
         scored.setdefault(text, score)
+    if len(set(scored.values())) < 2:
+        return None
+    order = sorted(scored, key=lambda text: -scored[text])  # the mended one before a sample as good
+    scored = harder(task, {text: scored[text] for text in order}, random.Random(task.prompt))
     levels = sorted(set(scored.values()), reverse=True)
     if len(levels) < 2:
         return None
-    order = sorted(scored, key=lambda text: -scored[text])  # the mended one before a sample as good
+    order = sorted(scored, key=lambda text: -scored[text])
     responses = [{"text": text, "rank": levels.index(scored[text]), "score": scored[text]} for text in order]
     return {"prompt": task.prompt, "responses": responses}
+
+
+def harder(task: Task, scored: Mapping[str, int], rng: random.Random) -> dict[str, int]:
+    """The responses, best first, with a third one that keeps the rule replaced by one that keeps another, and the worst
+    one often by one that nearly keeps it, or by one that keeps another."""
+    texts = list(scored)
+    keepers = [text for text in texts if scored[text] == 5]
+    ignoring = [text for text in texts if scored[text] == IGNORED]
+    base = rng.choice(keepers[:2]) if keepers else None
+    near = None if base is None else nearly(task, base, rng)
+    other = crossed(task, rng.choice([*(ignoring or keepers)[:1], *([] if base is None else [base])] or texts[:1]), rng)
+    made = dict(scored)
+    if other is not None and len(keepers) > 2:
+        del made[keepers[2]]
+        made[other] = IGNORED
+        other = None
+    chance = rng.random()
+    new = near if chance < (0.7 if other is None else 0.5) else other if chance < 0.8 else None
+    if new is not None and new not in made and scored[texts[-1]] < 5:
+        del made[texts[-1]]
+        made[new] = IGNORED
+    return made
 
 
 def main() -> None:

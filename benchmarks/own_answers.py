@@ -35,7 +35,7 @@ from verifiable_track import passes, task_of
 Scores = Mapping[str, float | None]
 
 
-def scored_by(judge: str, config: Config, asked: Mapping[str, Prompt], rows: list[Candidate]) -> dict[str, float | None]:
+def scored_by(judge: str, config: Config, asked: Mapping[str, Prompt], rows: list[Candidate]) -> Scores:
     """Candidate → the expected score that another model gives it."""
     with tempfile.TemporaryDirectory() as work:
         given, out = Path(work) / "rows.jsonl", Path(work) / "scored.jsonl"
@@ -87,11 +87,12 @@ def main() -> None:
         else mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
     )
 
-    print(f"{folder}, judged by {options.judge or 'the run'}: {len(rows)} answers, {statistics.mean(good.values()):.0%} pass")
+    passing = statistics.mean(good.values())
+    print(f"{folder}, judged by {options.judge or 'the run'}: {len(rows)} answers, {passing:.0%} pass")
     by_rule = rightness(asked, rows, scores, good)
-    right = mean_interval([value for values in by_rule.values() for value in values], seed=0)
-    if right is not None:
-        print(f"judge right {right.value:.3f} ({right.low:.3f}-{right.high:.3f}), {right.n} prompts")
+    found = mean_interval([value for values in by_rule.values() for value in values], seed=0)
+    if found is not None:
+        print(f"judge right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), {found.n} prompts")
     print("; ".join(f"{rule} {statistics.mean(v):.2f} ({len(v)})" for rule, v in sorted(by_rule.items())))
 
     iteration = int(folder.name[1:]) - 1
@@ -104,14 +105,16 @@ def main() -> None:
     pairs = best_chosen(make_pairs(list(asked.values()), rows, scores, rule)[0], config.pairs.share(iteration))
     said = [(good[pair.chosen_id], good[pair.rejected_id]) for pair in pairs]
     if said:
-        print(f"{len(said)} pairs: {statistics.mean(p == (True, False) for p in said):.0%} right, "
-              f"{statistics.mean(p == (False, True) for p in said):.0%} wrong; chosen passes "
-              f"{statistics.mean(p[0] for p in said):.0%}, rejected {statistics.mean(p[1] for p in said):.0%}")  # fmt: skip
+        right, wrong = (statistics.mean(pair == order for pair in said) for order in ((True, False), (False, True)))
+        chosen, rejected = (statistics.mean(side) for side in zip(*said, strict=True))
+        print(f"{len(said)} pairs: {right:.0%} right, {wrong:.0%} wrong; chosen passes {chosen:.0%}, "
+              f"rejected {rejected:.0%}")  # fmt: skip
     edges = (0.0, 2.0, 3.0, 4.0, 4.5, 4.8, 5.01)
     for low, high in itertools.pairwise(edges):
         inside = [good[row.id] for row in rows if low <= (scores.get(row.id) or 0.0) < high]
         if inside:
-            print(f"  score {low:.1f} to {min(high, 5.0):.1f}: {len(inside)} answers, {statistics.mean(inside):.0%} pass")
+            shown = f"{low:.1f} to {min(high, 5.0):.1f}"
+            print(f"  score {shown}: {len(inside)} answers, {statistics.mean(inside):.0%} pass")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,11 @@ def track() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def misses() -> ModuleType:
+    return load_module(FILES / "verifiable_misses.py", "misses")
+
+
+@pytest.fixture(scope="module")
 def topics() -> dict[str, set[str]]:
     lists = load_module(FILES / "verifiable_topics.py", "topics")
     names = ("SEED", "LOOP", "DEVELOPMENT", "TEST")
@@ -113,6 +118,26 @@ def test_every_rule_can_be_mended(track: ModuleType) -> None:
         assert text is not None or task.args.get("count") == 3
     with pytest.raises(ValueError, match="no 5000 different tasks over 1 topics"):
         track.make_tasks(["otters"], 5000, 1)
+
+
+def test_answers_made_hard_to_judge_do_not_do_as_told(track: ModuleType, misses: ModuleType) -> None:
+    answer = "Otters swim in rivers and eat fish. They hold hands and like to play. Otters can swim very well."
+    made: Counter[tuple[str, str]] = Counter()
+    for number, task in enumerate(track.make_tasks(["otters"], 60, 1)):
+        keeps = track.mended(task, answer, random.Random(0))
+        near, other = (
+            misses.nearly(task, keeps, random.Random(number)),
+            misses.crossed(task, answer, random.Random(number)),
+        )
+        for kind, text in (("near", near), ("other", other)):
+            if text is not None:
+                assert track.points(task, text) == misses.IGNORED
+                assert text != keeps
+                made[task.rule, kind] += 1
+        if near is not None and task.rule in ("no_commas", "highlight", "quotes"):
+            assert len(near) < len(keeps) + 4
+    assert len({rule for rule, _ in made}) == 10
+    assert all(made[rule, kind] for rule, _ in made for kind in ("near", "other"))
 
 
 def test_points_are_given_for_topic_completeness_and_rule(track: ModuleType) -> None:
