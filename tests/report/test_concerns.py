@@ -58,6 +58,20 @@ def test_each_warning_at_its_bound(kind: str, changes: dict[str, Any], edge: dic
     assert kinds(model("M1"), model("M2", **edge)) == []
 
 
+def agreeing(name: str, *people: float) -> dict[str, Any]:
+    value, low, high = people
+    return model(name, agreement={"pairwise_ties_half": iv(value, low, high)})
+
+
+def test_a_judge_that_forgot_is_told_from_one_that_wavers() -> None:
+    m1, m2 = agreeing("M1", 0.85, 0.78, 0.92), agreeing("M2", 0.80, 0.70, 0.88)
+    assert kinds(m1, m2, agreeing("M3", 0.70, 0.60, 0.78)) == []
+    (warning,) = concerns([m1, m2, agreeing("M3", 0.69, 0.60, 0.77)])
+    assert (warning["model"], warning["kind"]) == ("M3", "forgetting")
+    assert "M1's was 0.85 (0.78–0.92)" in warning["text"]
+    assert "train.eft_replay" in warning["text"]
+
+
 def truth(low: float, value: float, high: float, previous: str = "M1") -> dict[str, Any]:
     return {"measure": "passes", "value": iv(0.5, 0.4, 0.6), "previous": previous, "difference": iv(value, low, high)}
 

@@ -20,13 +20,14 @@ def concerns(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Warnings as `{"model", "kind", "text"}`, in the order of the models."""
     found: list[dict[str, Any]] = []
     previous: dict[str, Any] | None = None
-    for model in models:
+    for place, model in enumerate(models):
         name = model["name"]
         for kind, text in (
             *_judge(model),
             *_pairs(model),
             *_length(model, previous),
             *_agreement(model),
+            *_forgetting(model, models[:place]),
             *_hacking(model, previous),
         ):
             found.append({"model": name, "kind": kind, "text": f"{name}: {text}"})
@@ -88,6 +89,24 @@ def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     says = "includes" if pairwise["high"] >= CHANCE else "lies below"
     return [("agreement", f"its agreement with people, {interval(pairwise)}, {says} chance (0.5).")]
+
+
+def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """A judge that knows less of the held-out ranks than an earlier model did, clear of both intervals. Answers can go
+    on getting better for one more iteration; the pairs of the next are chosen by this judge."""
+    now = (model["agreement"] or {}).get("pairwise_ties_half")
+    known = [
+        (then["low"], then, other["name"])
+        for other in earlier
+        if (then := (other["agreement"] or {}).get("pairwise_ties_half")) is not None
+    ]
+    if now is None or not known:
+        return []
+    low, then, name = max(known, key=lambda entry: entry[0])
+    if now["high"] >= low:
+        return []
+    fell = f"its agreement with people is {interval(now)}, {name}'s was {interval(then)}"
+    return [("forgetting", f"{fell}: training on pairs made it forget to judge; see train.eft_replay.")]
 
 
 def _hacking(model: dict[str, Any], previous: dict[str, Any] | None) -> list[tuple[str, str]]:
