@@ -269,7 +269,8 @@ def draw(
     arms: Mapping[str, str],
     path: Path,
 ) -> None:
-    """Pass rate of every model, one line an arm that ran with every seed, with 95% intervals over prompts."""
+    """Pass rate of every model, one line an arm that ran with every seed, with 95% intervals over prompts; and the main
+    arm's seeds one by one, which tell more than a mean of three."""
     import plotly.graph_objects as go
 
     lent = with_m1(dict(passing), order)
@@ -289,6 +290,17 @@ def draw(
                 "arrayminus": [interval.value - interval.low for _, interval in points],
             },
             mode="lines+markers", name=f"{arm}: {arms[arm]}", line={"width": 4 if arm == MAIN else 1.5},
+        )  # fmt: skip
+    mine = {int(model[1:]): seeds for (arm, model), seeds in sorted(passing.items()) if arm == MAIN and model > "M0"}
+    for seed in sorted({seed for seeds in mine.values() for seed in seeds}):
+        ran = [t for t, seeds in mine.items() if seed in seeds]
+        figure.add_scatter(
+            x=ran, y=[statistics.mean(mine[t][seed].values()) for t in ran], mode="lines", name=f"{MAIN}, seed {seed}",
+            line={"width": 1, "dash": "dot", "color": "#1f77b4"}, opacity=0.7,
+        )  # fmt: skip
+        figure.add_annotation(
+            x=ran[-1], y=statistics.mean(mine[ran[-1]][seed].values()), text=f"seed {seed}", showarrow=False,
+            xanchor="left", xshift=6, font={"size": 11, "color": "#1f77b4"},
         )  # fmt: skip
     last = max(int(model[1:]) for _, model in lent)
     figure.update_layout(
