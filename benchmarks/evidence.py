@@ -98,11 +98,11 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> Path:
     arm, out = ARMS[name], options.out
     folder: Path = out / f"{name}-s{seed}"
     iterations, threads = options.iterations, options.threads
-    others_m0 = any(model == "M0" and other != seed for _, other, model in measured(out))
+    m0 = {measured_seed for _, measured_seed, model in measured(out) if model == "M0"}
     if arm.shares_m1:
         share(out / f"main-s{seed}", folder, arm)
     changes = [
-        f"evaluation.base={str(not others_m0).lower()}",  # M0 is the same for every seed
+        f"evaluation.base={str(not m0 - {seed}).lower()}",  # M0 is the same for every seed: one measures it
         f"seed={seed}",
         f"iterations={min(iterations, arm.iterations or iterations)}",
         f"evaluation.prompts=[{', '.join(map(str, PROMPTS))}]",

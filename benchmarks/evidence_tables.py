@@ -176,6 +176,8 @@ def show(out: Path, arms: Mapping[str, str]) -> None:
               f"{text_of(step, 100, 1, True)} | {text_of(gain, 100, 1, True)} |")  # fmt: skip
     _print_measures(names, tables, models, judge_right(rows))
     _print_by_seed(names, passing)
+    _print_by_seed(names, tables["held-out rule"], "the held-out rule, ")
+    _print_right_by_seed(rows, names)
     _print_differences(names, lent)
     _print_by_rule([row for row in rows if row["arm"] == MAIN])
     every = {seed for (arm, _), values in passing.items() if arm == MAIN for seed in values}
@@ -232,14 +234,27 @@ def _print_by_rule(rows: Sequence[Mapping[str, Any]]) -> None:
         print(f"| {rule}{held_out} | {' | '.join(_mean(found.get((rule, name), []), 2) for name in names)} |")
 
 
-def _print_by_seed(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any]) -> None:
+def _print_by_seed(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any], measure: str = "") -> None:
     seeds = sorted({seed for values in passing.values() for seed in values})
     if len(seeds) < 2:
         return
-    print("\n| arm | model | " + " | ".join(f"seed {seed}" for seed in seeds) + " |\n|---|---|" + "---|" * len(seeds))
+    titles = " | ".join(f"{measure}seed {seed}" for seed in seeds)
+    print(f"\n| arm | model | {titles} |\n|---|---|{'---|' * len(seeds)}")
     for arm, model in names:
         found = [passing[arm, model].get(seed) for seed in seeds]
         print(f"| {arm} | {model} | " + " | ".join(text_of(over_prompts({0: v})) if v else "–" for v in found) + " |")
+
+
+def _print_right_by_seed(rows: Sequence[Mapping[str, Any]], names: Sequence[tuple[str, str]]) -> None:
+    """The judge on its own answers; together they stand in the table of measures."""
+    seeds = sorted({row["seed"] for row in rows})
+    found = {seed: judge_right([row for row in rows if row["seed"] == seed]) for seed in seeds}
+    print("\n| arm | model | " + " | ".join(f"judge right, seed {seed}" for seed in seeds) + " |"
+          "\n|---|---|" + "---|" * len(seeds))  # fmt: skip
+    for name in names:
+        print(
+            f"| {' | '.join(name)} | {' | '.join(_mean([found[s][name]] if name in found[s] else []) for s in seeds)} |"
+        )
 
 
 def _print_differences(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any]) -> None:
@@ -295,7 +310,7 @@ def draw(
     for seed in sorted({seed for seeds in mine.values() for seed in seeds}):
         ran = [t for t, seeds in mine.items() if seed in seeds]
         figure.add_scatter(
-            x=ran, y=[statistics.mean(mine[t][seed].values()) for t in ran], mode="lines", name=f"{MAIN}, seed {seed}",
+            x=ran, y=[statistics.mean(mine[t][seed].values()) for t in ran], mode="lines", showlegend=False,
             line={"width": 1, "dash": "dot", "color": "#1f77b4"}, opacity=0.7,
         )  # fmt: skip
         figure.add_annotation(

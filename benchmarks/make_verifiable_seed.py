@@ -110,20 +110,20 @@ def seed_row(task: Task, pair: tuple[str, str] | None, samples: Answers) -> dict
         scored.setdefault(text, score)
     if len(set(scored.values())) < 2:
         return None
-    order = sorted(scored, key=lambda text: -scored[text])  # the mended one before a sample as good
-    scored = harder(task, {text: scored[text] for text in order}, random.Random(task.prompt))
+    scored = harder(task, scored, random.Random(task.prompt))
     levels = sorted(set(scored.values()), reverse=True)
     if len(levels) < 2:
         return None
+    # The mended one stands before a sample as good.
     order = sorted(scored, key=lambda text: -scored[text])
     responses = [{"text": text, "rank": levels.index(scored[text]), "score": scored[text]} for text in order]
     return {"prompt": task.prompt, "responses": responses}
 
 
 def harder(task: Task, scored: Mapping[str, int], rng: random.Random) -> dict[str, int]:
-    """The responses, best first, with a third one that keeps the rule replaced by one that keeps another, and the worst
-    one often by one that nearly keeps it, or by one that keeps another."""
-    texts = list(scored)
+    """The responses, with a third one that keeps the rule replaced by one that keeps another, and the worst one often
+    by one that nearly keeps it, or by one that keeps another."""
+    texts = sorted(scored, key=lambda text: -scored[text])
     keepers = [text for text in texts if scored[text] == 5]
     ignoring = [text for text in texts if scored[text] == IGNORED]
     base = rng.choice(keepers[:2]) if keepers else None

@@ -18,14 +18,16 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from judgeloop.config import Config
 from judgeloop.config.loading import load
+from judgeloop.evaluation.checks import PASSES, Checked, judge_accuracies
 from judgeloop.evaluation.stats import mean_interval
-from judgeloop.pairs import PairRule, best_chosen, make_pairs, mean_scores
-from judgeloop.records import Candidate, Judgement, Prompt, read_objects, read_rows
+from judgeloop.pairs import best_chosen, make_pairs, mean_scores
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, read_objects, read_rows
+from judgeloop.stages.pairs import pair_rule
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "configs" / "verifiable"))
@@ -35,36 +37,54 @@ from verifiable_track import passes, task_of
 Scores = Mapping[str, float | None]
 
 
-def scored_by(judge: str, config: Config, asked: Mapping[str, Prompt], rows: list[Candidate]) -> Scores:
+def scored_by(judge: str, config: Config, folder: Path) -> Scores:
     """Candidate → the expected score that another model gives it."""
+    asked = {row.id: row.messages for row in read_rows(folder / "prompts.jsonl", Prompt)}
     with tempfile.TemporaryDirectory() as work:
         given, out = Path(work) / "rows.jsonl", Path(work) / "scored.jsonl"
-        lines = ({"id": row.id, "prompt": asked[row.prompt_id].messages, "response": row.text} for row in rows)
+        rows = read_rows(folder / "candidates.jsonl", Candidate)
+        lines = ({"id": row.id, "prompt": asked[row.prompt_id], "response": row.text} for row in rows)
         given.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         command = [sys.executable, "-m", "judgeloop", "judge", "--model", judge, "--in", str(given), "--out", str(out)]
         subprocess.run([*command, "--scoring", "expected", "--rubric", str(config.judge.rubric)], check=True)
         return {row["id"]: row["score"] for _, row in read_objects(out)}
 
 
-def rightness(
-    asked: Mapping[str, Prompt], rows: list[Candidate], scores: Scores, good: Mapping[str, bool]
-) -> dict[str, list[float]]:
-    """Rule → for each prompt with a passing and a failing answer, how often the passing one is scored higher."""
-    answers: dict[str, list[Candidate]] = defaultdict(list)
-    for row in rows:
-        if scores.get(row.id) is not None:
-            answers[row.prompt_id].append(row)
-    found: dict[str, list[float]] = defaultdict(list)
-    for prompt, mine in answers.items():
-        won = [
-            (x > y) + 0.5 * (x == y)
-            for a, b in itertools.product(mine, mine)
-            if good[a.id] and not good[b.id]
-            for x, y in [(scores[a.id] or 0.0, scores[b.id] or 0.0)]
-        ]
-        if won:
-            found[task_of(asked[prompt].messages[-1]["content"]).rule].append(statistics.mean(won))
-    return found
+def truth_of(folder: Path) -> dict[str, list[Checked]]:
+    """Rule → what the checkers say of a run's candidates for a model."""
+    asked = {row.id: row.messages[-1]["content"] for row in read_rows(folder / "prompts.jsonl", Prompt)}
+    found: dict[str, list[Checked]] = defaultdict(list)
+    for row in read_rows(folder / "candidates.jsonl", Candidate):
+        task, finished = task_of(asked[row.prompt_id]), row.finish_reason == "stop"
+        passed = float(passes(task, row.text, finished))
+        found[task.rule].append(Checked(row.id, row.prompt_id, finished, {PASSES: passed}))
+    return dict(found)
+
+
+def pairs_of(folder: Path, config: Config, scores: Scores | None = None) -> list[PreferencePair]:
+    """The run's candidates for a model, paired by the config; by the run's judgements where no scores are given."""
+    iteration = int(folder.name[1:]) - 1
+    prompts, rows = read_rows(folder / "prompts.jsonl", Prompt), read_rows(folder / "candidates.jsonl", Candidate)
+    made, _ = make_pairs(prompts, rows, scores or run_scores(folder, config), pair_rule(config, iteration))
+    return best_chosen(made, config.pairs.share(iteration))
+
+
+def run_scores(folder: Path, config: Config) -> Scores:
+    """Candidate → the mean of the run's own judgements."""
+    return mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
+
+
+def told(pairs: Sequence[PreferencePair], truth: Mapping[str, Sequence[Checked]]) -> str:
+    """What stands in the pairs; right: the chosen answer passes and the rejected one fails; wrong: the other way."""
+    good = {row.id: row.measures[PASSES] for rows in truth.values() for row in rows}
+    sides = [(good[pair.chosen_id], good[pair.rejected_id]) for pair in pairs]
+    if not sides:
+        return "no pairs"
+    right, wrong = (statistics.mean(pair == order for pair in sides) for order in ((1.0, 0.0), (0.0, 1.0)))
+    chosen, rejected = (statistics.mean(side) for side in zip(*sides, strict=True))
+    return (
+        f"{len(pairs)} pairs, {right:.0%} right, {wrong:.0%} wrong, chosen passes {chosen:.0%}, rejected {rejected:.0%}"
+    )
 
 
 def main() -> None:
@@ -75,43 +95,20 @@ def main() -> None:
     options = parser.parse_args()
     folder: Path = options.model
     config = load(folder.parent / "config.yaml", options.set)
-    asked = {row.id: row for row in read_rows(folder / "prompts.jsonl", Prompt)}
-    rows = read_rows(folder / "candidates.jsonl", Candidate)
-    good = {
-        row.id: passes(task_of(asked[row.prompt_id].messages[-1]["content"]), row.text, row.finish_reason == "stop")
-        for row in rows
-    }
-    scores: Scores = (
-        scored_by(options.judge, config, asked, rows)
-        if options.judge
-        else mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
-    )
+    truth = truth_of(folder)
+    scores = scored_by(options.judge, config, folder) if options.judge else run_scores(folder, config)
 
-    passing = statistics.mean(good.values())
+    rows = [row for mine in truth.values() for row in mine]
+    passing = statistics.mean(row.measures[PASSES] for row in rows)
     print(f"{folder}, judged by {options.judge or 'the run'}: {len(rows)} answers, {passing:.0%} pass")
-    by_rule = rightness(asked, rows, scores, good)
+    by_rule = {rule: judge_accuracies(mine, PASSES, scores) for rule, mine in sorted(truth.items())}
     found = mean_interval([value for values in by_rule.values() for value in values], seed=0)
     if found is not None:
         print(f"judge right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), {found.n} prompts")
-    print("; ".join(f"{rule} {statistics.mean(v):.2f} ({len(v)})" for rule, v in sorted(by_rule.items())))
-
-    iteration = int(folder.name[1:]) - 1
-    rule = PairRule(
-        margin=config.pairs.margin,
-        unfinished=config.pairs.unfinished,
-        length_rho=config.pairs.rho(iteration),
-        max_pairs=config.pairs.max_per_prompt,
-    )
-    pairs = best_chosen(make_pairs(list(asked.values()), rows, scores, rule)[0], config.pairs.share(iteration))
-    said = [(good[pair.chosen_id], good[pair.rejected_id]) for pair in pairs]
-    if said:
-        right, wrong = (statistics.mean(pair == order for pair in said) for order in ((True, False), (False, True)))
-        chosen, rejected = (statistics.mean(side) for side in zip(*said, strict=True))
-        print(f"{len(said)} pairs: {right:.0%} right, {wrong:.0%} wrong; chosen passes {chosen:.0%}, "
-              f"rejected {rejected:.0%}")  # fmt: skip
-    edges = (0.0, 2.0, 3.0, 4.0, 4.5, 4.8, 5.01)
-    for low, high in itertools.pairwise(edges):
-        inside = [good[row.id] for row in rows if low <= (scores.get(row.id) or 0.0) < high]
+    print("; ".join(f"{rule} {statistics.mean(v):.2f} ({len(v)})" for rule, v in by_rule.items() if v))
+    print(told(pairs_of(folder, config, scores), truth))
+    for low, high in itertools.pairwise((0.0, 2.0, 3.0, 4.0, 4.5, 4.8, 5.01)):
+        inside = [row.measures[PASSES] for row in rows if low <= (scores.get(row.id) or 0.0) < high]
         if inside:
             shown = f"{low:.1f} to {min(high, 5.0):.1f}"
             print(f"  score {shown}: {len(inside)} answers, {statistics.mean(inside):.0%} pass")

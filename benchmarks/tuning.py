@@ -26,32 +26,17 @@ from judgeloop.config.loading import load
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Request, Sampling
 from judgeloop.evaluation.stats import mean_interval
-from judgeloop.pairs import PairRule, best_chosen, make_pairs, mean_scores
-from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, SupervisedRow, derive_seed, read_rows
+from judgeloop.records import Candidate, PreferencePair, SupervisedRow, derive_seed, read_rows
 from judgeloop.stages.context import sampling
+from own_answers import pairs_of, told, truth_of
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "configs" / "verifiable"))
 
 from verifiable_topics import DEVELOPMENT, topics
-from verifiable_track import Task, make_tasks, passes, task_of
+from verifiable_track import Task, make_tasks, passes
 
 SEED = 77  # of the prompts measured on
-
-
-def pairs_of(folder: Path, config: Config) -> tuple[list[PreferencePair], dict[str, Candidate]]:
-    """The run's candidates for a model, paired by the config; and the candidates by their ids."""
-    iteration = int(folder.name[1:]) - 1
-    rows = read_rows(folder / "candidates.jsonl", Candidate)
-    scores = mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
-    rule = PairRule(
-        margin=config.pairs.margin,
-        unfinished=config.pairs.unfinished,
-        length_rho=config.pairs.rho(iteration),
-        max_pairs=config.pairs.max_per_prompt,
-    )
-    made, _ = make_pairs(read_rows(folder / "prompts.jsonl", Prompt), rows, scores, rule)
-    return best_chosen(made, config.pairs.share(iteration)), {row.id: row for row in rows}
 
 
 def answer_rates(model: Path, tasks: Sequence[Task], samples: int, sampling: Sampling, work: Path) -> list[float]:
@@ -72,15 +57,16 @@ def answer_rates(model: Path, tasks: Sequence[Task], samples: int, sampling: Sam
     return [statistics.mean(passed[number]) for number in range(len(tasks))]
 
 
-def train(folder: Path, pairs: list[PreferencePair], rows: dict[str, Candidate], config: Config, output: Path) -> None:
+def train(folder: Path, pairs: list[PreferencePair], config: Config, output: Path) -> None:
     """M_{t+1} from M_t, as the run's own stage would make it."""
     from judgeloop.training.preference import train_preference
 
     before = folder.parent / f"M{int(folder.name[1:]) - 1}" / "model"
     seed_rows = folder.parent / "M1"
+    token_ids = {row.id: row.token_ids for row in read_rows(folder / "candidates.jsonl", Candidate)}
     train_preference(
         pairs, initial=before, reference=before, output=output, chat=Chat.load(before),
-        token_ids={row.id: row.token_ids for row in rows.values()}, config=config.train, seed=config.seed, threads=None,
+        token_ids=token_ids, config=config.train, seed=config.seed, threads=None,
         on_progress=lambda _done, _total: None, on_metrics=lambda _values: None,
         eft=read_rows(seed_rows / "eft.jsonl", SupervisedRow), eft_loss=config.sft.eft_loss,
         ift=read_rows(seed_rows / "ift.jsonl", SupervisedRow),
@@ -100,12 +86,9 @@ def main() -> None:
     tasks = make_tasks(topics(DEVELOPMENT), options.prompts, SEED)
     how = sampling(config.evaluation.sampling)
 
-    pairs, rows = pairs_of(folder, config)
-    good = [[_passes(pair, rows[side]) for side in (pair.chosen_id, pair.rejected_id)] for pair in pairs]
-    right, wrong = (statistics.mean(pair == order for pair in good) for order in ([True, False], [False, True]))
-    chosen = statistics.mean(pair[0] for pair in good)
+    pairs = pairs_of(folder, config)
     print(f"{folder} {' '.join(options.set)}")
-    print(f"{len(pairs)} pairs, {right:.0%} right, {wrong:.0%} wrong, chosen passes {chosen:.0%}", flush=True)
+    print(told(pairs, truth_of(folder)), flush=True)
 
     before = folder.parent / f"M{int(folder.name[1:]) - 1}"
     cached = options.work / f"{folder.parent.name}-{before.name}-{options.prompts}x{options.samples}.json"
@@ -116,7 +99,7 @@ def main() -> None:
     output = options.work / "model"
     shutil.rmtree(output, ignore_errors=True)
     shutil.rmtree(options.work / "engine", ignore_errors=True)
-    train(folder, pairs, rows, config, output)
+    train(folder, pairs, config, output)
     rates = answer_rates(output, tasks, options.samples, how, options.work / "engine")
     gain = mean_interval([after - then for after, then in zip(rates, base, strict=True)], seed=SEED)
     assert gain is not None
@@ -128,10 +111,6 @@ def main() -> None:
     shown = (f"{rule} {statistics.mean(a for a, _ in v):.2f}→{statistics.mean(b for _, b in v):.2f}"
              for rule, v in sorted(by_rule.items()))  # fmt: skip
     print("; ".join(shown), flush=True)
-
-
-def _passes(pair: PreferencePair, answer: Candidate) -> bool:
-    return passes(task_of(pair.prompt[-1]["content"]), answer.text, answer.finish_reason == "stop")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def test_a_judge_that_forgot_is_told_from_one_that_wavers() -> None:
     assert (warning["model"], warning["kind"]) == ("M3", "forgetting")
     assert "M1's was 0.85 (0.78–0.92)" in warning["text"]
     assert "train.eft_replay" in warning["text"]
+    assert kinds(agreeing("M0", 0.85, 0.78, 0.92), agreeing("M1", 0.69, 0.60, 0.77)) == []  # not by training on pairs
 
 
 def truth(low: float, value: float, high: float, previous: str = "M1") -> dict[str, Any]:

@@ -104,7 +104,7 @@ def ground_truth(
             before = _means(previous, name) if name in previous[0].measures else {}
             both = [value - before[prompt] for prompt, value in means[name].items() if prompt in before]
             differences[name] = as_dict(interval(both))
-    accuracies = _accuracies(checked, headline, scores or {})
+    accuracies = judge_accuracies(checked, headline, scores or {})
     by_group: dict[str, list[float]] = {}
     for prompt, value in means[headline].items():
         if groups is not None and prompt in groups:
@@ -129,7 +129,7 @@ def _means(checked: Sequence[Checked], name: str) -> dict[str, float]:
     return {prompt: sum(found) / len(found) for prompt, found in values.items()}
 
 
-def _accuracies(checked: Sequence[Checked], headline: str, scores: Mapping[str, float | None]) -> list[float]:
+def judge_accuracies(checked: Sequence[Checked], headline: str, scores: Mapping[str, float | None]) -> list[float]:
     """Of each prompt that has responses of different worth: the share of such pairs in which the judge's score is
     higher for the better one, ties half. Responses without a score are left out, as in `pairwise_accuracy`."""
     by_prompt: dict[str, list[Checked]] = {}

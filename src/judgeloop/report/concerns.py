@@ -19,9 +19,8 @@ CHANCE = 0.5
 def concerns(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Warnings as `{"model", "kind", "text"}`, in the order of the models."""
     found: list[dict[str, Any]] = []
-    previous: dict[str, Any] | None = None
     for place, model in enumerate(models):
-        name = model["name"]
+        name, previous = model["name"], models[place - 1] if place else None
         for kind, text in (
             *_judge(model),
             *_pairs(model),
@@ -31,7 +30,6 @@ def concerns(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             *_hacking(model, previous),
         ):
             found.append({"model": name, "kind": kind, "text": f"{name}: {text}"})
-        previous = model
     return found
 
 
@@ -92,13 +90,13 @@ def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """A judge that knows less of the held-out ranks than an earlier model did, clear of both intervals. Answers can go
-    on getting better for one more iteration; the pairs of the next are chosen by this judge."""
+    """A judge that knows less of the held-out ranks than an earlier model trained to judge, clear of both intervals.
+    Answers can go on getting better for one more iteration; the pairs of the next are chosen by this judge."""
     now = (model["agreement"] or {}).get("pairwise_ties_half")
     known = [
         (then["low"], then, other["name"])
         for other in earlier
-        if (then := (other["agreement"] or {}).get("pairwise_ties_half")) is not None
+        if other["name"] != "M0" and (then := (other["agreement"] or {}).get("pairwise_ties_half")) is not None
     ]
     if now is None or not known:
         return []

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from judgeloop.config import Config
 from judgeloop.pairs import PairRule, best_chosen, make_pairs, mean_scores, swapped_by_a_coin
 from judgeloop.records import Candidate, Judgement, Prompt, read_rows, write_rows_atomically
 from judgeloop.rundir import write_json
 from judgeloop.stages.context import Context, Outcome, read_anchors
+
+
+def pair_rule(config: Config, iteration: int) -> PairRule:
+    """How an iteration's pairs are chosen, as the config says; iteration 1 makes M2."""
+    return PairRule(
+        margin=config.pairs.margin,
+        unfinished=config.pairs.unfinished,
+        length_rho=config.pairs.rho(iteration),
+        max_pairs=config.pairs.max_per_prompt,
+    )
 
 
 def pairs(context: Context) -> Outcome:
@@ -17,13 +28,7 @@ def pairs(context: Context) -> Outcome:
     rows = read_rows(folder / "candidates.jsonl", Candidate)
     anchors = read_anchors(folder)
     scores = mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
-    rule = PairRule(
-        margin=config.pairs.margin,
-        unfinished=config.pairs.unfinished,
-        length_rho=config.pairs.rho(context.iteration()),
-        max_pairs=config.pairs.max_per_prompt,
-    )
-    made, account = make_pairs(prompts, rows, scores, rule, anchors)
+    made, account = make_pairs(prompts, rows, scores, pair_rule(config, context.iteration()), anchors)
     found = best_chosen(made, config.pairs.share(context.iteration()))
     if config.pairs.control == "random":
         cut = {row.id for row in (*rows, *anchors) if row.finish_reason != "stop"}

@@ -6,6 +6,7 @@ import copy
 import ctypes
 import math
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _STEPS_TO_TRIM = 5  # memory kept for good fragments: 0.1 GB more every step with rows of many lengths
 
 
-class ExactLoss(ShardedTrainer):
+class ExactLoss(ShardedTrainer, ABC):
     """Mixed into a TRL trainer. A micro-batch's loss is its part of the batch's loss, in the trainer's `units` (rows
     or tokens), so the parts add up to the same whatever the micro-batch size and however short the last one is.
 
@@ -47,17 +48,17 @@ class ExactLoss(ShardedTrainer):
     """Batches by tokens instead of rows: each goes to the model as one micro-batch, in `parts`."""
     _metrics: dict[str, dict[str, list[float]]]
 
+    @abstractmethod
     def units(self, inputs: dict[str, Tensor]) -> float:
         """How many units the loss of this micro-batch is a mean over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, inputs: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
         """Some rows (or pairs) of a micro-batch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lengths(self, inputs: dict[str, Tensor]) -> list[int]:
         """Tokens of each row (or of both sides of each pair), padding left out."""
-        raise NotImplementedError
 
     def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float | None = None) -> Tensor:
         if num_items_in_batch is None:
