@@ -1,5 +1,5 @@
-"""Make the files of the verifiable track: configs/verifiable/{seed,prompts,development,held_out_development,seen,
-held_out_seen,test,held_out_test}.jsonl.
+"""Make the files of the verifiable track: configs/verifiable/{seed,prompts,development,held_out_development,test,
+held_out_test}.jsonl.
 
     python benchmarks/make_verifiable_seed.py [--model smollm2-135m-instruct] [--out configs/verifiable]
 
@@ -7,8 +7,7 @@ Each seed prompt gets up to five responses, scored by the track's checkers: one 
 question, shortened; the same, mended by code until it keeps the rule, so that the two differ in the rule alone; a
 degenerate one, made from it too; and the best and the worst of four samples of a model trained on the mended ones for
 one epoch (thrown away). Then most of the degenerate ones, and a third answer that keeps the rule, give way to answers
-that nearly keep it or keep another, and a quarter of all are put into a form that nobody asked for, good ones and bad
-ones alike. Prompts are made by code. Everything is derived from fixed seeds.
+that nearly keep it or keep another. Prompts are made by code. Everything is derived from fixed seeds.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from judgeloop.seed.readers import supervised_row
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "configs" / "verifiable"))
 
-from verifiable_misses import FORM_CHOICES, IGNORED, crossed, dressed, nearly
+from verifiable_misses import IGNORED, crossed, nearly
 from verifiable_rules import HELD_OUT, short
-from verifiable_topics import DEVELOPMENT, LOOP, SEED, SEEN, TEST, topics
+from verifiable_topics import DEVELOPMENT, LOOP, SEED, TEST, topics
 from verifiable_track import Task, degenerate, make_tasks, mended, on_topic, passes, points, relevant
 
 SEED_TASKS, SAMPLES, MAX_TOKENS = 400, 4, 80
@@ -43,12 +42,9 @@ PROMPT_FILES: Mapping[str, tuple[str, int, Sequence[str] | None]] = {
     "prompts": (LOOP, 1500, None),
     "development": (DEVELOPMENT, 160, None),
     "held_out_development": (DEVELOPMENT, 40, HELD_OUT),
-    "seen": (SEEN, 240, None),
-    "held_out_seen": (SEEN, 60, HELD_OUT),
     "test": (TEST, 240, None),
     "held_out_test": (TEST, 60, HELD_OUT),
 }
-PLAIN, WORN = 0.2, 0.6  # prompts without forms; responses in the form, where there is one
 Answers = list[tuple[str, bool]]  # (text, finished)
 
 
@@ -120,8 +116,6 @@ def seed_row(task: Task, pair: tuple[str, str] | None, samples: Answers) -> dict
         return None
     # The mended one stands before a sample as good.
     order = sorted(scored, key=lambda text: -scored[text])
-    scored = in_forms(task, scored, order, random.Random(derive_seed("forms", task.prompt)))
-    order = sorted(scored, key=lambda text: -scored[text])
     responses = [{"text": text, "rank": levels.index(scored[text]), "score": scored[text]} for text in order]
     return {"prompt": task.prompt, "responses": responses}
 
@@ -146,26 +140,6 @@ def harder(task: Task, scored: Mapping[str, int], rng: random.Random) -> dict[st
         del made[texts[-1]]
         made[new] = IGNORED
     return made
-
-
-def in_forms(task: Task, scored: Mapping[str, int], order: Sequence[str], rng: random.Random) -> dict[str, int]:
-    """The responses, some in a form that nobody asked for, good and bad ones alike; the first, which is learnt as an
-    answer, as it is. Where it alone keeps the rule, the worst may give way to the first in that form."""
-    form = rng.choice(FORM_CHOICES)
-    if rng.random() < PLAIN:
-        return dict(scored)
-    first, *others = order
-    alone = scored[first] == 5 and scored[others[0]] < 5
-    made = {first: scored[first]}
-    for text in others:
-        source = first if alone and text == order[-1] else text
-        plain = rng.random() >= WORN or points(task, source) != scored[source]  # breaks off, which no form may hide
-        worn = None if plain else dressed(task, source, form, rng)
-        if worn is None or worn in scored or worn in made:
-            made[text] = scored[text]
-        else:
-            made[worn] = scored[source]
-    return made if len(set(made.values())) > 1 else dict(scored)
 
 
 def main() -> None:

@@ -1,10 +1,9 @@
-"""Answers that nearly keep a rule, keep another one, or wear a form that nobody asked for, made by code: what a judge
-must tell from those that do as told.
+"""Answers that nearly keep a rule, and answers that keep another one, made by code: what a judge must tell from those
+that do as told.
 
 A model that has learnt rules by halves errs so: one capital among small letters, a comma after all; or it takes the
 form that a judge has liked, quotes and capitals, where none was asked for. A judge that has seen only keepers of a rule
-and plain answers that ignore it scores such answers high, and the loop then trains them. The form says nothing about the
-score where answers that do as told wear it as often as those that do not.
+and plain answers that ignore it scores such answers high, and the loop then trains them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from verifiable_rules import RULES, TRAINED, stems
+from verifiable_rules import RULES, TRAINED
 from verifiable_track import Task, points, sentences_of
 
 Arguments = Mapping[str, Any]
@@ -38,12 +37,6 @@ def crossed(task: Task, text: str, rng: random.Random) -> str | None:
         if found and found != text and points(task, found) == IGNORED:
             return found
     return None
-
-
-def dressed(task: Task, text: str, form: str, rng: random.Random) -> str | None:
-    """A text in a form that the task did not ask for, worth as many points as before; None where that cannot be."""
-    worn = FORMS[form](text, task.topic, rng)
-    return worn if form != task.rule and worn != text and points(task, worn) == points(task, text) else None
 
 
 def _some_words(text: str, rng: random.Random, change: Callable[[str], str]) -> str:
@@ -165,30 +158,3 @@ MISSES: Mapping[str, Callable[[str, Arguments, random.Random], str]] = {
     "title": _title,
     "highlight": _highlight,
 }
-
-Form = Callable[[str, str, random.Random], str]
-
-
-def _starred(text: str, topic: str, rng: random.Random) -> str:
-    words = [m for m in re.finditer(r"[A-Za-z]{4,}", text)]
-    named = [m for m in words if m.group().lower().startswith(stems(topic)[-1])]
-    if not words or "*" in text:
-        return text
-    found = (named or [rng.choice(words)])[0]
-    return f"{text[: found.start()]}*{found.group()}*{text[found.end() :]}"
-
-
-def _lines(text: str, _topic: str, _rng: random.Random) -> str:
-    return "\n".join(f"- {part}" for part in re.split(r"(?<=[.!?])\s+", text) if part)
-
-
-# Quotes stand thrice: they can be put around any answer whatever its rule, and are what models came to wear most.
-FORMS: Mapping[str, Form] = {
-    "quotes": lambda text, _topic, _rng: text if '"' in text else f'"{text}"',
-    "title": lambda text, topic, _rng: text if "<<" in text else f"<<{topic.title()}>>\n{text}",
-    "highlight": _starred,
-    "bullets": _lines,
-    "capitals": lambda text, _topic, _rng: text.upper(),
-    "lowercase": lambda text, _topic, _rng: text.lower(),
-}
-FORM_CHOICES = ("quotes", "quotes", *FORMS)

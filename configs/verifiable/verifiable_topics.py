@@ -1,8 +1,7 @@
-"""What the verifiable track's questions are about: five lists without a common topic.
+"""What the verifiable track's questions are about: four lists without a common topic.
 
 `SEED`: the seed's rows. `LOOP`: prompts that the model answers and judges itself. `DEVELOPMENT`: what recipes were
-chosen by. `SEEN`: what earlier recipes were reported on, whose small gains were the reason for later ones. `TEST`: what
-is reported; it was made after the last recipe was fixed.
+chosen by. `TEST`: what is reported; nothing was chosen by it.
 """
 
 from __future__ import annotations
@@ -37,20 +36,12 @@ backpacks; blankets; buttons; envelopes; faucets; staplers; whistles; teapots; s
 balloons; cathedrals; playgrounds; bookstores; harbors; harmonicas; ballet; juggling; wrestling; sculpture; sewing;
 humility; gratitude
 """
-SEEN = """
+TEST = """
 parrots; squids; lobsters; butterflies; mosquitoes; ducks; horses; cows; sheep; turkeys; cabbages; pears; melons;
 olives; almonds; pies; sandwiches; muffins; cereal; jam; rainbows; frost; storms; oceans; hills; bays; craters;
 asteroids; sunlight; shadows; echoes; candles; mirrors; umbrellas; pillows; chairs; lamps; carpets; spoons; bottles;
 keys; wallets; airplanes; rockets; wagons; sleds; anchors; airports; schools; zoos; stadiums; factories; harps;
 photography; cooking; yoga; rowing; baseball; courage; patience
-"""
-TEST = """
-hamsters; walruses; llamas; rhinos; eels; centipedes; woodpeckers; raccoons; vultures; scorpions; toads; shrimp;
-turnips; syrup; caramel; tofu; pasta; peppers; coconuts; peanuts; figs; broccoli; tulips; ferns; moss; cactus;
-acorns; bamboo; quicksand; fjords; wetlands; permafrost; moonlight; constellations; tattoos; necklaces; mittens;
-slippers; top hats; forks; hourglasses; typewriters; helicopters; gondolas; escalators; lawnmowers; laundromats;
-campsites; chimneys; rooftops; saxophones; tambourines; whittling; calligraphy; karate; surfing; sprinting; modesty;
-curiosity; forgiveness
 """
 
 

@@ -17,7 +17,7 @@ from judgeloop.usercode import load_module
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "configs" / "verifiable"
-PROMPT_FILES = ("prompts", "development", "held_out_development", "seen", "held_out_seen", "test", "held_out_test")
+PROMPT_FILES = ("prompts", "development", "held_out_development", "test", "held_out_test")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def misses() -> ModuleType:
 @pytest.fixture(scope="module")
 def topics() -> dict[str, set[str]]:
     lists = load_module(FILES / "verifiable_topics.py", "topics")
-    names = ("SEED", "LOOP", "DEVELOPMENT", "SEEN", "TEST")
+    names = ("SEED", "LOOP", "DEVELOPMENT", "TEST")
     return {name: set(lists.topics(getattr(lists, name))) for name in names}
 
 
@@ -138,35 +138,6 @@ def test_answers_made_hard_to_judge_do_not_do_as_told(track: ModuleType, misses:
             assert len(near) < len(keeps) + 4
     assert len({rule for rule, _ in made}) == 10
     assert all(made[rule, kind] for rule, _ in made for kind in ("near", "other"))
-
-
-def test_a_form_that_nobody_asked_for_leaves_the_points_as_they_are(track: ModuleType, misses: ModuleType) -> None:
-    answer = "Otters swim in rivers and eat fish. They hold hands and like to play. Otters can swim very well."
-    made: Counter[tuple[bool, str]] = Counter()
-    for number, task in enumerate(track.make_tasks(["otters"], 60, 1)):
-        keeps = track.mended(task, answer, random.Random(0))
-        for form in misses.FORMS:
-            for text in (keeps, answer):
-                worn = None if text is None else misses.dressed(task, text, form, random.Random(number))
-                if worn is None:
-                    continue
-                assert form != task.rule
-                assert worn != text
-                assert track.points(task, worn) == track.points(task, text)
-                made[track.points(task, worn) == 5, form] += 1
-    assert all(made[keeps, form] > 5 for keeps in (True, False) for form in misses.FORMS)
-
-
-def test_in_the_seed_quotes_nobody_asked_for_say_little_about_the_score(track: ModuleType) -> None:
-    free = ("capitals", "ending", "include", "lowercase", "no_commas")  # rules that an answer in quotes can keep
-    found: dict[bool, list[int]] = {True: [], False: []}
-    for row in rows("seed"):
-        if track.task_of(row["prompt"]).rule in free:
-            for response in row["responses"]:
-                found[response["text"].startswith('"')].append(response["score"])
-    assert len(found[True]) > 100
-    means = [sum(scores) / len(scores) for scores in (found[True], found[False])]
-    assert abs(means[0] - means[1]) < 0.4
 
 
 def test_points_are_given_for_topic_completeness_and_rule(track: ModuleType) -> None:
