@@ -54,7 +54,7 @@ ARMS: dict[str, Arm] = {
     ),
     "best_only": Arm(
         "control: imitate the best, no contrast", ["train.loss=sft_best"],
-        shares_judged=True, iterations=1, every_seed=True,
+        shares_judged=True, every_seed=True,
     ),
     "oracle": Arm("ceiling: pairs by the checkers", [f"judge.function={TRACK}"]),
     "fixed_judge": Arm("M1 judges in every iteration", ["judge.role=M1"]),
