@@ -180,9 +180,7 @@ def show(out: Path, arms: Mapping[str, str]) -> None:
     _print_right_by_seed(rows, names)
     _print_differences(names, lent)
     _print_by_rule([row for row in rows if row["arm"] == MAIN])
-    every = {seed for (arm, _), values in passing.items() if arm == MAIN for seed in values}
-    whole = [arm for arm in order if any(set(v) >= every for (name, _), v in passing.items() if name == arm)]
-    draw(passing, whole, arms, out / "evidence.html")
+    draw(passing, order, arms, out / "evidence.html")
 
 
 def _print_measures(
@@ -284,20 +282,23 @@ def draw(
     arms: Mapping[str, str],
     path: Path,
 ) -> None:
-    """Pass rate of every model, one line an arm that ran with every seed, with 95% intervals over prompts; and the main
-    arm's seeds one by one, which tell more than a mean of three."""
+    """Pass rate of the models that were made with every seed (means over different seeds are no line), one line an arm,
+    with 95% intervals over prompts; and the main arm's seeds one by one, which tell more than a mean of three."""
     import plotly.graph_objects as go
 
-    lent = with_m1(dict(passing), order)
+    every = {seed for (arm, _), seeds in passing.items() if arm == MAIN for seed in seeds}
+    whole = [arm for arm in order if any(set(v) >= every for (name, _), v in passing.items() if name == arm)]
+    lent = with_m1(dict(passing), whole)
     figure = go.Figure()
-    for number, arm in enumerate(order):
+    for number, arm in enumerate(whole):
         points = [
             (model, interval)
             for model in sorted({model for name, model in lent if name == arm})
+            if model == "M0" or set(lent[arm, model]) >= every
             if (interval := over_prompts(lent[arm, model])) is not None
         ]
         figure.add_scatter(
-            x=[int(model[1:]) + 0.02 * (number - len(order) / 2) for model, _ in points],
+            x=[int(model[1:]) + 0.02 * (number - len(whole) / 2) for model, _ in points],
             y=[interval.value for _, interval in points],
             error_y={
                 "type": "data", "symmetric": False, "thickness": 1,

@@ -80,6 +80,22 @@ def test_the_tables_pair_models_and_lend_m1(
     assert tables.measured(tmp_path) == known
 
 
+def test_a_mean_over_fewer_seeds_is_no_point_of_a_line(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr("plotly.graph_objects.Figure.write_html", lambda self, *_, **__: figures.append(self))
+    low, high = {"a": 0.2, "b": 0.4}, {"a": 0.8, "b": 1.0}
+    found = {
+        ("main", "M0"): {1: low}, ("main", "M1"): {1: low, 2: low}, ("main", "M2"): {1: low, 2: high},
+        ("best_only", "M2"): {1: low, 2: high}, ("best_only", "M3"): {2: high}, ("oracle", "M2"): {1: high},
+    }  # fmt: skip
+    arms = {"main": "the loop", "best_only": "imitation", "oracle": "the checkers"}
+    tables.draw(found, list(arms), arms, tmp_path / "evidence.html")
+    lines = {trace.name: [round(x) for x in trace.x] for trace in figures[0].data if trace.name}
+    assert lines == {"main: the loop": [0, 1, 2], "best_only: imitation": [0, 1, 2]}
+
+
 def test_an_arm_is_lent_the_first_models_of_its_own_seeds(tables: ModuleType) -> None:
     one, two = {"a": 0.5}, {"a": 1.0}
     found = {("main", "M1"): {1: one, 2: two}, ("random", "M2"): {2: two}, ("oracle", "M2"): {3: one}}
