@@ -26,7 +26,7 @@ LAYERS = (
     {"instructions"},
     {"judging"},
     {"engines"},
-    {"chat", "dequantise", "gguf_export", "rundir", "pairs"},
+    {"chat", "dequantise", "gguf_export", "gpu", "rundir", "pairs"},
     {"steps"},
     {"models"},
     {"config", "records"},
@@ -43,6 +43,7 @@ ONLY = {
     "pairs": {"records"},
     "chat": {"errors", "records"},
     "gguf_export": {"errors"},
+    "gpu": {"config", "errors"},
     "rundir": {"__init__", "config", "errors", "records", "steps"},
     "report": {"__init__", "errors", "records"},  # it reads the run directory, not the code that wrote it
     "evaluation": {"chat", "engines.base", "errors", "judging", "records"},
@@ -52,7 +53,7 @@ ONLY = {
     "stopping": {"config", "rundir", "steps"},
     "judging": {"chat", "config", "engines.base", "engines.messages", "errors", "records"},
     "instructions": {"chat", "config", "engines.base", "errors", "records"},
-    "training": {"chat", "config", "errors", "models", "ranks", "records"},
+    "training": {"chat", "config", "errors", "gpu", "models", "ranks", "records"},
 }
 HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "openvino", "openvino_genai", "gguf"}
 HEAVY |= {"plotly", "tokenizers", "huggingface_hub"}

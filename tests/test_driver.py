@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from judgeloop import driver, stopping
 from judgeloop.config import parse
+from judgeloop.errors import InputError
 from judgeloop.rundir import RunDirectory
 from judgeloop.steps import Step
 
@@ -50,3 +52,39 @@ def test_a_run_that_is_stopped_still_checks_its_last_model(
     assert reported[-1] == last
     (decision,) = recorded
     assert decision.stopped is (at is not None)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("section", ["sft", "train"])
+@pytest.mark.parametrize(
+    ("key", "value", "instead"),
+    [("method", "qlora", "lora"), ("attention", "flash_attention_2", "auto"), ("kernels", "liger", "torch")],
+)
+def test_what_needs_a_gpu_is_refused_before_anything_is_made(
+    tmp_path: Path, section: str, key: str, value: str, instead: str
+) -> None:
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, section: {key: value}}, "test")
+    wanted = rf"{section}\.{key}: {value} needs a GPU with CUDA.*set {section}\.{key}: {instead}$"
+    with pytest.raises(InputError, match=wanted):
+        driver.execute(config, tmp_path / "run", Silent())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_model_trained_elsewhere_needs_no_gpu_until_it_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    monkeypatch.setattr(driver, "_advance", lambda *_given: False)
+    monkeypatch.setattr(driver, "write_reports", lambda _out: None)
+    monkeypatch.setattr(stopping, "decide", lambda _run, _step: stopping.Decision(True, "M2/eval", "", "M2", ""))
+    monkeypatch.setattr(stopping, "with_best", lambda _run, decision: decision)
+    monkeypatch.setattr(RunDirectory, "stale", lambda _run, _steps: [])
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, "iterations": 1, "train": {"kernels": "liger"}}, "test")
+    (out / "M2" / "model").mkdir(parents=True)
+    (out / "M2" / ".train.done.json").write_text("{}")
+    (out / ".lock").touch()
+    driver.execute(config, out, Silent())
+    with pytest.raises(InputError, match="kernels: liger needs a GPU"):
+        driver.execute(config, out, Silent(), redo=["M1/sft"])
+    assert not (out / "superseded").exists()

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from judgeloop import stopping
+from judgeloop.compute.companions import gpus
 from judgeloop.compute.local import run_child
-from judgeloop.config import Config
+from judgeloop.config import Config, TrainingSection
 from judgeloop.errors import InputError
+from judgeloop.gpu import require_gpu_settings
 from judgeloop.loop import METHODS
 from judgeloop.rundir import RunDirectory, describe, read_json
 from judgeloop.stages.context import Context
@@ -38,6 +40,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
     """
     steps = METHODS[method](config)
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
+    _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
     run = RunDirectory.prepare(out, config, steps)
     try:
         _refuse_other(run, method)
@@ -85,6 +88,19 @@ def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Disp
     if step.stage == "model":
         _refuse_stale(run, steps)  # other weights than those that the rest was made from
     return True
+
+
+def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
+    """A training that this machine cannot do is named before anything is made, not when its turn comes, maybe after
+    hours. What was trained elsewhere stays usable here."""
+    again = downstream(steps, roots)
+    pending = {key for step in steps if step in again or run.state(step) != "done" for key in step.keys}
+    trained: dict[str, TrainingSection] = {
+        "sft": run.config.sft, "train": run.config.train, "backtranslation.sft": run.config.backtranslation.sft,
+    }  # fmt: skip
+    for name in trained.keys() & pending:
+        require_gpu_settings(trained[name], name)
+        gpus(run.config.compute.processes)
 
 
 def _refuse_other(run: RunDirectory, method: str) -> None:

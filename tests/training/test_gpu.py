@@ -7,12 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 
 from judgeloop.chat import Chat
 from judgeloop.config import TrainSection
 from judgeloop.errors import InputError
-from judgeloop.training.gpu import fuse, require_gpu_settings
+from judgeloop.gpu import require_gpu_settings
+from judgeloop.training.liger import fuse
 from judgeloop.training.preference import train_preference
 from judgeloop.training.weights import load_model
 
@@ -42,7 +42,7 @@ def test_the_attention_asked_for_is_the_models(model_folder: Path) -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("judgeloop.gpu.has_cuda", lambda: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(InputError, match=r"kernels: liger needs liger-kernel; run `pip install liger-kernel`"):
         require_gpu_settings(TrainSection(kernels="liger"))

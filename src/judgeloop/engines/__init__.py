@@ -10,6 +10,7 @@ from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
+from judgeloop.gpu import has_cuda
 
 
 def open_engine(
@@ -64,12 +65,3 @@ def pick(folder: Path) -> str:
         stacklevel=2,
     )
     return "transformers"
-
-
-def has_cuda() -> bool:
-    """Is there a CUDA device that torch can use? Asks torch only where a driver is there: its import takes seconds."""
-    if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
-        return False
-    import torch
-
-    return bool(torch.cuda.is_available())

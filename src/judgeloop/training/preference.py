@@ -17,6 +17,7 @@ from judgeloop import ranks
 from judgeloop.chat import Chat
 from judgeloop.config import TrainSection
 from judgeloop.errors import InputError
+from judgeloop.gpu import require_gpu_settings
 from judgeloop.models import content_hash
 from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
 from judgeloop.training import together
@@ -24,7 +25,6 @@ from judgeloop.training.arguments import choose_precision, settings_that_matter,
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import EftLoss, TokenisedPairs, pair_examples, sft_examples
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
-from judgeloop.training.gpu import require_gpu_settings
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.order import token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns

@@ -18,13 +18,13 @@ from judgeloop import ranks
 from judgeloop.chat import Chat
 from judgeloop.config import SftSection
 from judgeloop.errors import InputError
+from judgeloop.gpu import require_gpu_settings
 from judgeloop.models import content_hash
 from judgeloop.records import SupervisedRow, derive_seed
 from judgeloop.training import losses, together
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import sft_examples
-from judgeloop.training.gpu import require_gpu_settings
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.order import token_blocks
 from judgeloop.training.packs import collate, packs

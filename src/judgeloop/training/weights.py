@@ -14,7 +14,7 @@ from judgeloop import ranks
 from judgeloop.chat import Chat
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
-from judgeloop.training.gpu import fuse
+from judgeloop.training.liger import fuse
 from judgeloop.training.sharding import trained_weights
 
 ADAPTER = "adapter"
@@ -47,7 +47,7 @@ def load_model(
 
 def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The model to train: float32 weights, or with `qlora` weights of 4 bits (NF4 with double quantisation, QLoRA,
-    arXiv 2305.14314) that adapters are trained beside, see `gpu.require_gpu_settings`."""
+    arXiv 2305.14314) that adapters are trained beside, see `judgeloop.gpu`."""
     if config.method != "qlora":
         model = load_model(
             folder, attention=config.attention, kernels=config.kernels, trust_remote_code=trust_remote_code

@@ -1,0 +1,39 @@
+"""Is there a GPU, and does the config ask for what only one with CUDA can do?"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from judgeloop.config import TrainingSection
+from judgeloop.errors import InputError
+
+
+def has_cuda() -> bool:
+    """Is there a CUDA device that torch can use? Asks torch only where a driver is there: its import takes seconds."""
+    if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def require_gpu_settings(config: TrainingSection, section: str = "") -> None:
+    """Raise InputError where the config asks for weights of 4 bits, FlashAttention or Liger's kernels and this machine
+    has no GPU, or not the package. `section` is the config's name in the tree, such as "train"."""
+    prefix = f"{section}." if section else ""
+    if config.method == "qlora":
+        _require(prefix, "method: qlora", "bitsandbytes", "lora")
+    if config.attention == "flash_attention_2":
+        _require(prefix, "attention: flash_attention_2", "flash_attn", "auto")
+    if config.kernels == "liger":
+        _require(prefix, "kernels: liger", "liger_kernel", "torch")
+
+
+def _require(prefix: str, setting: str, package: str, instead: str) -> None:
+    other = f"{prefix}{setting.partition(':')[0]}: {instead}"
+    if not has_cuda():
+        raise InputError(f"{prefix}{setting} needs a GPU with CUDA, and this machine has none; set {other}")
+    if importlib.util.find_spec(package) is None:
+        name = package.replace("_", "-")
+        raise InputError(f"{prefix}{setting} needs {name}; run `pip install {name}`, or set {other}")
