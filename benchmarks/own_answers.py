@@ -5,7 +5,8 @@
 Of the candidates that a run made for a model: how many pass; how often the judge scores the passing one of two answers
 to one prompt higher (ties half), over all rules and by rule, with 95% bootstrap intervals over prompts; what stands in
 the pairs that the config makes of the scores; and how many pass by score. `--judge` has another model score them (a
-folder or an alias), by the run's rubric; without it the run's own judgements are read.
+folder or an alias), by the run's rubric, and tells how alike the two judges are within a prompt (correlation of the
+differences) and what the mean of their scores is worth; without it the run's own judgements are read.
 """
 
 from __future__ import annotations
@@ -87,6 +88,26 @@ def told(pairs: Sequence[PreferencePair], truth: Mapping[str, Sequence[Checked]]
     )
 
 
+def told_together(
+    folder: Path, config: Config, one: Scores, other: Scores, truth: Mapping[str, Sequence[Checked]]
+) -> str:
+    """Two judges of the same answers: do they err alike, and does the mean of their scores err less?"""
+    rows = [row for mine in truth.values() for row in mine]
+    scored = {i: (a, b) for i, a in one.items() if a is not None and (b := other.get(i)) is not None}
+    both: Scores = {i: (a + b) / 2 for i, (a, b) in scored.items()}
+    asked: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        if row.id in scored:
+            asked[row.prompt_id].append(scored[row.id])
+    differences = [(a[0] - b[0], a[1] - b[1]) for mine in asked.values() for a, b in itertools.combinations(mine, 2)]
+    alike = statistics.correlation(*zip(*differences, strict=True))
+    right = [v for mine in truth.values() for v in judge_accuracies(mine, PASSES, both)]
+    found = mean_interval(right, seed=0)
+    accuracy = "" if found is None else f"right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), "
+    pairs = told(pairs_of(folder, config, both), truth)
+    return f"with the run's own: correlation {alike:.2f}; mean of both {accuracy}{pairs}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path, help="a model's folder in a run directory: the one that was to be trained")
@@ -107,6 +128,8 @@ def main() -> None:
         print(f"judge right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), {found.n} prompts")
     print("; ".join(f"{rule} {statistics.mean(v):.2f} ({len(v)})" for rule, v in by_rule.items() if v))
     print(told(pairs_of(folder, config, scores), truth))
+    if options.judge:
+        print(told_together(folder, config, scores, run_scores(folder, config), truth))
     for low, high in itertools.pairwise((0.0, 2.0, 3.0, 4.0, 4.5, 4.8, 5.01)):
         inside = [row.measures[PASSES] for row in rows if low <= (scores.get(row.id) or 0.0) < high]
         if inside:
