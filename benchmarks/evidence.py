@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evidence_tables import Measured, measured, record, show
+from evidence_tables import MAIN, Measured, measured, record, show
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ROOT / "configs" / "verifiable"
@@ -101,8 +101,10 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> Path:
     m0 = {measured_seed for _, measured_seed, model in measured(out) if model == "M0"}
     if arm.shares_m1:
         share(out / f"main-s{seed}", folder, arm)
+    # M0 is the same for every seed and arm: one run measures it, and those that share its figures.
+    base = (name == MAIN or (arm.shares_m1 and arm.shares_eval)) and not m0 - {seed}
     changes = [
-        f"evaluation.base={str(not m0 - {seed}).lower()}",  # M0 is the same for every seed: one measures it
+        f"evaluation.base={str(base).lower()}",
         f"seed={seed}",
         f"iterations={min(iterations, arm.iterations or iterations)}",
         f"evaluation.prompts=[{', '.join(map(str, PROMPTS))}]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -47,3 +48,18 @@ def test_an_arm_shares_what_it_does_not_change(evidence: ModuleType, tmp_path: P
 def test_the_first_seed_of_every_arm_comes_first(evidence: ModuleType) -> None:
     order = evidence.plan(["main", "oracle", "random"], [1, 2])
     assert order == [("main", 1), ("oracle", 1), ("random", 1), ("main", 2), ("random", 2)]
+
+
+def test_the_first_model_is_measured_once(
+    evidence: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And by the main arm's kind of judge: another kind would spend minutes on what no table shows."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(evidence.subprocess, "run", lambda command, **_given: commands.append(command))
+    monkeypatch.setattr(evidence, "share", lambda *_given: None)
+    monkeypatch.setattr(evidence, "measured", lambda _out: {("main", 1, "M0")})
+    options = argparse.Namespace(out=tmp_path, config=Path("x.yaml"), iterations=1, threads=None)
+    for name, seed in (("main", 1), ("main", 2), ("random", 1), ("sampled", 1), ("no_eft", 1)):
+        evidence.run_arm(name, seed, options)
+    told = [next(item for item in command if item.startswith("evaluation.base=")) for command in commands]
+    assert [item.split("=")[1] for item in told] == ["true", "false", "true", "false", "false"]
