@@ -33,21 +33,22 @@ PROMPTS = (FILES / "test.jsonl", FILES / "held_out_test.jsonl")
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What differs from the config. `shares_m1`: M1 is the main arm's; `shares_eval`: and so is what was measured of
-    it, by the same kind of judge; `shares_judged`: and so are M2's candidates and what M1 scored them. `iterations`
-    None: as many as asked for; `every_seed` False: the first seed alone."""
+    """What differs from the config. `m1_of`: the arm whose M1 it starts from (None: its own); `shares_eval`: and so is
+    what was measured of it, by the same kind of judge; `shares_judged`: and so are M2's candidates and what M1 scored
+    them. `iterations` None: as many as asked for; `every_seed` False: the first seed alone."""
 
     what: str
     changes: Sequence[str] = ()
-    shares_m1: bool = True
+    m1_of: str | None = MAIN
     shares_eval: bool = True
     shares_judged: bool = False
     iterations: int | None = None
     every_seed: bool = False
 
 
+WRITTEN = ("judge.scoring=sampled", "sft.eft_loss=all")  # M1 must learn to write the whole judgement
 ARMS: dict[str, Arm] = {
-    "main": Arm("the loop", shares_m1=False, every_seed=True),
+    MAIN: Arm("the loop", m1_of=None, every_seed=True),
     "random": Arm(
         "control: chosen and rejected by a coin", ["pairs.control=random"],
         shares_judged=True, iterations=1, every_seed=True,
@@ -59,21 +60,21 @@ ARMS: dict[str, Arm] = {
     "oracle": Arm("ceiling: pairs by the checkers", [f"judge.function={TRACK}"]),
     "fixed_judge": Arm("M1 judges in every iteration", ["judge.role=M1"]),
     "no_replay": Arm("no EFT rows beside the pairs", ["train.eft_replay=0"], shares_judged=True, iterations=1),
-    "sampled": Arm("judge: 3 written scores", ["judge.scoring=sampled"], shares_eval=False, iterations=1),
+    "sampled": Arm("judge: 3 written scores", WRITTEN, m1_of=None, iterations=1),
     "sampled_1": Arm(
-        "judge: 1 written score", ["judge.scoring=sampled", "judge.samples=1"], shares_eval=False, iterations=1
+        "judge: 1 written score", [*WRITTEN, "judge.samples=1"], m1_of="sampled", shares_eval=False, iterations=1
     ),
     "sampled_5": Arm(
-        "judge: 5 written scores", ["judge.scoring=sampled", "judge.samples=5"], shares_eval=False, iterations=1
+        "judge: 5 written scores", [*WRITTEN, "judge.samples=5"], m1_of="sampled", shares_eval=False, iterations=1
     ),
     "cringe": Arm("Pairwise Cringe", ["train.loss=cringe"], shares_judged=True, iterations=1),
     "no_eft": Arm(
         "no EFT rows at all",
         ["seed_data.eft_share=0", "train.eft_replay=0"],
-        shares_m1=False, iterations=1,
+        m1_of=None, iterations=1,
     ),
     "multiple_choice": Arm(
-        "multiple-choice rubric", ["judge.rubric=multiple-choice-5-direct"], shares_m1=False, iterations=1
+        "multiple-choice rubric", ["judge.rubric=multiple-choice-5-direct"], m1_of=None, iterations=1
     ),
     "few_shot": Arm("prompts written by the current model", ["prompts.source=few_shot"], iterations=1),
     "few_shot_m0": Arm(
@@ -99,10 +100,10 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> Path:
     folder: Path = out / f"{name}-s{seed}"
     iterations, threads = options.iterations, options.threads
     m0 = {measured_seed for _, measured_seed, model in measured(out) if model == "M0"}
-    if arm.shares_m1:
-        share(out / f"main-s{seed}", folder, arm)
+    if arm.m1_of is not None:
+        share(out / f"{arm.m1_of}-s{seed}", folder, arm)
     # M0 is the same for every seed and arm: one run measures it, and those that share its figures.
-    base = (name == MAIN or (arm.shares_m1 and arm.shares_eval)) and not m0 - {seed}
+    base = (name == MAIN or (arm.m1_of == MAIN and arm.shares_eval)) and not m0 - {seed}
     changes = [
         f"evaluation.base={str(base).lower()}",
         f"seed={seed}",
@@ -121,7 +122,7 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> Path:
 
 
 def share(source: Path, target: Path, arm: Arm) -> None:
-    """Hard links to what the arm has in common with the main arm, where the target has none."""
+    """Hard links to what the arm has in common with the one whose M1 it starts from, where the target has none."""
     for path in sorted(path for model in ("M0", "M1", "M2") for path in (source / model).rglob("*")):
         copy = target / path.relative_to(source)
         stage = path.name.removeprefix(".").split(".")[0]
@@ -168,13 +169,16 @@ def main() -> None:
         have: set[Measured] = measured(options.out)
         if all((name, seed, f"M{t}") in have for t in range(2, wanted + 2)):
             continue
-        if ARMS[name].shares_m1 and not (options.out / f"main-s{seed}" / "M1" / ".sft.done.json").exists():
-            run_arm("main", seed, options)
+        source = ARMS[name].m1_of
+        if source is not None and not (options.out / f"{source}-s{seed}" / "M1" / "model").is_dir():
+            run_arm(source, seed, options)
         folder = run_arm(name, seed, options)
-        lent = ("M0", "M1") if ARMS[name].shares_m1 and ARMS[name].shares_eval else ()
+        lent = ("M0", "M1") if source is not None and ARMS[name].shares_eval else ()
         record(options.out, name, seed, folder, PROMPTS, lent)
         if not options.keep_weights:
-            forget_weights(folder, ["M0", "M1", f"M{wanted + 1}"] if name == "main" else [])
+            lends = any(arm.m1_of == name for arm in ARMS.values())
+            last = [f"M{wanted + 1}"] if name == MAIN else []
+            forget_weights(folder, ["M0", "M1", *last] if lends else [])
     show(options.out, {name: arm.what for name, arm in ARMS.items()})
 
 

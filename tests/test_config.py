@@ -41,6 +41,10 @@ def write(folder: Path, tree: object) -> Path:
         ({"judge": {"meta": {"enabled": True}}}, "meta compares written judgements; set scoring: sampled"),
         ({"judge": {"scoring": "sampled", "samples": 1, "meta": {"enabled": True}}}, "set samples to 2 or more"),
         ({"prompts": {"source": "file"}}, "prompts.files names none"),
+        (
+            {"seed_data": {"ranked": "a"}, "judge": {"scoring": "sampled"}, "sft": {"eft_loss": "score"}},
+            "teaches it the score alone; set sft.eft_loss: all, or judge.scoring: expected",
+        ),
         ({"seed_data": {}}, "neither ift nor ranked"),
     ],
 )

@@ -63,6 +63,16 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_is_written_is_taught(self) -> Config:
+        taught = self.seed_data.eft_files or (self.seed_data.ranked and self.seed_data.eft_share)
+        if self.judge.scoring == "sampled" and self.sft.eft_loss == "score" and taught:
+            raise ValueError(
+                "judge.scoring: sampled has the model write its judgements, and sft.eft_loss: score teaches it the "
+                "score alone; set sft.eft_loss: all, or judge.scoring: expected"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _shards_are_of_full_weights(self) -> Config:
         if self.compute.sharding != "none" and "qlora" in (self.sft.method, self.train.method):
             raise ValueError("compute.sharding: fsdp cannot shard weights of 4 bits (method: qlora); set method: lora")
