@@ -50,6 +50,18 @@ def test_what_is_admitted_joins_and_what_is_refused_does_not(gate: Gate) -> None
     assert gate.refusal("Compare tea and coffee for a tired pilot") == "too close to a prompt already kept"
 
 
+@pytest.mark.parametrize("lsh_above", [None, 0])
+def test_where_all_nearness_is_allowed_the_same_prompt_is_still_no_new_one(lsh_above: int | None) -> None:
+    """Or a small model's list of 250 prompts holds 87, and every one of their candidates several times."""
+    config = PromptsSection(max_rouge_l=1.0, novelty={"lsh_above": lsh_above})
+    gate = Gate(config, seed=["Name three long rivers of Asia"], avoid=["Why do leaves turn red?"])
+    assert gate.admit("Name three long rivers of Asia.") == "too close to a seed prompt"
+    assert gate.admit("Why do leaves turn red?") == "too close to an evaluation prompt"
+    assert gate.admit("Name four long rivers of Asia") is None
+    assert gate.admit("Name  four long rivers of Asia") == "too close to a prompt already kept"
+    assert gate.admit("Name four long rivers in Asia") is None
+
+
 def test_contamination_is_asked_before_novelty_and_alone() -> None:
     gate = Gate(CONFIG, seed=["Why do leaves turn red in autumn?"], avoid=["Why do leaves turn red in spring?"])
     assert gate.refusal("Why do leaves turn red in autumn?") == "too close to an evaluation prompt"

@@ -7,6 +7,7 @@ Above a size that the caller may set, MinHash takes the index's place (lsh.py) a
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from judgeloop.instructions.lsh import LshIndex
 from judgeloop.instructions.prefix_index import PrefixIndex
 from judgeloop.instructions.tokens import rouge_l, tokens_of
 
+IDENTICAL = math.nextafter(1.0, 0.0)  # the highest threshold that a copy, of ROUGE-L 1, is still above
 _BLOCK = 512  # texts looked up together by `add_novel`
 _SYMBOLS = 0x110000  # characters there are
 _CHECK_EVERY = 25  # with MinHash, each 25th text is looked up exactly too,
