@@ -57,7 +57,10 @@ class PromptsSection(Section):
     seed_demonstrations: int = Field(6, gt=0, description="demonstrations drawn from the seed")
     own_demonstrations: int = Field(2, ge=0, description="demonstrations drawn from prompts already generated")
     max_rouge_l: float = Field(
-        0.7, gt=0, le=1, description="drop a prompt whose ROUGE-L F with any other is above this; 1: only the same words"
+        0.7,
+        gt=0,
+        le=1,
+        description="drop a prompt whose ROUGE-L F with any other is above this; 1: only the same words again",
     )
     novelty: NoveltySection = Field(default_factory=NoveltySection)
     contamination: Paths = Field(
