@@ -55,7 +55,7 @@ def test_a_run_that_is_stopped_still_checks_its_last_model(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-@pytest.mark.parametrize("section", ["sft", "train"])
+@pytest.mark.parametrize("section", ["sft", "train", "backtranslation.sft"])
 @pytest.mark.parametrize(
     ("key", "value", "instead"),
     [("method", "qlora", "lora"), ("attention", "flash_attention_2", "auto"), ("kernels", "liger", "torch")],
@@ -63,9 +63,23 @@ def test_a_run_that_is_stopped_still_checks_its_last_model(
 def test_what_needs_a_gpu_is_refused_before_anything_is_made(
     tmp_path: Path, section: str, key: str, value: str, instead: str
 ) -> None:
-    config = parse({"seed_data": {"ift": "seed.jsonl"}, section: {key: value}}, "test")
+    trained: dict[str, object] = {section: {key: value}}
+    if section == "backtranslation.sft":
+        trained = {"backtranslation": {"texts": "texts", "sft": {key: value}}}
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, **trained}, "test")
     wanted = rf"{section}\.{key}: {value} needs a GPU with CUDA.*set {section}\.{key}: {instead}$"
     with pytest.raises(InputError, match=wanted):
+        driver.execute(config, tmp_path / "run", Silent())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_gpus_are_noticed_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(processes: int) -> list[str]:
+        raise InputError(f"{processes} asked for")
+
+    monkeypatch.setattr(driver, "gpus", none_left)
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, "compute": {"processes": 3}}, "test")
+    with pytest.raises(InputError, match="3 asked for"):
         driver.execute(config, tmp_path / "run", Silent())
     assert list(tmp_path.iterdir()) == []
 

@@ -98,9 +98,12 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
     trained: dict[str, TrainingSection] = {
         "sft": run.config.sft, "train": run.config.train, "backtranslation.sft": run.config.backtranslation.sft,
     }  # fmt: skip
-    for name in trained.keys() & pending:
-        require_gpu_settings(trained[name], name)
-        gpus(run.config.compute.processes)
+    if not trained.keys() & pending:
+        return
+    for name, section in trained.items():
+        if name in pending:
+            require_gpu_settings(section, name)
+    gpus(run.config.compute.processes)
 
 
 def _refuse_other(run: RunDirectory, method: str) -> None:

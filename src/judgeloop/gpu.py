@@ -8,10 +8,13 @@ from pathlib import Path
 from judgeloop.config import TrainingSection
 from judgeloop.errors import InputError
 
+# Device files of the drivers that torch's CUDA can stand on: Nvidia's, Windows' under WSL, AMD's (ROCm), Tegra's.
+_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/nvmap")
+
 
 def has_cuda() -> bool:
     """Is there a CUDA device that torch can use? Asks torch only where a driver is there: its import takes seconds."""
-    if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
+    if not any(Path(file).exists() for file in _DRIVERS):
         return False
     import torch
 

@@ -31,7 +31,7 @@ def by_all_pairs(texts: list[str], threshold: float) -> list[bool]:
     for text in texts:
         tokens = tokens_of(text)
         scores = [2 * longest_common(tokens, k) / (len(tokens) + len(k)) for k in kept if tokens or k]
-        novel.append(not any(score > threshold for score in scores))
+        novel.append(not any(score > threshold or score == 1 for score in scores))
         if novel[-1]:
             kept.append(tokens)
     return novel
@@ -81,7 +81,8 @@ def test_exactly_at_the_threshold_is_novel() -> None:
     assert pool.nearest("a b c y") is not None
     strict = NoveltyPool(1.0)
     strict.add("a b c")
-    assert strict.nearest("a b c") is None
+    assert strict.nearest("a b d") is None
+    assert strict.nearest("A b c.") is not None  # a copy is never novel
 
 
 def test_chinese_is_compared_by_characters() -> None:
@@ -135,7 +136,7 @@ def test_every_match_is_found_and_the_nearest_is_the_first_of_the_highest(
     for number, other in enumerate(texts):
         pool.add(other, str(number))
     scores = [rouge_l(tokens_of(text), tokens_of(other)) for other in texts]
-    wanted = [Match(texts[i], str(i), score) for i, score in enumerate(scores) if score > threshold]
+    wanted = [Match(texts[i], str(i), score) for i, score in enumerate(scores) if score > threshold or score == 1]
     assert pool.matches(text) == wanted
     assert pool.nearest(text) == max(wanted, key=lambda match: match.score, default=None)
 

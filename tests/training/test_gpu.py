@@ -7,11 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from judgeloop.chat import Chat
 from judgeloop.config import TrainSection
 from judgeloop.errors import InputError
-from judgeloop.gpu import require_gpu_settings
+from judgeloop.gpu import has_cuda, require_gpu_settings
 from judgeloop.training.liger import fuse
 from judgeloop.training.preference import train_preference
 from judgeloop.training.weights import load_model
@@ -39,6 +40,18 @@ def test_eager_attention_trains_what_sdpa_with_shared_prompts_trains(
 def test_the_attention_asked_for_is_the_models(model_folder: Path) -> None:
     assert load_model(model_folder, attention="eager").config._attn_implementation == "eager"
     assert load_model(model_folder).config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(("driver", "usable"), [(True, True), (True, False), (False, True)])
+def test_there_is_cuda_where_a_driver_is_and_torch_can_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: bool, usable: bool
+) -> None:
+    device = tmp_path / "kfd"
+    monkeypatch.setattr("judgeloop.gpu._DRIVERS", (str(tmp_path / "nvidiactl"), str(device)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    if driver:
+        device.touch()
+    assert has_cuda() is (driver and usable)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

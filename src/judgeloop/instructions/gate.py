@@ -8,7 +8,7 @@ from typing import Any
 from judgeloop.config import PromptsSection
 from judgeloop.instructions.contamination import Contamination
 from judgeloop.instructions.filters import rejection
-from judgeloop.instructions.novelty import IDENTICAL, NoveltyPool
+from judgeloop.instructions.novelty import NoveltyPool
 
 NEAR = {
     "seed": "too close to a seed prompt",
@@ -36,13 +36,12 @@ class Gate:
         evaluation_sets: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._config = config
-        most = min(config.max_rouge_l, IDENTICAL)  # at 1 everything is new but the same words again
-        self._pool = NoveltyPool(most, config.novelty.lsh_above)
+        self._pool = NoveltyPool(config.max_rouge_l, config.novelty.lsh_above)
         for label, texts in (("seed", seed), ("earlier", earlier)):
             for text in texts:
                 self._pool.add(text, label)
         sets = {AVOIDED: avoid, **(evaluation_sets or {})}
-        self._contamination = Contamination(sets, most, seed=seed)
+        self._contamination = Contamination(sets, config.max_rouge_l, seed=seed)
 
     def refusal(self, text: str, *, has_input: bool = False) -> str | None:
         """Why the text may not be kept, or None; the pool stays as it is. An instruction that comes with an input

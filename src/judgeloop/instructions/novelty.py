@@ -38,14 +38,15 @@ class Match:
 
 
 class NoveltyPool:
-    """Prompts so far. A new one is novel where its ROUGE-L F with each of them is at most `max_rouge_l`.
+    """Prompts so far. A new one is novel where its ROUGE-L F with each of them is at most `max_rouge_l`; at 1, where it
+    is none of them word by word.
 
     `lsh_above`: with more prompts than this, near ones are looked for by MinHash, which misses a few (`recall` says
     how many); None: always exactly.
     """
 
     def __init__(self, max_rouge_l: float, lsh_above: int | None = None) -> None:
-        self.max_rouge_l = max_rouge_l
+        self.max_rouge_l = max_rouge_l = min(max_rouge_l, IDENTICAL)
         self._lsh_above = lsh_above
         self._bounds = Bounds(max_rouge_l)
         self._outlines = Outlines(self._bounds)

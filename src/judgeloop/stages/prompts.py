@@ -12,7 +12,7 @@ from judgeloop.config import PromptsSection
 from judgeloop.errors import InputError
 from judgeloop.instructions.diversity import diversity
 from judgeloop.instructions.gate import NEAR, Gate
-from judgeloop.instructions.novelty import IDENTICAL, NoveltyPool
+from judgeloop.instructions.novelty import NoveltyPool
 from judgeloop.records import Prompt, RowLog, SupervisedRow, derive_seed, read_rows
 from judgeloop.rundir import read_json, write_json
 from judgeloop.seed.readers import read_prompts
@@ -125,7 +125,7 @@ def _novel(
     prompts: Sequence[Prompt], seed_prompts: Sequence[str], section: PromptsSection, dropped: dict[str, int]
 ) -> list[Prompt]:
     """Those that come too close to no seed prompt and to none before them; the others are counted."""
-    pool = NoveltyPool(min(section.max_rouge_l, IDENTICAL), section.novelty.lsh_above)
+    pool = NoveltyPool(section.max_rouge_l, section.novelty.lsh_above)
     for text in seed_prompts:
         pool.add(text, "seed")
     matches = pool.add_novel([last_words(prompt.messages) for prompt in prompts])
