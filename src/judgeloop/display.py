@@ -1,6 +1,6 @@
 """What a person sees while a run works: a bar for the running stage, one line for each finished one.
 
-Bars only on a terminal; elsewhere the lines alone.
+Bars only on a terminal; elsewhere the lines alone, and one a minute about a stage that takes longer.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ WORDS = {
     "checks": "ground truth by your own code",
 }
 
+QUIET = 60.0  # seconds a log file says nothing about the running stage
+
 
 class TerminalDisplay:
     """Prints to a rich console; see `driver.Display`."""
@@ -52,7 +54,9 @@ class TerminalDisplay:
         self.console = console
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._label = ""
         self._started = 0.0
+        self._told = 0.0
         self._skipped = 0
 
     def superseded(self, steps: Sequence[Step], where: Path) -> None:
@@ -66,7 +70,8 @@ class TerminalDisplay:
         if self._skipped:
             self._line(f"{self._skipped} finished steps found, going on at {step.name}")
             self._skipped = 0
-        self._started = time.monotonic()
+        self._started = self._told = time.monotonic()
+        self._label = f"{step.model}  {WORDS[step.kind]}{' (resumed)' if resumed else ''}"
         if not self.console.is_terminal:
             return
         self._bar = Progress(
@@ -80,13 +85,16 @@ class TerminalDisplay:
             console=self.console,
             transient=True,
         )
-        label = f"{step.model}  {WORDS[step.kind]}{' (resumed)' if resumed else ''}"
-        self._task = self._bar.add_task(label, total=None, note="")
+        self._task = self._bar.add_task(self._label, total=None, note="")
         self._bar.start()
 
     def progress(self, done: int, total: int | None, note: str) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total, note=note)
+        elif (now := time.monotonic()) - self._told >= QUIET:
+            self._told = now
+            of = f" of {total}" if total else ""
+            self._line(f"{self._label}: {done}{of} after {now - self._started:.0f} s{note and ', '}{note}")
 
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None:
         self._stop()
