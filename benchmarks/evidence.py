@@ -46,7 +46,10 @@ class Arm:
     every_seed: bool = False
 
 
-WRITTEN = ("judge.scoring=sampled", "sft.eft_loss=all")  # M1 must learn to write the whole judgement
+# M1 must learn to write the whole judgement: five tokens ("Score: 4", the end), of which the score is one. At five
+# times the weight it counts as much against IFT and pairs as in the main arm, which learns the score's token alone.
+LIGHT = ("judge.scoring=sampled", "sft.eft_loss=all")
+WRITTEN = (*LIGHT, "sft.eft_weight=1.5", "train.eft_weight=5.0")
 ARMS: dict[str, Arm] = {
     MAIN: Arm("the loop", m1_of=None, every_seed=True),
     "random": Arm(
@@ -61,6 +64,7 @@ ARMS: dict[str, Arm] = {
     "fixed_judge": Arm("M1 judges in every iteration", ["judge.role=M1"]),
     "no_replay": Arm("no EFT rows beside the pairs", ["train.eft_replay=0"], shares_judged=True, iterations=1),
     "sampled": Arm("judge: 3 written scores", WRITTEN, m1_of=None, iterations=1),
+    "sampled_light": Arm("the same, the score at a fifth of the weight", LIGHT, m1_of=None, iterations=1),
     "sampled_1": Arm(
         "judge: 1 written score", [*WRITTEN, "judge.samples=1"], m1_of="sampled", shares_eval=False, iterations=1
     ),
