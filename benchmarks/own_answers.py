@@ -1,12 +1,13 @@
 """Is a model a judge of its own answers? A run's candidates on the verifiable track, its scores, and the checkers.
 
-    python benchmarks/own_answers.py RUN/M3 [--judge MODEL] [--set KEY=VALUE …]
+    python benchmarks/own_answers.py RUN/M3 [--judge MODEL [--samples K]] [--set KEY=VALUE …]
 
 Of the candidates that a run made for a model: how many pass; how often the judge scores the passing one of two answers
 to one prompt higher (ties half), over all rules and by rule, with 95% bootstrap intervals over prompts; what stands in
 the pairs that the config makes of the scores; and how many pass by score. `--judge` has another model score them (a
 folder or an alias), by the run's rubric, and tells how alike the two judges are within a prompt (correlation of the
-differences) and what the mean of their scores is worth; without it the run's own judgements are read.
+differences) and what the mean of their scores is worth; without it the run's own judgements are read. It gives expected
+scores, or with `--samples` the means of K that it writes.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ from verifiable_track import passes, task_of
 Scores = Mapping[str, float | None]
 
 
-def scored_by(judge: str, config: Config, folder: Path) -> Scores:
-    """Candidate → the expected score that another model gives it."""
+def scored_by(judge: str, config: Config, folder: Path, samples: int | None) -> Scores:
+    """Candidate → the expected score that another model gives it, or the mean of as many as it writes."""
+    way = ["--scoring", "expected"] if samples is None else ["--scoring", "sampled", "--samples", str(samples)]
     asked = {row.id: row.messages for row in read_rows(folder / "prompts.jsonl", Prompt)}
     with tempfile.TemporaryDirectory() as work:
         given, out = Path(work) / "rows.jsonl", Path(work) / "scored.jsonl"
@@ -47,7 +49,7 @@ def scored_by(judge: str, config: Config, folder: Path) -> Scores:
         lines = ({"id": row.id, "prompt": asked[row.prompt_id], "response": row.text} for row in rows)
         given.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         command = [sys.executable, "-m", "judgeloop", "judge", "--model", judge, "--in", str(given), "--out", str(out)]
-        subprocess.run([*command, "--scoring", "expected", "--rubric", str(config.judge.rubric)], check=True)
+        subprocess.run([*command, *way, "--rubric", str(config.judge.rubric)], check=True)
         return {row["id"]: row["score"] for _, row in read_objects(out)}
 
 
@@ -112,12 +114,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path, help="a model's folder in a run directory: the one that was to be trained")
     parser.add_argument("--judge", help="a model's folder or alias: it scores instead of the run's judge")
+    parser.add_argument("--samples", type=int, help="it writes so many scores for each; without: its expected scores")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as in judgeloop run, for the pairs")
     options = parser.parse_args()
     folder: Path = options.model
     config = load(folder.parent / "config.yaml", options.set)
     truth = truth_of(folder)
-    scores = scored_by(options.judge, config, folder) if options.judge else run_scores(folder, config)
+    scores = scored_by(options.judge, config, folder, options.samples) if options.judge else run_scores(folder, config)
 
     rows = [row for mine in truth.values() for row in mine]
     passing = statistics.mean(row.measures[PASSES] for row in rows)
