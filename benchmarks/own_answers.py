@@ -117,6 +117,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, help="it writes so many scores for each; without: its expected scores")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as in judgeloop run, for the pairs")
     options = parser.parse_args()
+    if options.samples is not None and not options.judge:
+        parser.error("--samples needs --judge: without it the run's own judgements are read")
     folder: Path = options.model
     config = load(folder.parent / "config.yaml", options.set)
     truth = truth_of(folder)
