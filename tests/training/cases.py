@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import AutoModelForCausalLM
 
 from judgeloop.records import Message, PreferencePair, SupervisedRow
@@ -51,3 +54,34 @@ def token_logps(folder: Path, prompt: Sequence[int], response: Sequence[int]) ->
         logits = model(input_ids=torch.tensor([[*prompt, *response]])).logits[0].double()
     scores = torch.log_softmax(logits, dim=-1)
     return [float(scores[len(prompt) - 1 + i, token]) for i, token in enumerate(response)]
+
+
+@contextmanager
+def first_gradient() -> Iterator[list[torch.Tensor]]:
+    """The gradients that the first optimiser step inside the block is given, one tensor for each parameter.
+
+    Two ways of computing one loss are compared by these and not by the weights after the step: AdamW's first step is
+    the learning rate times the gradient's sign, and rounding, which differs by processor, turns the sign of a gradient
+    close to zero.
+    """
+    found: list[torch.Tensor] = []
+
+    def note(optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if not found:
+            parameters = [p for group in optimiser.param_groups for p in group["params"]]
+            found.extend(torch.zeros_like(p) if p.grad is None else p.grad.detach().clone() for p in parameters)
+
+    handle = register_optimizer_step_pre_hook(note)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+def assert_same_gradient(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], share: float = 1e-4) -> None:
+    """Each tensor's difference is at most `share` of the whole gradient's norm, and there is a gradient."""
+    assert len(found) == len(expected) > 0
+    whole = float(torch.sqrt(sum(((g.double() ** 2).sum() for g in expected), torch.zeros((), dtype=torch.float64))))
+    assert whole > 0
+    for mine, other in zip(found, expected, strict=True):
+        assert float((mine.double() - other.double()).norm()) <= share * whole
