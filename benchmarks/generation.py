@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Request, Sampling
 from judgeloop.engines.batch import left_padded
-from judgeloop.models import resolve
-from judgeloop.records import write_text_atomically
+from judgeloop.jsonl import write_text_atomically
+from judgeloop.models.chat import Chat
+from judgeloop.models.resolve import resolve
 
 SAMPLES = 4
 SAMPLING = Sampling(max_new_tokens=128, temperature=0.7, top_p=0.9)

@@ -20,17 +20,17 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection, JudgeSection
+from judgeloop.data.readers import read_ranked
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Request, Sampling
 from judgeloop.engines.batch import left_padded
-from judgeloop.judging.judge import ToJudge, judge
+from judgeloop.jsonl import write_text_atomically
+from judgeloop.judging.parse_score import parse_score
+from judgeloop.judging.pointwise import ToJudge, judge
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.judging.score import parse_score
-from judgeloop.models import resolve
-from judgeloop.records import write_text_atomically
-from judgeloop.seed.readers import read_ranked
+from judgeloop.models.chat import Chat
+from judgeloop.models.resolve import resolve
 
 SAMPLES = 3
 SAMPLED = JudgeSection(rubric="additive-5", scoring="sampled", samples=SAMPLES)

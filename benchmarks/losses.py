@@ -21,22 +21,23 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
+from judgeloop.config.choices import LOSSES as CHOICES
 from judgeloop.config.loading import configure
-from judgeloop.config.training import PreferenceLoss
+from judgeloop.data.readers import read_ranked
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import OptionRequest
-from judgeloop.evaluation.stats import mean_interval
-from judgeloop.models import resolve
-from judgeloop.records import PreferencePair, derive_seed, read_rows, write_text_atomically
-from judgeloop.seed.readers import read_ranked
+from judgeloop.evaluation.statistics import mean_interval
+from judgeloop.jsonl import read_rows, write_text_atomically
+from judgeloop.models.chat import Chat
+from judgeloop.models.resolve import resolve
+from judgeloop.records import PreferencePair, derive_seed
 from training import ranked_pairs
 
 SEED = 0
-LOSSES: tuple[str, ...] = get_args(PreferenceLoss)
+LOSSES: tuple[str, ...] = CHOICES.names()
 EXTRA = {"exo_pair": {"label_smoothing": 0.001}, "robust": {"label_smoothing": 0.1}}
 
 

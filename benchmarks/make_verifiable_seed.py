@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import SftSection
+from judgeloop.data.readers import supervised_row
 from judgeloop.engines.base import Request, Sampling
-from judgeloop.loaded import loaded
-from judgeloop.models import resolve
-from judgeloop.records import Message, derive_seed, write_text_atomically
-from judgeloop.seed.readers import supervised_row
+from judgeloop.engines.open_model import loaded
+from judgeloop.jsonl import write_text_atomically
+from judgeloop.models.resolve import resolve
+from judgeloop.records import Message, derive_seed
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "configs" / "verifiable"))
 
@@ -77,7 +78,7 @@ def twins(task: Task, found: Answers) -> tuple[str, str] | None:
 
 def throwaway(model: str, rows: Sequence[tuple[Task, str]], output: Path) -> None:
     """A model trained on mended answers alone, so that its samples keep the rules often but not always."""
-    from judgeloop.chat import Chat
+    from judgeloop.models.chat import Chat
     from judgeloop.training.sft import train_sft
 
     folder = resolve(model).path

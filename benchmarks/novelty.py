@@ -9,7 +9,6 @@ sample   the script's way at 10,000, on instructions drawn at random, each again
 same     our decisions on 10,000 against an independent check: every pair scored without any filter (rapidfuzz, over
          rouge-score's own tokens), and rouge-score itself on every pair within 0.05 of the threshold
 full     the script's way in full at 10,000 (hours); not run unless asked for
-lsh      what MinHash finds, and its time, against the exact index (--lsh-size)
 
 Parts are added to --out, so they may be run one at a time. rouge-score's figures are rounded to 12 digits before they
 are compared with the threshold: of pairs at exactly 0.7 it says 0.7000000000000001 as often as not.
@@ -37,9 +36,9 @@ from rapidfuzz.distance import Indel
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
-from judgeloop.instructions.novelty import NoveltyPool
-from judgeloop.instructions.tokens import tokens_of
-from judgeloop.records import write_text_atomically
+from judgeloop.jsonl import write_text_atomically
+from judgeloop.text.similarity import NoveltyPool
+from judgeloop.text.tokens import tokens_of
 from novelty_corpus import CORPORA, English
 
 THRESHOLD = 0.7
@@ -230,33 +229,6 @@ def full(size: int) -> dict[str, Any]:
     return {"instructions": size, "rouge_score_seconds": baseline, "seconds": ours, "ratio": baseline / ours}
 
 
-def lsh(size: int) -> dict[str, Any]:
-    """A pool of the first `size` novel or not, and 2,000 more instructions looked up in it."""
-    found = {}
-    for name, corpus in CORPORA.items():
-        texts = corpus(SEED).make(size + 2000)
-        exact, approximate = NoveltyPool(THRESHOLD), NoveltyPool(THRESHOLD, lsh_above=0)
-        built = [seconds(partial(_fill, pool, texts[:size])) for pool in (exact, approximate)]
-        started = time.perf_counter()
-        truth = [exact.nearest(text) is not None for text in texts[size:]]
-        exact_seconds = time.perf_counter() - started
-        started = time.perf_counter()
-        seen = [approximate.nearest(text) is not None for text in texts[size:]]
-        lsh_seconds = time.perf_counter() - started
-        recall = sum(map(min, truth, seen)) / sum(truth)
-        print(f"{name}: {size:,} in the pool; a look-up {exact_seconds / 2000 * 1e6:.0f} µs exact, "
-              f"{lsh_seconds / 2000 * 1e6:.0f} µs by MinHash; building {built[0]:.1f} s, {built[1]:.1f} s; "
-              f"found {recall:.2%} of {sum(truth):,} near-copies", flush=True)  # fmt: skip
-        found[name] = {"pool": size, "exact_seconds": exact_seconds, "lsh_seconds": lsh_seconds, "looked_up": 2000,
-                       "built_seconds": built, "near": sum(truth), "recall": recall}  # fmt: skip
-    return found
-
-
-def _fill(pool: NoveltyPool, texts: Sequence[str]) -> None:
-    for text in texts:
-        pool.add(text)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--parts", nargs="+", default=["growth", "small", "sample", "same"])
@@ -264,7 +236,6 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=1_000, help="instructions of part small")
     parser.add_argument("--size", type=int, default=10_000, help="instructions of parts sample, same and full")
     parser.add_argument("--drawn", type=int, default=400, help="instructions that part sample measures")
-    parser.add_argument("--lsh-size", type=int, default=100_000)
     parser.add_argument("--full", action="store_true", help="part full on top")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -275,7 +246,6 @@ def main() -> None:
         "sample": lambda: sample(options.size, options.drawn),
         "same": lambda: same(options.size),
         "full": lambda: full(options.size),
-        "lsh": lambda: lsh(options.lsh_size),
     }
     for name in [*options.parts, *(["full"] if options.full else [])]:
         if name not in parts:

@@ -25,10 +25,11 @@ from pathlib import Path
 
 from judgeloop.config import Config
 from judgeloop.config.loading import load
-from judgeloop.evaluation.checks import PASSES, Checked, judge_accuracies
-from judgeloop.evaluation.stats import mean_interval
+from judgeloop.evaluation.ground_truth import PASSES, Checked, judge_accuracies
+from judgeloop.evaluation.statistics import mean_interval
+from judgeloop.jsonl import read_objects, read_rows
 from judgeloop.pairs import best_chosen, make_pairs, mean_scores
-from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, read_objects, read_rows
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 from judgeloop.stages.pairs import pair_rule
 
 ROOT = Path(__file__).resolve().parent.parent

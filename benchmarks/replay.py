@@ -22,15 +22,16 @@ from typing import Any
 
 import yaml
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection, JudgeSection, TrainSection
 from judgeloop.engines import open_engine
 from judgeloop.evaluation.agreement import pairwise_accuracy
-from judgeloop.evaluation.stats import mean_interval
-from judgeloop.judging.judge import ToJudge, judge
+from judgeloop.evaluation.statistics import mean_interval
+from judgeloop.jsonl import read_rows, write_text_atomically
+from judgeloop.judging.pointwise import ToJudge, judge
 from judgeloop.judging.rubric import load_rubric
+from judgeloop.models.chat import Chat
 from judgeloop.pairs import mean_scores
-from judgeloop.records import PreferencePair, RankedSet, SupervisedRow, read_rows, write_text_atomically
+from judgeloop.records import PreferencePair, RankedSet, SupervisedRow
 from losses import split
 
 SEED, SAMPLES = 0, 3

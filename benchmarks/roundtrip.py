@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Request, Sampling
 from judgeloop.engines.batch import left_padded
-from judgeloop.models import resolve
-from judgeloop.records import read_objects, write_text_atomically
+from judgeloop.jsonl import read_objects, write_text_atomically
+from judgeloop.models.chat import Chat
+from judgeloop.models.resolve import resolve
 
 Ids = tuple[int, ...]
 

@@ -33,10 +33,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from judgeloop.chat import Chat
-from judgeloop.models import resolve
-from judgeloop.records import PreferencePair, RankedSet, write_text_atomically
-from judgeloop.seed.readers import read_ranked
+from judgeloop.data.readers import read_ranked
+from judgeloop.jsonl import write_text_atomically
+from judgeloop.models.chat import Chat
+from judgeloop.models.resolve import resolve
+from judgeloop.records import PreferencePair, RankedSet
 
 BATCH, MAX_LENGTH, BETA, SEED = 8, 512, 0.1, 0
 OURS = ("ours", "ours-f32", "ours-separate", "ours-shared")

@@ -20,13 +20,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from judgeloop.chat import Chat
 from judgeloop.config import Config, EngineSection
 from judgeloop.config.loading import load
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Request, Sampling
-from judgeloop.evaluation.stats import mean_interval
-from judgeloop.records import Candidate, PreferencePair, SupervisedRow, derive_seed, read_rows
+from judgeloop.evaluation.statistics import mean_interval
+from judgeloop.jsonl import read_rows
+from judgeloop.models.chat import Chat
+from judgeloop.records import Candidate, PreferencePair, SupervisedRow, derive_seed
 from judgeloop.stages.context import sampling
 from own_answers import pairs_of, told, truth_of
 

@@ -8,8 +8,9 @@ import pytest
 from judgeloop.config import Config, EftSection, SeedSection, known_keys, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import METHODS, backtranslation, instruction_making, method
+from judgeloop.run.fingerprints import settings
+from judgeloop.run.stage import Step
 from judgeloop.stages.registry import STAGES
-from judgeloop.steps import Step, settings
 from tiny import make_tiny_model
 
 

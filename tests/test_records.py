@@ -10,18 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judgeloop.errors import InputError
-from judgeloop.records import (
-    Candidate,
-    Judgement,
-    Prompt,
-    RowLog,
-    derive_seed,
-    read_objects,
-    read_rows,
-    stable_id,
-    to_line,
-    write_rows_atomically,
-)
+from judgeloop.jsonl import RowLog, read_objects, read_rows, to_line, write_rows_atomically
+from judgeloop.records import Candidate, Judgement, Prompt, derive_seed, stable_id
 
 FIRST = b'{"id":"a", "text":"ein   Wort"}\n'  # spaces of another writer: bytes that a rewrite would change
 SECOND = '{"id":"b","text":"中文 é"}\n'.encode()

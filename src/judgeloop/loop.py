@@ -12,7 +12,7 @@ from pathlib import Path
 
 from judgeloop.config import Config, EvaluationSection, JudgeSection
 from judgeloop.errors import InputError
-from judgeloop.steps import LOOP, Step, upstream
+from judgeloop.run.stage import LOOP, Step, upstream
 
 
 def method(config: Config) -> list[Step]:

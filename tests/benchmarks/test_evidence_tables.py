@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from judgeloop.usercode import load_module
+from judgeloop.config.user_functions import load_module
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -15,16 +15,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from judgeloop import driver
 from judgeloop.cli import app
+from judgeloop.data.readers import read_prompts, read_supervised
 from judgeloop.errors import InputError
-from judgeloop.instructions.self_instruct_form import shipped_tasks
-from judgeloop.records import read_objects
-from judgeloop.rundir import RunDirectory
-from judgeloop.seed.readers import read_prompts, read_supervised
+from judgeloop.instructions.self_instruct.form import shipped_tasks
+from judgeloop.jsonl import read_objects
+from judgeloop.run import driver
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.stage import Step
 from judgeloop.stages.context import Context
 from judgeloop.stages.registry import run_stage
-from judgeloop.steps import Step
 from tiny import make_tiny_model
 
 FIRST = " Describe the old harbour at night\nTask 10: Shorten the following sentence\nTask 11: Draw a cat on the wall"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from judgeloop.cli import app
 from judgeloop.errors import InputError
-from judgeloop.judging.rows import partial_file
+from judgeloop.judging.score_rows import partial_file
 from tiny import make_tiny_model
 
 ROWS = [{"prompt": f"Say {n}.", "response": f"{n}", "mine": n} for n in range(5)]

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from judgeloop.cli import app
+from judgeloop.data.layouts import FORMATS, WORDS
+from judgeloop.data.readers import detect, read_judgements, read_prompts, read_ranked, read_supervised
+from judgeloop.eft.existing_eft import has_score
 from judgeloop.engines.base import Generation, Request
 from judgeloop.engines.scripted import ScriptedEngine
 from judgeloop.errors import InputError, JudgeloopError
-from judgeloop.seed.formats import FORMATS, WORDS
-from judgeloop.seed.readers import detect, read_judgements, read_prompts, read_ranked, read_supervised
 from tiny import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -318,7 +320,7 @@ def test_the_documented_examples_are_read(tmp_path: Path, example: str) -> None:
     path.write_text(example + "\n", encoding="utf-8")
     form = detect(path)
     if form.judgements:
-        assert read_judgements(path, load_rubric("additive-5"))[1].taken == 1
+        assert read_judgements(path, partial(has_score, rubric=load_rubric("additive-5")))[1].taken == 1
     if form.prompts:
         assert read_prompts(path)[0][0].messages[0]["content"].startswith("Name ")
     if form.answers and form.assemble is None:
@@ -334,7 +336,7 @@ def test_the_document_shows_every_format() -> None:
 
 
 def detect_line(example: str) -> str:
-    from judgeloop.seed.formats import format_of
+    from judgeloop.data.layouts import format_of
 
     found = format_of(json.loads(example))
     assert found is not None

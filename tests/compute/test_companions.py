@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from judgeloop import ranks
 from judgeloop.compute.companions import companions, gpus
 from judgeloop.errors import InputError
+from judgeloop.training import distributed
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int, visible: str | None = None) -> None:
@@ -56,7 +56,7 @@ def test_each_process_is_told_what_it_holds(monkeypatch: pytest.MonkeyPatch, sha
     monkeypatch.setattr("subprocess.Popen", Other)
     monkeypatch.setattr("os.environ", {})
     with companions(3, [], 6, sharded=sharded):
-        assert ranks.sharded() is sharded
-        assert ranks.is_main()
-    names = (ranks.RANK, ranks.PROCESSES, ranks.SHARDED, "OMP_NUM_THREADS")
+        assert distributed.sharded() is sharded
+        assert distributed.is_main()
+    names = (distributed.RANK, distributed.PROCESSES, distributed.SHARDED, "OMP_NUM_THREADS")
     assert [[env[name] for name in names] for env in told] == [[n, "3", str(int(sharded)), "2"] for n in ("1", "2")]

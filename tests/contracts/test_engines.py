@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, Sampling
 from judgeloop.errors import InputError
+from judgeloop.models.chat import Chat
 from tiny import END_ID, Family, make_tiny_model
 
 KINDS = ("openvino", "transformers", "scripted")

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from judgeloop.cli import app
 from judgeloop.config import load
+from judgeloop.jsonl import to_line
 from judgeloop.loop import method
-from judgeloop.records import RankedSet, to_line
-from judgeloop.rundir import RunDirectory, describe, write_json
+from judgeloop.records import RankedSet
+from judgeloop.run.directory import RunDirectory, describe, write_json
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from judgeloop.records import read_objects
+from judgeloop.jsonl import read_objects
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

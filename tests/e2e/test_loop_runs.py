@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, read_objects, read_rows
+from judgeloop.jsonl import read_objects, read_rows
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Request, Sampling
-from judgeloop.models import resolve
+from judgeloop.models.chat import Chat
+from judgeloop.models.resolve import resolve
 
 pytestmark = pytest.mark.model
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import Request, Sampling
 from judgeloop.engines.openvino import OpenVinoEngine, gguf_for
 from judgeloop.errors import InputError
+from judgeloop.models.chat import Chat
 from tiny import make_tiny_model
 
 

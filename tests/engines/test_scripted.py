@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import judgeloop
-from judgeloop.chat import Chat
 from judgeloop.engines.base import OptionRequest, Request, Sampling
 from judgeloop.engines.scripted import ScriptedEngine, read_script
 from judgeloop.errors import InputError
-from judgeloop.judging.score import parse_score
+from judgeloop.judging.parse_score import parse_score
+from judgeloop.models.chat import Chat
 from tiny import make_tiny_model
 
 OPTIONS = tuple((18 + digit,) for digit in range(6))

@@ -7,7 +7,7 @@ import pytest
 
 from judgeloop.config import BacktranslationSection, PromptsSection, load
 from judgeloop.errors import InputError
-from judgeloop.instructions.backtranslation import (
+from judgeloop.instructions.backtranslation.method import (
     copied_share,
     curate,
     is_request,

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from judgeloop.chat import Chat
 from judgeloop.config import PromptsSection
 from judgeloop.instructions.filters import lacks_input, rejection
 from judgeloop.instructions.gate import Gate
-from judgeloop.instructions.language import language_of
-from judgeloop.instructions.novelty import NoveltyPool
+from judgeloop.jsonl import read_rows, write_rows_atomically
+from judgeloop.judging.parse_score import parse_score
 from judgeloop.judging.rubric import load_rubric, neutralise
-from judgeloop.judging.score import parse_score
-from judgeloop.records import Prompt, read_rows, write_rows_atomically
+from judgeloop.models.chat import Chat
+from judgeloop.records import Prompt
+from judgeloop.text.language import language_of
+from judgeloop.text.similarity import NoveltyPool
 from tiny import make_tiny_model
 
 CONFIG = PromptsSection()

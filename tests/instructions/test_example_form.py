@@ -3,13 +3,19 @@ from __future__ import annotations
 import pytest
 
 from judgeloop.config import PromptsSection
-from judgeloop.instructions.example_form import FORMS, parse_examples, shipped_rephrasings, shipped_tasks, shown
 from judgeloop.instructions.filters import lacks_input, rejection
-from judgeloop.instructions.language import language_of
-from judgeloop.instructions.novelty import NoveltyPool
-from judgeloop.instructions.rephrase import INPUT, formulated
-from judgeloop.instructions.tokens import rouge_l, tokens_of
+from judgeloop.instructions.unnatural.example_form import (
+    FORMS,
+    parse_examples,
+    shipped_rephrasings,
+    shipped_tasks,
+    shown,
+)
+from judgeloop.instructions.unnatural.rephrase import INPUT, formulated
 from judgeloop.records import Task
+from judgeloop.text.language import language_of
+from judgeloop.text.similarity import NoveltyPool
+from judgeloop.text.tokens import rouge_l, tokens_of
 
 EN, ZH = FORMS["en"], FORMS["zh"]
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from judgeloop.config import PromptsSection
 from judgeloop.instructions.filters import lacks_input, rejection, shipped_words
-from judgeloop.instructions.language import language_of
+from judgeloop.text.language import language_of
 
 CONFIG = PromptsSection()
 

@@ -50,10 +50,9 @@ def test_what_is_admitted_joins_and_what_is_refused_does_not(gate: Gate) -> None
     assert gate.refusal("Compare tea and coffee for a tired pilot") == "too close to a prompt already kept"
 
 
-@pytest.mark.parametrize("lsh_above", [None, 0])
-def test_where_all_nearness_is_allowed_the_same_prompt_is_still_no_new_one(lsh_above: int | None) -> None:
+def test_where_all_nearness_is_allowed_the_same_prompt_is_still_no_new_one() -> None:
     """Or a small model's list of 250 prompts holds 87, and every one of their candidates several times."""
-    config = PromptsSection(max_rouge_l=1.0, novelty={"lsh_above": lsh_above})
+    config = PromptsSection(max_rouge_l=1.0)
     gate = Gate(config, seed=["Name three long rivers of Asia"], avoid=["Why do leaves turn red?"])
     assert gate.admit("Name three long rivers of Asia.") == "too close to a seed prompt"
     assert gate.admit("Why do leaves turn red?") == "too close to an evaluation prompt"
@@ -79,9 +78,3 @@ def test_the_account_names_what_was_compared_with(gate: Gate) -> None:
     assert Gate(CONFIG).account() == {
         "evaluation_sets": {"evaluation": {"prompts": 0, "seed_prompts_that_share_a_run": 0}}
     }
-
-
-def test_the_account_states_the_recall_of_minhash() -> None:
-    gate = Gate(PromptsSection.model_validate({"novelty": {"lsh_above": 2}}), seed=["one a", "two b", "three c"])
-    assert gate.account()["lsh"]["above"] == 2
-    assert gate.account()["lsh"]["recall"] is None

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from judgeloop.instructions.rephrase import formulated, listing, read_formulation, wording_fault
+from judgeloop.instructions.unnatural.rephrase import formulated, listing, read_formulation, wording_fault
 from judgeloop.records import Task
 
 SUM = Task.of("Add up the numbers.", "2, 3", "5", "unnatural:4", constraints="Only a number.", classification=False)

@@ -13,11 +13,11 @@ from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.errors import InputError
 from judgeloop.instructions.gate import Gate
-from judgeloop.instructions.self_instruct import BATCH, parse_list, self_instruct
-from judgeloop.instructions.self_instruct_form import FORMS, shipped_tasks
-from judgeloop.instructions.tokens import tokens_of
-from judgeloop.instructions.wanting import wants_input
+from judgeloop.instructions.input_need import wants_input
+from judgeloop.instructions.self_instruct.form import FORMS, shipped_tasks
+from judgeloop.instructions.self_instruct.method import BATCH, parse_list, self_instruct
 from judgeloop.records import Message, Task
+from judgeloop.text.tokens import tokens_of
 
 NOUNS = ["river", "candle", "bridge", "garden", "engine", "violin", "desert", "market", "winter", "button", "pepper"]
 NOUNS += ["lantern", "castle", "window"]

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from judgeloop.config import PromptsSection, UnnaturalSection
 from judgeloop.engines.base import FinishReason, Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.errors import InputError
-from judgeloop.instructions.example_form import FORMS, parse_examples, shipped_tasks
 from judgeloop.instructions.gate import Gate
-from judgeloop.instructions.unnatural import LARGEST_BATCH as BATCH
-from judgeloop.instructions.unnatural import unnatural_instructions
+from judgeloop.instructions.unnatural.example_form import FORMS, parse_examples, shipped_tasks
+from judgeloop.instructions.unnatural.method import LARGEST_BATCH as BATCH
+from judgeloop.instructions.unnatural.method import unnatural_instructions
 from judgeloop.records import Message, Task
 
 NOUNS = ["river", "candle", "bridge", "garden", "engine", "violin", "desert", "market", "winter", "button", "pepper"]

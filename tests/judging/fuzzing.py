@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from judgeloop.judging.judge import read_score
+from judgeloop.judging.parse_score import parse_score
+from judgeloop.judging.pointwise import read_score
 from judgeloop.judging.rubric import Rubric
-from judgeloop.judging.score import parse_score
 
 SCALES = ((0, 5), (1, 5), (0, 10), (1, 10))
 # fmt: off

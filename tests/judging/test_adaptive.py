@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judgeloop.chat import Chat
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.judging.adaptive import judge_in_rounds, undecided
-from judgeloop.judging.judge import ToJudge
+from judgeloop.judging.pointwise import ToJudge
 from judgeloop.judging.rubric import load_rubric
+from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement
 from tiny import make_tiny_model
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from judgeloop.chat import Chat
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
-from judgeloop.judging.judge import ToJudge, judge, read_score
+from judgeloop.judging.pointwise import ToJudge, judge, read_score
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.models import resolve
+from judgeloop.models.chat import Chat
+from judgeloop.models.resolve import resolve
 from judgeloop.records import Message
 from judging.adversarial import CONTENTS, PATTERNS, Attack, corpus
 from tiny import SPECIAL, make_tiny_model

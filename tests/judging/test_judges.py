@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from judgeloop.chat import Chat
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.engines.messages import MessageRequest, Reply, Token
-from judgeloop.judging.judge import ToCompare, ToJudge
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
+from judgeloop.judging.pointwise import ToCompare, ToJudge
 from judgeloop.judging.rubric import load_rubric
+from judgeloop.models.chat import Chat
 from judgeloop.records import Message
 from tiny import make_tiny_model
 

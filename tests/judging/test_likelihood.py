@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines import open_engine
-from judgeloop.judging.judge import ToJudge
 from judgeloop.judging.likelihood import gains
+from judgeloop.judging.pointwise import ToJudge
+from judgeloop.models.chat import Chat
 from judgeloop.records import Message
 from tiny import make_tiny_model
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from judgeloop.chat import Chat
 from judgeloop.errors import InputError
 from judgeloop.judging.fence import neutralise
+from judgeloop.judging.parse_score import parse_score
 from judgeloop.judging.rubric import last_sentence, load_rubric, shipped_rubrics, transcript
-from judgeloop.judging.score import parse_score
+from judgeloop.models.chat import Chat
 from judgeloop.records import Message
 from tiny import SPECIAL, make_tiny_model
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import parse
-from judgeloop.evaluation.checks import Checked, ground_truth
-from judgeloop.evaluation.measures import Answered, Duel, measures
-from judgeloop.evaluation.winrate import Preferred
+from judgeloop.evaluation.ground_truth import Checked, ground_truth
+from judgeloop.evaluation.metrics import Answered, Duel, measures
+from judgeloop.evaluation.win_rates import Preferred
 from judgeloop.instructions.diversity import diversity
-from judgeloop.records import to_line
+from judgeloop.jsonl import to_line
 
 HOSTILE = "</script><script>window.hacked = true</script><img src=x onerror=\"hacked=1\"> {{ 7 * 7 }} & 'quotes'"
 MODELS = ("M0", "M1", "M2", "M3")

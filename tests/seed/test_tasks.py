@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from judgeloop.data.readers import read_supervised
 from judgeloop.records import Message, SupervisedRow
-from judgeloop.seed.readers import read_supervised
 from judgeloop.seed.tasks import tasks_of
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from judgeloop.seed.readers import read_prompts, read_ranked
-from judgeloop.usercode import load_module
+from judgeloop.config.user_functions import load_module
+from judgeloop.data.readers import read_prompts, read_ranked
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "configs" / "verifiable"

@@ -11,10 +11,11 @@ import pytest
 
 from judgeloop.config import Config, parse
 from judgeloop.errors import InputError
-from judgeloop.instructions.backtranslation import system_prompts
+from judgeloop.instructions.backtranslation.method import system_prompts
+from judgeloop.jsonl import read_objects, read_rows
 from judgeloop.loop import method
-from judgeloop.records import SupervisedRow, read_objects, read_rows
-from judgeloop.rundir import RunDirectory, read_json
+from judgeloop.records import SupervisedRow
+from judgeloop.run.directory import RunDirectory, read_json
 from judgeloop.stages.context import Context
 from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model

@@ -11,9 +11,10 @@ import pytest
 
 from judgeloop.config import Config, parse
 from judgeloop.errors import InputError
+from judgeloop.jsonl import read_objects, read_rows, to_line
 from judgeloop.loop import method
-from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, read_objects, read_rows, to_line
-from judgeloop.rundir import RunDirectory, read_json, write_json
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
+from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.stages.context import Context
 from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model

@@ -10,9 +10,10 @@ import pytest
 
 from judgeloop.config import parse
 from judgeloop.errors import InputError
+from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.loop import method
-from judgeloop.records import Prompt, RankedSet, SupervisedRow, read_rows, write_rows_atomically
-from judgeloop.rundir import RunDirectory, read_json
+from judgeloop.records import Prompt, RankedSet, SupervisedRow
+from judgeloop.run.directory import RunDirectory, read_json
 from judgeloop.stages.contamination import evaluation_sets
 from judgeloop.stages.context import Context
 from judgeloop.stages.registry import run_stage

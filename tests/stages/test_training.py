@@ -14,11 +14,11 @@ import pytest
 from judgeloop.compute.local import run_child
 from judgeloop.config import Config, parse
 from judgeloop.errors import InputError, JudgeloopError, StageFailed
+from judgeloop.jsonl import read_objects
 from judgeloop.loop import method
-from judgeloop.records import read_objects
-from judgeloop.rundir import RunDirectory, describe, read_json, write_json
+from judgeloop.run.directory import RunDirectory, describe, read_json, write_json
+from judgeloop.stages.checkpoint_judge import checkpoint_judge
 from judgeloop.stages.context import Context
-from judgeloop.stages.early_stopping import checkpoint_judge
 from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model
 
@@ -130,7 +130,7 @@ def in_child(stage: Prepared) -> list[dict[str, Any]]:
     """Run the step as the driver does, and return what it said."""
     events: list[dict[str, Any]] = []
     stage.run.close()
-    run_child(["judgeloop.worker", str(stage.run.path), "M2/train"], stage.run.path / "logs" / "log",
+    run_child(["judgeloop.run.worker", str(stage.run.path), "M2/train"], stage.run.path / "logs" / "log",
               lambda event: events.append(dict(event)), environment={"OMP_NUM_THREADS": "1"})  # fmt: skip
     return events
 
@@ -209,5 +209,5 @@ def test_checkpoints_are_judged_on_held_out_prompts_in_both_orders(prepare: Make
 
 def test_without_held_out_prompts_early_stopping_is_refused(prepare: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = prepare(train={"early_stopping": {"every": 1}})
-    monkeypatch.setattr("judgeloop.stages.early_stopping.evaluation_prompts", lambda _run: [])
+    monkeypatch.setattr("judgeloop.stages.checkpoint_judge.evaluation_prompts", lambda _run: [])
     assert "evaluation.prompts" in stage.refused(InputError)

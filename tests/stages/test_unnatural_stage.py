@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from judgeloop.config import parse
+from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.loop import method
-from judgeloop.records import Prompt, SupervisedRow, Task, read_rows, write_rows_atomically
-from judgeloop.rundir import RunDirectory, read_json, write_json
+from judgeloop.records import Prompt, SupervisedRow, Task
+from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.stages.context import Context
 from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model

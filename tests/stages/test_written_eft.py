@@ -10,10 +10,11 @@ import pytest
 
 from judgeloop.config import Config, parse
 from judgeloop.errors import InputError
-from judgeloop.judging.score import parse_score
+from judgeloop.jsonl import read_objects, read_rows
+from judgeloop.judging.parse_score import parse_score
 from judgeloop.loop import method
-from judgeloop.records import Judgement, RankedSet, SupervisedRow, read_objects, read_rows, stable_id
-from judgeloop.rundir import RunDirectory, describe
+from judgeloop.records import Judgement, RankedSet, SupervisedRow, stable_id
+from judgeloop.run.directory import RunDirectory, describe
 from judgeloop.stages.context import Context
 from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model

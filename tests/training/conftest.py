@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers.utils import logging
 
-from judgeloop.chat import Chat
+from judgeloop.models.chat import Chat
 from judgeloop.records import PreferencePair, SupervisedRow
 from tiny import make_tiny_model
 

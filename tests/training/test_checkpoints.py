@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from judgeloop.chat import Chat
 from judgeloop.config import SftSection
 from judgeloop.errors import StageFailed
+from judgeloop.models.chat import Chat
 from judgeloop.records import PreferencePair, SupervisedRow
 from judgeloop.training.checkpoints import checkpoint_folder, last_checkpoint, training_key
 from judgeloop.training.sft import train_sft

@@ -1,7 +1,7 @@
 import pytest
 
-from judgeloop.chat import Chat
 from judgeloop.errors import InputError
+from judgeloop.models.chat import Chat
 from judgeloop.training.data import EMPTY, EQUAL, TOO_LONG, pair_examples, sft_examples
 
 from .cases import assistant, make_pair, make_row, user

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from judgeloop.chat import Chat
 from judgeloop.config import TrainSection
+from judgeloop.models.chat import Chat
 from judgeloop.records import PreferencePair
 from judgeloop.training.early_stopping import Compared
 from judgeloop.training.preference import train_preference

@@ -11,9 +11,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 
-from judgeloop.chat import Chat
 from judgeloop.config import CringeSection, TrainSection
 from judgeloop.errors import InputError
+from judgeloop.models.chat import Chat
 from judgeloop.records import PreferencePair
 from judgeloop.training.data import pair_examples
 from judgeloop.training.pair_losses import PAIR_LOSSES

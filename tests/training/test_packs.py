@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from judgeloop.chat import Chat
 from judgeloop.config import SftSection
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
+from judgeloop.models.chat import Chat
 from judgeloop.records import SupervisedRow
 from judgeloop.training.data import SftExample, score_places, sft_examples
 from judgeloop.training.packs import collate, pack, packs, predictors, visible

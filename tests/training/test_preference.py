@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 
-from judgeloop.chat import Chat
 from judgeloop.config import LoraSection, TrainSection
 from judgeloop.errors import InputError, StageFailed
+from judgeloop.models.chat import Chat
 from judgeloop.records import PreferencePair
 from judgeloop.training.data import EQUAL, PairExample, pair_examples
 from judgeloop.training.pair_trainer import PairTrainer, columns

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from trl import SFTConfig, SFTTrainer
 
-from judgeloop.chat import Chat
 from judgeloop.config import LoraSection, SftSection
 from judgeloop.errors import InputError, StageFailed
+from judgeloop.models.chat import Chat
 from judgeloop.records import SupervisedRow
 from judgeloop.training.data import TOO_LONG, sft_examples
 from judgeloop.training.packs import collate, pack

@@ -14,13 +14,12 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
-from judgeloop import ranks
-from judgeloop.training import together, trainer
+from judgeloop.training import collectives, distributed, trainer
 from judgeloop.training.sharding import is_sharded, shard, trained_weights
 from judgeloop.training.weights import load_model
 
 from .cases import PEFT_WARNS
-from .test_together import assert_same, assert_same_weights, run_two, train
+from .test_collectives import assert_same, assert_same_weights, run_two, train
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "replay": ("train", {"eft_replay": 0.4, "nll_weight": 0.5, "gradient_checkpointing": True}),
@@ -50,15 +49,15 @@ def resumed(initial: Path, folder: Path, stage: str, keys: dict[str, Any]) -> di
     try:
         train(initial, folder / "model", stage, on_progress=stop_at(3), **options)
     except Stopped:
-        together.wait_for_all()
-    if ranks.is_main():
+        collectives.wait_for_all()
+    if distributed.is_main():
         shutil.copytree(folder / "checkpoints", folder / "kept" / "checkpoints")
     return train(initial, folder / "model", stage, **options)
 
 
 def sizes(initial: Path) -> dict[str, Any]:
     """Numbers of elements that this process holds of a model, its gradients and its optimiser, and all there are."""
-    together.join()
+    collectives.join()
     model = load_model(initial)
     every = sum(parameter.numel() for parameter in model.parameters())
     shard(model, bf16=False)
@@ -87,14 +86,14 @@ def main() -> None:
     for case, (stage, keys) in RESUMED.items():
         said[case] = resumed(initial, folder / case, stage, keys)
     said["bf16"] = train(initial, folder / "bf16" / "model", "train", precision="bf16")
-    (folder / f"said.{ranks.rank()}.json").write_text(json.dumps(said))
+    (folder / f"said.{distributed.rank()}.json").write_text(json.dumps(said))
 
 
 @pytest.fixture(scope="module")
 def halves(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two processes have trained."""
     folder = tmp_path_factory.mktemp("halves")
-    run_two("test_sharding", model_folder, folder, **{ranks.SHARDED: "1"})
+    run_two("test_sharding", model_folder, folder, **{distributed.SHARDED: "1"})
     return folder
 
 

@@ -7,9 +7,9 @@ import torch
 from peft import PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from judgeloop.chat import CHATML, Chat
 from judgeloop.config import LoraSection, SftSection, TrainSection
 from judgeloop.errors import InputError
+from judgeloop.models.chat import CHATML, Chat
 from judgeloop.training.preference import train_preference
 from judgeloop.training.sft import train_sft
 from judgeloop.training.weights import load_model, lora_config, save_model, with_dropout

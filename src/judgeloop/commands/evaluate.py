@@ -84,7 +84,7 @@ def agreement(
         rows = [(entry.scores, entry.ranks) for entry in sets]
         about |= {"judge": "the scores in the file"}
     else:
-        from judgeloop.seed.readers import read_ranked
+        from judgeloop.data.readers import read_ranked
 
         ranked, account = read_ranked(in_, turns, lang)
         ranked = ranked[:limit]
@@ -186,9 +186,9 @@ def ifeval(
     from judgeloop.commands.players import find_model
     from judgeloop.commands.progress import bar
     from judgeloop.engines.base import Sampling
-    from judgeloop.evaluation.elicit import Asked, Work, answers
+    from judgeloop.evaluation.collect import Asked, Work, answers
     from judgeloop.evaluation.verifiable import Checker, published, summarise
-    from judgeloop.records import write_rows_atomically
+    from judgeloop.jsonl import write_rows_atomically
 
     checker = Checker()
     if prompts is None:
@@ -231,8 +231,8 @@ def _scores(
 ) -> tuple[list[Judgement], dict[str, Any]]:
     """The judge's judgements of all responses, and how they came about."""
     from judgeloop.commands.progress import bar
-    from judgeloop.evaluation.elicit import Work, judgements
-    from judgeloop.judging.judge import ToJudge
+    from judgeloop.evaluation.collect import Work, judgements
+    from judgeloop.judging.pointwise import ToJudge
 
     items = [
         ToJudge(f"{entry.id}.{k}", entry.messages, response["text"])

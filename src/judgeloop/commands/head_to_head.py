@@ -14,10 +14,10 @@ from judgeloop.commands.players import Player, find_model
 from judgeloop.commands.progress import bar
 from judgeloop.engines.base import Sampling
 from judgeloop.errors import InputError
-from judgeloop.evaluation.elicit import Asked, Pairing, Work, answers, duels
+from judgeloop.evaluation.collect import Asked, Pairing, Work, answers, duels
 from judgeloop.evaluation.inputs import Given, read_responses
-from judgeloop.evaluation.stats import as_dict
-from judgeloop.evaluation.winrate import Outcome, length_controlled_rate, win_rate
+from judgeloop.evaluation.statistics import as_dict
+from judgeloop.evaluation.win_rates import Outcome, length_controlled_rate, win_rate
 from judgeloop.records import Message
 
 
@@ -143,7 +143,7 @@ def _prompts(
     """The prompts to compare on: the file's, or else those of the responses given (of the first side where both are
     files)."""
     if path is not None:
-        from judgeloop.seed.readers import read_prompts
+        from judgeloop.data.readers import read_prompts
 
         found, account = read_prompts(path)
         left_out.update({f"{path.name}: {reason}": count for reason, count in account.dropped.items()})

@@ -37,12 +37,12 @@ def instruct(
     """
     from rich.console import Console
 
-    from judgeloop.display import TerminalDisplay
-    from judgeloop.driver import execute
+    from judgeloop.jsonl import write_rows_atomically
     from judgeloop.loop import BACKTRANSLATION, INSTRUCTIONS
-    from judgeloop.records import write_rows_atomically
-    from judgeloop.rundir import write_json
-    from judgeloop.steps import file_hash
+    from judgeloop.run.directory import write_json
+    from judgeloop.run.display import TerminalDisplay
+    from judgeloop.run.driver import execute
+    from judgeloop.run.fingerprints import file_hash
 
     settings = _settings(config_path(config), source, count, overrides or [])
     method = BACKTRANSLATION if source == "backtranslation" else INSTRUCTIONS
@@ -88,8 +88,8 @@ def _refuse_used(out: Path, told: Path, work: Path, overwrite: bool) -> None:
 
 
 def _came_from(work: Path, out: Path, told: Path) -> bool:
-    from judgeloop.rundir import read_json
-    from judgeloop.steps import file_hash
+    from judgeloop.run.directory import read_json
+    from judgeloop.run.fingerprints import file_hash
 
     if not told.is_file() or not (work / "run.json").is_file():
         return False
@@ -101,9 +101,10 @@ def _came_from(work: Path, out: Path, told: Path) -> bool:
 
 def _made(work: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """What the steps left: rows to write, and the account."""
+    from judgeloop.jsonl import read_objects, read_rows
     from judgeloop.loop import METHODS
-    from judgeloop.records import Prompt, SupervisedRow, Task, read_objects, read_rows
-    from judgeloop.rundir import RunDirectory, open_run, read_json
+    from judgeloop.records import Prompt, SupervisedRow, Task
+    from judgeloop.run.directory import RunDirectory, open_run, read_json
 
     config, facts = open_run(work)
     run = RunDirectory(work, config, METHODS[facts["method"]](config))

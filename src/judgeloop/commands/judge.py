@@ -12,11 +12,11 @@ from judgeloop.commands.arguments import AsJson, EngineKind, Language, Overrides
 from judgeloop.errors import InputError
 
 if TYPE_CHECKING:
-    from judgeloop.chat import Chat
     from judgeloop.config import Config
     from judgeloop.engines.base import Engine
-    from judgeloop.judging.rows import Summary
     from judgeloop.judging.rubric import Rubric
+    from judgeloop.judging.score_rows import Summary
+    from judgeloop.models.chat import Chat
 
 _SECTIONS = ("judge", "engine")
 _KEYS = ("seed", "threads", "revision", "trust_remote_code", "chat_template", "system_prompt")
@@ -46,10 +46,10 @@ def judge(
     from contextlib import ExitStack
 
     from judgeloop.commands.progress import bar
-    from judgeloop.judging.rows import read_input, score_rows
+    from judgeloop.engines.open_model import Loaded, loaded
     from judgeloop.judging.rubric import load_rubric
-    from judgeloop.loaded import Loaded, loaded
-    from judgeloop.models import resolve
+    from judgeloop.judging.score_rows import read_input, score_rows
+    from judgeloop.models.resolve import resolve
 
     written = scoring == "sampled" or justification
     said: dict[str, object] = {

@@ -15,7 +15,7 @@ models_app = typer.Typer(help="Models known by a short name.", no_args_is_help=T
 @models_app.command("list")
 def models_list(as_json: AsJson = False) -> None:
     """The models known by a short name, and whether they are on this machine."""
-    from judgeloop.models import known_models
+    from judgeloop.models.resolve import known_models
 
     rows = known_models()
     if as_json:
@@ -29,14 +29,14 @@ def models_list(as_json: AsJson = False) -> None:
 @models_app.command("pull")
 def models_pull(name: Annotated[str, typer.Argument(metavar="NAME", help="an alias or a hub id")]) -> None:
     """Fetch a model before it is needed."""
-    from judgeloop.models import resolve
+    from judgeloop.models.resolve import resolve
 
     typer.echo(resolve(name).path)
 
 
 def doctor(as_json: AsJson = False) -> None:
     """What this machine can run, and what is missing."""
-    from judgeloop.doctor import examine
+    from judgeloop.commands.examine_machine import examine
 
     findings = examine()
     if as_json:

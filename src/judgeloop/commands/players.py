@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from judgeloop.chat import Chat
 from judgeloop.commands.arguments import EngineKind, Language, Scoring
 from judgeloop.config import EndpointSection, EngineSection, JudgeSamplingSection, JudgeSection
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
 from judgeloop.judging.rubric import load_rubric
+from judgeloop.models.chat import Chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class Player:
 
 def find_model(name: str, kind: EngineKind, seed: int, stack: ExitStack) -> Model:
     """Find a model (folder, hub id, alias). It stays loaded until the stack is closed."""
-    from judgeloop.models import resolve
+    from judgeloop.models.resolve import resolve
 
     found = resolve(name)
 
     def load() -> tuple[Engine, Chat]:
-        from judgeloop.loaded import loaded
+        from judgeloop.engines.open_model import loaded
 
         if not sys.stderr.isatty():  # it draws bars of its own while it loads weights
             from transformers.utils import logging

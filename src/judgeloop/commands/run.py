@@ -25,10 +25,10 @@ def run(
     from rich.console import Console
 
     from judgeloop.config import load
-    from judgeloop.display import TerminalDisplay
-    from judgeloop.driver import execute
     from judgeloop.report.summary import summarise
     from judgeloop.report.terminal import summary_table
+    from judgeloop.run.display import TerminalDisplay
+    from judgeloop.run.driver import execute
 
     path = config_path(config)
     settings = load(path, overrides or [])
@@ -45,9 +45,9 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from judgeloop import stopping
     from judgeloop.loop import METHODS
-    from judgeloop.rundir import RunDirectory, open_run, read_json
+    from judgeloop.run import stopping
+    from judgeloop.run.directory import RunDirectory, open_run, read_json
 
     config, facts = open_run(run)
     directory = RunDirectory(run, config, METHODS[facts["method"]](config))
@@ -81,9 +81,9 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
 
 def report(run: RunFolder) -> None:
     """Write the run's report.html (one file, opens offline) and summary.json anew."""
-    from judgeloop.driver import write_reports
-    from judgeloop.rundir import open_run
-    from judgeloop.steps import LOOP
+    from judgeloop.run.directory import open_run
+    from judgeloop.run.driver import write_reports
+    from judgeloop.run.stage import LOOP
 
     _, facts = open_run(run)
     if facts["method"] != LOOP:

@@ -150,8 +150,8 @@ class _Made:
 
 def _sorted(given: Sequence[str]) -> _Inputs:
     """The sources by what their format allows. Raises InputError where one is not of the FORMAT asked for."""
-    from judgeloop.seed.formats import WORDS
-    from judgeloop.seed.readers import detect
+    from judgeloop.data.layouts import WORDS
+    from judgeloop.data.readers import detect
 
     word = given[0] if given[0] in WORDS else None
     sources = list(given[1:] if word else given)
@@ -180,9 +180,9 @@ def _config(options: Mapping[str, Any], overrides: Sequence[str]) -> Config:
 
 def _build(config: Config, justification: bool | None) -> _Made:
     """Read, split and make rows; those that a model is to write are left."""
+    from judgeloop.eft.from_ranks import eft_rows
     from judgeloop.judging.rubric import load_rubric
     from judgeloop.seed.build import build_seed
-    from judgeloop.seed.eft import eft_rows
 
     section = config.seed_data.eft
     if section.source == "ranks" and section.writer != "sft":
@@ -224,10 +224,10 @@ def _build(config: Config, justification: bool | None) -> _Made:
 def _written(made: _Made, log: Path, account: dict[str, Any]) -> list[SupervisedRow]:
     """The EFT rows that the model writes, behind those of files; the account tells the yield of each step."""
     from judgeloop.commands.progress import bar
-    from judgeloop.loaded import loaded
+    from judgeloop.eft.existing_eft import score_in
+    from judgeloop.eft.generated_eft import build_written, yields
+    from judgeloop.engines.open_model import loaded
     from judgeloop.seed.build import histogram
-    from judgeloop.seed.given import score_in
-    from judgeloop.seed.written import build_written, yields
 
     config, section = made.config, made.config.seed_data.eft
     with (
@@ -272,7 +272,7 @@ def _asks_for_justification(rubric: Rubric, language: str) -> bool:
 
 
 def _prompts(sources: Sequence[str], account: dict[str, Any]) -> list[Any]:
-    from judgeloop.seed.readers import read_prompts
+    from judgeloop.data.readers import read_prompts
 
     found: dict[str, Any] = {}
     for source in sources:

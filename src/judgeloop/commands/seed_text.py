@@ -21,7 +21,7 @@ def print_yields(account: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from judgeloop.seed.written import yields
+    from judgeloop.eft.generated_eft import yields
 
     table = Table("step")
     table.add_column("rows", justify="right")

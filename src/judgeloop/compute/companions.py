@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from judgeloop import ranks
 from judgeloop.compute.local import PARENT, PROGRESS_FD
 from judgeloop.errors import InputError
+from judgeloop.training import distributed
 
 _GPUS = "CUDA_VISIBLE_DEVICES"
 
@@ -25,23 +25,23 @@ _GPUS = "CUDA_VISIBLE_DEVICES"
 def companions(
     processes: int, arguments: Sequence[str], threads: int | None, *, sharded: bool = False
 ) -> Iterator[None]:
-    """Within this, `processes − 1` more processes run `judgeloop.worker` with the same arguments; CPU threads are
+    """Within this, `processes − 1` more processes run `judgeloop.run.worker` with the same arguments; CPU threads are
     shared out, and on a machine with GPUs each process sees one. `sharded`: each is to hold a part of the weights
     only. Raises InputError where there are fewer GPUs."""
     devices = gpus(processes)
     each = max(1, (threads or os.cpu_count() or 1) // processes)
     with tempfile.TemporaryDirectory() as folder:
         common = {
-            ranks.PROCESSES: str(processes),
-            ranks.MEETING: str(Path(folder) / "meeting"),
-            ranks.SHARDED: str(int(sharded)),
+            distributed.PROCESSES: str(processes),
+            distributed.MEETING: str(Path(folder) / "meeting"),
+            distributed.SHARDED: str(int(sharded)),
             "OMP_NUM_THREADS": str(each),
         }
         pipe = os.environ.get(PROGRESS_FD)
         mine = [common | ({_GPUS: devices[rank]} if devices else {}) for rank in range(processes)]
         os.environ.update(mine[0])  # before torch is imported, which reads them
         others = [
-            _start(arguments, {**os.environ, **mine[rank], ranks.RANK: str(rank), PARENT: str(os.getpid())}, pipe)
+            _start(arguments, {**os.environ, **mine[rank], distributed.RANK: str(rank), PARENT: str(os.getpid())}, pipe)
             for rank in range(1, processes)
         ]
         done = threading.Event()
@@ -78,7 +78,7 @@ def gpus(processes: int) -> list[str]:
 
 def _start(arguments: Sequence[str], variables: Mapping[str, str], pipe: str | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "judgeloop.worker", *arguments],
+        [sys.executable, "-m", "judgeloop.run.worker", *arguments],
         stdin=subprocess.DEVNULL,
         env=dict(variables),
         pass_fds=() if pipe is None else (int(pipe),),

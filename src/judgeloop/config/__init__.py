@@ -13,7 +13,7 @@ from judgeloop.config.instructions import PromptSamplingSection, PromptsSection
 from judgeloop.config.judging import CandidatesSection, JudgeSamplingSection, JudgeSection
 from judgeloop.config.loading import HUB, configure, documentation, known_keys, load, parse
 from judgeloop.config.pairs import PairsSection
-from judgeloop.config.section import NEUTRAL, SamplingSection, Section
+from judgeloop.config.section import SPEED_ONLY, SamplingSection, Section, shapes_results
 from judgeloop.config.seed import EftSection, SeedSection
 from judgeloop.config.self_instruct import SelfInstructSection
 from judgeloop.config.stopping import Gate, HealthSection, StopSection
@@ -30,7 +30,7 @@ from judgeloop.config.unnatural import UnnaturalSection
 
 __all__ = [
     "HUB",
-    "NEUTRAL",
+    "SPEED_ONLY",
     "BacktranslationSection",
     "CandidatesSection",
     "ComputeSection",
@@ -65,4 +65,5 @@ __all__ = [
     "known_keys",
     "load",
     "parse",
+    "shapes_results",
 ]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from judgeloop.config.choices import INSTRUCTION_METHODS
 from judgeloop.config.section import NameOrPath, Paths, SamplingSection, Section
 from judgeloop.config.self_instruct import SelfInstructSection
 from judgeloop.config.unnatural import UnnaturalSection
@@ -30,12 +31,6 @@ class PromptSamplingSection(SamplingSection):
 class NoveltySection(Section):
     """How a new prompt is compared with those there are."""
 
-    lsh_above: int | None = Field(
-        None,
-        ge=0,
-        description="with more prompts than this, near ones are looked for by MinHash, which misses a few; "
-        "null: always exactly",
-    )
     of_files: bool = Field(
         False,
         description="drop prompts from files (source: file) too that come too close to the seed or to one another",
@@ -45,7 +40,7 @@ class NoveltySection(Section):
 class PromptsSection(Section):
     """New instructions for each iteration."""
 
-    source: Literal["few_shot", "self_instruct", "unnatural", "file"] = Field(
+    source: Annotated[str, INSTRUCTION_METHODS] = Field(
         "few_shot", description="made by a model, by the method named (docs/instructions.md), or read from a file"
     )
     role: NameOrPath = Field(

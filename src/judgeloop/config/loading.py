@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from judgeloop.config.choices import load_plugin
 from judgeloop.config.section import Names, Section, leaves
 from judgeloop.config.tree import Config
 from judgeloop.errors import InputError
@@ -67,7 +68,10 @@ def configure(overrides: Sequence[str], origin: str) -> Config:
 
 
 def parse(tree: Mapping[str, Any], origin: str) -> Config:
-    """Validate a tree of plain values; `origin` names it in errors."""
+    """Validate a tree of plain values; `origin` names it in errors. Plugins are run first, for their names count."""
+    plugins = tree.get("plugins") or ()
+    for plugin in [plugins] if isinstance(plugins, str) else plugins:
+        load_plugin(Path(str(plugin)))
     try:
         return Config.model_validate(tree)
     except ValidationError as error:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from judgeloop.config.choices import PAIR_RULES
 from judgeloop.config.section import OptionalNameOrPath, Section
 
 
@@ -23,6 +24,9 @@ RhoPerIteration = Annotated[tuple[Rho, ...], BeforeValidator(_one_or_many), Fiel
 class PairsSection(Section):
     """How judged candidates become preference pairs."""
 
+    rule: Annotated[str, PAIR_RULES] = Field(
+        "best_worst", description="which candidates make a pair: best_worst, or a rule that a plugin registers"
+    )
     margin: float = Field(0.0, ge=0, description="best and worst must differ by more than this")
     unfinished: Literal["left_out", "as_judged", "zero"] = Field(
         "left_out",

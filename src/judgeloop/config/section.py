@@ -8,17 +8,24 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-# Keys that change speed or logging, not what is made.
-NEUTRAL = frozenset(
-    {"micro_batch_size", "gradient_checkpointing", "report_to", "checkpoint_steps", "batch_tokens", "cache_gib",
-     "max_sequences", "max_batched_tokens", "attention", "kernels"}
-)  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class SpeedOnly:
+    """Marks a key that changes speed, memory or logging and not what is made: no fingerprint holds it."""
+
+
+SPEED_ONLY = SpeedOnly()
 
 
 class Section(BaseModel):
     """A frozen section that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def shapes_results(section: type[Section], name: str) -> bool:
+    """Whether a field's value changes what is made; false if it is marked `SPEED_ONLY`."""
+    return SPEED_ONLY not in section.model_fields[name].metadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from judgeloop.config.choices import METRICS
 from judgeloop.config.section import Section
 
 Gate = Literal["parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread", "agreement"]
@@ -36,7 +37,7 @@ class HealthSection(Section):
 class StopSection(Section):
     """When the loop is good enough, or no better, on held-out prompts; `iterations` is the most it does."""
 
-    metric: Literal["win_rate", "score", "agreement", "ifeval", "checker"] = Field(
+    metric: Annotated[str, METRICS] = Field(
         "win_rate",
         description="what decides: win rate against the model before (pairwise, both orders), the same by scores of "
         "one judge, agreement with people, IFEval, or ground truth by evaluation.checker",

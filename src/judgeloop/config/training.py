@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from judgeloop.config.section import Section
+from judgeloop.config.choices import LOSSES
+from judgeloop.config.section import SPEED_ONLY, Section
 
 
 class LoraSection(Section):
@@ -40,7 +41,9 @@ class TrainingSection(Section):
         description="instead of batch_size rows, as many as have at most so many tokens a step (both sides of a pair, "
         "with their prompts); a longer row is a step of its own",
     )
-    micro_batch_size: int = Field(8, gt=0, description="sequences or pairs at once; gradients are accumulated")
+    micro_batch_size: Annotated[int, SPEED_ONLY] = Field(
+        8, gt=0, description="sequences or pairs at once; gradients are accumulated"
+    )
     max_length: int = Field(
         1024, gt=1, description="tokens of prompt and response; longer rows are dropped and counted"
     )
@@ -62,19 +65,21 @@ class TrainingSection(Section):
     precision: Literal["auto", "bf16", "f32"] = Field(
         "auto", description="auto: bf16 autocast where the machine has it; weights are float32 always"
     )
-    checkpoint_steps: int | None = Field(
+    checkpoint_steps: Annotated[int | None, SPEED_ONLY] = Field(
         100, gt=0, description="save what a killed training goes on from every so many steps; null: never"
     )
-    gradient_checkpointing: bool = Field(False, description="less memory, more time")
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field(
+    gradient_checkpointing: Annotated[bool, SPEED_ONLY] = Field(False, description="less memory, more time")
+    attention: Annotated[Literal["auto", "eager", "sdpa", "flash_attention_2"], SPEED_ONLY] = Field(
         "auto",
         description="auto: the model's own default, sdpa for most, which lets sequences share a prompt; "
         "flash_attention_2 skips padding (GPU only)",
     )
-    kernels: Literal["torch", "liger"] = Field(
+    kernels: Annotated[Literal["torch", "liger"], SPEED_ONLY] = Field(
         "torch", description="liger: fused norms, rotary embedding and feed-forward layers (GPU only)"
     )
-    report_to: tuple[str, ...] = Field((), description="trackers: tensorboard, wandb, mlflow, trackio")
+    report_to: Annotated[tuple[str, ...], SPEED_ONLY] = Field(
+        (), description="trackers: tensorboard, wandb, mlflow, trackio"
+    )
 
 
 class SftSection(TrainingSection):
@@ -95,12 +100,6 @@ class SftSection(TrainingSection):
         description="up to this many EFT rows about one prompt go through the model as one sequence that shares their "
         "beginning, and count as one of batch_size; where the model's attention allows it",
     )
-
-
-PreferenceLoss = Literal[
-    "dpo", "robust", "hinge", "ipo", "sigmoid_norm", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "apo_zero",
-    "apo_down", "discopop", "cringe", "sft_best",
-]  # fmt: skip
 
 
 class CringeSection(Section):
@@ -127,7 +126,7 @@ class TrainSection(TrainingSection):
     """M_{t+1} = preference training of M_t on its pairs, with M_t as the reference."""
 
     learning_rate: float = Field(1e-6, gt=0, description="peak learning rate")
-    loss: PreferenceLoss = Field(
+    loss: Annotated[str, LOSSES] = Field(
         "dpo",
         description="the preference loss: dpo, TRL's other pair losses by their names, cringe (Pairwise Cringe), or "
         "sft_best (imitate the chosen response, no contrast)",

@@ -13,7 +13,7 @@ from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptsSection
 from judgeloop.config.judging import CandidatesSection, JudgeSection
 from judgeloop.config.pairs import PairsSection
-from judgeloop.config.section import NameOrPath, OptionalNameOrPath, Section
+from judgeloop.config.section import NameOrPath, OptionalNameOrPath, Paths, Section
 from judgeloop.config.seed import SeedSection
 from judgeloop.config.stopping import HealthSection, StopSection
 from judgeloop.config.training import SftSection, TrainSection
@@ -33,6 +33,11 @@ class Config(Section):
     iterations: int = Field(2, ge=0, description="preference-training iterations after M1 (2 gives M1, M2, M3)")
     out: str | None = Field(None, description="run directory; null: runs/<name of the config file>")
     threads: int | None = Field(None, gt=0, description="CPU threads; null: all cores")
+    plugins: Paths = Field(
+        (),
+        description="Python files that register stages, engines, losses, instruction methods, pair rules or metrics "
+        "(docs/architecture.md)",
+    )
     engine: EngineSection = Field(default_factory=EngineSection)
     seed_data: SeedSection = Field(default_factory=SeedSection)
     backtranslation: BacktranslationSection = Field(default_factory=BacktranslationSection)

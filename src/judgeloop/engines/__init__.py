@@ -6,11 +6,11 @@ import importlib.util
 import warnings
 from pathlib import Path
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
-from judgeloop.gpu import has_cuda
+from judgeloop.models.chat import Chat
+from judgeloop.models.hardware import has_cuda
 
 
 def open_engine(

@@ -1,7 +1,7 @@
 """What every engine can do: token ids in, generations out as they finish, log-probabilities of given options.
 
-Chat templates are applied in one place (`judgeloop.chat`); an engine never sees text going in, so there is no second
-BOS and no second template.
+Chat templates are applied in one place (`judgeloop.models.chat`); an engine never sees text going in, so there is no
+second BOS and no second template.
 """
 
 from __future__ import annotations

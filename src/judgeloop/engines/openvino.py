@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import Engine, FinishReason, Generation, OptionLogprobs, OptionRequest, Request, Sampling
 from judgeloop.engines.text import common_prefix, cut_at_stop
 from judgeloop.errors import InputError, JudgeloopError
-from judgeloop.gguf_export import read_config, rope, write_gguf
-from judgeloop.gguf_export import supports as gguf_supports
-from judgeloop.models import content_hash
+from judgeloop.models.chat import Chat
+from judgeloop.models.gguf_export import read_config, rope, write_gguf
+from judgeloop.models.gguf_export import supports as gguf_supports
+from judgeloop.models.resolve import content_hash
 from judgeloop.records import derive_seed
 
 _WORTH_READING_FIRST = 64  # tokens; the cache shares blocks of 32

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from judgeloop.chat import Chat
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.engines.text import cut_at_stop
 from judgeloop.errors import InputError
-from judgeloop.records import read_objects
+from judgeloop.jsonl import read_objects
+from judgeloop.models.chat import Chat
 
 _WORDS = ("rain", "bread", "moon", "sea", "light", "paper", "river", "stone", "garden", "window", "music", "winter")
 _ASKS_FOR_SCORE = re.compile(r"\bscore\b|得分", re.IGNORECASE)

@@ -19,7 +19,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
-from judgeloop.chat import Chat
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import FinishReason, Generation, OptionLogprobs, OptionRequest, Request, Sampling
 from judgeloop.engines.batch import left_padded
@@ -28,6 +27,7 @@ from judgeloop.engines.options import option_logprobs
 from judgeloop.engines.sampling import draw
 from judgeloop.engines.text import cut_at_stop
 from judgeloop.errors import InputError
+from judgeloop.models.chat import Chat
 from judgeloop.records import derive_seed
 
 _COMPACT = 0.75  # finished rows leave when fewer than this share of the batch's rows are still running

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from scipy import stats
 
-from judgeloop.evaluation.stats import Interval, as_dict, mean_interval, spearman_correlation
+from judgeloop.evaluation.statistics import Interval, as_dict, mean_interval, spearman_correlation
 
 Scores = Sequence[float | None]
 Metric = Callable[[Scores, Sequence[float]], float | None]

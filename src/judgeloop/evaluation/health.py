@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judgeloop.evaluation.stats import Interval, as_dict, mean_interval, spearman_correlation
-
-MAX_SCORE = 5
+from judgeloop.evaluation.statistics import Interval, as_dict, mean_interval, spearman_correlation
+from judgeloop.records import MAX_SCORE
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from typing import Any
 
 from judgeloop.errors import InputError
 from judgeloop.evaluation.verifiable import VerifiablePrompt
-from judgeloop.records import Message, read_objects, stable_id
+from judgeloop.jsonl import read_objects
+from judgeloop.records import Message, stable_id
 
 _PROMPT_NAMES = ("prompt", "instruction", "question")
 _ROLES = ("system", "user", "assistant")

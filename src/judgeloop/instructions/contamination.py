@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from judgeloop.instructions.novelty import NoveltyPool
-from judgeloop.instructions.tokens import by_characters, tokens_of
+from judgeloop.text.similarity import NoveltyPool
+from judgeloop.text.tokens import by_characters, tokens_of
 
 WORDS = 8
 CHARACTERS = 13

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from judgeloop.instructions.language import ENGLISH_WORDS, language_of
-from judgeloop.instructions.tokens import by_characters, tokens_of
 from judgeloop.records import derive_seed
+from judgeloop.text.language import ENGLISH_WORDS, language_of
+from judgeloop.text.tokens import by_characters, tokens_of
 
 COMPARED = 500  # prompts of each set that are compared
 NEIGHBOURS = 200  # of these, how many are compared with all others

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from judgeloop.chat import Chat
 from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.instructions.gate import Gate
-from judgeloop.instructions.tally import Tally
-from judgeloop.instructions.tokens import tokens_of
+from judgeloop.instructions.yield_counts import Tally
+from judgeloop.models.chat import Chat
 from judgeloop.records import Prompt, derive_seed
+from judgeloop.text.tokens import tokens_of
 
 # Requests whose demonstrations are drawn from the same state of the pool. The prompts kept depend on it, on the
 # seed and on nothing else: neither on the order in which generations finish nor on where an attempt was killed.

@@ -11,8 +11,8 @@ from functools import lru_cache
 from importlib import resources
 
 from judgeloop.config import PromptsSection
-from judgeloop.instructions.language import Language, language_of
-from judgeloop.instructions.tokens import UNSPACED, tokens_of
+from judgeloop.text.language import Language, language_of
+from judgeloop.text.tokens import UNSPACED, tokens_of
 
 # How a sentence ends that was cut off: on a word that needs another. Only what no good sentence ends with (a Chinese
 # question may well end with 的).

@@ -8,7 +8,7 @@ from typing import Any
 from judgeloop.config import PromptsSection
 from judgeloop.instructions.contamination import Contamination
 from judgeloop.instructions.filters import rejection
-from judgeloop.instructions.novelty import NoveltyPool
+from judgeloop.text.similarity import NoveltyPool
 
 NEAR = {
     "seed": "too close to a seed prompt",
@@ -36,7 +36,7 @@ class Gate:
         evaluation_sets: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._config = config
-        self._pool = NoveltyPool(config.max_rouge_l, config.novelty.lsh_above)
+        self._pool = NoveltyPool(config.max_rouge_l)
         for label, texts in (("seed", seed), ("earlier", earlier)):
             for text in texts:
                 self._pool.add(text, label)
@@ -74,7 +74,5 @@ class Gate:
         self._pool.add(text, label)
 
     def account(self) -> dict[str, Any]:
-        """What the gate compared with: {"evaluation_sets": {name: {…}}}, and "lsh" with its recall where MinHash was
-        used (`Contamination.account`, `NoveltyPool.recall`)."""
-        recall = self._pool.recall()
-        return {"evaluation_sets": self._contamination.account()} | ({"lsh": recall} if recall is not None else {})
+        """What the gate compared with: {"evaluation_sets": {name: {…}}} (`Contamination.account`)."""
+        return {"evaluation_sets": self._contamination.account()}

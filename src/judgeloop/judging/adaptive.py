@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from judgeloop.chat import Chat
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine
-from judgeloop.judging.judge import ToJudge, judge, judgement_id, judgements_each
+from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric
+from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from judgeloop.chat import Chat
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, OptionRequest, Request, Sampling
 from judgeloop.engines.messages import MessageEngine, MessageRequest, Reply, Token
-from judgeloop.judging.choice import Preference, parse_choice
-from judgeloop.judging.expected import answer_options, expectation, normalise
-from judgeloop.judging.judge import ToCompare, ToJudge, judge, judgement_id, judgements_each, read_score
+from judgeloop.judging.parse_verdict import Preference, parse_choice
+from judgeloop.judging.pointwise import ToCompare, ToJudge, judge, judgement_id, judgements_each, read_score
 from judgeloop.judging.rubric import Rubric
+from judgeloop.judging.score_distribution import answer_options, expectation, normalise
+from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement, derive_seed
 
 SIDES = ("A", "B")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from judgeloop.chat import Chat
 from judgeloop.engines.base import Engine, OptionRequest
-from judgeloop.judging.judge import ToJudge, judgement_id
+from judgeloop.judging.pointwise import ToJudge, judgement_id
+from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement
 
 _TOGETHER = 32  # responses of one call: what is lost at most when the process is killed

@@ -14,8 +14,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from judgeloop.judging.judge import Better, ToCompare
-from judgeloop.judging.score import score_spans
+from judgeloop.judging.parse_score import score_spans
+from judgeloop.judging.pointwise import Better, ToCompare
 from judgeloop.records import Message, PreferencePair, stable_id
 
 TIE = "tie"

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from judgeloop.errors import InputError
 from judgeloop.judging.fence import neutralise
-from judgeloop.records import Message
+from judgeloop.records import MAX_SCORE, Message
 
-MAX_SCORE = 5
 HIGHEST = 100  # a scale may go this far; every score on it is an option to read when scoring by expectation
 _NAMES = ("instruction", "ending", "response", "other")
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|\{(?P<name>[A-Za-z_]\w*)\}")

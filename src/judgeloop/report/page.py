@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop import __version__
-from judgeloop.records import write_text_atomically
+from judgeloop.jsonl import write_text_atomically
 from judgeloop.report.concerns import headline, length_growth
 from judgeloop.report.creation import creation_samples, diversity_table, without_samples
 from judgeloop.report.figures import AGREEMENT_LABELS, figures

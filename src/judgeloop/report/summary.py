@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from judgeloop.records import write_text_atomically
+from judgeloop.jsonl import write_text_atomically
 from judgeloop.report.concerns import concerns, gate_concerns
 from judgeloop.report.creation import without_samples
 from judgeloop.report.reading import RunFiles

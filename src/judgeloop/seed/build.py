@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.config import SeedSection
+from judgeloop.data.readers import read_ranked, read_supervised, supervised_row
+from judgeloop.eft.existing_eft import given_rows
+from judgeloop.eft.from_ranks import balanced, eft_rows
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import Rubric
 from judgeloop.records import RankedSet, SupervisedRow, derive_seed
-from judgeloop.seed.eft import balanced, eft_rows
-from judgeloop.seed.given import given_rows
 from judgeloop.seed.leakage import Known, clusters
-from judgeloop.seed.readers import read_ranked, read_supervised, supervised_row
 
 
 @dataclass(frozen=True, slots=True)

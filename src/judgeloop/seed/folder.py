@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError
-from judgeloop.records import Prompt, RankedSet, SupervisedRow, write_rows_atomically
-from judgeloop.rundir import write_json
+from judgeloop.jsonl import write_rows_atomically
+from judgeloop.records import Prompt, RankedSet, SupervisedRow
+from judgeloop.run.directory import write_json
 
 ACCOUNT = "seed.json"
 WRITTEN = "eft.written.jsonl"

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from judgeloop.instructions.novelty import NoveltyPool
+from judgeloop.data.fields import prompt_keys
 from judgeloop.records import Message, RankedSet
-from judgeloop.seed.shapes import prompt_keys
+from judgeloop.text.similarity import NoveltyPool
 
 
 def prompt_texts(messages: Sequence[Message]) -> Iterator[str]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from judgeloop.data.sources import open_source
 from judgeloop.records import SupervisedRow, Task
-from judgeloop.seed.sources import open_source
 
 
 def tasks_of(rows: Sequence[SupervisedRow], sources: Sequence[str]) -> list[Task]:

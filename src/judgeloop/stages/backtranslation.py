@@ -8,11 +8,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from judgeloop.chat import Chat
 from judgeloop.config import BacktranslationSection, JudgeSamplingSection, JudgeSection
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
-from judgeloop.instructions.backtranslation import (
+from judgeloop.instructions.backtranslation.method import (
     SAYS_NOTHING,
     backward_messages,
     curate,
@@ -21,23 +20,16 @@ from judgeloop.instructions.backtranslation import (
     system_prompts,
     with_system,
 )
+from judgeloop.instructions.backtranslation.segments import read_segments, segments_of
 from judgeloop.instructions.gate import Gate
-from judgeloop.judging.judge import ToJudge, judge, judgement_id, judgements_each
+from judgeloop.jsonl import RowLog, read_objects, read_rows, write_rows_atomically
 from judgeloop.judging.likelihood import gains
+from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
+from judgeloop.models.chat import Chat
 from judgeloop.pairs import mean_scores
-from judgeloop.records import (
-    Candidate,
-    Judgement,
-    Prompt,
-    RowLog,
-    SupervisedRow,
-    read_objects,
-    read_rows,
-    write_rows_atomically,
-)
-from judgeloop.rundir import read_json, write_json
-from judgeloop.seed.segments import read_segments, segments_of
+from judgeloop.records import Candidate, Judgement, Prompt, SupervisedRow
+from judgeloop.run.directory import read_json, write_json
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets
 from judgeloop.stages.context import Context, Outcome, last_words, sampling
 from judgeloop.stages.generation import respond

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from judgeloop.data.readers import read_prompts
 from judgeloop.records import Message
-from judgeloop.seed.readers import read_prompts
 from judgeloop.stages.context import Context, held_out_sets
 
 

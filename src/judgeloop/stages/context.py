@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from judgeloop.chat import Chat
 from judgeloop.config import Config, SamplingSection
 from judgeloop.engines.base import Engine, Sampling
 from judgeloop.errors import InputError
-from judgeloop.records import Candidate, Message, Prompt, RankedSet, read_rows
-from judgeloop.rundir import RunDirectory
-from judgeloop.steps import Step
+from judgeloop.jsonl import read_rows
+from judgeloop.models.chat import Chat
+from judgeloop.records import Candidate, Message, Prompt, RankedSet
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.stage import Step
 
 Progress = Callable[[int, "int | None", str], None]
 
@@ -95,7 +96,7 @@ def sampling(section: SamplingSection) -> Sampling:
 
 def evaluation_prompts(run: RunDirectory) -> list[Prompt]:
     """The held-out prompts every model is evaluated on: files of the config, or the held-out part of the seed."""
-    from judgeloop.seed.readers import read_prompts
+    from judgeloop.data.readers import read_prompts
 
     section = run.config.evaluation
     if section.prompts:

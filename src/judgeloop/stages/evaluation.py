@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from judgeloop.chat import Chat
 from judgeloop.engines.base import Engine, Sampling
-from judgeloop.evaluation.measures import Answered, Duel, measures
-from judgeloop.judging.judge import ToCompare, ToJudge
+from judgeloop.evaluation.metrics import Answered, Duel, measures
+from judgeloop.jsonl import read_rows
+from judgeloop.judging.pointwise import ToCompare, ToJudge
+from judgeloop.models.chat import Chat
 from judgeloop.pairs import mean_scores
-from judgeloop.records import Candidate, Judgement, Prompt, RankedSet, read_rows
-from judgeloop.rundir import write_json
+from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
+from judgeloop.run.directory import write_json
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, held_out_sets, sampling
 from judgeloop.stages.evaluation_judge import EvaluationJudge, opened_judge
 from judgeloop.stages.generation import respond

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from judgeloop.chat import Chat
 from judgeloop.engines.base import Engine
-from judgeloop.judging.judge import ToCompare, ToJudge, compare, judgement_id, judgements_each
+from judgeloop.jsonl import RowLog, read_objects, read_rows
 from judgeloop.judging.judges import EndpointJudge
+from judgeloop.judging.pointwise import ToCompare, ToJudge, compare, judgement_id, judgements_each
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.records import Judgement, RowLog, read_objects, read_rows
+from judgeloop.models.chat import Chat
+from judgeloop.records import Judgement
 from judgeloop.stages.context import Context
 from judgeloop.stages.judging import judge_all
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from judgeloop.engines.base import Engine, Generation, Request, Sampling
-from judgeloop.records import Candidate, Prompt, RowLog, derive_seed, read_rows
+from judgeloop.jsonl import RowLog, read_rows
+from judgeloop.records import Candidate, Prompt, derive_seed
 from judgeloop.stages.context import Context, Outcome, sampling
 
 

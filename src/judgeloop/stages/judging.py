@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from judgeloop.chat import Chat
+from judgeloop.config.user_functions import load_function
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.evaluation.consistency import consistency as consistency_of
 from judgeloop.evaluation.health import JudgeHealth, judge_health
+from judgeloop.jsonl import RowLog, read_rows, write_rows_atomically
 from judgeloop.judging.adaptive import judge_in_rounds
-from judgeloop.judging.by_function import judge_by_function
-from judgeloop.judging.judge import ToJudge, judgements_each
-from judgeloop.judging.rubric import MAX_SCORE, Rubric, load_rubric
+from judgeloop.judging.function_judge import judge_by_function
+from judgeloop.judging.pointwise import ToJudge, judgements_each
+from judgeloop.judging.rubric import Rubric, load_rubric
+from judgeloop.models.chat import Chat
 from judgeloop.pairs import mean_scores
-from judgeloop.records import Candidate, Judgement, Prompt, RowLog, read_rows, write_rows_atomically
-from judgeloop.rundir import write_json
+from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
+from judgeloop.run.directory import write_json
 from judgeloop.stages.context import Context, Outcome, read_anchors
-from judgeloop.usercode import load_function
 
 
 def judgements(context: Context) -> Outcome:

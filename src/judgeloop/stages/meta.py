@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from judgeloop.judging.judge import Better, ToCompare, compare
+from judgeloop.jsonl import RowLog, read_objects, read_rows, write_rows_atomically
 from judgeloop.judging.meta import (
     Contested,
     Written,
@@ -17,18 +17,10 @@ from judgeloop.judging.meta import (
     through_score_line,
     to_compare,
 )
+from judgeloop.judging.pointwise import Better, ToCompare, compare
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.records import (
-    Candidate,
-    Judgement,
-    PreferencePair,
-    Prompt,
-    RowLog,
-    read_objects,
-    read_rows,
-    write_rows_atomically,
-)
-from judgeloop.rundir import write_json
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
+from judgeloop.run.directory import write_json
 from judgeloop.stages.context import Context, Outcome
 
 COMPARISONS = "meta_comparisons.jsonl"

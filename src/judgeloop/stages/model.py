@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from judgeloop.errors import InputError
-from judgeloop.rundir import write_json
+from judgeloop.run.directory import write_json
 from judgeloop.stages.context import Context, Outcome
 
 
 def base_model(context: Context) -> Outcome:
     """Resolve `model`, check that it can be trained on its own words, write model.json {name, path, hash}."""
-    from judgeloop.models import resolve
+    from judgeloop.models.resolve import resolve
 
     config = context.config
     context.progress(0, None, config.model)
     found = resolve(config.model, revision=config.revision, trust_remote_code=config.trust_remote_code)
     model = {"name": found.name, "path": str(found.path), "hash": found.hash}
-    from judgeloop.chat import Chat
+    from judgeloop.models.chat import Chat
 
     chat = Chat.load(
         found.path,

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import PromptsSection
+from judgeloop.data.readers import read_prompts
 from judgeloop.errors import InputError
 from judgeloop.instructions.diversity import diversity
 from judgeloop.instructions.gate import NEAR, Gate
-from judgeloop.instructions.novelty import NoveltyPool
-from judgeloop.records import Prompt, RowLog, SupervisedRow, derive_seed, read_rows
-from judgeloop.rundir import read_json, write_json
-from judgeloop.seed.readers import read_prompts
+from judgeloop.jsonl import RowLog, read_rows
+from judgeloop.records import Prompt, SupervisedRow, derive_seed
+from judgeloop.run.directory import read_json, write_json
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets, user_turns
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, last_words
-from judgeloop.stages.tasks import FILE as TASKS
-from judgeloop.stages.tasks import seed_tasks, write_tasks
+from judgeloop.stages.task_log import FILE as TASKS
+from judgeloop.stages.task_log import seed_tasks, write_tasks
+from judgeloop.text.similarity import NoveltyPool
 
 
 def new_prompts(context: Context) -> Outcome:
@@ -125,7 +126,7 @@ def _novel(
     prompts: Sequence[Prompt], seed_prompts: Sequence[str], section: PromptsSection, dropped: dict[str, int]
 ) -> list[Prompt]:
     """Those that come too close to no seed prompt and to none before them; the others are counted."""
-    pool = NoveltyPool(section.max_rouge_l, section.novelty.lsh_above)
+    pool = NoveltyPool(section.max_rouge_l)
     for text in seed_prompts:
         pool.add(text, "seed")
     matches = pool.add_novel([last_words(prompt.messages) for prompt in prompts])
@@ -168,7 +169,7 @@ def _few_shot(context: Context, path: Path) -> dict[str, Any]:
 
 
 def _self_instruct(context: Context, _path: Path) -> dict[str, Any]:
-    from judgeloop.instructions.self_instruct import self_instruct
+    from judgeloop.instructions.self_instruct.method import self_instruct
 
     gate = _gate(context, [task.instruction for task in seed_tasks(context)])
     made = write_tasks(context, _prompter(context), gate, self_instruct)
@@ -176,7 +177,7 @@ def _self_instruct(context: Context, _path: Path) -> dict[str, Any]:
 
 
 def _unnatural(context: Context, _path: Path) -> dict[str, Any]:
-    from judgeloop.instructions.unnatural import unnatural_instructions
+    from judgeloop.instructions.unnatural.method import unnatural_instructions
 
     gate = _gate(context, [task.instruction for task in seed_tasks(context)])
     made = write_tasks(context, _prompter(context), gate, unnatural_instructions)

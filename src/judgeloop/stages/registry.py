@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from judgeloop.stages import (
     backtranslation,
-    checks,
     evaluation,
     generation,
+    ground_truth,
     judging,
     meta,
     model,
@@ -45,7 +45,7 @@ STAGES: dict[str, Callable[[Context], Outcome]] = {
     "meta": meta.judge_pairs,
     "train": training.train,
     "eval": evaluation.evaluate,
-    "checks": checks.checks,
+    "checks": ground_truth.checks,
 }
 
 

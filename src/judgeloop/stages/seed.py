@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from judgeloop.errors import InputError
+from judgeloop.jsonl import write_rows_atomically
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.records import write_rows_atomically
-from judgeloop.rundir import write_json
+from judgeloop.run.directory import write_json
 from judgeloop.seed.build import build_seed
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts
 

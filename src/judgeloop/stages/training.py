@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from judgeloop import ranks
 from judgeloop.config import SftSection
-from judgeloop.instructions.backtranslation import training_rows
-from judgeloop.records import Candidate, PreferencePair, RowLog, SupervisedRow, read_rows
-from judgeloop.rundir import drop_metrics, read_json, write_json
+from judgeloop.instructions.backtranslation.method import training_rows
+from judgeloop.jsonl import RowLog, read_rows
+from judgeloop.records import Candidate, PreferencePair, SupervisedRow
+from judgeloop.run.directory import drop_metrics, read_json, write_json
+from judgeloop.stages.checkpoint_judge import checkpoint_judge
 from judgeloop.stages.context import Context, Outcome, read_anchors
-from judgeloop.stages.early_stopping import checkpoint_judge
+from judgeloop.training import distributed
 
 
 def sft(context: Context) -> Outcome:
@@ -84,16 +85,16 @@ def train(context: Context) -> Outcome:
 def _partial(folder: Path) -> Path:
     """Where a training writes until it is complete; what an attempt before left there is no use to anyone."""
     path = folder / "model.partial"
-    if ranks.is_main():
+    if distributed.is_main():
         shutil.rmtree(path, ignore_errors=True)
     return path
 
 
 def _settle(context: Context, folder: Path, initial: str, reference: str | None, summary: Mapping[str, Any]) -> Outcome:
     """Write train.json, then move the finished model to its place in `folder`."""
-    from judgeloop.models import content_hash
+    from judgeloop.models.resolve import content_hash
 
-    if not ranks.is_main():
+    if not distributed.is_main():
         return Outcome((), {})
     run = context.run
     partial, final = folder / "model.partial", folder / "model"
@@ -119,7 +120,7 @@ class _Metrics:
         step = context.step
         self._note = ""
         self._log: RowLog | None = None
-        if ranks.is_main():
+        if distributed.is_main():
             drop_metrics(context.run.path, {(step.model, step.stage)})
             self._log = RowLog(context.run.path / "metrics.jsonl")
 
@@ -139,5 +140,5 @@ class _Metrics:
             self._note = f"loss {values['loss']:.3f}"
 
     def progress(self, done: int, total: int) -> None:
-        if ranks.is_main():
+        if distributed.is_main():
             self._context.progress(done, total, self._note)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from judgeloop.chat import Chat
+from judgeloop.eft.existing_eft import score_in
+from judgeloop.eft.generated_eft import Work, ask, select, write, yields
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
+from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.judging.rubric import Rubric, load_rubric
-from judgeloop.models import resolve
-from judgeloop.records import Judgement, RankedSet, SupervisedRow, read_rows, write_rows_atomically
-from judgeloop.rundir import read_json, write_json
+from judgeloop.models.chat import Chat
+from judgeloop.models.resolve import resolve
+from judgeloop.records import Judgement, RankedSet, SupervisedRow
+from judgeloop.run.directory import read_json, write_json
 from judgeloop.seed.build import histogram
-from judgeloop.seed.given import score_in
-from judgeloop.seed.written import Work, ask, select, write, yields
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.training import fine_tune
 

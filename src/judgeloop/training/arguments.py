@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import torch
 
-from judgeloop import ranks
-from judgeloop.config import NEUTRAL, TrainingSection
+from judgeloop.config import TrainingSection, shapes_results
 from judgeloop.errors import InputError
 from judgeloop.records import derive_seed
+from judgeloop.training import distributed
 
 Precision = Literal["bf16", "f32"]
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
@@ -40,7 +40,7 @@ def micro_batch_size(config: TrainingSection) -> int:
 
 def settings_that_matter(config: TrainingSection) -> dict[str, Any]:
     """The section's plain values, without what only changes speed or logging."""
-    return {name: value for name, value in config.model_dump(mode="json").items() if name not in NEUTRAL}
+    return {name: value for name, value in config.model_dump(mode="json").items() if shapes_results(type(config), name)}
 
 
 def trainer_arguments(
@@ -55,11 +55,11 @@ def trainer_arguments(
     on_gpu = torch.cuda.is_available()
     _prepare_trackers(config.report_to, output)
     micro = micro_batch_size(config)
-    saves = ranks.is_main() or ranks.sharded()  # rank 0 writes, and brings shards together with the others first
+    saves = distributed.is_main() or distributed.sharded()  # rank 0 writes; shards are brought together first
     return {
         "output_dir": str(scratch),
         "run_name": f"{output.parent.name}-{stage}",
-        "report_to": (list(config.report_to) if ranks.is_main() else []) or "none",
+        "report_to": (list(config.report_to) if distributed.is_main() else []) or "none",
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": config.batch_size // micro if config.tokens_per_step is None else 1,
         "num_train_epochs": config.epochs,

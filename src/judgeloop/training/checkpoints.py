@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from judgeloop import ranks
 from judgeloop.errors import StageFailed
-from judgeloop.records import write_text_atomically
-from judgeloop.training import together
+from judgeloop.jsonl import write_text_atomically
+from judgeloop.training import collectives, distributed
 
 FOLDER = "checkpoints"
 _KEY = "made_from.json"
@@ -36,10 +35,10 @@ def checkpoint_folder(output: Path, key: str) -> Iterator[Path]:
     training never writes over a model. Of several processes the first one makes and removes it, the others wait.
     """
     folder = output.parent / FOLDER
-    if not ranks.is_main():
-        together.wait_for_all()
+    if not distributed.is_main():
+        collectives.wait_for_all()
         yield folder
-        together.wait_for_all()
+        collectives.wait_for_all()
         return
     if output.exists():
         raise StageFailed(f"{output} already exists; training never writes over a model")
@@ -47,9 +46,9 @@ def checkpoint_folder(output: Path, key: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(folder / _KEY, json.dumps({"key": key}))
-    together.wait_for_all()
+    collectives.wait_for_all()
     yield folder
-    together.wait_for_all()
+    collectives.wait_for_all()
     shutil.rmtree(folder)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Literal
 
-from judgeloop.chat import Chat
 from judgeloop.errors import InputError
+from judgeloop.models.chat import Chat
 from judgeloop.records import Message, PreferencePair, SupervisedRow
 
 EftLoss = Literal["all", "score"]

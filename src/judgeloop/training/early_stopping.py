@@ -16,9 +16,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from judgeloop import ranks
-from judgeloop.records import write_text_atomically
-from judgeloop.training import together
+from judgeloop.jsonl import write_text_atomically
+from judgeloop.training import collectives, distributed
 
 _STATE = "judged.json"
 
@@ -108,12 +107,12 @@ class StopByJudge(TrainerCallback):
         if step % self.every and step < state.max_steps:
             return
         if step not in self.outcomes:
-            if ranks.is_main():
+            if distributed.is_main():
                 shutil.rmtree(self._path(step), ignore_errors=True)  # what a kill left half written
             self.save(self._path(step))
-            if ranks.is_main():
+            if distributed.is_main():
                 self._judge(step)
-        self.outcomes = together.from_main(self.outcomes)
+        self.outcomes = collectives.from_main(self.outcomes)
         if not self.outcomes[step].won:
             control.should_training_stop = True
             control.should_save = False

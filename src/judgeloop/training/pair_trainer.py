@@ -11,10 +11,9 @@ from datasets import Dataset
 from torch import Tensor
 from trl import DPOTrainer
 
-from judgeloop import ranks
 from judgeloop.config import TrainSection
 from judgeloop.records import derive_seed
-from judgeloop.training import losses, together
+from judgeloop.training import collectives, distributed, losses
 from judgeloop.training.cringe import gate
 from judgeloop.training.data import PairExample
 from judgeloop.training.logprobs import Contrast
@@ -70,10 +69,10 @@ class PairTrainer(ExactLoss, DPOTrainer):
             list(range(start, min(start + batch_size, len(rows)))) for start in range(0, len(rows), batch_size)
         ]
         key = self.cache.key(rows, [len(batch) for batch in batches], self.args.bf16) if self.cache is not None else ""
-        sums = together.from_main(self.cache.read(key, len(rows)) if self.cache is not None else None)
+        sums = collectives.from_main(self.cache.read(key, len(rows)) if self.cache is not None else None)
         if sums is None and self.section.loss in PAIR_LOSSES:
             sums = self._reference_sums(rows, batches).tolist()
-            if self.cache is not None and ranks.is_main():
+            if self.cache is not None and distributed.is_main():
                 self.cache.write(key, sums)
         elif sums is None:  # cringe and sft_best have no reference
             sums = [[0.0] * len(rows)] * 2
@@ -93,7 +92,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
                     found = self.sums(self.log_probs(model, taken), taken)
                 if part:
                     sums[:, [batch[i] for i in part]] = found.view(2, -1).float().cpu()
-        return together.added(sums.to(self.accelerator.device)).cpu()
+        return collectives.added(sums.to(self.accelerator.device)).cpu()
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> BlockOrder:
         rows = len(self.train_dataset if train_dataset is None else train_dataset)

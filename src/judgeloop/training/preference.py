@@ -13,14 +13,13 @@ import torch
 from datasets import Dataset
 from trl import DPOConfig
 
-from judgeloop import ranks
-from judgeloop.chat import Chat
 from judgeloop.config import TrainSection
 from judgeloop.errors import InputError
-from judgeloop.gpu import require_gpu_settings
-from judgeloop.models import content_hash
+from judgeloop.models.chat import Chat
+from judgeloop.models.hardware import require_gpu_settings
+from judgeloop.models.resolve import content_hash
 from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
-from judgeloop.training import together
+from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import EftLoss, TokenisedPairs, pair_examples, sft_examples
@@ -94,8 +93,8 @@ def train_preference(
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
     replays = _replays(config, eft, ift, chat, eft_loss, pairs_a_step, seed)
     if threads is not None:
-        torch.set_num_threads(max(1, threads // ranks.processes()))
-    together.join()
+        torch.set_num_threads(max(1, threads // distributed.processes()))
+    collectives.join()
     precision = choose_precision(config.precision)
     keep_freed_memory()
     against = content_hash(reference)
@@ -116,7 +115,7 @@ def train_preference(
         )
         how = {"attention": config.attention, "kernels": config.kernels}
         # In bf16 shards, attention and kernels round at other places.
-        form = f"ld_alpha {config.ld_alpha}{', sharded' * ranks.sharded()}, {config.attention}, {config.kernels}"
+        form = f"ld_alpha {config.ld_alpha}{', sharded' * distributed.sharded()}, {config.attention}, {config.kernels}"
         trainer = PairTrainer(
             model,
             None if same else load_model(reference, **how, trust_remote_code=trust_remote_code),
@@ -146,13 +145,13 @@ def train_preference(
         fit(trainer, reporter, folder)
         if stopper is None:
             save(trainer.model, output, keep_adapter=keeps_adapter(config))
-        elif ranks.is_main():
+        elif distributed.is_main():
             if stopper.kept is None:
                 save(load_model(initial, trust_remote_code=trust_remote_code), output)
             else:
                 shutil.rmtree(stopper.kept / "engine", ignore_errors=True)
                 stopper.kept.rename(output)
-        if ranks.is_main():
+        if distributed.is_main():
             set_adapter_aside(output)
     passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer where the judge ended it
     responses = sum(len(example.chosen_ids) + len(example.rejected_ids) for example in data.examples)

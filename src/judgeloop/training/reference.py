@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from judgeloop.records import write_text_atomically
+from judgeloop.jsonl import write_text_atomically
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
-from judgeloop import ranks
-from judgeloop.chat import Chat
 from judgeloop.config import SftSection
 from judgeloop.errors import InputError
-from judgeloop.gpu import require_gpu_settings
-from judgeloop.models import content_hash
+from judgeloop.models.chat import Chat
+from judgeloop.models.hardware import require_gpu_settings
+from judgeloop.models.resolve import content_hash
 from judgeloop.records import SupervisedRow, derive_seed
-from judgeloop.training import losses, together
+from judgeloop.training import collectives, distributed, losses
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import sft_examples
@@ -115,8 +114,8 @@ def train_sft(
             "or give more rows in seed_data.ift or seed_data.ranked"
         )
     if threads is not None:
-        torch.set_num_threads(max(1, threads // ranks.processes()))
-    together.join()
+        torch.set_num_threads(max(1, threads // distributed.processes()))
+    collectives.join()
     precision = choose_precision(config.precision)
     keep_freed_memory()
     settings = {"stage": "sft", "config": settings_that_matter(config), "seed": seed, "initial": content_hash(initial)}
@@ -153,7 +152,7 @@ def train_sft(
             keep_adapter=keeps_adapter(config),
             trust_remote_code=trust_remote_code,
         )
-        if ranks.is_main():
+        if distributed.is_main():
             set_adapter_aside(output)
     return TrainingSummary(
         rows=len(data.examples),

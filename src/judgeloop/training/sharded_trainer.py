@@ -10,25 +10,24 @@ from torch.distributed.tensor import DTensor
 from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
-from judgeloop import ranks
-from judgeloop.training import sharding
+from judgeloop.training import distributed, sharding
 
 
 class ShardedTrainer(Trainer):
-    """Sharded where `ranks.sharded()` says so, else as it was. Checkpoints are those of one process: every process
-    helps to bring them together, rank 0 writes."""
+    """Sharded if `distributed.sharded()` says so, else as it was. Checkpoints are those of one process: every
+    process helps to bring them together, rank 0 writes."""
 
     _whole: tuple[Any, Any] | None = None  # weights and optimiser state, while a checkpoint is written
 
     def shard(self) -> None:
         """Keep a part of the weights only; to be called when TRL has made the model ready and read it once."""
-        if ranks.sharded():
+        if distributed.sharded():
             for model in (self.model, getattr(self, "ref_model", None)):
                 if model is not None:
                     sharding.shard(model, bf16=self.args.bf16)
 
     def _move_model_to_device(self, model: Any, device: Any) -> None:
-        if not ranks.sharded():  # else only a part of it goes there
+        if not distributed.sharded():  # else only a part of it goes there
             super()._move_model_to_device(model, device)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -36,9 +35,9 @@ class ShardedTrainer(Trainer):
         return found.full_tensor() if isinstance(found, DTensor) else found
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if ranks.sharded():
+        if distributed.sharded():
             self._whole = sharding.trained_weights(self.model), sharding.whole(self.optimizer.state_dict())
-        if ranks.is_main():
+        if distributed.is_main():
             super()._save_checkpoint(model, trial)
         self._whole = None
 
@@ -53,13 +52,13 @@ class ShardedTrainer(Trainer):
         torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if ranks.sharded():
+        if distributed.sharded():
             sharding.load_trained_weights(self.model, Path(resume_from_checkpoint))
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or not ranks.sharded():
+        if checkpoint is None or not distributed.sharded():
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         state = torch.load(Path(checkpoint) / OPTIMIZER_NAME, map_location="cpu", weights_only=True)

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from safetensors import safe_open
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from judgeloop import ranks
 from judgeloop.errors import StageFailed
+from judgeloop.training import distributed
 
 
 def shard(model: Any, *, bf16: bool) -> None:
@@ -32,7 +33,7 @@ def shard(model: Any, *, bf16: bool) -> None:
 
     The model keeps its interface, but must be called as a module (`model(…)`): that is what brings weights together.
     """
-    mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (distributed.get_world_size(),))
+    mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (dist.get_world_size(),))
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if bf16 else MixedPrecisionPolicy()
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     for module in [*reversed(layers), model]:  # what is inside goes first
@@ -56,11 +57,11 @@ def whole(value: Any) -> Any:
     None. Every process must call."""
     if isinstance(value, dict):
         found = {key: whole(part) for key, part in value.items()}
-        return found if ranks.is_main() else None
+        return found if distributed.is_main() else None
     if not isinstance(value, DTensor):
         return value
     full = value.full_tensor()
-    return full.cpu() if ranks.is_main() else None
+    return full.cpu() if distributed.is_main() else None
 
 
 def trained_weights(model: Any) -> dict[str, Tensor] | None:

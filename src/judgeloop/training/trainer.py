@@ -18,10 +18,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback
 
-from judgeloop import ranks
-from judgeloop.chat import Chat
 from judgeloop.errors import StageFailed
-from judgeloop.training import together
+from judgeloop.models.chat import Chat
+from judgeloop.training import collectives, distributed
 from judgeloop.training.checkpoints import last_checkpoint
 from judgeloop.training.logprobs import add_response_head, length_groups
 from judgeloop.training.order import BlockBatches
@@ -63,11 +62,11 @@ class ExactLoss(ShardedTrainer, ABC):
     def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float | None = None) -> Tensor:
         if num_items_in_batch is None:
             num_items_in_batch = self.units(inputs)
-        loss = together.added(self.own_step(model, inputs, num_items_in_batch))
+        loss = collectives.added(self.own_step(model, inputs, num_items_in_batch))
         if self.accelerator.sync_gradients:
-            together.add_gradients(model)
+            collectives.add_gradients(model)
             kept = self._metrics["train"]
-            found = together.add_numbers({name: sum(values) for name, values in kept.items()})
+            found = collectives.add_numbers({name: sum(values) for name, values in kept.items()})
             kept.update({name: [value] for name, value in found.items()})
         return loss
 
@@ -87,14 +86,14 @@ class ExactLoss(ShardedTrainer, ABC):
         """Which rows of this process go through the model together: all of them on a GPU, groups of `BACKWARD_TOKENS`
         on a CPU. Where weights are in shards, every process has as many groups as the one with most, the last ones
         empty: all must take part when weights are brought together."""
-        found = self._groups_of(ranks.rank(), lengths)
-        if ranks.sharded():
-            most = max(len(self._groups_of(rank, lengths)) for rank in range(ranks.processes()))
+        found = self._groups_of(distributed.rank(), lengths)
+        if distributed.sharded():
+            most = max(len(self._groups_of(rank, lengths)) for rank in range(distributed.processes()))
             found += [[]] * (most - len(found))
         return found
 
     def _groups_of(self, rank: int, lengths: list[int]) -> list[list[int]]:
-        mine = ranks.share(lengths, rank)
+        mine = distributed.share(lengths, rank)
         if self.accelerator.device.type != "cpu":
             size = len(mine) if self.blocks is None else self.args.per_device_train_batch_size
             return [mine[start : start + size] for start in range(0, len(mine), size)] if mine else []
@@ -199,7 +198,7 @@ def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
         return False
     models = [model for model in (trainer.model, getattr(trainer, "ref_model", None)) if model is not None]
     bare = [trainer.accelerator.unwrap_model(getattr(m, "get_base_model", lambda m=m: m)()) for m in models]
-    found = [add_response_head(model, one_group=ranks.sharded()) for model in bare]
+    found = [add_response_head(model, one_group=distributed.sharded()) for model in bare]
     return all(found)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from judgeloop import ranks
-from judgeloop.chat import Chat
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
+from judgeloop.models.chat import Chat
+from judgeloop.training import distributed
 from judgeloop.training.liger import fuse
 from judgeloop.training.sharding import trained_weights
 
@@ -47,7 +47,7 @@ def load_model(
 
 def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The model to train: float32 weights, or with `qlora` weights of 4 bits (NF4 with double quantisation, QLoRA,
-    arXiv 2305.14314) that adapters are trained beside, see `judgeloop.gpu`."""
+    arXiv 2305.14314) that adapters are trained beside, see `judgeloop.models.hardware`."""
     if config.method != "qlora":
         model = load_model(
             folder, attention=config.attention, kernels=config.kernels, trust_remote_code=trust_remote_code
@@ -140,7 +140,7 @@ def save_model(
     from transformers import AutoConfig, GenerationConfig
 
     trained = trained_weights(model)
-    if not ranks.is_main():
+    if not distributed.is_main():
         return
     if keep_adapter:
         model.save_pretrained(str(output / ADAPTER), state_dict=trained)

@@ -1,0 +1,94 @@
+"""What this machine can run and what is missing, found out without loading any of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+REQUIRED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "openvino-genai", "gguf", "safetensors")
+OPTIONAL = {"tensorboard": "pip install 'judgeloop[tensorboard]'"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`state` "missing" means that nothing will run without it; "note" costs speed or an option."""
+
+    subject: str
+    state: Literal["ok", "note", "missing"]
+    detail: str
+
+
+def examine() -> list[Finding]:
+    """Python, packages, cores and number formats, memory, disk, accelerators, cache folder."""
+    from judgeloop.models.resolve import cache_folder
+
+    found = [Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
+    for name in REQUIRED:
+        version = _version(name)
+        hint = f"not installed; pip install {name}"
+        found.append(Finding(name, "ok" if version else "missing", version or hint))
+    for name, hint in OPTIONAL.items():
+        version = _version(name)
+        found.append(Finding(name, "ok" if version else "note", version or f"optional, not installed; {hint}"))
+    found += [_processor(), _memory(), _accelerator(), _cache(cache_folder())]
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> Finding:
+    cores = os.cpu_count() or 1
+    flags = _flags()
+    if "amx_bf16" in flags or "avx512_bf16" in flags:
+        kind = "AMX" if "amx_bf16" in flags else "AVX-512"
+        return Finding("processor", "ok", f"{cores} cores, bfloat16 by {kind}")
+    return Finding("processor", "note", f"{cores} cores, no bfloat16: training runs in float32, several times slower")
+
+
+def _flags() -> set[str]:
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return set()
+    for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(("flags", "Features")):
+            return set(line.partition(":")[2].split())
+    return set()
+
+
+def _memory() -> Finding:
+    if not hasattr(os, "sysconf") or sys.platform == "darwin":
+        return Finding("memory", "note", "unknown on this system")
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    enough = gib >= 6
+    detail = f"{gib:.0f} GiB" + ("" if enough else "; the embedded 135M model needs about 6 to train")
+    return Finding("memory", "ok" if enough else "note", detail)
+
+
+def _accelerator() -> Finding:
+    if shutil.which("nvidia-smi"):
+        return Finding("accelerator", "ok", "an NVIDIA driver is installed; a CUDA build of torch will use it")
+    return Finding("accelerator", "note", "none found; everything runs on the processor")
+
+
+def _cache(folder: Path) -> Finding:
+    place = folder
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 2**30
+    if not os.access(place, os.W_OK):
+        return Finding("cache folder", "missing", f"{folder} cannot be written; set JUDGELOOP_CACHE to another folder")
+    state: Literal["ok", "note"] = "ok" if free >= 5 else "note"
+    return Finding(
+        "cache folder", state, f"{folder}, {free:.0f} GiB free" + ("" if free >= 5 else "; a run needs about 5")
+    )

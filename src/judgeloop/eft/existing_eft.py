@@ -1,0 +1,126 @@
+"""EFT rows that the user has already (`seed_data.eft_files`): used as they are, but for those about a held-out prompt.
+
+A row names the instruction it judges by `prompt_id`; where one of our rubrics made its prompt, the instruction is also
+read out of it again, so that nearly equal prompts can be found too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from judgeloop.data.readers import read_judgements
+from judgeloop.errors import InputError
+from judgeloop.judging.parse_score import parse_score
+from judgeloop.judging.rubric import Rubric, load_rubric, shipped_rubrics
+from judgeloop.records import Message, RankedSet, SupervisedRow, stable_id
+from judgeloop.seed.leakage import Known
+
+_TURN = re.compile(r"\n\n(User|Assistant): ")
+_PLACEHOLDER = re.compile(r"(?<!\{)\{(instruction|response)\}(?!\})")
+_LITERAL = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """`rows` with their whole scores (rounded for the histogram), the `instructions` they judge as far as known, the
+    `prompt_ids` they name, and how many rows are `unknown`: only their prompt_id could be compared."""
+
+    rows: list[tuple[int, SupervisedRow]]
+    instructions: list[list[Message]]
+    prompt_ids: frozenset[str]
+    unknown: int
+    detected: list[str]
+    taken: int
+
+
+def given_rows(
+    sources: Sequence[str], rubric: Rubric, held_out: Sequence[RankedSet], near_duplicate: float, dropped: Counter[str]
+) -> Given:
+    """Read the files; rows about a held-out prompt, and rows that stand there twice, are left out and counted."""
+    closed = Known(near_duplicate)
+    for ranked in held_out:
+        closed.add(ranked.messages, "held-out prompt")
+    held_out_ids = {stable_id("p", ranked.messages) for ranked in held_out}
+    rubrics = _rubrics(rubric)
+    rows: dict[str, tuple[int, SupervisedRow]] = {}
+    instructions: list[list[Message]] = []
+    detected = []
+    taken = unknown = 0
+    for source in sources:
+        found, account = read_judgements(source, partial(has_score, rubric=rubric))
+        detected.append(account.sentence(source))
+        taken += account.taken
+        dropped.update(account.dropped)
+        for row in found:
+            about = judged_instruction(row.prompt, rubrics)
+            if row.id in rows:
+                dropped["duplicate"] += 1
+            elif row.prompt_id in held_out_ids or (about is not None and closed.same(about)):
+                dropped["EFT row of a file with a held-out prompt"] += 1
+            elif about is not None and closed.near(about):
+                dropped["EFT row of a file close to a held-out prompt"] += 1
+            else:
+                rows[row.id] = (score_in(row, rubric), row)
+                unknown += about is None
+                instructions += [about] if about is not None else []
+    ids = frozenset(row.prompt_id for _, row in rows.values())
+    return Given(list(rows.values()), instructions, ids, unknown, detected, taken)
+
+
+def has_score(text: str, rubric: Rubric) -> bool:
+    """Whether a judgement's text has a score on the rubric's scale that can be read."""
+    return parse_score(text, rubric.low, rubric.high, rubric.label).value is not None
+
+
+def score_in(row: SupervisedRow, rubric: Rubric) -> int:
+    """The score that an EFT row teaches, rounded. Raises InputError where it has none that can be read."""
+    score = parse_score(row.completion[0]["content"], rubric.low, rubric.high, rubric.label)
+    if score.value is None:
+        raise InputError(f"EFT row {row.id}: its judgement has no readable score ({score.reason}); remove the row")
+    return math.floor(score.value + 0.5)
+
+
+def judged_instruction(prompt: Sequence[Message], rubrics: Sequence[Rubric]) -> list[Message] | None:
+    """The conversation inside a filled judge prompt, None where none of the rubrics made it. Fence tags and control
+    tokens in it stay neutralised, which the comparison of prompts does not see."""
+    text = prompt[-1]["content"]
+    for rubric in rubrics:
+        match = _pattern(rubric).fullmatch(text)
+        if match is not None:
+            first, *rest = _TURN.split(match["instruction"])
+            turns: list[Message] = [{"role": "user", "content": first}]
+            for speaker, content in zip(rest[::2], rest[1::2], strict=True):
+                turns.append({"role": speaker.lower(), "content": content})
+            return turns if turns[-1]["role"] == "user" else None
+    return None
+
+
+def _pattern(rubric: Rubric) -> re.Pattern[str]:
+    pieces: list[str] = []
+    seen: set[str] = set()
+    for place, part in enumerate(_PLACEHOLDER.split(rubric.template)):
+        if place % 2 == 0:
+            pieces.append(re.escape(_LITERAL.sub(r"{\1}", part)))
+        else:
+            pieces.append(f"(?P={part})" if part in seen else f"(?P<{part}>.*)")
+            seen.add(part)
+    return re.compile("".join(pieces), re.DOTALL)
+
+
+def _rubrics(own: Rubric) -> list[Rubric]:
+    """The run's rubric and every shipped one that judges single responses."""
+    found = [own]
+    for language in ("en", "zh"):
+        for name in shipped_rubrics(language):
+            try:
+                rubric = load_rubric(name, language)
+            except InputError:
+                continue
+            if "{other}" not in rubric.template:
+                found.append(rubric)
+    return found

@@ -1,0 +1,196 @@
+"""JSON rows in files, one a line: how they are read, appended so that a kill loses nothing, and written whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+
+from judgeloop.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+class Identified(Protocol):
+    """A row (a dataclass) that its `id` names."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound="DataclassInstance")
+Row = TypeVar("Row", bound=Identified)
+Item = TypeVar("Item")
+
+
+def to_line(row: DataclassInstance | Mapping[str, Any]) -> str:
+    """One JSON line, newline included. Fields that are None and optional stay out of the file."""
+    if isinstance(row, Mapping):
+        data = dict(row)
+    else:
+        defaults = {f.name: f.default for f in dataclasses.fields(row) if f.default is not dataclasses.MISSING}
+        data = {
+            f.name: getattr(row, f.name)
+            for f in dataclasses.fields(row)
+            if not (f.name in defaults and getattr(row, f.name) == defaults[f.name])
+        }
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def raw_lines(path: Path) -> Iterator[bytes]:
+    """Lines of a file; gzip is known by its first two bytes, whatever the file is called."""
+    try:
+        handle = path.open("rb")
+    except OSError as error:
+        raise InputError.at(path, None, f"cannot be read ({error.strerror})", "check the path") from error
+    with handle:
+        packed = handle.read(2) == b"\x1f\x8b"
+        handle.seek(0)
+        if not packed:
+            yield from handle
+            return
+        try:
+            with gzip.GzipFile(fileobj=handle) as unpacked:
+                yield from unpacked
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError.at(path, None, f"broken gzip ({error})", "copy the file again") from error
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of a JSONL file a person wrote, gzipped or not; blank lines are skipped.
+
+    Raises InputError with file and line where a line is not a JSON object or not UTF-8.
+    """
+    for number, raw in enumerate(raw_lines(path), 1):
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError.at(path, number, "is not UTF-8", "save the file as UTF-8") from error
+        if not text.strip():
+            continue
+        try:
+            value = json.loads(text)
+            if "\\ud" in text.lower():  # the escape of a surrogate: only whole pairs can be written again
+                json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError.at(path, number, "has half of a surrogate pair", "write the whole character") from error
+        except (ValueError, RecursionError) as error:
+            nested = isinstance(error, RecursionError)
+            detail = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply" if nested else error
+            raise InputError.at(path, number, f"broken JSON ({detail})", "mend or remove the line") from error
+        if not isinstance(value, dict):
+            raise InputError.at(path, number, "is not a JSON object", 'write one {"…": …} object a line')
+        yield number, value
+
+
+def read_rows(path: Path, kind: type[R]) -> list[R]:
+    """Read a whole artifact of ours. Unknown fields are allowed (others may add theirs) and left out."""
+    fields = dataclasses.fields(kind)
+    required = [f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    rows = []
+    for number, value in read_objects(path):
+        for name in required:
+            if name not in value:
+                raise InputError.at(path, number, f"a {kind.__name__} row without '{name}'", "restore the file")
+        rows.append(kind(**{f.name: value[f.name] for f in fields if f.name in value}))
+    return rows
+
+
+class RowLog:
+    """Append rows to a JSONL file so that a kill at any moment loses at most the row being written.
+
+    Opening cuts off a torn last line (one without newline, or not JSON: it was owed and is owed again); finished
+    lines keep every byte. Each append is one write and one flush.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._cut_torn_end()
+        self._handle = path.open("ab", buffering=0)
+
+    def _cut_torn_end(self) -> None:
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        keep = data.rfind(b"\n") + 1
+        while keep:
+            start = data.rfind(b"\n", 0, keep - 1) + 1
+            try:
+                json.loads(data[start:keep])
+                break
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                keep = start
+        if keep != len(data):
+            os.truncate(self.path, keep)
+
+    def append(self, rows: Iterable[DataclassInstance | Mapping[str, Any]]) -> None:
+        """Write all rows in one go."""
+        data = "".join(to_line(row) for row in rows).encode("utf-8")
+        view = memoryview(data)
+        while view:
+            view = view[self._handle.write(view) :]
+
+    def close(self) -> None:
+        os.fsync(self._handle.fileno())
+        self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def append_missing(
+    path: Path,
+    kind: type[Row],
+    items: Sequence[Item],
+    ids: Callable[[Item], Sequence[str]],
+    produce: Callable[[list[Item]], Iterable[Row]],
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Row]:
+    """Ask for the rows of `items` that are not in the file yet, append each as it arrives, and return all by id.
+
+    `ids` names the rows that an item is owed; `produce` is given the items of which any is missing, and not called if
+    there are none, so what it loads is loaded only if needed. A row that is there already is not written again.
+    `progress(done, total)` is called after each row. A killed process loses at most the row being written.
+    """
+    with RowLog(path) as log:
+        rows = {row.id: row for row in read_rows(path, kind)}
+        wanted = [list(ids(item)) for item in items]
+        owed = [item for item, names in zip(items, wanted, strict=True) if any(name not in rows for name in names)]
+        total = sum(len(names) for names in wanted)
+        for row in produce(owed) if owed else ():
+            if row.id in rows:
+                continue
+            log.append([row])
+            rows[row.id] = row
+            if progress is not None:
+                progress(len(rows), max(total, len(rows)))
+    return rows
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replace `path` in one step: a reader, or a kill, sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    partial.replace(path)
+
+
+def write_rows_atomically(path: Path, rows: Iterable[DataclassInstance | Mapping[str, Any]]) -> None:
+    """Write a whole artifact that is made in one step (pairs, IFT rows)."""
+    write_text_atomically(path, "".join(to_line(row) for row in rows))

@@ -1,0 +1,202 @@
+"""Ask a model to judge responses: written judgements (sampled), the expected score (see `judging.expected`) with or
+without a written justification before it, and comparisons of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from judgeloop.config import JudgeSection
+from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, Sampling
+from judgeloop.judging.copied_scores import blank_copies
+from judgeloop.judging.parse_score import Score, parse_score
+from judgeloop.judging.rubric import Rubric
+from judgeloop.judging.score_distribution import answer_options, exclusive, expectation, normalise
+from judgeloop.models.chat import Chat
+from judgeloop.records import Judgement, Message, derive_seed
+
+_TOGETHER = 128  # justifications that are written before their scores are read: what a kill may cost
+
+
+@dataclass(frozen=True, slots=True)
+class ToJudge:
+    """A response to judge: the id it is judged under, the prompt it answers, and its text. Items of one `group`
+    (the responses to one prompt) compete, see `judging.adaptive`."""
+
+    id: str
+    prompt: list[Message]
+    response: str
+    group: str = ""
+
+
+def judge(
+    engine: Engine,
+    chat: Chat,
+    rubric: Rubric,
+    config: JudgeSection,
+    items: Sequence[ToJudge],
+    seed: int,
+    *,
+    first: int = 0,
+    count: int | None = None,
+) -> Iterator[Judgement]:
+    """Yield judgements `first` ≤ k < `first + count` of every item, as they finish; without `count` as many as the
+    config says (`judgements_each`). The score comes from the judge's own output only; where there is none it is None
+    and `reason` says why. The same arguments give the same judgements, whichever other items are asked about."""
+    count = judgements_each(config) if count is None else count
+    if config.scoring == "expected" and not config.justification:
+        return _expected(engine, chat, rubric, config, items)
+    requests = [
+        Request(
+            id=item.id,
+            prompt_ids=tuple(chat.prompt_ids(rubric.messages(item.prompt, item.response))),
+            sampling=Sampling(
+                max_new_tokens=config.sampling.max_new_tokens,
+                temperature=config.sampling.temperature,
+                top_p=config.sampling.top_p,
+                top_k=config.sampling.top_k,
+                stop_strings=score_beginnings(rubric) if config.scoring == "expected" else (),
+            ),
+            n=count,
+            seed=derive_seed(seed, "judge", item.id, *([first] if first else [])),
+        )
+        for item in items
+    ]
+    if config.scoring == "expected":
+        return _expected_after_justification(engine, chat, rubric, config, requests, first)
+    return _sampled(engine, rubric, requests, {item.id: item.response for item in items}, first)
+
+
+def judgements_each(config: JudgeSection) -> int:
+    """Judgements every item gets: K where they are written, else one."""
+    return config.samples if config.scoring == "sampled" or config.justification else 1
+
+
+def score_beginnings(rubric: Rubric) -> tuple[str, ...]:
+    """How a judge may begin its score line: where its justification ends."""
+    words = dict.fromkeys([rubric.label, rubric.label.lower(), rubric.label.upper()])
+    return tuple(word + colon for word in words for colon in (":", "：", "**:", " :"))
+
+
+def _sampled(
+    engine: Engine, rubric: Rubric, requests: Sequence[Request], responses: dict[str, str], first: int
+) -> Iterator[Judgement]:
+    for generation in engine.generate(requests):
+        score = read_score(rubric, generation.text, responses[generation.request_id], generation.finish_reason)
+        yield Judgement(
+            id=judgement_id(generation.request_id, first + generation.index),
+            candidate_id=generation.request_id,
+            k=first + generation.index,
+            text=generation.text,
+            score=score.value,
+            reason=score.reason,
+        )
+
+
+def read_score(rubric: Rubric, text: str, response: str, finish_reason: str = "stop") -> Score:
+    """The score in a judge's text; score lines it copied from the response do not count."""
+    cut = finish_reason == "length"
+    own, copies = blank_copies(text, response, rubric.label, cut=cut)
+    score = parse_score(own, rubric.low, rubric.high, rubric.label)
+    if score.reason is not None:
+        reason = score.reason + (", only copied from the response" if copies else "")
+        return Score(None, reason + (", cut off by length" if cut else ""))
+    if cut and parse_score(own + "9", rubric.low, rubric.high, rubric.label) != score:
+        return Score(None, "cut off by length in the middle of the score line")
+    return score
+
+
+def _expected(
+    engine: Engine, chat: Chat, rubric: Rubric, config: JudgeSection, items: Sequence[ToJudge]
+) -> Iterator[Judgement]:
+    lead, options = answer_options(chat, rubric.score_line, [str(score) for score in rubric.scores])
+    requests = [
+        OptionRequest(item.id, (*chat.prompt_ids(rubric.messages(item.prompt, item.response)), *lead), options)
+        for item in items
+    ]
+    for result in engine.option_logprobs(requests):
+        yield _from_distribution(rubric, config, result.request_id, 0, "", exclusive(options, result.logprobs))
+
+
+def _expected_after_justification(
+    engine: Engine, chat: Chat, rubric: Rubric, config: JudgeSection, requests: Sequence[Request], first: int
+) -> Iterator[Judgement]:
+    """The justification is written up to its score line, then the score is read behind the line as EFT rows have it."""
+    answers = [str(score) for score in rubric.scores]
+    size = max(1, _TOGETHER // requests[0].n) if requests else 1
+    for start in range(0, len(requests), size):
+        some = requests[start : start + size]
+        prompts = {request.id: request.prompt_ids for request in some}
+        written: dict[str, tuple[Generation, OptionRequest]] = {}
+        for generation in engine.generate(some):
+            name = judgement_id(generation.request_id, first + generation.index)
+            reasons = generation.text.strip().rstrip("*_#>`\"'“‘ \n\t-")
+            line = f"{reasons}\n\n{rubric.score_line}" if reasons else rubric.score_line
+            lead, options = answer_options(chat, line, answers)
+            asked = OptionRequest(name, (*prompts[generation.request_id], *lead), options)
+            written[name] = (generation, asked)
+        for result in engine.option_logprobs([asked for _, asked in written.values()]):
+            generation, asked = written[result.request_id]
+            logprobs = exclusive(asked.options, result.logprobs)
+            k = first + generation.index
+            yield _from_distribution(rubric, config, generation.request_id, k, generation.text, logprobs)
+
+
+def _from_distribution(
+    rubric: Rubric, config: JudgeSection, item_id: str, k: int, text: str, logprobs: Sequence[float]
+) -> Judgement:
+    distribution, mass = normalise(logprobs)
+    low = mass < config.min_mass
+    return Judgement(
+        id=judgement_id(item_id, k),
+        candidate_id=item_id,
+        k=k,
+        text=text,
+        score=None if low else round(expectation(rubric.scores, distribution), 6),
+        reason=f"scores have {mass:.0%} of the probability" if low else None,
+        distribution=[round(share, 6) for share in distribution],
+        mass=round(mass, 6),
+    )
+
+
+def judgement_id(candidate_id: str, k: int) -> str:
+    return f"{candidate_id}.j{k}"
+
+
+Better = Literal["first", "second"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Which of two responses the judge prefers, in one order. `first_probability` of A among A and B."""
+
+    id: str
+    better: Better | None
+    first_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToCompare:
+    """Two responses to one prompt, in the order the judge sees them."""
+
+    id: str
+    prompt: list[Message]
+    first: str
+    second: str
+
+
+def compare(engine: Engine, chat: Chat, rubric: Rubric, items: Sequence[ToCompare]) -> Iterator[Comparison]:
+    """Yield one comparison per item, read from the probabilities of the answers A and B."""
+    lead, options = answer_options(chat, rubric.score_line, ["A", "B"])
+    requests = [
+        OptionRequest(
+            item.id, (*chat.prompt_ids(rubric.messages(item.prompt, item.first, item.second)), *lead), options
+        )
+        for item in items
+    ]
+    for result in engine.option_logprobs(requests):
+        (first, second), _ = normalise(result.logprobs)
+        better: Better | None = "first" if first > second else "second" if second > first else None
+        yield Comparison(result.request_id, better, round(first, 6))

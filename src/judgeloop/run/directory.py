@@ -1,0 +1,323 @@
+"""The run directory: which artifacts are there, what they were made from, and who may write.
+
+An artifact is complete when its done-marker, written last, stands beside it with the fingerprint of what it depends
+on. A begun-marker says what an unfinished artifact is being made from, so that rows made under other settings are
+never mixed. Nothing is deleted: what is redone moves to `superseded/`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from judgeloop import __version__
+from judgeloop.config import Config, load
+from judgeloop.errors import InputError
+from judgeloop.jsonl import write_text_atomically
+from judgeloop.run.fingerprints import file_hash, fingerprint, settings
+from judgeloop.run.stage import LOOP, Step, downstream
+
+State = Literal["missing", "begun", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A step whose artifact was made from something else than the config now says; `why` names the first change."""
+
+    step: Step
+    why: str
+
+
+class RunDirectory:
+    """One run on disk, seen through one config."""
+
+    def __init__(self, path: Path, config: Config, steps: Sequence[Step]) -> None:
+        self.path = path
+        self.config = config
+        self.steps = {step.name: step for step in steps}
+        self._lock: int | None = None
+
+    @classmethod
+    def prepare(cls, path: Path, config: Config, steps: Sequence[Step]) -> RunDirectory:
+        """Make the directory and take its lock. Raises InputError where it cannot be written or is in use."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            probe = path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InputError.at(path, None, f"cannot be written ({error.strerror})", "choose another --out") from error
+        if any(path.iterdir()) and not any((path / n).exists() for n in ("run.json", ".lock")):
+            raise InputError.at(path, None, "is not empty and not a run of judgeloop", "choose another --out")
+        run = cls(path, config, steps)
+        run._take_lock()
+        return run
+
+    @property
+    def lock_fd(self) -> int | None:
+        """Children inherit this, so the run stays locked until the last process that writes to it is gone."""
+        return self._lock
+
+    def _take_lock(self, patience: float = 10.0) -> None:
+        handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        until = time.monotonic() + patience  # an orphaned child of a killed run needs a moment to notice and go
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > until:
+                    os.close(handle)
+                    raise InputError.at(
+                        self.path,
+                        None,
+                        "another run is working in this directory",
+                        "wait for it or choose another --out",
+                    ) from None
+                time.sleep(0.1)
+        self._lock = handle
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # Paths -----------------------------------------------------------------------------------------------------------
+
+    def folder(self, model: str) -> Path:
+        return self.path / model
+
+    def artifact(self, name: str) -> Path:
+        step = self.steps[name]
+        return self.folder(step.model) / step.artifact
+
+    def marker(self, step: Step, kind: Literal["begun", "done"]) -> Path:
+        return self.folder(step.model) / f".{step.stage}.{kind}.json"
+
+    def model_folder(self, model: str) -> Path:
+        """The weights of M0, M1, …: a path of the user's for M0, `model/` for the others."""
+        if model == "M0":
+            return Path(self.model_identity("M0")["path"])
+        return self.folder(model) / "model"
+
+    def model_identity(self, model: str) -> dict[str, Any]:
+        """{"name", "path", "hash"} of a finished model."""
+        source = "model.json" if model == "M0" else "train.json"
+        value = read_json(self.folder(model) / source)
+        if model == "M0":
+            return {"name": "M0", "path": value["path"], "hash": value["hash"]}
+        return {"name": model, "path": f"{model}/model", "hash": value["hash"]}
+
+    # Fingerprints ----------------------------------------------------------------------------------------------------
+
+    def expected(self, step: Step) -> dict[str, Any]:
+        """What the step's artifact is to be made from: settings and the fingerprints of its inputs."""
+        return self._expected(step, {})
+
+    def _expected(self, step: Step, known: dict[str, str]) -> dict[str, Any]:
+        """`known` keeps the fingerprints found so far: without it, each iteration would multiply the work."""
+        inputs = {name: self._fingerprint(self.steps[name], known) for name in step.inputs if name in self.steps}
+        parts = {"settings": settings(step, self.config), "inputs": inputs}
+        return {"fingerprint": fingerprint(parts), **parts}
+
+    def fingerprint_of(self, step: Step) -> str:
+        """The step's fingerprint under the present config; for M0 the weights' hash counts too."""
+        return self._fingerprint(step, {})
+
+    def _fingerprint(self, step: Step, known: dict[str, str]) -> str:
+        if step.name not in known:
+            found = str(self._expected(step, known)["fingerprint"])
+            if step.name == "M0/model":
+                model = self.artifact(step.name)
+                found = fingerprint({"settings": found, "hash": read_json(model)["hash"] if model.exists() else None})
+            known[step.name] = found
+        return known[step.name]
+
+    def state(self, step: Step) -> State:
+        if self.marker(step, "done").exists() and self.artifact(step.name).exists():
+            return "done"
+        return "begun" if self.marker(step, "begun").exists() else "missing"
+
+    def stale(self, steps: Iterable[Step]) -> list[Stale]:
+        """Steps that stand on disk, finished or begun, and no longer fit the config."""
+        found = []
+        known: dict[str, str] = {}
+        for step in steps:
+            for kind in ("done", "begun"):
+                path = self.marker(step, "done" if kind == "done" else "begun")
+                if not path.exists():
+                    continue
+                why = _difference(read_json(path), self._expected(step, known))
+                if why is not None:
+                    found.append(Stale(step, why))
+                break
+        return found
+
+    def changed_by_hand(self, steps: Iterable[Step]) -> list[Step]:
+        """Finished steps whose row files are not what the stage wrote."""
+        changed = []
+        for step in steps:
+            path = self.marker(step, "done")
+            if not path.exists():
+                continue
+            for name, digest in read_json(path).get("files", {}).items():
+                file = self.folder(step.model) / name
+                if not file.exists() or file_hash(file) != digest:
+                    changed.append(step)
+                    break
+        return changed
+
+    # Writing ---------------------------------------------------------------------------------------------------------
+
+    def begin(self, step: Step) -> None:
+        """Say what the artifact is being made from, before its first row."""
+        path = self.marker(step, "begun")
+        if not path.exists():
+            write_json(path, {"stage": step.stage, "started": now(), **self.expected(step)})
+
+    def finish(self, step: Step, seconds: float, account: Mapping[str, Any], files: Sequence[str] = ()) -> None:
+        """Write the done-marker: the artifact is complete. `seconds` add up over interrupted attempts."""
+        digests = {name: file_hash(self.folder(step.model) / name) for name in files}
+        write_json(
+            self.marker(step, "done"),
+            {"stage": step.stage, **self.expected(step), "seconds": round(self.spent(step) + seconds, 2),
+             "finished": now(), "files": digests, **account},
+        )  # fmt: skip
+        self.marker(step, "begun").unlink(missing_ok=True)
+
+    def spend(self, step: Step, seconds: float) -> None:
+        """Note the time an attempt took that did not finish."""
+        path = self.marker(step, "begun")
+        if path.exists():
+            write_json(path, {**read_json(path), "seconds": round(self.spent(step) + seconds, 2)})
+
+    def spent(self, step: Step) -> float:
+        """Seconds that earlier, interrupted attempts took."""
+        path = self.marker(step, "begun")
+        return float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
+
+    def supersede(self, roots: Sequence[Step]) -> tuple[list[Step], Path]:
+        """Move what the steps and everything made from them produced to `superseded/<time>/`; say what and where."""
+        target = self.path / "superseded" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        moved = []
+        for step in downstream(list(self.steps.values()), roots):
+            files = [p for p in self.outputs(step) if p.exists()]
+            if files:
+                moved.append(step)
+            for path in files:
+                (target / step.model).mkdir(parents=True, exist_ok=True)
+                path.rename(target / step.model / path.name)
+        drop_metrics(self.path, {(s.model, s.stage) for s in moved})
+        return moved, target
+
+    def outputs(self, step: Step) -> list[Path]:
+        """Everything the step writes: markers first, so that a kill in between leaves no marker without artifact."""
+        folder = self.folder(step.model)
+        return [
+            self.marker(step, "done"),
+            self.marker(step, "begun"),
+            *(folder / name for name in (step.artifact, *_BESIDE.get(step.kind, ()))),
+        ]
+
+
+_BESIDE = {
+    "seed": ("eft.jsonl", "eft_sets.jsonl", "eft_given.jsonl", "held_out.jsonl", "seed.json"),
+    "written": ("eft.written.json",),
+    "prompts": ("prompts.json", "tasks.jsonl"),
+    "judge": ("judge.json",),
+    "consistency": ("consistency.json",),
+    "pairs": ("pairs.json",),
+    "meta": ("judge_pairs.json", "meta_comparisons.jsonl"),
+    "segments": ("segments.json",),
+    "labelled": ("labelled.json",),
+    "backtranslated": ("backtranslation.json",),
+    "sft": ("train.json", "engine", "model.partial", "checkpoints", "adapter"),
+    "train": ("train.json", "engine", "model.partial", "checkpoints", "adapter", "reference.json"),
+    "eval": (
+        "eval.responses.jsonl",
+        "eval.judgements.jsonl",
+        "eval.agreement.jsonl",
+        "eval.comparisons.jsonl",
+        "eval.previous.judgements.jsonl",
+        "eval.ifeval.jsonl",
+    ),
+    "checks": ("checks.jsonl",),
+    "model": ("engine",),
+}
+
+
+def open_run(path: Path) -> tuple[Config, dict[str, Any]]:
+    """Read an existing run's resolved config and run.json. Raises InputError where `path` is no run."""
+    if not (path / "run.json").is_file() or not (path / "config.yaml").is_file():
+        raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
+    return load(path / "config.yaml"), {"method": LOOP, **read_json(path / "run.json")}
+
+
+def describe(run: RunDirectory, method: str = LOOP) -> None:
+    """Write config.yaml (resolved) and run.json, which make the folder a run; `method` names its steps."""
+    write_text_atomically(run.path / "config.yaml", run.config.resolved_yaml())
+    file = run.path / "run.json"
+    started = read_json(file)["started"] if file.exists() else now()
+    models = list(dict.fromkeys(step.model for step in run.steps.values()))
+    facts = {"judgeloop": __version__, "method": method, "started": started, "models": models, "seed": run.config.seed}
+    write_json(file, facts)
+
+
+def drop_metrics(run: Path, attempts: set[tuple[str, str]]) -> None:
+    """Take the metrics of unfinished or superseded trainings out of metrics.jsonl, so that no step stands twice."""
+    path = run / "metrics.jsonl"
+    if not path.exists() or not attempts:
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # a torn last line
+        if (row.get("model"), row.get("stage")) not in attempts:
+            kept.append(line)
+    write_text_atomically(path, "".join(kept))
+
+
+def _difference(made: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
+    """The first thing that differs, in words; None where nothing does."""
+    if made.get("fingerprint") == expected["fingerprint"]:
+        return None
+    old, new = made.get("settings", {}), expected["settings"]
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            return f"{key} was {_short(old.get(key))}, is {_short(new.get(key))}"
+    changed = [name for name, value in expected["inputs"].items() if made.get("inputs", {}).get(name) != value]
+    return f"made from another {', '.join(changed)}" if changed else "its inputs changed"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a small JSON file of ours. Raises InputError where it was damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError.at(path, None, "cannot be read", "restore it or redo the stage with --redo") from error
+    if not isinstance(value, dict):
+        raise InputError.at(path, None, "is not a JSON object", "restore it or redo the stage with --redo")
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    write_text_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")

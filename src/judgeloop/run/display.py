@@ -1,0 +1,123 @@
+"""What a person sees while a run works: a bar for the running stage, one line for each finished one.
+
+Bars only on a terminal; elsewhere the lines alone, and one a minute about a stage that takes longer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from judgeloop.run.stage import Step
+from judgeloop.run.stopping import Decision
+
+WORDS = {
+    "model": "find the weights, check the tokenizer",
+    "seed": "read the seed",
+    "writer": "fine-tune the writer of judgements",
+    "written": "judgements for EFT",
+    "eft": "EFT rows that agree with people",
+    "segments": "texts into segments",
+    "backward": "backward model: text to instruction",
+    "labels": "instructions for the segments",
+    "labelled": "filter instructions",
+    "forward": "forward model: scores pairs",
+    "scores": "scores of instruction and text",
+    "curate": "keep the best pairs",
+    "backtranslated": "backtranslated rows",
+    "sft": "supervised fine-tuning",
+    "prompts": "new prompts",
+    "candidates": "candidates",
+    "anchors": "an earlier model's answers",
+    "judge": "judgements",
+    "consistency": "the model before judges too",
+    "pairs": "preference pairs",
+    "meta": "pairs of judgements",
+    "train": "preference training",
+    "eval": "evaluation",
+    "checks": "ground truth by your own code",
+}
+
+QUIET = 60.0  # seconds a log file says nothing about the running stage
+
+
+class TerminalDisplay:
+    """Prints to a rich console; see `driver.Display`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._label = ""
+        self._started = 0.0
+        self._told = 0.0
+        self._skipped = 0
+
+    def superseded(self, steps: Sequence[Step], where: Path) -> None:
+        names = ", ".join(step.name for step in steps) or "nothing was there"
+        self._line(f"redo: {names}; what stood there is kept in {where}")
+
+    def skipped(self, _step: Step, /) -> None:
+        self._skipped += 1
+
+    def started(self, step: Step, resumed: bool) -> None:
+        if self._skipped:
+            self._line(f"{self._skipped} finished steps found, going on at {step.name}")
+            self._skipped = 0
+        self._started = self._told = time.monotonic()
+        self._label = f"{step.model}  {WORDS[step.kind]}{' (resumed)' if resumed else ''}"
+        if not self.console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(self._label, total=None, note="")
+        self._bar.start()
+
+    def progress(self, done: int, total: int | None, note: str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, note=note)
+        elif (now := time.monotonic()) - self._told >= QUIET:
+            self._told = now
+            of = f" of {total}" if total else ""
+            self._line(f"{self._label}: {done}{of} after {now - self._started:.0f} s{note and ', '}{note}")
+
+    def finished(self, step: Step, marker: Mapping[str, Any]) -> None:
+        self._stop()
+        rows = marker.get("rows")
+        count = f"{rows} rows" if rows is not None else ""
+        seconds = float(marker.get("seconds", 0.0))
+        self._line(f"{step.model}  {WORDS[step.kind]:<38} {count:>10}  {seconds:7.1f} s")
+        for line in marker.get("yields", ()):
+            self._line(f"      {line}")
+
+    def failed(self) -> None:
+        self._stop()
+
+    def decided(self, decision: Decision) -> None:
+        if decision.stopped:
+            self._line(f"stopped after {decision.at}: {decision.reason}")
+        self._line(f"best model: {decision.best} ({decision.why_best})")
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+            self._task = None
+
+    def _line(self, text: str) -> None:
+        self.console.print(Text(text))

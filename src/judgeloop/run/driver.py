@@ -1,0 +1,172 @@
+"""Carry out the method's steps in one run directory: skip what is done, refuse what is stale, resume what was cut."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from judgeloop.compute.companions import gpus
+from judgeloop.compute.local import run_child
+from judgeloop.config import Config, TrainingSection
+from judgeloop.errors import InputError
+from judgeloop.loop import METHODS
+from judgeloop.models.hardware import require_gpu_settings
+from judgeloop.run import stopping
+from judgeloop.run.directory import RunDirectory, describe, read_json
+from judgeloop.run.stage import LOOP, Step, downstream, select
+from judgeloop.stages.context import Context
+from judgeloop.stages.registry import run_stage
+
+
+class Display(Protocol):
+    """What the driver tells whoever looks on."""
+
+    def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
+    def skipped(self, _step: Step, /) -> None: ...
+    def started(self, step: Step, resumed: bool) -> None: ...
+    def progress(self, done: int, total: int | None, note: str) -> None: ...
+    def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
+    def failed(self) -> None: ...
+    def decided(self, decision: stopping.Decision) -> None: ...
+
+
+def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
+    """Carry out a method's steps (`loop.METHODS`) in `out`. The loop runs until its last model is made and evaluated,
+    or a rule stops it, and ends with summary and report; other methods end with their last step.
+
+    Raises InputError, StageFailed or Interrupted; in every case the run can be started again where it stopped.
+    """
+    steps = METHODS[method](config)
+    roots = [step for wanted in redo for step in _selected(steps, wanted)]
+    _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
+    run = RunDirectory.prepare(out, config, steps)
+    try:
+        _refuse_other(run, method)
+        if roots:
+            moved, where = run.supersede(roots)
+            display.superseded(moved, where)
+        _refuse_stale(run, steps)
+        describe(run, method)
+        if method != LOOP:
+            for step in steps:
+                _advance(run, steps, step, display)
+            return
+        (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
+        decision = None
+        for step in steps:
+            # What was decided by an evaluation stands, but the last model's ground truth belongs to the run.
+            if decision is not None and step.stage != "checks":
+                break
+            if _advance(run, steps, step, display) and step.stage in ("eval", "checks"):
+                write_reports(out)
+            decision = decision or stopping.decide(run, step)
+        decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
+        stopping.record(run, decision)
+        write_reports(out)
+        display.decided(decision)
+    finally:
+        run.close()
+
+
+def write_reports(out: Path) -> None:
+    """Write summary.json and report.html from what stands in the run directory."""
+    from judgeloop.report.page import write_report
+    from judgeloop.report.summary import write_summary
+
+    write_summary(out)
+    write_report(out)
+
+
+def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Display) -> bool:
+    """Carry out one step; return False where there was nothing to do."""
+    if run.state(step) == "done" and _present(run, step):
+        display.skipped(step)
+        return False
+    _carry_out(run, step, display)
+    if step.stage == "model":
+        _refuse_stale(run, steps)  # other weights than those that the rest was made from
+    return True
+
+
+def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
+    """A training that this machine cannot do is named before anything is made, not when its turn comes, maybe after
+    hours. What was trained elsewhere stays usable here."""
+    again = downstream(steps, roots)
+    pending = {key for step in steps if step in again or run.state(step) != "done" for key in step.keys}
+    trained: dict[str, TrainingSection] = {
+        "sft": run.config.sft, "train": run.config.train, "backtranslation.sft": run.config.backtranslation.sft,
+    }  # fmt: skip
+    if not trained.keys() & pending:
+        return
+    for name, section in trained.items():
+        if name in pending:
+            require_gpu_settings(section, name)
+    gpus(run.config.compute.processes)
+
+
+def _refuse_other(run: RunDirectory, method: str) -> None:
+    """One folder, one method."""
+    file = run.path / "run.json"
+    found = read_json(file).get("method", LOOP) if file.exists() else method
+    if found != method:
+        raise InputError.at(run.path, None, f"holds the steps of '{found}', not of '{method}'", "choose another --out")
+
+
+def _selected(steps: Sequence[Step], wanted: str) -> list[Step]:
+    found = select(steps, wanted)
+    if not found:
+        known = ", ".join(dict.fromkeys(step.stage for step in steps))
+        raise InputError(f"--redo {wanted}: no such step; give a stage ({known}), a model (M2) or both (M2/judge)")
+    return found
+
+
+def _refuse_stale(run: RunDirectory, steps: Sequence[Step]) -> None:
+    stale = run.stale(steps)
+    if stale:
+        first = stale[0]
+        after = [step.name for step in downstream(steps, [first.step])[1:] if run.state(step) != "missing"]
+        also = f" (and {', '.join(after)}, made from it)" if after else ""
+        raise InputError(
+            f"{run.path}: {first.step.name} is stale{also}: {first.why}; "
+            f"put it back, choose another --out, or make it anew with --redo {first.step.name}"
+        )
+    changed = run.changed_by_hand(steps)
+    if changed:
+        name = changed[0].name
+        raise InputError(
+            f"{run.artifact(name)}: was changed after {name} finished; restore it, or make it anew with --redo {name}"
+        )
+
+
+def _present(run: RunDirectory, step: Step) -> bool:
+    """M0's weights live outside the run: look that they are still there."""
+    return step.stage != "model" or Path(read_json(run.artifact(step.name))["path"]).is_dir()
+
+
+def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
+    display.started(step, resumed=run.state(step) == "begun")
+    try:
+        if step.light:
+            run_stage(Context(run, step, display.progress))
+        else:
+            _in_child(run, step, display)
+    except BaseException:
+        display.failed()
+        raise
+    display.finished(step, read_json(run.marker(step, "done")))
+
+
+def _in_child(run: RunDirectory, step: Step, display: Display) -> None:
+    def show(event: Mapping[str, Any]) -> None:
+        display.progress(int(event["done"]), event["total"], str(event.get("note", "")))
+
+    threads = run.config.threads or os.cpu_count() or 1
+    run_child(
+        ["judgeloop.run.worker", str(run.path), step.name],
+        run.path / "logs" / f"{step.model}.{step.stage}.log",
+        show,
+        keep_open=[run.lock_fd] if run.lock_fd is not None else [],
+        environment={"OMP_NUM_THREADS": str(threads)},
+    )

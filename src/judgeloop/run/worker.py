@@ -1,0 +1,48 @@
+"""The child process of one heavy stage: `python -m judgeloop.run.worker RUN MODEL/STAGE`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from judgeloop.compute.companions import companions
+from judgeloop.compute.local import ChildReport, die_with_parent
+from judgeloop.errors import JudgeloopError
+from judgeloop.loop import METHODS
+from judgeloop.run.directory import RunDirectory, open_run
+from judgeloop.stages.context import Context
+from judgeloop.stages.registry import TRAINS, help_stage, run_stage
+from judgeloop.training import distributed
+
+
+def main(run_path: str, name: str) -> int:
+    """Run the step; return the exit code. The parent holds the run's lock, and this process a copy of it."""
+    die_with_parent()
+    report = ChildReport()
+    # Programs must not be asked about telemetry or reach for a hub when the model is a folder of this machine.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        config, facts = open_run(Path(run_path))
+        steps = METHODS[facts["method"]](config)
+        run = RunDirectory(Path(run_path), config, steps)
+        context = Context(run, run.steps[name], report.progress)
+        if not distributed.is_main():
+            help_stage(context)
+        elif config.compute.processes > 1 and context.step.kind in TRAINS:
+            sharded = config.compute.sharding == "fsdp"
+            with companions(config.compute.processes, [run_path, name], config.threads, sharded=sharded):
+                run_stage(context)
+        else:
+            run_stage(context)
+    except JudgeloopError as error:
+        traceback.print_exc()
+        report.failed(error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))

@@ -1,0 +1,126 @@
+"""Ground truth of every evaluated model by the user's own code (evaluation.checker).
+
+A step of its own, in a process of its own: what generates, judges or trains never imports the user's file.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from judgeloop.config.user_functions import function_of, load_module
+from judgeloop.data.readers import read_prompt_rows
+from judgeloop.errors import InputError
+from judgeloop.evaluation.ground_truth import Checked, Checker, check_response, ground_truth, same_measures
+from judgeloop.jsonl import read_objects, read_rows, write_rows_atomically
+from judgeloop.pairs import mean_scores
+from judgeloop.records import Candidate, Judgement, Prompt
+from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.stages.context import Context, Outcome, held_out_sets
+from judgeloop.stages.evaluation import JUDGEMENTS, RESPONSES
+
+KEY = "evaluation.checker"
+ROWS, FIGURES = "checks.jsonl", "checks.json"
+Prompts = Mapping[str, tuple[str, dict[str, Any]]]
+
+
+def checks(context: Context) -> Outcome:
+    """Check each response of the model's evaluation, and compare with the model before and with the judge."""
+    started = time.monotonic()
+    config, folder = context.config, context.folder
+    prompts = prompt_rows(context.run)
+    try:
+        checker = load_checker(Path(str(config.evaluation.checker)))
+        rows = _checked(context, checker, prompts)
+    except InputError:
+        # Nothing was made yet. A mended file is another file: the marker would call what it makes stale.
+        context.run.marker(context.step, "begun").unlink(missing_ok=True)
+        raise
+    write_rows_atomically(folder / ROWS, [row.as_dict() for row in rows])
+
+    previous = _previous(context)
+    groups = None if checker.group is None else _groups(prompts, checker.group)
+    figures = ground_truth(
+        rows,
+        seed=config.seed,
+        resamples=config.evaluation.bootstrap,
+        previous=_read(context.run.folder(previous) / ROWS) if previous is not None else (),
+        scores=mean_scores(read_rows(folder / JUDGEMENTS, Judgement), config.judge.min_valid),
+        groups=groups,
+    )
+    write_json(
+        folder / FIGURES,
+        {
+            "model": context.step.model,
+            "checker": checker.path.name,
+            "previous": previous,
+            "judge": read_json(folder / "eval.json").get("judge"),
+            "group": checker.group,
+            **figures,
+            "seconds": round(time.monotonic() - started, 2),
+        },
+    )
+    return Outcome((ROWS, FIGURES), {"rows": len(rows)})
+
+
+def load_checker(path: Path) -> Checker:
+    """The user's file: its function `check`, and its `GROUP` where it has one. Raises InputError where it is no
+    checker."""
+    module = load_module(path, KEY)
+    check, group = function_of(module, path, "check(prompt, response, finished)", KEY), getattr(module, "GROUP", None)
+    if group is not None and not isinstance(group, str):
+        raise InputError(f"{KEY}: GROUP in {path} is {group!r}; give the name of a field of the prompts, or leave it")
+    return Checker(path, check, group)
+
+
+def prompt_rows(run: RunDirectory) -> Prompts:
+    """Prompt id → where the evaluation prompt stands and its row there; id and messages of one held out of the seed."""
+    files = run.config.evaluation.prompts
+    if not files:
+        found = {}
+        for ranked in held_out_sets(run):
+            # The id is that of the prompt, as the responses name it.
+            prompt = Prompt.of(ranked.messages, "held out")
+            found[prompt.id] = (f"held_out.jsonl, {ranked.id}", {"id": prompt.id, "messages": ranked.messages})
+        return found
+    rows: dict[str, tuple[str, dict[str, Any]]] = {}
+    for file in files:
+        for name, (place, row) in read_prompt_rows(Path(file)).items():
+            rows.setdefault(name, (place.source, row))
+    return rows
+
+
+def _checked(context: Context, checker: Checker, prompts: Prompts) -> list[Checked]:
+    responses = sorted(read_rows(context.folder / RESPONSES, Candidate), key=lambda row: row.id)
+    done: list[Checked] = []
+    for response in responses:
+        where, prompt = prompts[response.prompt_id]
+        finished = response.finish_reason == "stop"
+        found = check_response(checker, prompt, response.text, finished=finished, where=where)
+        if done:
+            same_measures(checker, list(done[0].measures), found, where)
+        done.append(Checked(response.id, response.prompt_id, finished, found))
+        context.progress(len(done), len(responses), "")
+    return done
+
+
+def _previous(context: Context) -> str | None:
+    """The evaluated model before this one, where there is one."""
+    names = [name.partition("/")[0] for name in context.step.inputs if name.endswith("/checks")]
+    return names[0] if names else None
+
+
+def _groups(prompts: Prompts, field: str) -> dict[str, str]:
+    """Prompt id → its row's value of the field, as text; prompts without the field are left out."""
+    return {
+        name: value if isinstance(value := row[field], str) else json.dumps(value, ensure_ascii=False)
+        for name, (_, row) in prompts.items()
+        if field in row
+    }
+
+
+def _read(path: Path) -> list[Checked]:
+    return [Checked(row["id"], row["prompt_id"], row["finished"], row["measures"]) for _, row in read_objects(path)]

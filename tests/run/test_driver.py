@@ -1,0 +1,104 @@
+"""The driver's order of things, without any stage at work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from judgeloop.config import parse
+from judgeloop.errors import InputError
+from judgeloop.run import driver, stopping
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.stage import Step
+
+
+class Silent:
+    def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
+    def skipped(self, _step: Step, /) -> None: ...
+    def started(self, step: Step, resumed: bool) -> None: ...
+    def progress(self, done: int, total: int | None, note: str) -> None: ...
+    def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
+    def failed(self) -> None: ...
+    def decided(self, decision: stopping.Decision) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("at", "last"), [("M2/judge", "M2/judge"), ("M2/eval", "M2/checks"), (None, "M3/checks")], ids=str
+)
+def test_a_run_that_is_stopped_still_checks_its_last_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str | None, last: str
+) -> None:
+    made: list[str] = []
+    reported: list[str] = []
+    recorded: list[stopping.Decision] = []
+    end = stopping.Decision(True, str(at), "enough", "M1", "it is")
+
+    def advance(_run: RunDirectory, _steps: Sequence[Step], step: Step, _display: driver.Display) -> bool:
+        made.append(step.name)
+        return True
+
+    monkeypatch.setattr(driver, "_advance", advance)
+    monkeypatch.setattr(driver, "write_reports", lambda out: reported.append(made[-1]))
+    monkeypatch.setattr(stopping, "decide", lambda run, step: end if step.name == at else None)
+    monkeypatch.setattr(stopping, "record", lambda run, decision: recorded.append(decision))
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, "evaluation": {"checker": "check.py"}}, "test")
+    driver.execute(config, tmp_path / "run", Silent())
+    assert made[-1] == last
+    assert {"M0/eval", "M0/checks", "M1/eval", "M1/checks"} <= set(reported)
+    assert reported[-1] == last
+    (decision,) = recorded
+    assert decision.stopped is (at is not None)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("section", ["sft", "train", "backtranslation.sft"])
+@pytest.mark.parametrize(
+    ("key", "value", "instead"),
+    [("method", "qlora", "lora"), ("attention", "flash_attention_2", "auto"), ("kernels", "liger", "torch")],
+)
+def test_what_needs_a_gpu_is_refused_before_anything_is_made(
+    tmp_path: Path, section: str, key: str, value: str, instead: str
+) -> None:
+    trained: dict[str, object] = {section: {key: value}}
+    if section == "backtranslation.sft":
+        trained = {"backtranslation": {"texts": "texts", "sft": {key: value}}}
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, **trained}, "test")
+    wanted = rf"{section}\.{key}: {value} needs a GPU with CUDA.*set {section}\.{key}: {instead}$"
+    with pytest.raises(InputError, match=wanted):
+        driver.execute(config, tmp_path / "run", Silent())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_gpus_are_noticed_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(processes: int) -> list[str]:
+        raise InputError(f"{processes} asked for")
+
+    monkeypatch.setattr(driver, "gpus", none_left)
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, "compute": {"processes": 3}}, "test")
+    with pytest.raises(InputError, match="3 asked for"):
+        driver.execute(config, tmp_path / "run", Silent())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_model_trained_elsewhere_needs_no_gpu_until_it_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    monkeypatch.setattr(driver, "_advance", lambda *_given: False)
+    monkeypatch.setattr(driver, "write_reports", lambda _out: None)
+    monkeypatch.setattr(stopping, "decide", lambda _run, _step: stopping.Decision(True, "M2/eval", "", "M2", ""))
+    monkeypatch.setattr(stopping, "with_best", lambda _run, decision: decision)
+    monkeypatch.setattr(RunDirectory, "stale", lambda _run, _steps: [])
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, "iterations": 1, "train": {"kernels": "liger"}}, "test")
+    (out / "M2" / "model").mkdir(parents=True)
+    (out / "M2" / ".train.done.json").write_text("{}")
+    (out / ".lock").touch()
+    driver.execute(config, out, Silent())
+    with pytest.raises(InputError, match="kernels: liger needs a GPU"):
+        driver.execute(config, out, Silent(), redo=["M1/sft"])
+    assert not (out / "superseded").exists()
