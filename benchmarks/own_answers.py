@@ -28,9 +28,8 @@ from judgeloop.config.loading import load
 from judgeloop.evaluation.ground_truth import PASSES, Checked, judge_accuracies
 from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.jsonl import read_objects, read_rows
-from judgeloop.pairs import best_chosen, make_pairs, mean_scores
+from judgeloop.pairs import Judged, best_worst, mean_scores
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
-from judgeloop.stages.pairs import pair_rule
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "configs" / "verifiable"))
@@ -69,8 +68,8 @@ def pairs_of(folder: Path, config: Config, scores: Scores | None = None) -> list
     """The run's candidates for a model, paired by the config; by the run's judgements where no scores are given."""
     iteration = int(folder.name[1:]) - 1
     prompts, rows = read_rows(folder / "prompts.jsonl", Prompt), read_rows(folder / "candidates.jsonl", Candidate)
-    made, _ = make_pairs(prompts, rows, scores or run_scores(folder, config), pair_rule(config, iteration))
-    return best_chosen(made, config.pairs.share(iteration))
+    judged = Judged(prompts, rows, [], scores or run_scores(folder, config))
+    return best_worst(judged, config.pairs.model_copy(update={"control": "none"}), iteration, config.seed).pairs
 
 
 def run_scores(folder: Path, config: Config) -> Scores:

@@ -23,7 +23,8 @@ LAYERS = (
     {"commands"},
     {"run.driver", "run.display"},
     {"run.stopping"},
-    {"loop", "stages", "report"},
+    {"loop", "report"},
+    {"stages"},
     {"training"},
     {"compute"},
     {"evaluation", "seed"},
@@ -34,6 +35,7 @@ LAYERS = (
     {"engines"},
     {"run.directory"},
     {"run.fingerprints"},
+    {"run.plan"},
     {"run"},
     {"models", "pairs", "data"},
     {"text"},
@@ -47,13 +49,14 @@ ONLY = {
     "config": {"errors"},
     "records": set(),
     "jsonl": {"errors"},
-    "run.stage": {"config"},
+    "run.stage": {"config", "errors"},
+    "run.plan": {"config", "errors", "run.stage"},
     "run.fingerprints": {"config", "models.resolve", "run.stage"},
     "run.directory": {"__init__", "config", "errors", "jsonl", "run.fingerprints", "run.stage"},
     "run.display": {"run.stage", "run.stopping"},
     "run.stopping": {"config", "run.directory", "run.stage"},
-    "loop": {"config", "errors", "run.stage"},
-    "pairs": {"records"},
+    "loop": {"config", "errors", "run.plan", "run.stage", "stages"},
+    "pairs": {"config", "records"},
     "models": {"config", "errors", "jsonl", "records"},
     "data": {"config", "errors", "jsonl", "models", "records", "text"},
     "text": {"errors"},
@@ -166,9 +169,17 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "loaded: []"
 
 
-def test_the_config_is_light() -> None:
-    code = "import sys; before = set(sys.modules); import judgeloop.config, judgeloop.records, judgeloop.loop\n"
-    code += "print(sorted({m.split('.')[0] for m in set(sys.modules) - before} & {'numpy', 'scipy', 'rich', 'typer'}))"
+@pytest.mark.parametrize(
+    ("modules", "without"),
+    [
+        ("judgeloop.config, judgeloop.records", {"numpy", "scipy", "rich", "typer"}),
+        ("judgeloop.loop, judgeloop.run.driver", {"scipy", "typer", "plotly"}),
+    ],
+    ids=["config", "driver"],
+)
+def test_what_every_process_imports_is_light(modules: str, without: set[str]) -> None:
+    code = f"import sys, {modules}\n"
+    code += f"print(sorted({{m.split('.')[0] for m in sys.modules}} & {without}))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout == "[]\n", done.stderr

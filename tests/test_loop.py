@@ -9,8 +9,7 @@ from judgeloop.config import Config, EftSection, SeedSection, known_keys, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import METHODS, backtranslation, instruction_making, method
 from judgeloop.run.fingerprints import settings
-from judgeloop.run.stage import Step
-from judgeloop.stages.registry import STAGES
+from judgeloop.run.stage import Artifact, Frozen, Step
 from tiny import make_tiny_model
 
 
@@ -45,11 +44,12 @@ def test_every_iteration_adds_a_model(iterations: int) -> None:
 def test_the_next_model_starts_from_the_current_one_and_its_pairs() -> None:
     steps = named()
     assert steps["M1/sft"].inputs == ("M0/model", "M1/seed")
-    assert steps["M2/train"].inputs == ("M1/sft", "M2/pairs")
-    assert steps["M3/train"].inputs == ("M2/train", "M3/pairs")
-    assert steps["M3/pairs"].inputs == ("M3/candidates", "M3/judge")
+    assert steps["M2/train"].inputs == ("M1/sft", "M2/pairs", "M2/candidates")
+    assert steps["M3/train"].inputs == ("M2/train", "M3/pairs", "M3/candidates")
+    assert steps["M3/train"].given["policy"] == steps["M3/train"].given["reference"] == (Artifact("M2/train", "model"),)
+    assert steps["M3/pairs"].inputs == ("M3/prompts", "M3/candidates", "M3/judge")
     assert steps["M3/candidates"].inputs == ("M2/train", "M3/prompts")
-    assert steps["M3/judge"].inputs == ("M2/train", "M3/candidates")
+    assert steps["M3/judge"].inputs == ("M2/train", "M3/prompts", "M3/candidates")
     assert steps["M3/prompts"].inputs == ("M2/train", "M1/seed", "M2/prompts")
     assert steps["M3/eval"].inputs == ("M3/train", "M1/seed", "M2/eval")
 
@@ -59,8 +59,8 @@ def test_an_anchor_answers_the_same_prompts_and_is_judged_too() -> None:
     assert [name for name in steps if name.endswith("anchors")] == ["M2/anchors", "M3/anchors"]
     assert steps["M2/anchors"].inputs == ("M0/model", "M2/prompts")
     assert steps["M3/anchors"].inputs == ("M1/sft", "M3/prompts")
-    assert steps["M3/judge"].inputs == ("M2/train", "M3/candidates", "M3/anchors")
-    assert steps["M3/pairs"].inputs == ("M3/candidates", "M3/anchors", "M3/judge")
+    assert steps["M3/judge"].inputs == ("M2/train", "M3/prompts", "M3/candidates", "M3/anchors")
+    assert steps["M3/pairs"].inputs == ("M3/prompts", "M3/candidates", "M3/anchors", "M3/judge")
     assert named(pairs={"anchor": "M1"})["M3/anchors"].inputs == ("M1/sft", "M3/prompts")
     with pytest.raises(InputError, match=r"pairs\.anchor: M2 does not exist yet"):
         named(pairs={"anchor": "M2"})
@@ -81,20 +81,31 @@ def test_a_checker_measures_every_evaluated_model_apart_from_its_judge() -> None
 
 
 def test_replay_reads_the_seeds_rows() -> None:
-    assert named(train={"eft_replay": 0.2})["M3/train"].inputs == ("M2/train", "M3/pairs", "M1/seed")
-    assert named(train={"ift_replay": 0.2})["M3/train"].inputs == ("M2/train", "M3/pairs", "M1/seed")
-    both = {"eft_replay": 0.2, "ift_replay": 0.2}
-    assert named(train=both)["M3/train"].inputs == ("M2/train", "M3/pairs", "M1/seed")
-    assert named()["M3/train"].inputs == ("M2/train", "M3/pairs")
+    eft, ift = (Artifact("M1/seed", f"{part}.jsonl") for part in ("eft", "ift"))
+    step = named(train={"eft_replay": 0.2})["M3/train"]
+    assert step.given["eft"] == (eft,)
+    assert "ift" not in step.given
+    step = named(train={"ift_replay": 0.2})["M3/train"]
+    assert step.given["ift"] == (ift,)
+    assert "eft" not in step.given
+    step = named(train={"eft_replay": 0.2, "ift_replay": 0.2})["M3/train"]
+    assert (step.given["eft"], step.given["ift"]) == ((eft,), (ift,))
+    assert "M1/seed" not in named()["M3/train"].inputs
 
 
 def test_consistency_lets_the_model_before_judge_the_same_candidates() -> None:
     steps = named(train={"consistency": True})
-    assert steps["M2/consistency"].inputs == ("M0/model", "M2/candidates", "M2/judge")
-    assert steps["M3/consistency"].inputs == ("M1/sft", "M3/candidates", "M3/judge")
+    assert steps["M2/consistency"].inputs == ("M0/model", "M2/prompts", "M2/candidates", "M2/judge")
+    assert steps["M3/consistency"].inputs == ("M1/sft", "M3/prompts", "M3/candidates", "M3/judge")
     assert "M3/consistency" in steps["M3/train"].inputs
     with pytest.raises(InputError, match="consistency sets label_smoothing itself"):
         named(train={"consistency": True, "loss": "ipo"})
+
+
+@pytest.mark.parametrize("judge", [{"role": "M1"}, {"function": "score.py"}])
+def test_consistency_compares_a_model_with_the_one_before_and_no_other_judge(judge: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"train\.consistency compares the current model's judgements"):
+        named(train={"consistency": True}, judge=judge)
 
 
 def test_rho_holds_for_an_iteration_or_for_all_that_follow() -> None:
@@ -162,7 +173,7 @@ def test_inputs_stand_before_what_is_made_from_them() -> None:
 def test_every_step_has_a_stage_and_known_keys() -> None:
     keys = set(known_keys())
     for step in named().values():
-        assert step.stage in STAGES
+        assert step.stage.title
         assert set(step.keys) <= keys, step.name
 
 
@@ -175,8 +186,8 @@ def test_the_base_model_is_evaluated_only_when_asked_for() -> None:
 
 def test_a_frozen_judge_is_an_input() -> None:
     steps = named(judge={"role": "M1"})
-    assert steps["M2/judge"].inputs == ("M1/sft", "M2/candidates")
-    assert steps["M3/judge"].inputs == ("M1/sft", "M3/candidates")
+    assert steps["M2/judge"].inputs == ("M1/sft", "M2/prompts", "M2/candidates")
+    assert steps["M3/judge"].inputs == ("M1/sft", "M3/prompts", "M3/candidates")
     assert steps["M3/candidates"].inputs == ("M2/train", "M3/prompts")
     assert named(judge={"role": "M0"})["M3/judge"].inputs[0] == "M0/model"
 
@@ -186,7 +197,7 @@ def test_a_frozen_judge_of_the_users_is_a_model_folder(tmp_path: Path) -> None:
         method(config(judge={"role": str(tmp_path)}))
     folder = str(make_tiny_model(tmp_path / "judge"))
     step = named(judge={"role": folder})["M3/judge"]
-    assert step.inputs[0] == "M0/model"
+    assert step.given["judge"] == (Frozen(folder),)
     before = settings(step, config(judge={"role": folder}))
     make_tiny_model(tmp_path / "judge", seed=1)
     assert settings(step, config(judge={"role": folder})) != before  # other weights, other judgements
@@ -224,12 +235,12 @@ def test_backtranslation_stands_between_the_seed_and_m1() -> None:
     ]  # fmt: skip
     assert steps["M1/backward"].inputs == steps["M1/forward.0"].inputs == ("M0/model", "M1/seed")
     assert steps["M1/forward.1"].inputs == ("M0/model", "M1/seed", "M1/curate.1")
-    assert steps["M1/scores.2"].inputs == ("M1/labelled", "M1/forward.1")
-    assert steps["M1/backtranslated"].inputs == ("M1/curate.2",)
+    assert steps["M1/scores.2"].inputs == ("M1/forward.1", "M1/labelled")
+    assert steps["M1/backtranslated"].inputs[0] == "M1/curate.2"
+    assert "M1/backward" in steps["M1/backtranslated"].inputs  # whose weights it may remove
     assert steps["M1/sft"].inputs == ("M0/model", "M1/seed", "M1/backtranslated")
     known = set(known_keys())
     for step in steps.values():
-        assert step.kind in STAGES
         assert set(step.keys) <= known, step.name
     assert "M1/scores.3" in named(backtranslation={"texts": "texts", "rounds": 3})
 
@@ -253,8 +264,8 @@ def test_pairs_of_judgements_are_a_step_of_their_own() -> None:
     plain = named(judge={"scoring": "sampled"})
     steps = named(judge={"scoring": "sampled", "meta": {"enabled": True}})
     assert list(steps)[list(steps).index("M2/judge") :][:4] == ["M2/judge", "M2/pairs", "M2/meta", "M2/train"]
-    assert steps["M2/meta"].inputs == ("M1/sft", "M2/candidates", "M2/judge")
-    assert steps["M2/train"].inputs == ("M1/sft", "M2/pairs", "M2/meta")
+    assert steps["M2/meta"].inputs == ("M1/sft", "M2/prompts", "M2/candidates", "M2/judge")
+    assert steps["M2/train"].inputs == ("M1/sft", "M2/pairs", "M2/meta", "M2/candidates")
     # Turning them on leaves all that stands before training as it is.
     assert {name for name in plain if steps[name] != plain[name]} == {"M2/train", "M3/train"}
     before = config(judge={"scoring": "sampled"})
@@ -286,7 +297,9 @@ def test_instructions_alone_need_the_model_the_seed_and_maybe_m1(tmp_path: Path)
     for role in ("current", "M0", str(make_tiny_model(tmp_path / "prompter"))):
         steps = instruction_making(config(prompts={"role": role}))
         assert [step.name for step in steps] == ["M0/model", "M1/seed", "M1/prompts"]
-        assert steps[-1].inputs == ("M0/model", "M1/seed")
+        assert steps[-1].given["prompter"] == (
+            Artifact("M0/model", "model.json") if role in ("current", "M0") else Frozen(role),
+        )
     steps = instruction_making(config(prompts={"role": "M1"}))
     assert [step.name for step in steps] == ["M0/model", "M1/seed", "M1/sft", "M2/prompts"]
     assert steps[-1] == named(prompts={"role": "M1"})["M2/prompts"]

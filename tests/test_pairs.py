@@ -15,14 +15,14 @@ from judgeloop.pairs import (
     TOO_FEW_FINISHED,
     TOO_FEW_SCORED,
     WITHIN_MARGIN,
-    PairRule,
+    BestWorst,
     Scored,
     Unfinished,
     best_chosen,
     make_pairs,
     mean_scores,
     pairs_of,
-    swapped_by_a_coin,
+    shuffle_labels,
 )
 from judgeloop.records import Candidate, Judgement, Prompt
 
@@ -69,7 +69,7 @@ def only(found: list[tuple[tuple[Scored, float], tuple[Scored, float]]] | str) -
     ],
 )
 def test_best_and_worst_by_hand(candidates: list[Scored], margin: float, expected: tuple[str, str] | str) -> None:
-    assert only(pairs_of(candidates, PairRule(margin=margin))) == expected
+    assert only(pairs_of(candidates, BestWorst(margin=margin))) == expected
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_best_and_worst_by_hand(candidates: list[Scored], margin: float, expecte
 def test_cut_answers_may_be_rejected_but_never_chosen(
     candidates: list[Scored], expected: tuple[str, str] | str
 ) -> None:
-    assert only(pairs_of(candidates, PairRule(unfinished="as_judged"))) == expected
+    assert only(pairs_of(candidates, BestWorst(unfinished="as_judged"))) == expected
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_cut_answers_may_be_rejected_but_never_chosen(
     ],
 )
 def test_cut_answers_may_count_as_zero(candidates: list[Scored], expected: tuple[str, str] | str) -> None:
-    assert only(pairs_of(candidates, PairRule(unfinished="zero"))) == expected
+    assert only(pairs_of(candidates, BestWorst(unfinished="zero"))) == expected
 
 
 def test_pairs_are_kept_by_what_their_chosen_answer_scores() -> None:
@@ -121,11 +121,11 @@ def test_a_cut_answer_stays_rejected_in_the_random_control() -> None:
     asked = prompts(64)
     answers = [candidate(f"{p.id}.{k}", p.id, "length" if k else "stop") for p in asked for k in range(2)]
     scores: dict[str, float | None] = {row.id: 3.0 for row in answers}
-    found, _ = make_pairs(asked, answers, scores, PairRule(unfinished="zero"))
+    found, _ = make_pairs(asked, answers, scores, BestWorst(unfinished="zero"))
     cut = {row.id for row in answers if row.finish_reason == "length"}
     assert len(found) == 64
-    assert swapped_by_a_coin(found, 0, cut) == found
-    assert swapped_by_a_coin(found, 0) != found
+    assert shuffle_labels(found, 0, cut) == found
+    assert shuffle_labels(found, 0) != found
 
 
 def of_length(table: dict[str, tuple[float, int]]) -> list[Scored]:
@@ -146,27 +146,27 @@ def test_length_control_by_hand(rho: float, expected: tuple[str, str]) -> None:
     candidates = of_length(
         {"a": (5.0, 90), "b": (4.5, 50), "c": (4.0, 40), "d": (1.0, 99), "e": (0.5, 70), "f": (0.0, 60)}
     )
-    assert only(pairs_of(candidates, PairRule(length_rho=rho))) == expected
+    assert only(pairs_of(candidates, BestWorst(length_rho=rho))) == expected
 
 
 def test_several_pairs_use_each_response_once() -> None:
     candidates = scored(1.0, 5.0, 4.0, 2.0, 3.0)
-    found = pairs_of(candidates, PairRule(max_pairs=5))
+    found = pairs_of(candidates, BestWorst(max_pairs=5))
     assert not isinstance(found, str)
     assert [(c.candidate.id, r.candidate.id) for (c, _), (r, _) in found] == [("b", "a"), ("c", "d")]
-    within = pairs_of(candidates, PairRule(max_pairs=5, margin=3.0))
+    within = pairs_of(candidates, BestWorst(max_pairs=5, margin=3.0))
     assert [(c[0].candidate.id, r[0].candidate.id) for c, r in within] == [("b", "a")]
 
 
 def test_an_earlier_models_answer_is_rejected_where_it_scores_lower() -> None:
     old = [Scored(candidate("old", text="An older answer."), 0.5), Scored(candidate("older", text="Older still."), 4.5)]
-    assert only(pairs_of(scored(4.0, 1.0), PairRule(), old)) == ("a", "old")
-    assert only(pairs_of(scored(4.0, 0.25), PairRule(), old)) == ("a", "b")
-    assert only(pairs_of(scored(2.0, 2.0), PairRule(), old)) == ("a", "old")  # a tie of its own, but not with the past
-    assert only(pairs_of(scored(0.5, 0.5), PairRule(), old)) == TIE
+    assert only(pairs_of(scored(4.0, 1.0), BestWorst(), old)) == ("a", "old")
+    assert only(pairs_of(scored(4.0, 0.25), BestWorst(), old)) == ("a", "b")
+    assert only(pairs_of(scored(2.0, 2.0), BestWorst(), old)) == ("a", "old")  # a tie of its own, but not with the past
+    assert only(pairs_of(scored(0.5, 0.5), BestWorst(), old)) == TIE
     cut = [Scored(candidate("old", text="An older answer", finish="length"), 0.5)]
-    assert only(pairs_of(scored(4.0, 1.0), PairRule(), cut)) == ("a", "b")
-    assert only(pairs_of(scored(4.0, 1.0), PairRule(unfinished="as_judged"), cut)) == ("a", "old")
+    assert only(pairs_of(scored(4.0, 1.0), BestWorst(), cut)) == ("a", "b")
+    assert only(pairs_of(scored(4.0, 1.0), BestWorst(unfinished="as_judged"), cut)) == ("a", "old")
 
 
 def test_equals_are_told_apart_by_id_not_by_who_finished_first() -> None:
@@ -179,12 +179,12 @@ def test_equals_are_told_apart_by_id_not_by_who_finished_first() -> None:
 
 
 def test_sums_in_another_order_are_still_a_tie() -> None:
-    assert only(pairs_of(scored((0.1 + 0.2 + 4.0) / 3, (4.0 + 0.2 + 0.1) / 3), PairRule())) == TIE
+    assert only(pairs_of(scored((0.1 + 0.2 + 4.0) / 3, (4.0 + 0.2 + 0.1) / 3), BestWorst())) == TIE
 
 
 def test_equal_words_make_no_pair() -> None:
     same = [Scored(candidate("a", text="Yes."), 4.0), Scored(candidate("b", text=" Yes.\n"), 1.0)]
-    assert pairs_of(same, PairRule()) == SAME_TEXT
+    assert pairs_of(same, BestWorst()) == SAME_TEXT
 
 
 def judgement(name: str, k: int, score: float | None) -> Judgement:
@@ -230,7 +230,7 @@ ANSWERS = st.lists(st.tuples(SCORES, st.sampled_from(["stop", "length"]), st.sam
 
 
 RULES = st.builds(
-    PairRule,
+    BestWorst,
     margin=st.sampled_from([0.0, 0.5, 2.0]),
     unfinished=st.sampled_from(get_args(Unfinished)),
     length_rho=st.sampled_from([0.0, 0.2, 0.4]),
@@ -240,7 +240,7 @@ RULES = st.builds(
 
 @given(st.lists(ANSWERS, max_size=6), RULES)
 def test_every_prompt_ends_in_exactly_one_account(
-    table: list[list[tuple[float | None, str, str]]], rule: PairRule
+    table: list[list[tuple[float | None, str, str]]], rule: BestWorst
 ) -> None:
     asked = prompts(len(table))
     answers, scores = [], {}
@@ -269,5 +269,5 @@ def test_an_empty_answer_is_never_in_a_pair() -> None:
     empty = Scored(Candidate("a", "p", " ", [2], "stop"), 0.0)
     good = Scored(Candidate("b", "p", "Yes.", [5, 2], "stop"), 3.0)
     better = Scored(Candidate("c", "p", "Yes, twice.", [5, 6, 2], "stop"), 4.0)
-    assert pairs_of([empty, good], PairRule()) == TOO_FEW_ANSWERS
-    assert only(pairs_of([empty, good, better], PairRule())) == ("c", "b")
+    assert pairs_of([empty, good], BestWorst()) == TOO_FEW_ANSWERS
+    assert only(pairs_of([empty, good, better], BestWorst())) == ("c", "b")

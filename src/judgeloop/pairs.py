@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
+from judgeloop.config import PairsSection
 from judgeloop.records import Candidate, Judgement, Message, PreferencePair, Prompt, derive_seed, stable_id
 
 Unfinished = Literal["left_out", "as_judged", "zero"]
@@ -38,8 +39,8 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class PairRule:
-    """How pairs are chosen.
+class BestWorst:
+    """How best and worst are chosen.
 
     `margin`: scores must differ by more. `unfinished`: answers cut off by length are left out altogether, or may be
     rejected, by the judge's score or by the score 0; they are never chosen (chosen, they would teach cutting).
@@ -51,6 +52,33 @@ class PairRule:
     unfinished: Unfinished = "left_out"
     length_rho: float = 0.0
     max_pairs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a pair rule chooses from: prompts, candidates, an earlier model's answers (`anchors`), and the mean score of
+    each by its id, None if it has too few judgements."""
+
+    prompts: Sequence[Prompt]
+    candidates: Sequence[Candidate]
+    anchors: Sequence[Candidate]
+    scores: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MadePairs:
+    """`account` counts the prompts by what became of them, "pair" or a reason; `below_top_share` counts pairs left
+    out."""
+
+    pairs: list[PreferencePair]
+    account: Counter[str]
+    below_top_share: int = 0
+
+
+class PairRule(Protocol):
+    """What `pairs.rule` chooses: judged candidates of an iteration (the first is 1) to pairs. `seed` is the run's."""
+
+    def __call__(self, judged: Judged, section: PairsSection, iteration: int, seed: int) -> MadePairs: ...
 
 
 Ranked = tuple[Scored, float]
@@ -128,7 +156,7 @@ def anchored(rejected: Ranked, anchors: Sequence[Ranked]) -> Ranked:
 
 
 def pairs_of(
-    candidates: Sequence[Scored], rule: PairRule, anchors: Sequence[Scored] = ()
+    candidates: Sequence[Scored], rule: BestWorst, anchors: Sequence[Scored] = ()
 ) -> list[tuple[Ranked, Ranked]] | str:
     """(chosen, rejected) pairs of one prompt, at least one, or the reason why there is none.
 
@@ -171,7 +199,7 @@ def make_pairs(
     prompts: Sequence[Prompt],
     candidates: Sequence[Candidate],
     scores: Mapping[str, float | None],
-    rule: PairRule | None = None,
+    rule: BestWorst | None = None,
     anchors: Sequence[Candidate] = (),
 ) -> tuple[list[PreferencePair], Counter[str]]:
     """Pairs for all prompts, joined by id, and how many prompts ended in which account ("pair" or a reason)."""
@@ -180,7 +208,7 @@ def make_pairs(
     pairs: list[PreferencePair] = []
     account: Counter[str] = Counter()
     for prompt in prompts:
-        found = pairs_of(own[prompt.id], rule or PairRule(), earlier[prompt.id])
+        found = pairs_of(own[prompt.id], rule or BestWorst(), earlier[prompt.id])
         if isinstance(found, str):
             account[found] += 1
             continue
@@ -213,6 +241,18 @@ def _pair(prompt: Prompt, chosen: Ranked, rejected: Ranked) -> PreferencePair:
     )
 
 
+def best_worst(judged: Judged, section: PairsSection, iteration: int, seed: int) -> MadePairs:
+    """The paper's rule (section 2.4) with the choices of the config's section `pairs`: margin, length control, the top
+    share of the pairs, an earlier model's answers as rejected, and the control by a coin."""
+    choice = BestWorst(section.margin, section.unfinished, section.rho(iteration), section.max_per_prompt)
+    made, account = make_pairs(judged.prompts, judged.candidates, judged.scores, choice, judged.anchors)
+    kept = best_chosen(made, section.share(iteration))
+    if section.control == "random":
+        cut = {row.id for row in (*judged.candidates, *judged.anchors) if row.finish_reason != "stop"}
+        kept = shuffle_labels(kept, seed, cut)
+    return MadePairs(kept, account, len(made) - len(kept))
+
+
 def best_chosen(pairs: Sequence[PreferencePair], share: float) -> list[PreferencePair]:
     """The share of the pairs (at least one, if there are any) whose chosen answers score highest, in their order. A
     share, not a bound on the score, because scores rise over the iterations."""
@@ -221,7 +261,7 @@ def best_chosen(pairs: Sequence[PreferencePair], share: float) -> list[Preferenc
     return [pair for pair in pairs if pair.id in kept]
 
 
-def swapped_by_a_coin(pairs: Sequence[PreferencePair], seed: int, cut: Collection[str] = ()) -> list[PreferencePair]:
+def shuffle_labels(pairs: Sequence[PreferencePair], seed: int, cut: Collection[str] = ()) -> list[PreferencePair]:
     """The same pairs, each the other way round where a coin says so: a control without judgement. Scores stay with
     their responses. `cut`: ids of responses that were cut off; those stay rejected, here as in what is controlled."""
     return [

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
+Preferred = Literal["first", "second", "neither"]
 MAX_SCORE = 5  # scores of a run are from 0 to this one, as the paper's rubric has them
 
 
@@ -86,7 +87,7 @@ class Comparison:
     probabilities; `text` is what a judge behind an endpoint wrote."""
 
     id: str
-    better: str | None
+    better: Preferred | None
     first_probability: float | None
     text: str | None = None
     reason: str | None = None

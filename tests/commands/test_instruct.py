@@ -23,8 +23,8 @@ from judgeloop.jsonl import read_objects
 from judgeloop.run import driver
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model
 
 FIRST = " Describe the old harbour at night\nTask 10: Shorten the following sentence\nTask 11: Draw a cat on the wall"

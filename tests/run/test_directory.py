@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-import judgeloop.run.directory
 from judgeloop.config import Config, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.run.directory import RunDirectory, describe, drop_metrics, open_run, read_json
 from judgeloop.run.stage import Step
-from judgeloop.stages.registry import STAGES
 
 
 def config(**tree: Any) -> Config:
@@ -36,7 +34,7 @@ def make(run: RunDirectory, name: str, text: str = "") -> Step:
     path = run.artifact(name)
     if path.suffix:
         path.write_text(text or json.dumps({"made": name, "hash": "h0", "path": "somewhere"}) + "\n")
-        run.finish(step, 1.5, {"rows": 1}, (step.artifact,))
+        run.finish(step, 1.5, {"rows": 1})
     else:
         path.mkdir()
         (path / "weights").write_text(name)
@@ -64,7 +62,7 @@ def test_the_states_of_a_step(tmp_path: Path) -> None:
     assert run.state(step) == "begun"
     run.artifact(step.name).write_text("{}\n")
     assert run.state(step) == "begun"
-    run.finish(step, 2.0, {"rows": 1}, ("judgements.jsonl",))
+    run.finish(step, 2.0, {"rows": 1})
     assert run.state(step) == "done"
     assert not run.marker(step, "begun").exists()
     run.artifact(step.name).unlink()
@@ -139,7 +137,7 @@ def test_seconds_add_up_over_attempts(tmp_path: Path) -> None:
     assert run.spent(step) == 3.25
     assert run.stale([step]) == []
     run.artifact(step.name).write_text("")
-    run.finish(step, 0.5, {"rows": 0}, ("pairs.jsonl",))
+    run.finish(step, 0.5, {"rows": 0})
     marker = read_json(run.marker(step, "done"))
     assert marker["seconds"] == 3.75
     assert marker["rows"] == 0
@@ -285,17 +283,16 @@ def test_a_damaged_marker_is_an_input_error(content: bytes, tmp_path: Path) -> N
 def test_lineage_names_the_models(tmp_path: Path) -> None:
     run = made_run(tmp_path)
     (tmp_path / "M1" / "train.json").write_text(json.dumps({"hash": "h1"}))
-    assert run.model_identity("M0") == {"name": "M0", "path": "somewhere", "hash": "h0"}
-    assert run.model_identity("M1") == {"name": "M1", "path": "M1/model", "hash": "h1"}
-    assert run.model_folder("M0") == Path("somewhere")
-    assert run.model_folder("M2") == tmp_path / "M2" / "model"
+    assert run.identity("M0") == {"name": "M0", "path": "somewhere", "hash": "h0"}
+    assert run.identity("M1") == {"name": "M1", "path": "M1/model", "hash": "h1"}
+    assert run.base_weights() == Path("somewhere")
+    assert run.weights(run.maker("M2")) == tmp_path / "M2" / "model"
 
 
 def test_the_outputs_of_every_stage_are_known() -> None:
     judge = {"scoring": "sampled", "meta": {"enabled": True}}
     run = directory(Path("run"), backtranslation={"texts": "texts"}, judge=judge, evaluation={"checker": "check.py"})
-    assert set(judgeloop.run.directory._BESIDE) <= set(STAGES)
     for step in run.steps.values():
         outputs = run.outputs(step)
-        assert [p.name for p in outputs[:3]] == [f".{step.stage}.done.json", f".{step.stage}.begun.json", step.artifact]
+        assert [p.name for p in outputs[:3]] == [f".{step.label}.done.json", f".{step.label}.begun.json", step.artifact]
         assert len(set(outputs)) == len(outputs)

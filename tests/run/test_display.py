@@ -10,8 +10,11 @@ from rich.console import Console
 
 from judgeloop.run.display import TerminalDisplay
 from judgeloop.run.stage import Step
+from judgeloop.stages.generation import CANDIDATES
+from judgeloop.stages.prompts import PROMPTS
+from judgeloop.stages.training import SFT as FINE_TUNING
 
-SFT = Step("M1", "sft", "model", ("sft",))
+SFT = Step("M1", FINE_TUNING)
 
 
 @pytest.fixture
@@ -38,8 +41,8 @@ def test_a_log_file_hears_of_a_long_stage_once_a_minute(clock: SimpleNamespace) 
 def test_each_stage_has_a_minute_of_its_own_and_short_ones_say_nothing_more(clock: SimpleNamespace) -> None:
     written = io.StringIO()
     display = TerminalDisplay(Console(file=written, width=100))
-    for kind in ("prompts", "candidates"):
-        display.started(Step("M2", kind, f"{kind}.jsonl", (kind,)), resumed=False)
+    for stage in (PROMPTS, CANDIDATES):
+        display.started(Step("M2", stage), resumed=False)
         clock.now += 50
         display.progress(3, None, "")
     assert written.getvalue() == ""

@@ -9,7 +9,9 @@ import pytest
 from judgeloop.config import Config, parse
 from judgeloop.loop import method
 from judgeloop.run.fingerprints import file_hash, fingerprint, settings
-from judgeloop.run.stage import Step, downstream, select
+from judgeloop.run.stage import Stage, Step, downstream, select
+
+STAGE = Stage("work", "work of some kind", run=lambda context: None)
 
 
 def config(**tree: Any) -> Config:
@@ -17,16 +19,16 @@ def config(**tree: Any) -> Config:
 
 
 def test_settings_are_flat_and_of_the_named_keys_only() -> None:
-    step = Step("M2", "pairs", "pairs.jsonl", ("seed", "pairs", "judge.min_valid"))
+    step = Step("M2", STAGE, ("seed", "pairs", "judge.min_valid"))
     assert settings(step, config(seed=3, pairs={"margin": 0.5})) == {
-        "seed": 3, "pairs.margin": 0.5, "pairs.unfinished": "left_out", "pairs.length_rho": [0.0],
-        "pairs.top_share": [1.0], "pairs.control": "none",
+        "seed": 3, "pairs.rule": "best_worst", "pairs.margin": 0.5, "pairs.unfinished": "left_out",
+        "pairs.length_rho": [0.0], "pairs.top_share": [1.0], "pairs.control": "none",
         "pairs.max_per_prompt": 1, "pairs.anchor": None, "pairs.anchor_count": 2, "judge.min_valid": 1,
     }  # fmt: skip
 
 
 def train_fingerprint(**train: Any) -> str:
-    return fingerprint(settings(Step("M2", "train", "model", ("seed", "train")), config(train=train)))
+    return fingerprint(settings(Step("M2", STAGE, ("seed", "train")), config(train=train)))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_a_default_that_is_written_out_changes_nothing() -> None:
 
 
 def seed_fingerprint(file: Path) -> str:
-    step = Step("M1", "seed", "ift.jsonl", ("seed_data",))
+    step = Step("M1", STAGE, ("seed_data",))
     return fingerprint(settings(step, config(seed_data={"ift": str(file)})))
 
 
@@ -66,7 +68,7 @@ def test_a_moved_file_is_the_same_and_an_edited_one_another(tmp_path: Path) -> N
 
 
 def test_a_long_text_with_a_slash_is_a_text() -> None:
-    step = Step("M0", "model", "model.json", ("system_prompt",))
+    step = Step("M0", STAGE, ("system_prompt",))
     text = "either/or " + "x" * 5000
     assert settings(step, config(system_prompt=text)) == {"system_prompt": text}
     assert settings(step, config(system_prompt="a/\0b")) == {"system_prompt": "a/\0b"}
@@ -98,7 +100,7 @@ def test_downstream_is_everything_made_from_it() -> None:
 
 def test_a_folder_is_named_by_what_is_in_it(tmp_path: Path) -> None:
     def found() -> Any:
-        step = Step("M1", "segments", "segments.jsonl", ("backtranslation.texts",))
+        step = Step("M1", STAGE, ("backtranslation.texts",))
         return settings(step, config(backtranslation={"texts": str(tmp_path / "texts")}))["backtranslation.texts"]
 
     (tmp_path / "texts" / "deep").mkdir(parents=True)

@@ -16,8 +16,8 @@ from judgeloop.jsonl import read_objects, read_rows
 from judgeloop.loop import method
 from judgeloop.records import SupervisedRow
 from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model
 
 TOPICS = {"Rain": 5, "Bread": 4, "Moon": 3, "Honey": 2, "Glass": 1}  # and how its pair is scored

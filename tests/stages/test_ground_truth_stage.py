@@ -17,9 +17,9 @@ from judgeloop.jsonl import read_objects, read_rows, to_line
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
 from judgeloop.run.directory import RunDirectory, describe, read_json, write_json
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from judgeloop.stages.ground_truth import load_checker
-from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model
 
 WORDS = ("rain", "bread", "moon", "sea")

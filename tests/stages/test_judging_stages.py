@@ -15,8 +15,8 @@ from judgeloop.jsonl import read_objects, read_rows, to_line
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model
 
 PROMPTS = [Prompt.of([{"role": "user", "content": f"Name {n} things."}], "test") for n in range(8)]

@@ -14,9 +14,9 @@ from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.loop import method
 from judgeloop.records import Prompt, RankedSet, SupervisedRow
 from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.contamination import evaluation_sets
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
 
 PROMPTS = [
     "Why do leaves turn yellow in autumn?",  # near an evaluation prompt

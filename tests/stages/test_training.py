@@ -17,9 +17,9 @@ from judgeloop.errors import InputError, JudgeloopError, StageFailed
 from judgeloop.jsonl import read_objects
 from judgeloop.loop import method
 from judgeloop.run.directory import RunDirectory, describe, read_json, write_json
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.checkpoint_judge import checkpoint_judge
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model
 
 PAIRS = 4

@@ -12,8 +12,8 @@ from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.loop import method
 from judgeloop.records import Prompt, SupervisedRow, Task
 from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model
 
 EXAMPLE = " Weigh the following stone\nInput: a grey flint\nConstraints: Only a number.\nOutput: 3"

@@ -15,8 +15,8 @@ from judgeloop.judging.parse_score import parse_score
 from judgeloop.loop import method
 from judgeloop.records import Judgement, RankedSet, SupervisedRow, stable_id
 from judgeloop.run.directory import RunDirectory, describe
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
 from tiny import make_tiny_model
 
 TOPICS = ("rain", "bread", "the Moon", "cats", "trains", "tea", "maps", "owls", "soap", "chess", "snow", "drums")
@@ -117,7 +117,7 @@ def check_rows(folder: Path) -> None:
     """The rows, recomputed from what stands there: of each set all responses or none, in people's order."""
     sets = read_rows(folder / "eft_sets.jsonl", RankedSet)
     rows = read_rows(folder / "eft.jsonl", SupervisedRow)
-    account = read(folder / "seed.json")
+    account = {**read(folder / "seed.json"), **read(folder / "eft.json")}
     found = account["eft_written"]
     assert found["sets"] == len(sets) == account["eft_sets"] == 9
     assert found["written"] == len(read_rows(folder / "eft.written.jsonl", Judgement)) == 9 * 3 * 2
@@ -150,7 +150,7 @@ def test_the_choice_among_judgements_and_their_resumption(tmp_path: Path, tiny_m
     folder = run.folder("M1")
     log = (folder / "eft.written.jsonl").read_bytes()
     whole = read_rows(folder / "eft.jsonl", SupervisedRow)
-    assert read(folder / "eft.written.json")["writer"] == run.model_identity("M0")
+    assert read(folder / "eft.written.json")["writer"] == run.identity("M0")
 
     fewer = made.config(writer="M0", max_rows=5)
     run = made.open(fewer)
@@ -160,7 +160,7 @@ def test_the_choice_among_judgements_and_their_resumption(tmp_path: Path, tiny_m
     assert not (folder / "eft.jsonl").exists()
     run = made.carry_out(fewer, "M1/eft")
     assert (folder / "eft.written.jsonl").read_bytes() == log
-    assert len(read_rows(folder / "eft.jsonl", SupervisedRow)) == read(folder / "seed.json")["eft"] == 5
+    assert len(read_rows(folder / "eft.jsonl", SupervisedRow)) == read(folder / "eft.json")["eft"] == 5
 
     # Killed in the middle of a judgement: the step goes on behind the last whole one.
     (folder / ".written.done.json").rename(folder / ".written.begun.json")
@@ -182,7 +182,7 @@ def test_a_folder_may_write_and_no_agreement_at_all_is_an_error(tmp_path: Path, 
     assert read(run.folder("M1") / "eft.written.json")["writer"]["path"] == str(other)
     with pytest.raises(InputError, match=r"no row is left of 54 judgements .*9 with a response that no readable"):
         made.carry_out(config, "M1/eft")
-    assert read(run.folder("M1") / "seed.json")["eft_written"]["unparseable"] == 9
+    assert read(run.folder("M1") / "eft.json")["eft_written"]["unparseable"] == 9
 
 
 def test_a_writer_of_its_own_needs_ift_rows(tmp_path: Path, tiny_model: Path) -> None:
@@ -201,7 +201,7 @@ def test_rows_of_files_stand_before_the_written_ones(tmp_path: Path, tiny_model:
     tree["seed_data"]["eft_files"] = [str(tmp_path / "mine.jsonl")]
     run = made.carry_out(parse(tree, "test"), "M0/model", "M1/seed", "M1/written", "M1/eft")
     rows = read_rows(run.folder("M1") / "eft.jsonl", SupervisedRow)
-    account = read(run.folder("M1") / "seed.json")
+    account = {**read(run.folder("M1") / "seed.json"), **read(run.folder("M1") / "eft.json")}
     assert rows[0].completion == [{"role": "assistant", "content": "Wrong.\n\nScore: 0"}]
     assert account["eft"] == len(rows) == account["eft_written"]["kept"] + 1
     assert (account["eft_given"], account["eft_unchecked"]) == (1, 1)

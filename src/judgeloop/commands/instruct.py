@@ -111,8 +111,8 @@ def _made(work: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     *_, last = run.steps.values()
     folder = run.folder(last.model)
     seconds = {name: read_json(run.marker(step, "done"))["seconds"] for name, step in run.steps.items()}
-    account = {"started": facts["started"], "model": run.model_identity("M0"), "seconds_of_steps": seconds}
-    if last.stage == "backtranslated":
+    account = {"started": facts["started"], "model": run.identity("M0"), "seconds_of_steps": seconds}
+    if last.label == "backtranslated":
         scores = {str(row["id"]): row["score"] for _, row in read_objects(folder / last.artifact)}
         rows = [_from_pair(row, scores[row.id]) for row in read_rows(folder / last.artifact, SupervisedRow)]
         return rows, {**account, **read_json(folder / "backtranslation.json")}

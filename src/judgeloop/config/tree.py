@@ -83,6 +83,15 @@ class Config(Section):
             raise ValueError("compute.sharding: fsdp cannot shard weights of 4 bits (method: qlora); set method: lora")
         return self
 
+    @model_validator(mode="after")
+    def _consistency_is_of_a_model_with_the_one_before(self) -> Config:
+        if self.train.consistency and (self.judge.role != "current" or self.judge.function is not None):
+            raise ValueError(
+                "train.consistency compares the current model's judgements with those of the model before; set "
+                "judge.role: current and no judge.function, or train.consistency: false"
+            )
+        return self
+
     def resolved_yaml(self) -> str:
         """The whole tree, defaults included, as YAML that `load` reads back to an equal tree."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -85,6 +85,12 @@ def _truth(found: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
+def _seed(files: RunFiles, name: str) -> dict[str, Any] | None:
+    """The seed's account, with that of the EFT rows that a model wrote."""
+    seed = files.json(f"{name}/seed.json")
+    return None if seed is None else {**seed, **(files.json(f"{name}/eft.json") or {})}
+
+
 def _model(files: RunFiles, name: str) -> dict[str, Any]:
     train = files.json(f"{name}/train.json") or {}
     base = files.json(f"{name}/model.json") or {}
@@ -120,7 +126,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         },
         "seconds": files.seconds(name),
         "accounts": {
-            "seed": _accounts(files.json(f"{name}/seed.json")),
+            "seed": _accounts(_seed(files, name)),
             "prompts": _accounts(files.json(f"{name}/prompts.json")),
             "pairs": _accounts(pairs),
         },

@@ -21,10 +21,11 @@ from judgeloop import __version__
 from judgeloop.config import Config, load
 from judgeloop.errors import InputError
 from judgeloop.jsonl import write_text_atomically
-from judgeloop.run.fingerprints import file_hash, fingerprint, settings
-from judgeloop.run.stage import LOOP, Step, downstream
+from judgeloop.run.fingerprints import file_hash, fingerprint, input_fingerprint, settings
+from judgeloop.run.stage import LOOP, Artifact, Step, downstream
 
 State = Literal["missing", "begun", "done"]
+FORMAT = 2  # of run directories; one of another format is refused, for its markers say other things
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +96,44 @@ class RunDirectory:
     def folder(self, model: str) -> Path:
         return self.path / model
 
+    def folder_of(self, name: str) -> Path:
+        """The folder of a step's model, by the step's name."""
+        return self.folder(self.steps[name].model)
+
     def artifact(self, name: str) -> Path:
-        step = self.steps[name]
-        return self.folder(step.model) / step.artifact
+        return self.folder_of(name) / self.steps[name].artifact
 
     def marker(self, step: Step, kind: Literal["begun", "done"]) -> Path:
-        return self.folder(step.model) / f".{step.stage}.{kind}.json"
+        return self.folder(step.model) / f".{step.label}.{kind}.json"
 
-    def model_folder(self, model: str) -> Path:
-        """The weights of M0, M1, …: a path of the user's for M0, `model/` for the others."""
-        if model == "M0":
-            return Path(self.model_identity("M0")["path"])
-        return self.folder(model) / "model"
+    def weights(self, step: Step) -> Path:
+        """The folder of the model that a step makes; M0's is where its artifact says."""
+        if step.weights is None:
+            raise ValueError(f"{step.name} makes no model")
+        if not step.weights:
+            return Path(read_json(self.artifact(step.name))["path"])
+        return self.folder(step.model) / step.weights
 
-    def model_identity(self, model: str) -> dict[str, Any]:
-        """{"name", "path", "hash"} of a finished model."""
-        source = "model.json" if model == "M0" else "train.json"
-        value = read_json(self.folder(model) / source)
-        if model == "M0":
-            return {"name": "M0", "path": value["path"], "hash": value["hash"]}
-        return {"name": model, "path": f"{model}/model", "hash": value["hash"]}
+    def maker(self, model: str) -> Step:
+        """The step that makes M0, M1, …, or the model of that step's name."""
+        for step in self.steps.values():
+            if step.weights is not None and model == (step.model if step.weights in ("", "model") else step.name):
+                return step
+        raise KeyError(model)
+
+    def base_weights(self) -> Path:
+        """The folder of M0, from which every later model has its tokenizer and chat template."""
+        return self.weights(self.maker("M0"))
+
+    def identity(self, model: str) -> dict[str, Any]:
+        """{"name", "path", "hash"} of a finished model of the run."""
+        step = self.maker(model)
+        if not step.weights:
+            value = read_json(self.artifact(step.name))
+            return {"name": model, "path": value["path"], "hash": value["hash"]}
+        folder = self.weights(step)
+        path = folder.relative_to(self.path).as_posix()
+        return {"name": model, "path": path, "hash": read_json(folder.with_name("train.json"))["hash"]}
 
     # Fingerprints ----------------------------------------------------------------------------------------------------
 
@@ -124,8 +143,16 @@ class RunDirectory:
 
     def _expected(self, step: Step, known: dict[str, str]) -> dict[str, Any]:
         """`known` keeps the fingerprints found so far: without it, each iteration would multiply the work."""
-        inputs = {name: self._fingerprint(self.steps[name], known) for name in step.inputs if name in self.steps}
-        parts = {"settings": settings(step, self.config), "inputs": inputs}
+        inputs: dict[str, str] = {}
+        for given in (each for entries in step.given.values() for each in entries):
+            if isinstance(given, Artifact):
+                inputs[given.step] = self._fingerprint(self.steps[given.step], known)
+            else:
+                inputs |= input_fingerprint(given)
+        found = settings(step, self.config)
+        if step.stage.plugin is not None:
+            found["plugin"] = step.stage.plugin
+        parts = {"settings": found, "inputs": inputs}
         return {"fingerprint": fingerprint(parts), **parts}
 
     def fingerprint_of(self, step: Step) -> str:
@@ -135,9 +162,10 @@ class RunDirectory:
     def _fingerprint(self, step: Step, known: dict[str, str]) -> str:
         if step.name not in known:
             found = str(self._expected(step, known)["fingerprint"])
-            if step.name == "M0/model":
-                model = self.artifact(step.name)
-                found = fingerprint({"settings": found, "hash": read_json(model)["hash"] if model.exists() else None})
+            if step.stage.content is not None:
+                artifact = self.artifact(step.name)
+                content = read_json(artifact)[step.stage.content] if artifact.exists() else None
+                found = fingerprint({"settings": found, step.stage.content: content})
             known[step.name] = found
         return known[step.name]
 
@@ -181,14 +209,17 @@ class RunDirectory:
         """Say what the artifact is being made from, before its first row."""
         path = self.marker(step, "begun")
         if not path.exists():
-            write_json(path, {"stage": step.stage, "started": now(), **self.expected(step)})
+            write_json(path, {"stage": step.label, "started": now(), **self.expected(step)})
 
-    def finish(self, step: Step, seconds: float, account: Mapping[str, Any], files: Sequence[str] = ()) -> None:
-        """Write the done-marker: the artifact is complete. `seconds` add up over interrupted attempts."""
-        digests = {name: file_hash(self.folder(step.model) / name) for name in files}
+    def finish(self, step: Step, seconds: float, account: Mapping[str, Any]) -> None:
+        """Write the done-marker: the artifact is complete. The files that the step wrote are sealed by their hashes.
+        `seconds` add up over interrupted attempts."""
+        folder = self.folder(step.model)
+        digests = {name: file_hash(folder / name) for name in step.writes if (folder / name).is_file()}
         write_json(
             self.marker(step, "done"),
-            {"stage": step.stage, **self.expected(step), "seconds": round(self.spent(step) + seconds, 2),
+            {"stage": step.label, "title": step.stage.title, "order": list(self.steps).index(step.name),
+             **self.expected(step), "seconds": round(self.spent(step) + seconds, 2),
              "finished": now(), "files": digests, **account},
         )  # fmt: skip
         self.marker(step, "begun").unlink(missing_ok=True)
@@ -213,9 +244,11 @@ class RunDirectory:
             if files:
                 moved.append(step)
             for path in files:
-                (target / step.model).mkdir(parents=True, exist_ok=True)
-                path.rename(target / step.model / path.name)
-        drop_metrics(self.path, {(s.model, s.stage) for s in moved})
+                if path.exists():  # else it went with the folder that it is in
+                    place = target / step.model / path.relative_to(self.folder(step.model))
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    path.rename(place)
+        drop_metrics(self.path, {(s.model, s.label) for s in moved})
         return moved, target
 
     def outputs(self, step: Step) -> list[Path]:
@@ -224,41 +257,28 @@ class RunDirectory:
         return [
             self.marker(step, "done"),
             self.marker(step, "begun"),
-            *(folder / name for name in (step.artifact, *_BESIDE.get(step.kind, ()))),
+            *(folder / name for name in step.writes),
         ]
-
-
-_BESIDE = {
-    "seed": ("eft.jsonl", "eft_sets.jsonl", "eft_given.jsonl", "held_out.jsonl", "seed.json"),
-    "written": ("eft.written.json",),
-    "prompts": ("prompts.json", "tasks.jsonl"),
-    "judge": ("judge.json",),
-    "consistency": ("consistency.json",),
-    "pairs": ("pairs.json",),
-    "meta": ("judge_pairs.json", "meta_comparisons.jsonl"),
-    "segments": ("segments.json",),
-    "labelled": ("labelled.json",),
-    "backtranslated": ("backtranslation.json",),
-    "sft": ("train.json", "engine", "model.partial", "checkpoints", "adapter"),
-    "train": ("train.json", "engine", "model.partial", "checkpoints", "adapter", "reference.json"),
-    "eval": (
-        "eval.responses.jsonl",
-        "eval.judgements.jsonl",
-        "eval.agreement.jsonl",
-        "eval.comparisons.jsonl",
-        "eval.previous.judgements.jsonl",
-        "eval.ifeval.jsonl",
-    ),
-    "checks": ("checks.jsonl",),
-    "model": ("engine",),
-}
 
 
 def open_run(path: Path) -> tuple[Config, dict[str, Any]]:
     """Read an existing run's resolved config and run.json. Raises InputError where `path` is no run."""
     if not (path / "run.json").is_file() or not (path / "config.yaml").is_file():
         raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
-    return load(path / "config.yaml"), {"method": LOOP, **read_json(path / "run.json")}
+    facts = {"method": LOOP, **read_json(path / "run.json")}
+    refuse_other_format(path, facts)
+    return load(path / "config.yaml"), facts
+
+
+def refuse_other_format(path: Path, facts: Mapping[str, Any]) -> None:
+    """Raise InputError if the run directory was made by a judgeloop that wrote another format."""
+    found = facts.get("format", 1)
+    if found != FORMAT:
+        maker = f"judgeloop {facts.get('judgeloop', '')}".strip()
+        raise InputError.at(
+            path, None, f"is a run directory of format {found} ({maker}), and this is format {FORMAT}",
+            "go on with the judgeloop that made it, or choose another --out",
+        )  # fmt: skip
 
 
 def describe(run: RunDirectory, method: str = LOOP) -> None:
@@ -267,7 +287,8 @@ def describe(run: RunDirectory, method: str = LOOP) -> None:
     file = run.path / "run.json"
     started = read_json(file)["started"] if file.exists() else now()
     models = list(dict.fromkeys(step.model for step in run.steps.values()))
-    facts = {"judgeloop": __version__, "method": method, "started": started, "models": models, "seed": run.config.seed}
+    facts = {"judgeloop": __version__, "format": FORMAT, "method": method, "started": started, "models": models,
+             "seed": run.config.seed}  # fmt: skip
     write_json(file, facts)
 
 

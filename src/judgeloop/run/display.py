@@ -17,33 +17,6 @@ from rich.text import Text
 from judgeloop.run.stage import Step
 from judgeloop.run.stopping import Decision
 
-WORDS = {
-    "model": "find the weights, check the tokenizer",
-    "seed": "read the seed",
-    "writer": "fine-tune the writer of judgements",
-    "written": "judgements for EFT",
-    "eft": "EFT rows that agree with people",
-    "segments": "texts into segments",
-    "backward": "backward model: text to instruction",
-    "labels": "instructions for the segments",
-    "labelled": "filter instructions",
-    "forward": "forward model: scores pairs",
-    "scores": "scores of instruction and text",
-    "curate": "keep the best pairs",
-    "backtranslated": "backtranslated rows",
-    "sft": "supervised fine-tuning",
-    "prompts": "new prompts",
-    "candidates": "candidates",
-    "anchors": "an earlier model's answers",
-    "judge": "judgements",
-    "consistency": "the model before judges too",
-    "pairs": "preference pairs",
-    "meta": "pairs of judgements",
-    "train": "preference training",
-    "eval": "evaluation",
-    "checks": "ground truth by your own code",
-}
-
 QUIET = 60.0  # seconds a log file says nothing about the running stage
 
 
@@ -71,7 +44,7 @@ class TerminalDisplay:
             self._line(f"{self._skipped} finished steps found, going on at {step.name}")
             self._skipped = 0
         self._started = self._told = time.monotonic()
-        self._label = f"{step.model}  {WORDS[step.kind]}{' (resumed)' if resumed else ''}"
+        self._label = f"{step.model}  {step.stage.title}{' (resumed)' if resumed else ''}"
         if not self.console.is_terminal:
             return
         self._bar = Progress(
@@ -101,7 +74,7 @@ class TerminalDisplay:
         rows = marker.get("rows")
         count = f"{rows} rows" if rows is not None else ""
         seconds = float(marker.get("seconds", 0.0))
-        self._line(f"{step.model}  {WORDS[step.kind]:<38} {count:>10}  {seconds:7.1f} s")
+        self._line(f"{step.model}  {step.stage.title:<38} {count:>10}  {seconds:7.1f} s")
         for line in marker.get("yields", ()):
             self._line(f"      {line}")
 

@@ -9,15 +9,15 @@ from typing import Any, Protocol
 
 from judgeloop.compute.companions import gpus
 from judgeloop.compute.local import run_child
-from judgeloop.config import Config, TrainingSection
+from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.loop import METHODS
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.run import stopping
-from judgeloop.run.directory import RunDirectory, describe, read_json
+from judgeloop.run.directory import FORMAT, RunDirectory, describe, read_json, refuse_other_format
 from judgeloop.run.stage import LOOP, Step, downstream, select
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import run_stage
 
 
 class Display(Protocol):
@@ -56,10 +56,10 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
         for step in steps:
-            # What was decided by an evaluation stands, but the last model's ground truth belongs to the run.
-            if decision is not None and step.stage != "checks":
+            # A decision is final, but what else measures the last model belongs to the run.
+            if decision is not None and not step.stage.measures:
                 break
-            if _advance(run, steps, step, display) and step.stage in ("eval", "checks"):
+            if _advance(run, steps, step, display) and step.stage.measures:
                 write_reports(out)
             decision = decision or stopping.decide(run, step)
         decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
@@ -85,8 +85,8 @@ def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Disp
         display.skipped(step)
         return False
     _carry_out(run, step, display)
-    if step.stage == "model":
-        _refuse_stale(run, steps)  # other weights than those that the rest was made from
+    if step.stage.content is not None:
+        _refuse_stale(run, steps)  # maybe other weights than those that the rest was made from
     return True
 
 
@@ -94,22 +94,22 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
     """A training that this machine cannot do is named before anything is made, not when its turn comes, maybe after
     hours. What was trained elsewhere stays usable here."""
     again = downstream(steps, roots)
-    pending = {key for step in steps if step in again or run.state(step) != "done" for key in step.keys}
-    trained: dict[str, TrainingSection] = {
-        "sft": run.config.sft, "train": run.config.train, "backtranslation.sft": run.config.backtranslation.sft,
-    }  # fmt: skip
-    if not trained.keys() & pending:
-        return
-    for name, section in trained.items():
-        if name in pending:
-            require_gpu_settings(section, name)
-    gpus(run.config.compute.processes)
+    pending = {step.stage.trains for step in steps if step in again or run.state(step) != "done"} - {None}
+    for key in sorted(str(name) for name in pending):
+        section: Any = run.config
+        for part in key.split("."):
+            section = getattr(section, part)
+        require_gpu_settings(section, key)
+    if pending:
+        gpus(run.config.compute.processes)
 
 
 def _refuse_other(run: RunDirectory, method: str) -> None:
     """One folder, one method."""
     file = run.path / "run.json"
-    found = read_json(file).get("method", LOOP) if file.exists() else method
+    facts = read_json(file) if file.exists() else {"method": method, "format": FORMAT}
+    refuse_other_format(run.path, facts)
+    found = facts.get("method", LOOP)
     if found != method:
         raise InputError.at(run.path, None, f"holds the steps of '{found}', not of '{method}'", "choose another --out")
 
@@ -117,7 +117,7 @@ def _refuse_other(run: RunDirectory, method: str) -> None:
 def _selected(steps: Sequence[Step], wanted: str) -> list[Step]:
     found = select(steps, wanted)
     if not found:
-        known = ", ".join(dict.fromkeys(step.stage for step in steps))
+        known = ", ".join(dict.fromkeys(step.label for step in steps))
         raise InputError(f"--redo {wanted}: no such step; give a stage ({known}), a model (M2) or both (M2/judge)")
     return found
 
@@ -141,8 +141,8 @@ def _refuse_stale(run: RunDirectory, steps: Sequence[Step]) -> None:
 
 
 def _present(run: RunDirectory, step: Step) -> bool:
-    """M0's weights live outside the run: look that they are still there."""
-    return step.stage != "model" or Path(read_json(run.artifact(step.name))["path"]).is_dir()
+    """Whether what a finished artifact names outside the run, such as M0's weights, is still there."""
+    return step.stage.present is None or step.stage.present(run.artifact(step.name))
 
 
 def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
@@ -165,7 +165,7 @@ def _in_child(run: RunDirectory, step: Step, display: Display) -> None:
     threads = run.config.threads or os.cpu_count() or 1
     run_child(
         ["judgeloop.run.worker", str(run.path), step.name],
-        run.path / "logs" / f"{step.model}.{step.stage}.log",
+        run.path / "logs" / f"{step.model}.{step.label}.log",
         show,
         keep_open=[run.lock_fd] if run.lock_fd is not None else [],
         environment={"OMP_NUM_THREADS": str(threads)},

@@ -12,7 +12,7 @@ from typing import Any
 from judgeloop.config import Config, Section, shapes_results
 from judgeloop.config.choices import Choices
 from judgeloop.models.resolve import content_hash
-from judgeloop.run.stage import Step
+from judgeloop.run.stage import Frozen, Remote, Step
 
 
 def settings(step: Step, config: Config) -> dict[str, Any]:
@@ -92,3 +92,10 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
     """16 hex digits over settings and the fingerprints of the inputs."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def input_fingerprint(given: Frozen | Remote) -> dict[str, str]:
+    """What names an input that no step makes, and its fingerprint: a model folder's content, or the endpoint's name."""
+    if isinstance(given, Remote):
+        return {given.name: given.name}
+    return {given.path: str(_plain(given.path))}

@@ -136,18 +136,18 @@ def decide(run: RunDirectory, step: Step) -> Decision | None:
 
     Only files of the run are read, so a run that is started again decides the same.
     """
-    if step.stage == "judge":
+    if step.label == "judge":
         found = read_json(run.folder(step.model) / "judge.json")
         reason = _gates_that_stop(found["health"], None, run.config.health)
         return _decision(run, step, f"{found['judge']} is no judge of these candidates: {reason}") if reason else None
-    if step.stage not in ("eval", "checks") or step.model == "M0":
+    if step.label not in ("eval", "checks") or step.model == "M0":
         return None
-    if step.stage == "eval":
+    if step.label == "eval":
         now = read_json(run.folder(step.model) / "eval.json")
         reason = _gates_that_stop(now.get("judge_health") or {}, now.get("agreement"), run.config.health)
         if reason:
             return _decision(run, step, f"{now.get('judge')} is no judge of these answers: {reason}")
-    return _by_metric(run, step, run.config.stop) if step.stage == _measured_by(run.config.stop) else None
+    return _by_metric(run, step, run.config.stop) if step.label == _measured_by(run.config.stop) else None
 
 
 def _measured_by(section: StopSection) -> str:
@@ -164,14 +164,14 @@ def _gates_that_stop(
 
 def _by_metric(run: RunDirectory, step: Step, section: StopSection) -> Decision | None:
     words = section.metric.replace("_", " ")
-    now = read_json(run.folder(step.model) / f"{step.stage}.json")
+    now = read_json(run.folder(step.model) / f"{step.label}.json")
     value = interval_of(now, section.metric)
     if section.target is not None and value is not None and value["value"] >= section.target:
         return _decision(run, step, f"{words} {value['value']:.3f} of {step.model} reaches {section.target:g}")
     number = int(step.model[1:])
     if number < 2:
         return None
-    before = run.folder(f"M{number - 1}") / f"{step.stage}.json"
+    before = run.folder(f"M{number - 1}") / f"{step.label}.json"
     verdict = compare(now, read_json(before) if before.exists() else None, section.metric)
     if verdict == "worse" and section.worse == "stop":
         return _decision(run, step, f"{step.model} is worse than M{number - 1} by {words}, clear of the interval")
@@ -197,7 +197,7 @@ def _decision(run: RunDirectory, step: Step, reason: str, *, stopped: bool = Tru
 
 def _best(run: RunDirectory) -> tuple[str, str]:
     stage = _measured_by(run.config.stop)
-    finished = [s.model for s in run.steps.values() if s.stage == stage and s.model != "M0" and run.state(s) == "done"]
+    finished = [s.model for s in run.steps.values() if s.label == stage and s.model != "M0" and run.state(s) == "done"]
     evaluations = [read_json(run.folder(model) / f"{stage}.json") for model in finished]
     return best_of(evaluations, run.config.stop.metric) if evaluations else ("M1", "no trained model was evaluated")
 
@@ -218,10 +218,10 @@ def failed_gates(run: RunDirectory) -> list[dict[str, Any]]:
     for step in run.steps.values():
         if run.state(step) != "done" or step.model == "M0":
             continue
-        if step.stage == "judge":
+        if step.label == "judge":
             value = read_json(run.folder(step.model) / "judge.json")
             failures = gate_failures(value["health"], None, run.config.health)
-        elif step.stage == "eval":
+        elif step.label == "eval":
             value = read_json(run.folder(step.model) / "eval.json")
             failures = gate_failures(value.get("judge_health") or {}, value.get("agreement"), run.config.health)
         else:

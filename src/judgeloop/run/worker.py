@@ -12,8 +12,8 @@ from judgeloop.compute.local import ChildReport, die_with_parent
 from judgeloop.errors import JudgeloopError
 from judgeloop.loop import METHODS
 from judgeloop.run.directory import RunDirectory, open_run
+from judgeloop.stages.carry_out import help_stage, run_stage
 from judgeloop.stages.context import Context
-from judgeloop.stages.registry import TRAINS, help_stage, run_stage
 from judgeloop.training import distributed
 
 
@@ -31,7 +31,7 @@ def main(run_path: str, name: str) -> int:
         context = Context(run, run.steps[name], report.progress)
         if not distributed.is_main():
             help_stage(context)
-        elif config.compute.processes > 1 and context.step.kind in TRAINS:
+        elif config.compute.processes > 1 and context.step.stage.trains is not None:
             sharded = config.compute.sharding == "fsdp"
             with companions(config.compute.processes, [run_path, name], config.threads, sharded=sharded):
                 run_stage(context)

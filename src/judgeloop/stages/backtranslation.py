@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from judgeloop.config import BacktranslationSection, JudgeSamplingSection, JudgeSection
-from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.instructions.backtranslation.method import (
     SAYS_NOTHING,
@@ -22,17 +22,18 @@ from judgeloop.instructions.backtranslation.method import (
 )
 from judgeloop.instructions.backtranslation.segments import read_segments, segments_of
 from judgeloop.instructions.gate import Gate
-from judgeloop.jsonl import RowLog, read_objects, read_rows, write_rows_atomically
+from judgeloop.jsonl import append_missing, read_objects, write_rows_atomically
 from judgeloop.judging.likelihood import gains
 from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
-from judgeloop.models.chat import Chat
 from judgeloop.pairs import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, SupervisedRow
 from judgeloop.run.directory import read_json, write_json
+from judgeloop.run.stage import Artifact, Stage
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets
 from judgeloop.stages.context import Context, Outcome, last_words, sampling
 from judgeloop.stages.generation import respond
+from judgeloop.stages.keys import ENGINE, FILTERS, of
 from judgeloop.stages.training import fine_tune
 
 
@@ -40,48 +41,48 @@ def segments(context: Context) -> Outcome:
     """Read the texts, cut them into segments, keep those that may serve as a response."""
     section = context.config.backtranslation
     found = segments_of(section.texts, section.text_key, section.segments, context.config.seed)
-    write_rows_atomically(context.folder / "segments.jsonl", [dataclasses.asdict(row) for row in found.kept])
-    write_json(context.folder / "segments.json", found.account)
-    return Outcome(("segments.jsonl",), {"rows": len(found.kept)})
+    write_rows_atomically(context.output(), [dataclasses.asdict(row) for row in found.kept])
+    write_json(context.output("segments.json"), found.account)
+    return Outcome({"rows": len(found.kept)})
 
 
 def backward(context: Context) -> Outcome:
     """The backward model: SFT of M0 on the seed's IFT rows turned round."""
     section = context.config.backtranslation
-    rows, dropped = reversed_rows(_seed_rows(context), section.language)
-    outcome = _train(context, rows)
-    return Outcome(outcome.files, {**outcome.account, "not_reversed": dropped})
+    rows, dropped = reversed_rows(context.rows("ift", SupervisedRow), section.language)
+    outcome = fine_tune(context, rows, section.sft)
+    return Outcome({**outcome.account, "not_reversed": dropped})
 
 
 def labels(context: Context) -> Outcome:
     """The backward model writes instructions for every segment."""
     section = context.config.backtranslation
-    chat = context.chat()
+    model = context.model("backward")
+    chat = model.chat()
     asked = []
-    for segment in read_segments(context.folder / "segments.jsonl"):
+    for segment in read_segments(context.path("segments")):
         messages = backward_messages(segment.text, section.language)
         asked.append((Prompt(segment.id, messages, segment.source), tuple(chat.prompt_ids(messages))))
-    path = context.folder / "labels.jsonl"
     tokens = respond(
         context,
-        path,
-        lambda: _engine(context, "backward", chat),
+        context.output(),
+        lambda: model.open(chat),
         asked,
         section.samples,
         sampling(section.sampling),
         purpose="labels",
     )
     read = sum(len(ids) for _, ids in asked)
-    return Outcome(("labels.jsonl",), {"rows": len(asked) * section.samples, "tokens": tokens, "prompt_tokens": read})
+    return Outcome({"rows": len(asked) * section.samples, "tokens": tokens, "prompt_tokens": read})
 
 
 def labelled(context: Context) -> Outcome:
     """Filter the instructions; what is left makes a pair with its segment."""
-    config, folder = context.config, context.folder
-    seed = [last_words(row.prompt) for row in _seed_rows(context)]
+    config = context.config
+    seed = [last_words(row.prompt) for row in context.rows("ift", SupervisedRow)]
     gate = Gate(config.prompts, avoid=evaluated_on(context), evaluation_sets=evaluation_sets(context))
-    texts = {segment.id: (segment.text, segment.source) for segment in read_segments(folder / "segments.jsonl")}
-    written = read_rows(folder / "labels.jsonl", Candidate)
+    texts = {segment.id: (segment.text, segment.source) for segment in read_segments(context.path("segments"))}
+    written = context.rows("labels", Candidate)
     rows, account = labelled_rows(written, texts, gate, config.backtranslation, seed)
     if not rows:
         reasons = ", ".join(f"{count} {reason}" for reason, count in account["dropped"].items())
@@ -89,53 +90,50 @@ def labelled(context: Context) -> Outcome:
             f"backtranslation: no instruction is left of {len(written)} ({reasons}); "
             "raise backtranslation.samples, give more seed rows, or train the backward model longer"
         )
-    write_rows_atomically(folder / "labelled.jsonl", rows)
-    write_json(folder / "labelled.json", account)
-    return Outcome(("labelled.jsonl",), {"rows": len(rows)})
+    write_rows_atomically(context.output(), rows)
+    write_json(context.output("labelled.json"), account)
+    return Outcome({"rows": len(rows)})
 
 
 def forward(context: Context) -> Outcome:
     """The forward model of a round: SFT of M0 on the seed's IFT rows and what the round before kept."""
-    seed_prompt = system_prompts(context.config.backtranslation)[0]
-    rows = [with_system(row, seed_prompt) for row in _seed_rows(context)]
-    done = _number(context)
-    if done:
-        rows += read_rows(context.folder / f"curated.{done}.jsonl", SupervisedRow)
-    return _train(context, rows)
+    section = context.config.backtranslation
+    seed_prompt = system_prompts(section)[0]
+    rows = [with_system(row, seed_prompt) for row in context.rows("ift", SupervisedRow)]
+    return fine_tune(context, [*rows, *context.rows("curated", SupervisedRow)], section.sft)
 
 
 def scores(context: Context) -> Outcome:
     """The round's forward model scores every pair."""
-    config, folder, t = context.config, context.folder, _number(context)
+    config = context.config
     section = config.backtranslation
-    rows = read_rows(folder / "labelled.jsonl", SupervisedRow)
+    rows = context.rows("labelled", SupervisedRow)
     items = [ToJudge(row.id, row.prompt, row.completion[0]["content"]) for row in rows]
     # The scorer is asked as an assistant, under the system prompt that its seed rows had.
-    chat = context.chat(system_prompt=system_prompts(section)[0])
+    model = context.model("forward")
+    chat = model.chat(system_prompt=system_prompts(section)[0])
     how = None if section.curation.scoring == "likelihood" else _judge_section(section)
     rubric = _rubric(how) if how is not None else None
     samples = judgements_each(how) if how is not None else 1
-    path = folder / f"scores.{t}.jsonl"
-    with RowLog(path) as log:
-        have = {row.id for row in read_rows(path, Judgement)}
-        owed = [item for item in items if any(judgement_id(item.id, k) not in have for k in range(samples))]
-        done, total = len(have), len(items) * samples
-        if owed:
-            engine = _engine(context, f"forward.{t - 1}", chat)
-            if how is not None and rubric is not None:
-                given = judge(engine, chat, rubric, how, owed, config.seed)
-            else:
-                given = gains(engine, chat, owed, SAYS_NOTHING[section.language])
-            for row in given:
-                if row.id in have:
-                    continue
-                log.append([row])
-                done += 1
-                context.progress(done, total, "")
-            engine.close()
-    found = read_rows(path, Judgement)
-    missing = Counter(row.reason for row in found if row.score is None)
-    return Outcome((path.name,), {"rows": len(found), "without_score": dict(missing)})
+
+    def scored(owed: Sequence[ToJudge]) -> Iterator[Judgement]:
+        engine = model.open(chat)
+        if how is not None and rubric is not None:
+            yield from judge(engine, chat, rubric, how, owed, config.seed)
+        else:
+            yield from gains(engine, chat, owed, SAYS_NOTHING[section.language])
+        engine.close()
+
+    found = append_missing(
+        context.output(),
+        Judgement,
+        items,
+        lambda item: [judgement_id(item.id, k) for k in range(samples)],
+        scored,
+        lambda done, total: context.progress(done, total, ""),
+    )
+    missing = Counter(row.reason for row in found.values() if row.score is None)
+    return Outcome({"rows": len(found), "without_score": dict(missing)})
 
 
 def _judge_section(section: BacktranslationSection) -> JudgeSection:
@@ -163,105 +161,144 @@ def _rubric(how: JudgeSection) -> Rubric:
 
 def curated(context: Context) -> Outcome:
     """Keep the best pairs of a round."""
-    folder, t = context.folder, _number(context)
-    rows = read_rows(folder / "labelled.jsonl", SupervisedRow)
-    given = mean_scores(read_rows(folder / f"scores.{t}.jsonl", Judgement))
+    rows = context.rows("labelled", SupervisedRow)
+    given = mean_scores(context.rows("scores", Judgement))
     kept, account = curate(rows, given, context.config.backtranslation)
     if not kept:
         found = account["quantiles"].get("most")
         raise InputError(
-            f"backtranslation: no pair was kept in round {t} of {account['scored']} scored (rule: {account['rule']}; "
+            f"backtranslation: no pair was kept in round {context.step.number} of {account['scored']} scored "
+            f"(rule: {account['rule']}; "
             f"highest score: {'none' if found is None else f'{found:g}'}); lower backtranslation.threshold, "
             "or set backtranslation.keep: top_share"
         )
-    name = f"curated.{t}.jsonl"
-    write_rows_atomically(folder / name, [{**dataclasses.asdict(pair.row), "score": pair.score} for pair in kept])
-    return Outcome((name,), {**account, "rows": len(kept)})
+    write_rows_atomically(context.output(), [{**dataclasses.asdict(pair.row), "score": pair.score} for pair in kept])
+    return Outcome({**account, "rows": len(kept)})
 
 
 def backtranslated(context: Context) -> Outcome:
     """Hand over the last round's rows, write the account of the whole method, and remove the weights that served it
     where the config says so."""
-    run, folder, section = context.run, context.folder, context.config.backtranslation
-    rows = [row for _, row in read_objects(folder / f"curated.{section.rounds}.jsonl")]
-    markers = {
-        name: read_json(run.marker(step, "done"))
-        for name, step in run.steps.items()
-        if step.model == context.step.model and run.marker(step, "done").exists()
-    }
-
-    def marker(stage: str) -> dict[str, Any]:
-        return markers[f"{context.step.model}/{stage}"]
-
-    trained = ["backward", *(f"forward.{t}" for t in range(section.rounds))]
+    run, section = context.run, context.config.backtranslation
+    rows = [row for _, row in read_objects(context.path("curated"))]
+    making = [run.steps[given.step] for given in context.step.given["making"] if isinstance(given, Artifact)]
+    markers = {step.label: read_json(run.marker(step, "done")) for step in making}
+    trained = {step.label: run.weights(step) for step in making if step.weights is not None}
+    labelled = next(run.artifact(step.name) for step in making if step.stage is LABELLED)
+    segments = next(run.artifact(step.name) for step in making if step.stage is SEGMENTS)
     rounds = range(1, section.rounds + 1)
-    stages = ["segments", "labels", "labelled", *trained]
-    stages += [f"{stage}.{t}" for stage in ("scores", "curate") for t in rounds]
     account = {
-        "segments": read_json(folder / "segments.json"),
-        "labels": {**read_json(folder / "labelled.json"), "prompt_tokens": marker("labels")["prompt_tokens"]},
-        "not_reversed": marker("backward")["not_reversed"],
-        "rounds": [{**_numbers(marker(f"curate.{t}")), "scoring": _numbers(marker(f"scores.{t}"))} for t in rounds],
+        "segments": read_json(segments.with_suffix(".json")),
+        "labels": {**read_json(labelled.with_suffix(".json")), "prompt_tokens": markers["labels"]["prompt_tokens"]},
+        "not_reversed": markers["backward"]["not_reversed"],
+        "rounds": [{**_numbers(markers[f"curate.{t}"]), "scoring": _numbers(markers[f"scores.{t}"])} for t in rounds],
         "kept": len(rows),
         "models": {
-            name: {key: read_json(folder / name / "train.json")[key] for key in ("rows", "dropped", "steps", "tokens")}
-            for name in trained
+            name: {
+                **{
+                    key: read_json(folder.with_name("train.json"))[key]
+                    for key in ("rows", "dropped", "steps", "tokens")
+                },
+                "megabytes": _megabytes(folder.parent),
+                "weights_kept": section.keep_models,
+            }
+            for name, folder in trained.items()
         },
-        "seconds": {stage: marker(stage)["seconds"] for stage in stages},
+        "seconds": {name: marker["seconds"] for name, marker in markers.items()},
     }
-    for name in trained:
-        account["models"][name] |= {"megabytes": _megabytes(folder / name), "weights_kept": section.keep_models}
-    write_rows_atomically(folder / "backtranslated.jsonl", rows)
-    write_json(folder / "backtranslation.json", account)
+    write_rows_atomically(context.output(), rows)
+    write_json(context.output("backtranslation"), account)
     if not section.keep_models:
-        for name in trained:
-            shutil.rmtree(folder / name / "model", ignore_errors=True)
-            shutil.rmtree(folder / name / "engine", ignore_errors=True)
-    return Outcome(("backtranslated.jsonl", "backtranslation.json"), {"rows": len(rows)})
+        for folder in trained.values():
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder.with_name("engine"), ignore_errors=True)
+    return Outcome({"rows": len(rows)})
 
 
-def _seed_rows(context: Context) -> list[SupervisedRow]:
-    return read_rows(context.folder / "ift.jsonl", SupervisedRow)
-
-
-def _number(context: Context) -> int:
-    """The number in the step's name: 2 for scores.2."""
-    return int(context.step.stage.partition(".")[2])
-
-
-def _train(context: Context, rows: list[SupervisedRow]) -> Outcome:
-    """A model of the method's own, in a folder named after its step."""
-    folder = context.folder / context.step.artifact
-    folder.mkdir(exist_ok=True)
-    return fine_tune(context, rows, folder, context.config.backtranslation.sft)
-
-
-def _engine(context: Context, name: str, chat: Chat) -> Engine:
-    """A model of the method's own, loaded."""
-    from judgeloop.engines import open_engine
-
-    folder = context.folder / name
-    if not (folder / "model" / "config.json").is_file():
-        raise InputError(
-            f"{folder}: its weights were removed (backtranslation.keep_models is false) and are needed again; "
-            f"make them anew with --redo {context.step.model}/{name}"
-        )
-    return open_engine(
-        context.config.engine,
-        folder / "model",
-        chat,
-        work_dir=folder / "engine",
-        threads=context.config.threads,
-        seed=context.config.seed,
-        trust_remote_code=context.config.trust_remote_code,
-    )
+def _training(folder: Path) -> dict[str, Any]:
+    """What train.json says of a training, in numbers."""
+    record = read_json(folder.with_name("train.json"))
+    return {key: record[key] for key in ("rows", "dropped", "steps", "tokens")}
 
 
 def _numbers(marker: dict[str, Any]) -> dict[str, Any]:
     """A done-marker's account, without what every marker has."""
-    common = ("stage", "fingerprint", "settings", "inputs", "finished", "files", "rows")
+    common = ("stage", "title", "order", "fingerprint", "settings", "inputs", "finished", "files", "rows")
     return {key: value for key, value in marker.items() if key not in common}
 
 
 def _megabytes(folder: Path) -> float:
     return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 1)
+
+
+SHARED = ("seed", *of("backtranslation", "language", "sft"))
+PROMPTS = of("backtranslation", "language", "seed_system_prompt", "augmented_system_prompt")
+SEGMENTS = Stage(
+    "segments",
+    "texts into segments",
+    run=segments,
+    writes=("segments.jsonl", "segments.json"),
+    keys=("seed", *of("backtranslation", "texts", "text_key", "segments")),
+)
+BACKWARD = Stage(
+    "backward",
+    "backward model: text to instruction",
+    run=backward,
+    reads=("policy", "ift"),
+    writes=("backward", "backward/train.json"),
+    keys=SHARED,
+    trains="backtranslation.sft",
+    weights="backward/model",
+)
+LABELS = Stage(
+    "labels",
+    "instructions for the segments",
+    run=labels,
+    reads=("segments", "backward"),
+    writes=("labels.jsonl",),
+    keys=("seed", *of("backtranslation", "language", "samples", "sampling"), *ENGINE),
+)
+LABELLED = Stage(
+    "labelled",
+    "filter instructions",
+    run=labelled,
+    reads=("segments", "labels", "ift", "held_out"),
+    writes=("labelled.jsonl", "labelled.json"),
+    keys=(*FILTERS, "evaluation.prompts", "backtranslation.max_copied"),
+)
+FORWARD = Stage(
+    "forward",
+    "forward model: scores pairs",
+    run=forward,
+    reads=("policy", "ift"),
+    may_read=("curated",),
+    writes=("forward.{number}", "forward.{number}/train.json"),
+    keys=(*SHARED, *of("backtranslation", "seed_system_prompt")),
+    trains="backtranslation.sft",
+    weights="forward.{number}/model",
+)
+SCORES = Stage(
+    "scores",
+    "scores of instruction and text",
+    run=scores,
+    reads=("forward", "labelled"),
+    writes=("scores.{number}.jsonl",),
+    keys=("seed", "backtranslation.curation", *PROMPTS[:2], *ENGINE),
+)
+CURATE = Stage(
+    "curate",
+    "keep the best pairs",
+    run=curated,
+    reads=("labelled", "scores"),
+    writes=("curated.{number}.jsonl",),
+    keys=(*of("backtranslation", "keep", "threshold", "top_share"), *PROMPTS),
+    light=True,
+)
+BACKTRANSLATED = Stage(
+    "backtranslated",
+    "backtranslated rows",
+    run=backtranslated,
+    reads=("curated", "making"),
+    writes=("backtranslated.jsonl", "backtranslation.json"),
+    light=True,
+)

@@ -8,17 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from judgeloop.engines import open_engine
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
-from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders
-from judgeloop.jsonl import RowLog, read_objects, read_rows
-from judgeloop.judging.pointwise import Better, ToCompare, compare
-from judgeloop.judging.rubric import load_rubric
+from judgeloop.jsonl import read_rows
+from judgeloop.judging.pointwise import ToCompare
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Prompt
 from judgeloop.stages.context import Context, evaluation_prompts, sampling
 from judgeloop.stages.generation import respond
+from judgeloop.stages.judges import open_judge
+from judgeloop.stages.models import Model
 
 if TYPE_CHECKING:
     from judgeloop.training.early_stopping import Compared
@@ -26,45 +25,43 @@ if TYPE_CHECKING:
 
 def checkpoint_judge(context: Context) -> Callable[[Path, int, int], Compared] | None:
     """A function (folder of a checkpoint, its step, step of the one before) → outcomes over the held-out prompts, each
-    judged in both orders by the reference model; None where the config does not ask for it.
+    judged in both orders by the reference model; None if the config does not ask for it.
 
-    Rows stand beside the checkpoints and go with them. Raises InputError where there is no held-out prompt.
+    Rows are beside the checkpoints and go with them. Raises InputError if there is no held-out prompt.
     """
     section = context.config.train.early_stopping
     if section.every is None:
         return None
-    prompts = evaluation_prompts(context.run)[: section.prompts]
+    prompts = evaluation_prompts(context)[: section.prompts]
     if not prompts:
         raise InputError(
             "train.early_stopping: no held-out prompt to compare checkpoints on; name some in evaluation.prompts, or "
             "set train.early_stopping.every to null"
         )
-    chat, initial = context.chat(), context.weights(context.current())
+    reference = context.model("reference")
+    chat = reference.chat()
 
-    def answers(folder: Path, beside: Path, step: int) -> dict[str, str]:
+    def answers(weights: Path | None, beside: Path, step: int) -> dict[str, str]:
         path = beside / f"responses.{step}.jsonl"
         asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
-        with _opened(context, folder, chat) as engine:
+        with _opened(reference, chat, weights) as engine:
             respond(context, path, engine, asked, 1, sampling(context.config.evaluation.sampling),
                     purpose="early stopping", keep_open=True)  # fmt: skip
         return {row.prompt_id: row.text for row in read_rows(path, Candidate)}
 
     def judge(folder: Path, step: int, against: int) -> Compared:
+        from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders
         from judgeloop.training.early_stopping import Compared
 
         newer = answers(folder, folder.parent, step)
-        older = answers(initial if against == 0 else folder.parent / f"judged-{against}", folder.parent, against)
+        before = None if against == 0 else folder.parent / f"judged-{against}"
+        older = answers(before, folder.parent, against)
         items = [item for prompt in prompts for item in _both_orders(prompt, newer[prompt.id], older[prompt.id])]
-        rubric = load_rubric("pairwise", context.config.judge.language)
-        path = folder.parent / f"comparisons.{step}.jsonl"
-        with RowLog(path) as log, _opened(context, initial, chat) as engine:
-            better: dict[str, Better | None] = {str(row["id"]): row["better"] for _, row in read_objects(path)}
-            owed = [item for item in items if item.id not in better]
-            for found in compare(engine(), chat, rubric, owed) if owed else ():
-                log.append([{"id": found.id, "better": found.better, "first_probability": found.first_probability}])
-                better[found.id] = found.better
+        with open_judge(context, "reference") as judge:
+            found = judge.compare(folder.parent / f"comparisons.{step}.jsonl", items)
         outcomes: Counter[Outcome] = Counter(
-            outcome_of_orders(better[f"{prompt.id}.first"], better[f"{prompt.id}.second"]) for prompt in prompts
+            outcome_of_orders(found[f"{prompt.id}.first"].better, found[f"{prompt.id}.second"].better)
+            for prompt in prompts
         )
         return Compared(outcomes["win"], outcomes["tie"], outcomes["lose"], outcomes["unparsed"])
 
@@ -79,25 +76,13 @@ def _both_orders(prompt: Prompt, newer: str, older: str) -> tuple[ToCompare, ToC
 
 
 @contextmanager
-def _opened(context: Context, folder: Path, chat: Chat) -> Iterator[Callable[[], Engine]]:
-    """An engine on the model in `folder`, loaded when it is first asked for; files it makes stand in the folder."""
+def _opened(reference: Model, chat: Chat, weights: Path | None) -> Iterator[Callable[[], Engine]]:
+    """An engine on the reference's or a checkpoint's weights, loaded when it is first asked for."""
     opened: list[Engine] = []
 
     def engine() -> Engine:
         if not opened:
-            config = context.config
-            beside = folder.parent if folder.name == "model" else folder
-            opened.append(
-                open_engine(
-                    config.engine,
-                    folder,
-                    chat,
-                    work_dir=beside / "engine",
-                    threads=config.threads,
-                    seed=config.seed,
-                    trust_remote_code=config.trust_remote_code,
-                )
-            )
+            opened.append(reference.open(chat, weights))
         return opened[0]
 
     try:

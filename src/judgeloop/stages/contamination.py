@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from judgeloop.data.readers import read_prompts
-from judgeloop.records import Message
-from judgeloop.stages.context import Context, held_out_sets
+from judgeloop.records import Message, RankedSet
+from judgeloop.stages.context import Context
 
 
 def user_turns(messages: Sequence[Message]) -> list[str]:
@@ -18,7 +18,7 @@ def user_turns(messages: Sequence[Message]) -> list[str]:
 
 def evaluated_on(context: Context) -> list[str]:
     """Every user turn of the held-out sets and of the files of evaluation.prompts, beyond evaluation.count too."""
-    said = [text for ranked in held_out_sets(context.run) for text in user_turns(ranked.messages)]
+    said = [text for ranked in context.rows("held_out", RankedSet) for text in user_turns(ranked.messages)]
     for file in context.config.evaluation.prompts:
         said += [text for prompt in read_prompts(Path(file))[0] for text in user_turns(prompt.messages)]
     return list(dict.fromkeys(said))

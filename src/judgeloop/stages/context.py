@@ -1,29 +1,31 @@
-"""What every stage is given: the run, the config, the step it makes, and a way to say how far it is."""
+"""What every stage is given: the run, its step's inputs by name, its outputs, and a way to say how far it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from judgeloop.config import Config, SamplingSection
-from judgeloop.engines.base import Engine, Sampling
-from judgeloop.errors import InputError
+from judgeloop.engines.base import Sampling
 from judgeloop.jsonl import read_rows
-from judgeloop.models.chat import Chat
-from judgeloop.records import Candidate, Message, Prompt, RankedSet
-from judgeloop.run.directory import RunDirectory
-from judgeloop.run.stage import Step
+from judgeloop.records import Message, Prompt, RankedSet
+from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.run.stage import Artifact, Frozen, Input, Remote, Step
+from judgeloop.stages.models import Model
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Progress = Callable[[int, "int | None", str], None]
+R = TypeVar("R", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a finished stage leaves: row files to be sealed in the done-marker, and its account of numbers."""
+    """What a finished stage says of its work, for the done-marker: at least `rows`."""
 
-    files: tuple[str, ...]
     account: dict[str, Any]
 
 
@@ -47,46 +49,57 @@ class Context:
         """1 for the steps that make M2."""
         return int(self.step.model[1:]) - 1
 
-    def current(self) -> str:
-        """The model that makes the next one: M1 for the steps in M2's folder."""
-        return f"M{self.iteration()}"
+    # Inputs ----------------------------------------------------------------------------------------------------------
 
-    def weights(self, model: str) -> Path:
-        """The folder of M0, M1, …, or of a frozen model that the config names."""
-        return self.run.model_folder(model) if model in self.models() else Path(model)
+    def has(self, name: str) -> bool:
+        """Whether this run has the input, which the stage may do without."""
+        return name in self.step.given
 
-    def models(self) -> set[str]:
-        return {step.model for step in self.run.steps.values()}
+    def path(self, name: str) -> Path:
+        """The file of an input."""
+        (given,) = self._artifacts(name)
+        return self.run.folder_of(given.step) / given.file
 
-    def chat(self, model: str = "M0", *, system_prompt: str | None = None) -> Chat:
-        """The run's chat template: M0's, which every later model keeps; a frozen model brings its own. `system_prompt`
-        stands in for the run's."""
-        ours = model in self.models()
-        return Chat.load(
-            self.weights("M0") if ours else Path(model),
-            chat_template=self.config.chat_template if ours else None,
-            system_prompt=self.config.system_prompt if system_prompt is None else system_prompt,
-            trust_remote_code=self.config.trust_remote_code,
-        )
+    def rows(self, name: str, kind: type[R]) -> list[R]:
+        """The rows of an input, of all its steps if there are several; none if the run has no such input."""
+        return [
+            row
+            for given in self._artifacts(name)
+            for row in read_rows(self.run.folder_of(given.step) / given.file, kind)
+        ]
 
-    def engine(self, model: str, chat: Chat) -> Engine:
-        """Load a model for generation and judging; converted weights are kept beside it in the run."""
-        from judgeloop.engines import open_engine
+    def json(self, name: str) -> dict[str, Any]:
+        """The JSON object of an input."""
+        return read_json(self.path(name))
 
-        folder = self.weights(model)
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{folder}: is not a model folder (no config.json); check the model's name or path")
-        ours = model in self.models()
-        work = self.run.folder(model) / "engine" if ours else self.run.path / "engines" / folder.name
-        return open_engine(
-            self.config.engine,
-            folder,
-            chat,
-            work_dir=work,
-            threads=self.config.threads,
-            seed=self.config.seed,
-            trust_remote_code=self.config.trust_remote_code,
-        )
+    def maker(self, name: str) -> str | None:
+        """The model in whose making the input was made ("M1"); None if the run has no such input."""
+        given = self._artifacts(name)
+        return given[0].step.partition("/")[0] if given else None
+
+    def role(self, name: str) -> Input:
+        """What plays a role: a step's model, a frozen one, one behind an endpoint."""
+        return self.step.given[name][0]
+
+    def model(self, name: str) -> Model:
+        """The model that plays a role, to be loaded here. Raises TypeError for one behind an endpoint."""
+        played = self.role(name)
+        if isinstance(played, Remote):
+            raise TypeError(f"{played.name} is behind an endpoint")
+        if isinstance(played, Frozen):
+            return Model.frozen(self.run, played.path)
+        return Model.made(self.run, self.run.steps[played.step])
+
+    def _artifacts(self, name: str) -> list[Artifact]:
+        if name not in (*self.step.stage.reads, *self.step.stage.may_read):
+            raise KeyError(f"{self.step.name} does not say that it reads '{name}'")
+        return [given for given in self.step.given.get(name, ()) if isinstance(given, Artifact)]
+
+    # Outputs ---------------------------------------------------------------------------------------------------------
+
+    def output(self, part: str | None = None) -> Path:
+        """A file or folder that the stage says it writes: the artifact, or the one that `part` names."""
+        return self.folder / self.step.file(part)
 
 
 def sampling(section: SamplingSection) -> Sampling:
@@ -94,28 +107,17 @@ def sampling(section: SamplingSection) -> Sampling:
     return Sampling(section.max_new_tokens, section.temperature, section.top_p, section.top_k)
 
 
-def evaluation_prompts(run: RunDirectory) -> list[Prompt]:
+def evaluation_prompts(context: Context) -> list[Prompt]:
     """The held-out prompts every model is evaluated on: files of the config, or the held-out part of the seed."""
     from judgeloop.data.readers import read_prompts
 
-    section = run.config.evaluation
+    section = context.config.evaluation
     if section.prompts:
         prompts = [prompt for path in section.prompts for prompt in read_prompts(Path(path))[0]]
     else:
-        prompts = [Prompt.of(ranked.messages, "held out") for ranked in held_out_sets(run)]
+        prompts = [Prompt.of(ranked.messages, "held out") for ranked in context.rows("held_out", RankedSet)]
     unique = {prompt.id: prompt for prompt in prompts}
     return list(unique.values())[: section.count]
-
-
-def held_out_sets(run: RunDirectory) -> list[RankedSet]:
-    """The seed's ranked sets that nothing was trained on."""
-    return read_rows(run.folder("M1") / "held_out.jsonl", RankedSet)
-
-
-def read_anchors(folder: Path) -> list[Candidate]:
-    """Responses of an earlier model to the prompts of one iteration, where the config asked for them."""
-    path = folder / "anchors.jsonl"
-    return read_rows(path, Candidate) if path.exists() else []
 
 
 def last_words(messages: list[Message]) -> str:

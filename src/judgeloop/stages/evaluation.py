@@ -4,54 +4,72 @@ with people, how long its answers are, and whether they beat the previous model'
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from judgeloop.config import Config
 from judgeloop.engines.base import Engine, Sampling
-from judgeloop.evaluation.metrics import Answered, Duel, measures
 from judgeloop.jsonl import read_rows
 from judgeloop.judging.pointwise import ToCompare, ToJudge
 from judgeloop.models.chat import Chat
 from judgeloop.pairs import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
 from judgeloop.run.directory import write_json
-from judgeloop.stages.context import Context, Outcome, evaluation_prompts, held_out_sets, sampling
-from judgeloop.stages.evaluation_judge import EvaluationJudge, opened_judge
+from judgeloop.run.plan import OUTSIDE
+from judgeloop.run.stage import Stage
+from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
 from judgeloop.stages.generation import respond
+from judgeloop.stages.judges import Judge, open_judge
 from judgeloop.stages.judging import repeated_scores
+from judgeloop.stages.keys import ENGINE, EVALUATION, FIXED_JUDGE
 
-RESPONSES, JUDGEMENTS = "eval.responses.jsonl", "eval.judgements.jsonl"
-AGREEMENT, COMPARISONS = "eval.agreement.jsonl", "eval.comparisons.jsonl"
-PREVIOUS, IFEVAL = "eval.previous.judgements.jsonl", "eval.ifeval.jsonl"
+if TYPE_CHECKING:
+    from judgeloop.evaluation.metrics import Answered, Duel
+
+RESPONSES, JUDGEMENTS, AGREEMENT = "eval.responses", "eval.judgements", "eval.agreement"
+COMPARISONS, PREVIOUS, IFEVAL = "eval.comparisons", "eval.previous.judgements", "eval.ifeval"
+ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)
 
 
 def evaluate(context: Context) -> Outcome:
     """Answer the held-out prompts, judge the answers and the human-ranked ones, compare with the previous model."""
+    from judgeloop.evaluation.metrics import measures
+
     started = time.monotonic()
-    section, folder = context.config.evaluation, context.folder
-    prompts = evaluation_prompts(context.run)
-    chat = context.chat()
-    engine = context.engine(context.step.model, chat)
+    section = context.config.evaluation
+    prompts = evaluation_prompts(context)
+    model = context.model("policy")
+    chat = model.chat()
+    opened: list[Engine] = []
+
+    def engine() -> Engine:
+        if not opened:
+            opened.append(model.open(chat))
+        return opened[0]
+
     asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
-    respond(context, folder / RESPONSES, lambda: engine, asked, section.samples, sampling(section.sampling),
+    respond(context, context.output(RESPONSES), engine, asked, section.samples, sampling(section.sampling),
             purpose="evaluation", keep_open=True)  # fmt: skip
-    responses = read_rows(folder / RESPONSES, Candidate)
+    responses = read_rows(context.output(RESPONSES), Candidate)
 
     followed = _ifeval(context, engine, chat) if section.ifeval is not None else None
 
     by_id = {prompt.id: prompt for prompt in prompts}
-    ranked = held_out_sets(context.run)
-    previous = _previous(context)
-    with opened_judge(context, engine, chat) as judge:
+    ranked = context.rows("held_out", RankedSet)
+    previous = context.maker("previous")
+    if context.role("judge") != context.role("policy"):  # two models at once may be too much for the memory
+        _close(opened)
+    with open_judge(context, own=(model.name, lambda: (engine(), chat))) as judge:
         judge.score(
-            folder / JUDGEMENTS, [ToJudge(row.id, by_id[row.prompt_id].messages, row.text) for row in responses]
+            context.output(JUDGEMENTS), [ToJudge(row.id, by_id[row.prompt_id].messages, row.text) for row in responses]
         )
-        judge.score(folder / AGREEMENT, _ranked_items(ranked))
+        judge.score(context.output(AGREEMENT), _ranked_items(ranked))
         duel = _duel(context, prompts, responses, previous, judge) if previous is not None else None
-    engine.close()
+        judge_name = judge.name
+    _close(opened)
 
-    given = read_rows(folder / JUDGEMENTS, Judgement)
+    given = read_rows(context.output(JUDGEMENTS), Judgement)
     scores = mean_scores(given, context.config.judge.min_valid)
     answered = _answered(prompts, responses, scores)
     found = measures(
@@ -66,10 +84,10 @@ def evaluate(context: Context) -> Outcome:
         perfect=4.5 if context.config.judge.scoring == "expected" else 5.0,
     )
     write_json(
-        folder / "eval.json",
+        context.output(),
         {
             "model": context.step.model,
-            "judge": judge.name,
+            "judge": judge_name,
             "scoring": context.config.judge.scoring,
             **found,
             "ifeval": followed,
@@ -77,15 +95,12 @@ def evaluate(context: Context) -> Outcome:
             "seconds": round(time.monotonic() - started, 2),
         },
     )
-    files = [RESPONSES, JUDGEMENTS, AGREEMENT, *([COMPARISONS, PREVIOUS] if duel is not None else []), "eval.json"]
-    files += [IFEVAL] if followed is not None else []
-    return Outcome(tuple(files), {"rows": len(responses)})
+    return Outcome({"rows": len(responses)})
 
 
-def _previous(context: Context) -> str | None:
-    """The model whose evaluation this one is compared with, where it was evaluated."""
-    names = [name.partition("/")[0] for name in context.step.inputs if name.endswith("/eval")]
-    return names[0] if names else None
+def _close(opened: list[Engine]) -> None:
+    while opened:
+        opened.pop().close()
 
 
 def _ranked_items(ranked: Sequence[RankedSet]) -> list[ToJudge]:
@@ -97,7 +112,7 @@ def _ranked_items(ranked: Sequence[RankedSet]) -> list[ToJudge]:
 
 
 def _ranked_scores(context: Context, ranked: Sequence[RankedSet]) -> list[tuple[list[float | None], list[float]]]:
-    given = read_rows(context.folder / AGREEMENT, Judgement)
+    given = read_rows(context.output(AGREEMENT), Judgement)
     scores = mean_scores(given, context.config.judge.min_valid)
     return [
         (
@@ -118,6 +133,8 @@ def _by_prompt(rows: Sequence[Candidate]) -> dict[str, list[Candidate]]:
 def _answered(
     prompts: Sequence[Prompt], responses: Sequence[Candidate], scores: Mapping[str, float | None]
 ) -> list[Answered]:
+    from judgeloop.evaluation.metrics import Answered
+
     by_prompt = _by_prompt(responses)
     return [
         Answered(
@@ -135,10 +152,12 @@ def _duel(
     prompts: Sequence[Prompt],
     responses: Sequence[Candidate],
     previous: str,
-    judge: EvaluationJudge,
+    judge: Judge,
 ) -> Duel:
     """The first response of each model to each prompt, compared in both orders by the judge of this evaluation."""
-    theirs_all = _by_prompt(read_rows(context.run.folder(previous) / RESPONSES, Candidate))
+    from judgeloop.evaluation.metrics import Duel
+
+    theirs_all = _by_prompt(context.rows("previous", Candidate))
     ours_all = _by_prompt(responses)
     ours = {name: rows[0] for name, rows in ours_all.items()}
     theirs = {name: rows[0] for name, rows in theirs_all.items()}
@@ -148,16 +167,18 @@ def _duel(
         mine, other = ours[prompt.id].text, theirs[prompt.id].text
         items.append(ToCompare(f"{prompt.id}.first", prompt.messages, mine, other))
         items.append(ToCompare(f"{prompt.id}.second", prompt.messages, other, mine))
-    preferred = judge.compare(context.folder / COMPARISONS, items)
+    preferred = judge.compare(context.output(COMPARISONS), items) if pairwise else {}
     # Scores of both models' answers by one judge, so that they can be set side by side.
     again = [ToJudge(f"{row.id}.vs", prompt.messages, row.text) for prompt in prompts for row in (theirs[prompt.id],)]
-    judge.score(context.folder / PREVIOUS, again)
+    judge.score(context.output(PREVIOUS), again)
     min_valid = context.config.judge.min_valid
-    before = mean_scores(read_rows(context.folder / PREVIOUS, Judgement), min_valid)
-    mine_scores = mean_scores(read_rows(context.folder / JUDGEMENTS, Judgement), min_valid)
+    before = mean_scores(read_rows(context.output(PREVIOUS), Judgement), min_valid)
+    mine_scores = mean_scores(read_rows(context.output(JUDGEMENTS), Judgement), min_valid)
     return Duel(
         previous=previous,
-        orders=[(preferred[f"{p.id}.first"], preferred[f"{p.id}.second"]) for p in prompts] if pairwise else None,
+        orders=[(preferred[f"{p.id}.first"].better, preferred[f"{p.id}.second"].better) for p in prompts]
+        if pairwise
+        else None,
         scores=[mine_scores.get(ours[prompt.id].id) for prompt in prompts],
         previous_scores=[before.get(f"{theirs[prompt.id].id}.vs") for prompt in prompts],
         characters=[len(ours[prompt.id].text) for prompt in prompts],
@@ -165,18 +186,18 @@ def _duel(
     )
 
 
-def _ifeval(context: Context, engine: Engine, chat: Chat) -> dict[str, Any]:
+def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> dict[str, Any]:
     """How many verifiable instructions the model follows (greedy answers)."""
     from judgeloop.evaluation.inputs import read_verifiable
     from judgeloop.evaluation.verifiable import Checker, summarise
 
-    section, path = context.config.evaluation, context.folder / IFEVAL
+    section, path = context.config.evaluation, context.output(IFEVAL)
     checker = Checker()  # before anything is generated: it may not be installed
     asked = read_verifiable(Path(str(section.ifeval)))[: section.ifeval_count]
     prompts = [Prompt(entry.id, [{"role": "user", "content": entry.prompt}], "IFEval") for entry in asked]
     ids = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
     how = Sampling(section.ifeval_max_new_tokens)
-    respond(context, path, lambda: engine, ids, 1, how, purpose="ifeval", keep_open=True)
+    respond(context, path, engine, ids, 1, how, purpose="ifeval", keep_open=True)
     given = {row.prompt_id: row for row in read_rows(path, Candidate)}
     checked = [checker.check(entry, given[entry.id].text) for entry in asked]
     return {
@@ -194,3 +215,23 @@ def _samples(
         {"prompt": prompts[row.prompt_id].messages[-1]["content"], "response": row.text, "score": scores.get(row.id)}
         for row in firsts
     ]
+
+
+def _keys(config: Config) -> tuple[str, ...]:
+    outside = ("endpoint.url",) if config.evaluation.judge.startswith(OUTSIDE) else ()
+    return ("seed", *EVALUATION, *FIXED_JUDGE, *ENGINE, *outside)
+
+
+EVAL = Stage(
+    "eval",
+    "evaluation",
+    run=evaluate,
+    reads=("policy", "judge", "held_out"),
+    may_read=("previous",),
+    writes=(
+        "eval.json",
+        *(f"{name}.jsonl" for name in (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)),
+    ),
+    keys=_keys,
+    measures=True,
+)

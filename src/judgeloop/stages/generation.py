@@ -4,56 +4,43 @@ missing."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from judgeloop.config import SamplingSection
 from judgeloop.engines.base import Engine, Generation, Request, Sampling
-from judgeloop.jsonl import RowLog, read_rows
+from judgeloop.jsonl import append_missing, read_rows
 from judgeloop.records import Candidate, Prompt, derive_seed
+from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, sampling
+from judgeloop.stages.keys import ENGINE, of
 
 
 def candidates(context: Context) -> Outcome:
     """N responses of the current model to each prompt."""
     section = context.config.candidates
-    prompts = read_rows(context.folder / "prompts.jsonl", Prompt)
-    chat = context.chat()
-    path = context.folder / "candidates.jsonl"
-    asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
-    tokens = respond(
-        context,
-        path,
-        lambda: context.engine(context.current(), chat),
-        asked,
-        section.count,
-        sampling(section.sampling),
-        purpose="candidates",
-    )
-    rows = read_rows(path, Candidate)
+    tokens = _answer_prompts(context, "policy", section.count, section.sampling, context.step.model)
+    rows = read_rows(context.output(), Candidate)
     cut = sum(row.finish_reason == "length" for row in rows)
-    return Outcome(("candidates.jsonl",), {"rows": len(rows), "tokens": tokens, "cut_by_length": cut})
+    return Outcome({"rows": len(rows), "tokens": tokens, "cut_by_length": cut})
 
 
 def anchors(context: Context) -> Outcome:
-    """Responses of an earlier model to each prompt, to be rejected where they score lower than the current one's."""
+    """Responses of an earlier model to each prompt, to be rejected if they score lower than the current one's."""
     config = context.config
-    role = str(config.pairs.anchor)
-    model = f"M{context.iteration() - 1}" if role == "previous" else role
-    chat = context.chat(model)
-    path = context.folder / "anchors.jsonl"
-    prompts = read_rows(context.folder / "prompts.jsonl", Prompt)
-    asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
-    tokens = respond(
-        context,
-        path,
-        lambda: context.engine(model, chat),
-        asked,
-        config.pairs.anchor_count,
-        sampling(config.candidates.sampling),
-        purpose="anchors",
-        named=f"{context.step.model}.anchor",
-    )
-    return Outcome(("anchors.jsonl",), {"rows": len(read_rows(path, Candidate)), "tokens": tokens})
+    named = f"{context.step.model}.anchor"
+    tokens = _answer_prompts(context, "anchor", config.pairs.anchor_count, config.candidates.sampling, named)
+    return Outcome({"rows": len(read_rows(context.output(), Candidate)), "tokens": tokens})
+
+
+def _answer_prompts(context: Context, role: str, count: int, section: SamplingSection, named: str) -> int:
+    """Let the model in a role answer every prompt `count` times, into the step's artifact; return the tokens."""
+    model = context.model(role)
+    chat = model.chat()
+    asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in context.rows("prompts", Prompt)]
+    how = sampling(section)
+    purpose = context.step.stage.name
+    return respond(context, context.output(), lambda: model.open(chat), asked, count, how, purpose=purpose, named=named)
 
 
 def respond(
@@ -73,29 +60,29 @@ def respond(
     so a restarted stage writes what the first attempt would have. `named` is what the rows'
     ids begin with (the model's name). `keep_open`: the caller closes the engine."""
     name = named or context.step.model
-    with RowLog(path) as log:
-        have = {row.id: len(row.token_ids) for row in read_rows(path, Candidate)}
-        requests = []
-        for prompt, ids in asked:
-            if any(candidate_id(name, prompt.id, k) not in have for k in range(count)):
-                seed = derive_seed(context.config.seed, purpose, name, prompt.id)
-                requests.append(Request(prompt.id, ids, how, count, seed))
-        tokens = sum(have.values())
-        done, total = len(have), len(asked) * count
-        if requests:
-            engine = open_engine()
-            started, fresh = time.monotonic(), 0
-            for generation in engine.generate(requests):
-                row = _candidate(name, generation)
-                if row.id in have:
-                    continue
-                log.append([row])
-                done, fresh = done + 1, fresh + len(row.token_ids)
-                context.progress(done, total, f"{fresh / max(1e-9, time.monotonic() - started):.0f} tok/s")
-            tokens += fresh
-            if not keep_open:
-                engine.close()
-    return tokens
+    fresh = 0
+
+    def generated(owed: list[tuple[Prompt, tuple[int, ...]]]) -> Iterator[Candidate]:
+        nonlocal fresh
+        seeds = [derive_seed(context.config.seed, purpose, name, prompt.id) for prompt, _ in owed]
+        requests = [Request(prompt.id, ids, how, count, seed) for (prompt, ids), seed in zip(owed, seeds, strict=True)]
+        engine = open_engine()
+        for generation in engine.generate(requests):
+            fresh += len(generation.token_ids)
+            yield _candidate(name, generation)
+        if not keep_open:
+            engine.close()
+
+    started = time.monotonic()
+    rows = append_missing(
+        path,
+        Candidate,
+        asked,
+        lambda one: [candidate_id(name, one[0].id, k) for k in range(count)],
+        generated,
+        lambda done, total: context.progress(done, total, f"{fresh / max(1e-9, time.monotonic() - started):.0f} tok/s"),
+    )
+    return sum(len(row.token_ids) for row in rows.values())
 
 
 def candidate_id(model: str, prompt_id: str, k: int) -> str:
@@ -111,3 +98,21 @@ def _candidate(model: str, generation: Generation) -> Candidate:
         token_ids=list(generation.token_ids),
         finish_reason=generation.finish_reason,
     )
+
+
+CANDIDATES = Stage(
+    "candidates",
+    "candidates",
+    run=candidates,
+    reads=("policy", "prompts"),
+    writes=("candidates.jsonl",),
+    keys=("seed", "candidates", *ENGINE),
+)
+ANCHORS = Stage(
+    "anchors",
+    "an earlier model's answers",
+    run=anchors,
+    reads=("anchor", "prompts"),
+    writes=("anchors.jsonl",),
+    keys=("seed", "candidates.sampling", *of("pairs", "anchor", "anchor_count"), *ENGINE),
+)

@@ -9,29 +9,33 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from judgeloop.config.user_functions import function_of, load_module
 from judgeloop.data.readers import read_prompt_rows
 from judgeloop.errors import InputError
-from judgeloop.evaluation.ground_truth import Checked, Checker, check_response, ground_truth, same_measures
-from judgeloop.jsonl import read_objects, read_rows, write_rows_atomically
+from judgeloop.jsonl import read_objects, write_rows_atomically
 from judgeloop.pairs import mean_scores
-from judgeloop.records import Candidate, Judgement, Prompt
-from judgeloop.run.directory import RunDirectory, read_json, write_json
-from judgeloop.stages.context import Context, Outcome, held_out_sets
-from judgeloop.stages.evaluation import JUDGEMENTS, RESPONSES
+from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
+from judgeloop.run.directory import write_json
+from judgeloop.run.stage import Stage
+from judgeloop.stages.context import Context, Outcome
+from judgeloop.stages.keys import of
+
+if TYPE_CHECKING:
+    from judgeloop.evaluation.ground_truth import Checked, Checker
 
 KEY = "evaluation.checker"
-ROWS, FIGURES = "checks.jsonl", "checks.json"
 Prompts = Mapping[str, tuple[str, dict[str, Any]]]
 
 
 def checks(context: Context) -> Outcome:
     """Check each response of the model's evaluation, and compare with the model before and with the judge."""
+    from judgeloop.evaluation.ground_truth import ground_truth
+
     started = time.monotonic()
-    config, folder = context.config, context.folder
-    prompts = prompt_rows(context.run)
+    config = context.config
+    prompts = prompt_rows(context)
     try:
         checker = load_checker(Path(str(config.evaluation.checker)))
         rows = _checked(context, checker, prompts)
@@ -39,36 +43,38 @@ def checks(context: Context) -> Outcome:
         # Nothing was made yet. A mended file is another file: the marker would call what it makes stale.
         context.run.marker(context.step, "begun").unlink(missing_ok=True)
         raise
-    write_rows_atomically(folder / ROWS, [row.as_dict() for row in rows])
+    write_rows_atomically(context.output("checks.jsonl"), [row.as_dict() for row in rows])
 
-    previous = _previous(context)
+    previous = context.maker("previous")
     groups = None if checker.group is None else _groups(prompts, checker.group)
     figures = ground_truth(
         rows,
         seed=config.seed,
         resamples=config.evaluation.bootstrap,
-        previous=_read(context.run.folder(previous) / ROWS) if previous is not None else (),
-        scores=mean_scores(read_rows(folder / JUDGEMENTS, Judgement), config.judge.min_valid),
+        previous=_read(context.path("previous")) if previous is not None else (),
+        scores=mean_scores(context.rows("judgements", Judgement), config.judge.min_valid),
         groups=groups,
     )
     write_json(
-        folder / FIGURES,
+        context.output(),
         {
             "model": context.step.model,
             "checker": checker.path.name,
             "previous": previous,
-            "judge": read_json(folder / "eval.json").get("judge"),
+            "judge": context.json("evaluation").get("judge"),
             "group": checker.group,
             **figures,
             "seconds": round(time.monotonic() - started, 2),
         },
     )
-    return Outcome((ROWS, FIGURES), {"rows": len(rows)})
+    return Outcome({"rows": len(rows)})
 
 
 def load_checker(path: Path) -> Checker:
     """The user's file: its function `check`, and its `GROUP` where it has one. Raises InputError where it is no
     checker."""
+    from judgeloop.evaluation.ground_truth import Checker
+
     module = load_module(path, KEY)
     check, group = function_of(module, path, "check(prompt, response, finished)", KEY), getattr(module, "GROUP", None)
     if group is not None and not isinstance(group, str):
@@ -76,12 +82,12 @@ def load_checker(path: Path) -> Checker:
     return Checker(path, check, group)
 
 
-def prompt_rows(run: RunDirectory) -> Prompts:
+def prompt_rows(context: Context) -> Prompts:
     """Prompt id → where the evaluation prompt stands and its row there; id and messages of one held out of the seed."""
-    files = run.config.evaluation.prompts
+    files = context.config.evaluation.prompts
     if not files:
         found = {}
-        for ranked in held_out_sets(run):
+        for ranked in context.rows("held_out", RankedSet):
             # The id is that of the prompt, as the responses name it.
             prompt = Prompt.of(ranked.messages, "held out")
             found[prompt.id] = (f"held_out.jsonl, {ranked.id}", {"id": prompt.id, "messages": ranked.messages})
@@ -94,7 +100,9 @@ def prompt_rows(run: RunDirectory) -> Prompts:
 
 
 def _checked(context: Context, checker: Checker, prompts: Prompts) -> list[Checked]:
-    responses = sorted(read_rows(context.folder / RESPONSES, Candidate), key=lambda row: row.id)
+    from judgeloop.evaluation.ground_truth import Checked, check_response, same_measures
+
+    responses = sorted(context.rows("responses", Candidate), key=lambda row: row.id)
     done: list[Checked] = []
     for response in responses:
         where, prompt = prompts[response.prompt_id]
@@ -107,12 +115,6 @@ def _checked(context: Context, checker: Checker, prompts: Prompts) -> list[Check
     return done
 
 
-def _previous(context: Context) -> str | None:
-    """The evaluated model before this one, where there is one."""
-    names = [name.partition("/")[0] for name in context.step.inputs if name.endswith("/checks")]
-    return names[0] if names else None
-
-
 def _groups(prompts: Prompts, field: str) -> dict[str, str]:
     """Prompt id → its row's value of the field, as text; prompts without the field are left out."""
     return {
@@ -123,4 +125,18 @@ def _groups(prompts: Prompts, field: str) -> dict[str, str]:
 
 
 def _read(path: Path) -> list[Checked]:
+    from judgeloop.evaluation.ground_truth import Checked
+
     return [Checked(row["id"], row["prompt_id"], row["finished"], row["measures"]) for _, row in read_objects(path)]
+
+
+CHECKS = Stage(
+    "checks",
+    "ground truth by your own code",
+    run=checks,
+    reads=("evaluation", "responses", "judgements", "held_out"),
+    may_read=("previous",),
+    writes=("checks.json", "checks.jsonl"),
+    keys=("seed", *of("evaluation", "checker", "prompts", "bootstrap"), "judge.min_valid"),
+    measures=True,
+)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Literal
 
-from judgeloop.jsonl import RowLog, read_objects, read_rows, write_rows_atomically
+from judgeloop.jsonl import write_rows_atomically
 from judgeloop.judging.meta import (
     Contested,
     Written,
@@ -17,13 +16,13 @@ from judgeloop.judging.meta import (
     through_score_line,
     to_compare,
 )
-from judgeloop.judging.pointwise import Better, ToCompare, compare
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 from judgeloop.run.directory import write_json
+from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
-
-COMPARISONS = "meta_comparisons.jsonl"
+from judgeloop.stages.judges import open_judge
+from judgeloop.stages.keys import ENGINE, RUBRIC
 
 
 def judge_pairs(context: Context) -> Outcome:
@@ -31,7 +30,16 @@ def judge_pairs(context: Context) -> Outcome:
     section = context.config.judge.meta
     responses = _contested(context)
     chosen = least_certain(responses, section.per_prompt, section.max_pairs)
-    found = _compare_all(context, context.folder / COMPARISONS, [c for entry in chosen for c in to_compare(entry)])
+    with open_judge(context) as judge:
+        compared = judge.compare(
+            context.output("meta_comparisons"), [c for entry in chosen for c in to_compare(entry)], rubric="meta"
+        )
+    # A judge that finds the two alike prefers none.
+    found: dict[str, Literal["first", "second"] | None] = {
+        item.id: None if (better := compared[item.id].better) == "neither" else better
+        for entry in chosen
+        for item in to_compare(entry)
+    }
     weights = position_weights(found.values())
     pairs: list[PreferencePair] = []
     account: Counter[str] = Counter()
@@ -41,10 +49,10 @@ def judge_pairs(context: Context) -> Outcome:
             account[pair] += 1
         else:
             pairs.append(pair)
-    write_rows_atomically(context.folder / "judge_pairs.jsonl", pairs)
+    write_rows_atomically(context.output(), pairs)
     wins = Counter(found.values())
     write_json(
-        context.folder / "judge_pairs.json",
+        context.output("judge_pairs.json"),
         {
             "responses": len(responses),
             "compared": len(chosen),
@@ -56,20 +64,20 @@ def judge_pairs(context: Context) -> Outcome:
             "position_weights": [round(weight, 6) for weight in weights],
         },
     )
-    return Outcome(("judge_pairs.jsonl", COMPARISONS), {"rows": len(pairs)})
+    return Outcome({"rows": len(pairs)})
 
 
 def _contested(context: Context) -> list[Contested]:
     """Responses with two or more judgements that could be read, an earlier model's left out."""
-    config, folder = context.config.judge, context.folder
+    config = context.config.judge
     rubric = load_rubric(config.rubric, config.language)
-    prompts = {prompt.id: prompt for prompt in read_rows(folder / "prompts.jsonl", Prompt)}
+    prompts = {prompt.id: prompt for prompt in context.rows("prompts", Prompt)}
     written: dict[str, list[Judgement]] = {}
-    for row in sorted(read_rows(folder / "judgements.jsonl", Judgement), key=lambda row: (row.candidate_id, row.k)):
+    for row in sorted(context.rows("judgements", Judgement), key=lambda row: (row.candidate_id, row.k)):
         if row.score is not None:
             written.setdefault(row.candidate_id, []).append(row)
     found = []
-    for candidate in read_rows(folder / "candidates.jsonl", Candidate):
+    for candidate in context.rows("candidates", Candidate):
         rows = written.get(candidate.id, [])[: config.meta.max_judgements]
         if len(rows) > 1:
             judgements = tuple(
@@ -82,20 +90,12 @@ def _contested(context: Context) -> list[Contested]:
     return found
 
 
-def _compare_all(context: Context, path: Path, items: Sequence[ToCompare]) -> dict[str, Better | None]:
-    """Append each comparison to `path`, skipping what stands there; return which of the two each prefers."""
-    rubric = load_rubric("meta", context.config.judge.language)
-    with RowLog(path) as log:
-        have: dict[str, Better | None] = {str(row["id"]): row["better"] for _, row in read_objects(path)}
-        owed = [item for item in items if item.id not in have]
-        if owed:
-            role = context.config.judge.role
-            model = context.current() if role == "current" else role
-            chat = context.chat(model)
-            engine = context.engine(model, chat)
-            for found in compare(engine, chat, rubric, owed):
-                log.append([{"id": found.id, "better": found.better, "first_probability": found.first_probability}])
-                have[found.id] = found.better
-                context.progress(len(have), len(items), "")
-            engine.close()
-    return {item.id: have[item.id] for item in items}
+META = Stage(
+    "meta",
+    "pairs of judgements",
+    run=judge_pairs,
+    reads=("judge", "prompts", "candidates", "judgements"),
+    writes=("judge_pairs.jsonl", "judge_pairs.json", "meta_comparisons.jsonl"),
+    keys=("seed", "judge.meta", "judge.min_mass", *RUBRIC, *ENGINE),
+    gives="judge_pairs",
+)

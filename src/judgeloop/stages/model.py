@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from judgeloop.errors import InputError
-from judgeloop.run.directory import write_json
+from judgeloop.run.directory import read_json, write_json
+from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
 
 
@@ -26,5 +29,18 @@ def base_model(context: Context) -> Outcome:
     problems = chat.check()
     if problems:
         raise InputError(f"{found.path}: {'; also: '.join(problems)}")
-    write_json(context.folder / "model.json", model)
-    return Outcome((), {"end_tokens": list(chat.end_ids)})
+    write_json(context.output(), model)
+    return Outcome({"end_tokens": list(chat.end_ids)})
+
+
+MODEL = Stage(
+    "model",
+    "find the weights, check the tokenizer",
+    run=base_model,
+    writes=("model.json", "engine"),
+    keys=("model", "revision", "trust_remote_code", "chat_template", "system_prompt"),
+    gives="policy",
+    weights="",
+    content="hash",
+    present=lambda artifact: Path(read_json(artifact)["path"]).is_dir(),
+)

@@ -4,55 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from judgeloop.config import Config
-from judgeloop.jsonl import read_rows, write_rows_atomically
-from judgeloop.pairs import PairRule, best_chosen, make_pairs, mean_scores, swapped_by_a_coin
+from judgeloop.config.choices import PAIR_RULES
+from judgeloop.jsonl import write_rows_atomically
+from judgeloop.pairs import Judged, PairRule, mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt
 from judgeloop.run.directory import write_json
-from judgeloop.stages.context import Context, Outcome, read_anchors
-
-
-def pair_rule(config: Config, iteration: int) -> PairRule:
-    """How an iteration's pairs are chosen, as the config says; iteration 1 makes M2."""
-    return PairRule(
-        margin=config.pairs.margin,
-        unfinished=config.pairs.unfinished,
-        length_rho=config.pairs.rho(iteration),
-        max_pairs=config.pairs.max_per_prompt,
-    )
+from judgeloop.run.stage import Stage
+from judgeloop.stages.context import Context, Outcome
 
 
 def pairs(context: Context) -> Outcome:
-    """Best against worst of each prompt; every prompt ends in one account."""
-    config, folder = context.config, context.folder
-    prompts = read_rows(folder / "prompts.jsonl", Prompt)
-    rows = read_rows(folder / "candidates.jsonl", Candidate)
-    anchors = read_anchors(folder)
-    scores = mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
-    made, account = make_pairs(prompts, rows, scores, pair_rule(config, context.iteration()), anchors)
-    found = best_chosen(made, config.pairs.share(context.iteration()))
-    if config.pairs.control == "random":
-        cut = {row.id for row in (*rows, *anchors) if row.finish_reason != "stop"}
-        found = swapped_by_a_coin(found, config.seed, cut)
-    write_rows_atomically(folder / "pairs.jsonl", found)
-    text = {row.id: row.text for row in (*rows, *anchors)}
-    with_pair = account.pop("pair", 0)
+    """Best against worst of each prompt, or what another rule chooses; every prompt ends in one account."""
+    config = context.config
+    anchors = context.rows("anchors", Candidate)
+    judged = Judged(
+        prompts=context.rows("prompts", Prompt),
+        candidates=context.rows("candidates", Candidate),
+        anchors=anchors,
+        scores=mean_scores(context.rows("judgements", Judgement), config.judge.min_valid),
+    )
+    rule: PairRule = PAIR_RULES[config.pairs.rule]
+    made = rule(judged, config.pairs, context.iteration(), config.seed)
+    write_rows_atomically(context.output(), made.pairs)
+    text = {row.id: row.text for row in (*judged.candidates, *anchors)}
+    account = dict(made.account)
     written = {
-        "prompts": len(prompts),
-        "with_pair": with_pair,
-        "pairs": len(found),
+        "prompts": len(judged.prompts),
+        "with_pair": account.pop("pair", 0),
+        "pairs": len(made.pairs),
         "ties": account.pop("tie", 0),
-        "dropped": dict(account),
-        "below_top_share": len(made) - len(found),
-        "chosen_mean_characters": _mean([len(text[pair.chosen_id]) for pair in found]),
-        "rejected_mean_characters": _mean([len(text[pair.rejected_id]) for pair in found]),
+        "dropped": account,
+        "below_top_share": made.below_top_share,
+        "chosen_mean_characters": _mean([len(text[pair.chosen_id]) for pair in made.pairs]),
+        "rejected_mean_characters": _mean([len(text[pair.rejected_id]) for pair in made.pairs]),
     }
     if anchors:
         earlier = {row.id for row in anchors}
-        written["rejected_by_anchor"] = sum(pair.rejected_id in earlier for pair in found)
-    write_json(folder / "pairs.json", written)
-    return Outcome(("pairs.jsonl",), {"rows": len(found)})
+        written["rejected_by_anchor"] = sum(pair.rejected_id in earlier for pair in made.pairs)
+    write_json(context.output("pairs.json"), written)
+    return Outcome({"rows": len(made.pairs)})
 
 
 def _mean(values: Sequence[int]) -> float | None:
     return round(sum(values) / len(values), 1) if values else None
+
+
+PAIRS = Stage(
+    "pairs",
+    "preference pairs",
+    run=pairs,
+    reads=("prompts", "candidates", "judgements"),
+    may_read=("anchors",),
+    writes=("pairs.jsonl", "pairs.json"),
+    keys=("seed", "pairs", "judge.min_valid"),
+    light=True,
+)

@@ -16,9 +16,10 @@ from judgeloop.instructions.gate import NEAR, Gate
 from judgeloop.jsonl import RowLog, read_rows
 from judgeloop.records import Prompt, SupervisedRow, derive_seed
 from judgeloop.run.directory import read_json, write_json
+from judgeloop.run.stage import Stage
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets, user_turns
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, last_words
-from judgeloop.stages.task_log import FILE as TASKS
+from judgeloop.stages.keys import ENGINE, of
 from judgeloop.stages.task_log import seed_tasks, write_tasks
 from judgeloop.text.similarity import NoveltyPool
 
@@ -26,7 +27,7 @@ from judgeloop.text.similarity import NoveltyPool
 def new_prompts(context: Context) -> Outcome:
     """Prompts for this iteration, from files or by one of the methods that make them; none is evaluated on. Methods
     that write whole tasks leave tasks.jsonl beside."""
-    path = context.folder / "prompts.jsonl"
+    path = context.output()
     started = time.monotonic()
     account = SOURCES[context.config.prompts.source](context, path)
     rows = read_rows(path, Prompt)
@@ -39,14 +40,7 @@ def new_prompts(context: Context) -> Outcome:
     texts = [last_words(row.messages) for row in rows]
     found = {"diversity": diversity(_seed_prompts(context), texts, context.config.seed), "seconds": round(seconds, 2)}
     write_json(path.with_suffix(".json"), {**account, **found})
-    files = ("prompts.jsonl", TASKS) if (context.folder / TASKS).exists() else ("prompts.jsonl",)
-    return Outcome(files, {"rows": len(rows)})
-
-
-def _prompter(context: Context) -> str:
-    """Who writes the prompts."""
-    role = context.config.prompts.role
-    return context.current() if role == "current" else role
+    return Outcome({"rows": len(rows)})
 
 
 def _gate(context: Context, seed: Sequence[str]) -> Gate:
@@ -54,7 +48,7 @@ def _gate(context: Context, seed: Sequence[str]) -> Gate:
     return Gate(
         context.config.prompts,
         seed=seed,
-        earlier=[last_words(prompt.messages) for prompt in _earlier_prompts(context)],
+        earlier=[last_words(prompt.messages) for prompt in context.rows("earlier", Prompt)],
         avoid=evaluated_on(context),
         evaluation_sets=evaluation_sets(context),
     )
@@ -62,16 +56,7 @@ def _gate(context: Context, seed: Sequence[str]) -> Gate:
 
 def _seed_prompts(context: Context) -> list[str]:
     """What the run's IFT rows ask, each once."""
-    rows = read_rows(context.run.folder("M1") / "ift.jsonl", SupervisedRow)
-    return list(dict.fromkeys(last_words(row.prompt) for row in rows))
-
-
-def _earlier_prompts(context: Context) -> list[Prompt]:
-    """Prompts of the iterations before this one."""
-    found: list[Prompt] = []
-    for number in range(2, int(context.step.model[1:])):
-        found += read_rows(context.run.folder(f"M{number}") / "prompts.jsonl", Prompt)
-    return found
+    return list(dict.fromkeys(last_words(row.prompt) for row in context.rows("ift", SupervisedRow)))
 
 
 def _from_files(context: Context, path: Path) -> dict[str, Any]:
@@ -82,7 +67,7 @@ def _from_files(context: Context, path: Path) -> dict[str, Any]:
     detected = []
     seed_prompts = _seed_prompts(context)
     gate = _gate(context, seed_prompts)
-    avoid = {prompt.id for prompt in evaluation_prompts(context.run)}
+    avoid = {prompt.id for prompt in evaluation_prompts(context)}
     total = 0
     for file in section.files:
         prompts, account = read_prompts(Path(file))
@@ -142,9 +127,9 @@ def _few_shot(context: Context, path: Path) -> dict[str, Any]:
     section = context.config.prompts
     demonstrations = _seed_prompts(context)
     gate = _gate(context, demonstrations)
-    model = _prompter(context)
-    chat = context.chat(model)
-    engine = context.engine(model, chat)
+    model = context.model("prompter")
+    chat = model.chat()
+    engine = model.open(chat)
     with RowLog(path) as log:
         existing = read_rows(path, Prompt)
         stored = path.with_suffix(".json")
@@ -172,7 +157,7 @@ def _self_instruct(context: Context, _path: Path) -> dict[str, Any]:
     from judgeloop.instructions.self_instruct.method import self_instruct
 
     gate = _gate(context, [task.instruction for task in seed_tasks(context)])
-    made = write_tasks(context, _prompter(context), gate, self_instruct)
+    made = write_tasks(context, context.model("prompter"), gate, self_instruct)
     return {**made, **gate.account()}
 
 
@@ -180,7 +165,7 @@ def _unnatural(context: Context, _path: Path) -> dict[str, Any]:
     from judgeloop.instructions.unnatural.method import unnatural_instructions
 
     gate = _gate(context, [task.instruction for task in seed_tasks(context)])
-    made = write_tasks(context, _prompter(context), gate, unnatural_instructions)
+    made = write_tasks(context, context.model("prompter"), gate, unnatural_instructions)
     return {**made, **gate.account()}
 
 
@@ -190,3 +175,13 @@ SOURCES: dict[str, Callable[[Context, Path], dict[str, Any]]] = {
     "self_instruct": _self_instruct,
     "unnatural": _unnatural,
 }
+
+PROMPTS = Stage(
+    "prompts",
+    "new prompts",
+    run=new_prompts,
+    reads=("prompter", "ift", "held_out"),
+    may_read=("earlier",),
+    writes=("prompts.jsonl", "prompts.json", "tasks.jsonl"),
+    keys=("seed", "prompts", *of("evaluation", "prompts", "count"), *ENGINE),
+)

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from judgeloop.config import Config, SeedSection
+from judgeloop.data.readers import read_prompts
 from judgeloop.errors import InputError
 from judgeloop.jsonl import write_rows_atomically
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.run.directory import write_json
+from judgeloop.run.stage import Stage
 from judgeloop.seed.build import build_seed
-from judgeloop.stages.context import Context, Outcome, evaluation_prompts
+from judgeloop.stages.context import Context, Outcome
+from judgeloop.stages.keys import RUBRIC, of
 
 
 def seed(context: Context) -> Outcome:
-    """Write ift.jsonl, eft.jsonl, held_out.jsonl and the account of where every row went. Where a model is to write the
+    """Write ift.jsonl, eft.jsonl, held_out.jsonl and the account of where every row went. If a model is to write the
     EFT rows, write what they are made from instead: eft_sets.jsonl, and eft_given.jsonl with the rows of files."""
     config = context.config
     rubric = load_rubric(config.judge.rubric, config.judge.language)
     data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed)
-    files: dict[str, Any] = {"ift.jsonl": data.ift, "held_out.jsonl": data.held_out}
+    files: dict[str, Any] = {"ift": data.ift, "held_out": data.held_out}
     if config.seed_data.eft.source == "written":
-        files |= {"eft_sets.jsonl": data.eft_sets, "eft_given.jsonl": data.eft}
+        files |= {"eft_sets": data.eft_sets, "eft_given": data.eft}
     else:
-        files["eft.jsonl"] = data.eft
+        files["eft"] = data.eft
     for name, rows in files.items():
-        write_rows_atomically(context.folder / name, rows)
-    write_json(context.folder / "seed.json", data.account)
-    evaluates = any(step.stage == "eval" for step in context.run.steps.values())
-    if evaluates and not evaluation_prompts(context.run):
+        write_rows_atomically(context.output(name), rows)
+    write_json(context.output("seed"), data.account)
+    evaluates = any(step.stage.measures for step in context.run.steps.values())
+    if evaluates and not data.held_out and not any(read_prompts(Path(p))[0] for p in config.evaluation.prompts):
         raise InputError(
             "evaluation: no held-out prompts; name some in evaluation.prompts or raise seed_data.held_out_share"
         )
     counts = {"rows": len(data.ift) + len(data.eft), "held_out": len(data.held_out), "yields": yields(data.account)}
-    return Outcome(tuple(files), counts)
+    return Outcome(counts)
 
 
 def yields(account: dict[str, Any]) -> list[str]:
@@ -40,3 +45,22 @@ def yields(account: dict[str, Any]) -> list[str]:
     dropped = [f"{count} dropped: {reason}" for reason, count in account["dropped"].items()]
     parts = f"{account['ift']} IFT rows, {account['eft']} EFT rows, {account['held_out']} sets held out"
     return [*account["detected"], "; ".join([f"{parts}; {account['eft_sets']} sets for EFT", *dropped])]
+
+
+def _keys(config: Config) -> tuple[str, ...]:
+    """If a model writes the EFT rows, how it does so matters to later stages only."""
+    if config.seed_data.eft.source == "ranks":
+        return ("seed", "seed_data", *RUBRIC)
+    parts = [name for name in SeedSection.model_fields if name != "eft"]
+    keys = ("seed", *of("seed_data", *parts), *of("seed_data.eft", "source", "ift_overlap"))
+    return (*keys, *RUBRIC) if config.seed_data.eft_files else keys
+
+
+SEED = Stage(
+    "seed",
+    "read the seed",
+    run=seed,
+    writes=("ift.jsonl", "eft.jsonl", "eft_sets.jsonl", "eft_given.jsonl", "held_out.jsonl", "seed.json"),
+    keys=_keys,
+    light=True,
+)

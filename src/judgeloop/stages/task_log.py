@@ -15,8 +15,7 @@ from judgeloop.records import Prompt, SupervisedRow, Task, derive_seed
 from judgeloop.run.directory import read_json, write_json
 from judgeloop.seed.tasks import tasks_of
 from judgeloop.stages.context import Context
-
-FILE = "tasks.jsonl"
+from judgeloop.stages.models import Model
 
 
 class TaskMethod(Protocol):
@@ -37,14 +36,14 @@ class TaskMethod(Protocol):
     ) -> dict[str, Any]: ...
 
 
-def write_tasks(context: Context, model: str, gate: Gate, method: TaskMethod) -> dict[str, Any]:
+def write_tasks(context: Context, model: Model, gate: Gate, method: TaskMethod) -> dict[str, Any]:
     """Let `model` write tasks by the method; append them to tasks.jsonl as they are made, and make prompts.jsonl of
     them at the end. Returns the method's account, with the number of rows."""
-    section, folder = context.config.prompts, context.folder
-    path, stored = folder / FILE, folder / "prompts.json"
+    section = context.config.prompts
+    path, stored = context.output("tasks"), context.output("prompts.json")
     account = _whole_batches(path, stored)
-    chat = context.chat(model)
-    engine = context.engine(model, chat)
+    chat = model.chat()
+    engine = model.open(chat)
     with RowLog(path) as log:
         existing = read_rows(path, Task)
         written = len(existing)
@@ -69,7 +68,7 @@ def write_tasks(context: Context, model: str, gate: Gate, method: TaskMethod) ->
         )
     engine.close()
     prompts = {row.id: row for row in (Prompt.of(task.messages(), task.source) for task in read_rows(path, Task))}
-    write_rows_atomically(folder / "prompts.jsonl", prompts.values())
+    write_rows_atomically(context.output(), prompts.values())
     return {**made, "rows": written}
 
 
@@ -89,5 +88,4 @@ def _whole_batches(path: Path, stored: Path) -> dict[str, Any] | None:
 
 def seed_tasks(context: Context) -> list[Task]:
     """The run's IFT rows as tasks, to be shown as examples; held-out and EFT prompts are not among them."""
-    rows = read_rows(context.run.folder("M1") / "ift.jsonl", SupervisedRow)
-    return tasks_of(rows, context.config.seed_data.ift)
+    return tasks_of(context.rows("ift", SupervisedRow), context.config.seed_data.ift)

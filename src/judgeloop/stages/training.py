@@ -7,35 +7,40 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from judgeloop.config import SftSection
+from judgeloop.config import Config, SftSection
 from judgeloop.instructions.backtranslation.method import training_rows
-from judgeloop.jsonl import RowLog, read_rows
+from judgeloop.jsonl import RowLog
 from judgeloop.records import Candidate, PreferencePair, SupervisedRow
-from judgeloop.run.directory import drop_metrics, read_json, write_json
+from judgeloop.run.directory import drop_metrics, write_json
+from judgeloop.run.stage import Stage
 from judgeloop.stages.checkpoint_judge import checkpoint_judge
-from judgeloop.stages.context import Context, Outcome, read_anchors
+from judgeloop.stages.context import Context, Outcome
+from judgeloop.stages.keys import ENGINE, of
+from judgeloop.stages.models import Model
 from judgeloop.training import distributed
 
 
 def sft(context: Context) -> Outcome:
     """M1 = SFT of M0 on the IFT and EFT rows, and on those that backtranslation made where the config says so."""
-    ift, eft = (read_rows(context.folder / name, SupervisedRow) for name in ("ift.jsonl", "eft.jsonl"))
-    section = context.config.backtranslation
-    if section.texts and section.train != "nothing":
-        ift = training_rows(ift, read_rows(context.folder / "backtranslated.jsonl", SupervisedRow), section)
-    return fine_tune(context, [*ift, *eft], context.folder, context.config.sft)
+    ift, eft = context.rows("ift", SupervisedRow), context.rows("eft", SupervisedRow)
+    if context.has("backtranslated"):
+        more = context.rows("backtranslated", SupervisedRow)
+        ift = training_rows(ift, more, context.config.backtranslation)
+    return fine_tune(context, [*ift, *eft], context.config.sft)
 
 
-def fine_tune(context: Context, rows: Sequence[SupervisedRow], folder: Path, section: SftSection) -> Outcome:
-    """SFT of M0 on the rows, into `folder`/model, with train.json beside it."""
+def fine_tune(context: Context, rows: Sequence[SupervisedRow], section: SftSection) -> Outcome:
+    """SFT of the policy on the rows, into the step's weights, with train.json beside them."""
     from judgeloop.training.sft import train_sft
+
+    policy = context.model("policy")
 
     with _Metrics(context) as metrics:
         summary = train_sft(
             rows,
-            initial=context.weights("M0"),
-            output=_partial(folder),
-            chat=context.chat(),
+            initial=policy.folder,
+            output=_partial(context),
+            chat=policy.chat(),
             config=section,
             seed=context.config.seed,
             threads=context.config.threads,
@@ -43,73 +48,75 @@ def fine_tune(context: Context, rows: Sequence[SupervisedRow], folder: Path, sec
             on_metrics=metrics.append,
             trust_remote_code=context.config.trust_remote_code,
         )
-    return _settle(context, folder, initial="M0", reference=None, summary=summary.as_dict())
+    return _settle(context, initial=policy, reference=None, summary=summary.as_dict())
 
 
 def train(context: Context) -> Outcome:
     """M_{t+1} = preference training initialised from M_t, with M_t as the reference, whatever was restarted before."""
     from judgeloop.training.preference import train_preference
 
-    current = context.current()
-    rows = read_rows(context.folder / "pairs.jsonl", PreferencePair)
-    if context.config.judge.meta.enabled:
-        rows += read_rows(context.folder / "judge_pairs.jsonl", PreferencePair)
+    policy, reference = context.model("policy"), context.model("reference")
+    rows = [*context.rows("pairs", PreferencePair), *context.rows("judge_pairs", PreferencePair)]
     used = {name for row in rows for name in (row.chosen_id, row.rejected_id)}
-    generated = [*read_rows(context.folder / "candidates.jsonl", Candidate), *read_anchors(context.folder)]
-    section, seed_rows = context.config.train, context.run.folder("M1")
-    eft = read_rows(seed_rows / "eft.jsonl", SupervisedRow) if section.eft_replay else []
-    ift = read_rows(seed_rows / "ift.jsonl", SupervisedRow) if section.ift_replay else []
+    generated = [*context.rows("candidates", Candidate), *context.rows("anchors", Candidate)]
+    section = context.config.train
     with _Metrics(context) as metrics:
         summary = train_preference(
             rows,
-            initial=context.weights(current),
-            reference=context.weights(current),
-            output=_partial(context.folder),
-            chat=context.chat(),
+            initial=policy.folder,
+            reference=reference.folder,
+            output=_partial(context),
+            chat=policy.chat(),
             token_ids={row.id: row.token_ids for row in generated if row.id in used},
             config=section,
             seed=context.config.seed,
             threads=context.config.threads,
             on_progress=metrics.progress,
             on_metrics=metrics.append,
-            eft=eft,
-            ift=ift,
+            eft=context.rows("eft", SupervisedRow),
+            ift=context.rows("ift", SupervisedRow),
             eft_loss=context.config.sft.eft_loss,
-            smoothing=read_json(context.folder / "consistency.json")["smoothing"] if section.consistency else None,
+            smoothing=context.json("consistency")["smoothing"] if context.has("consistency") else None,
             judge_checkpoint=checkpoint_judge(context),
             trust_remote_code=context.config.trust_remote_code,
         )
-    return _settle(context, context.folder, initial=current, reference=current, summary=summary.as_dict())
+    return _settle(context, initial=policy, reference=reference, summary=summary.as_dict())
 
 
-def _partial(folder: Path) -> Path:
+def _home(context: Context) -> Path:
+    """The folder that the model's folder is in."""
+    return context.run.weights(context.step).parent
+
+
+def _partial(context: Context) -> Path:
     """Where a training writes until it is complete; what an attempt before left there is no use to anyone."""
-    path = folder / "model.partial"
+    path = _home(context) / "model.partial"
+    path.parent.mkdir(parents=True, exist_ok=True)
     if distributed.is_main():
         shutil.rmtree(path, ignore_errors=True)
     return path
 
 
-def _settle(context: Context, folder: Path, initial: str, reference: str | None, summary: Mapping[str, Any]) -> Outcome:
-    """Write train.json, then move the finished model to its place in `folder`."""
+def _settle(context: Context, initial: Model, reference: Model | None, summary: Mapping[str, Any]) -> Outcome:
+    """Write train.json, then move the finished model to its place."""
     from judgeloop.models.resolve import content_hash
 
     if not distributed.is_main():
-        return Outcome((), {})
-    run = context.run
-    partial, final = folder / "model.partial", folder / "model"
+        return Outcome({})
+    final = context.run.weights(context.step)
+    partial = final.with_name("model.partial")
     record = {
-        "name": context.step.model if folder == context.folder else context.step.name,
-        "initial": run.model_identity(initial),
-        "reference": run.model_identity(reference) if reference is not None else None,
+        "name": Model.made(context.run, context.step).name,
+        "initial": initial.identity,
+        "reference": reference.identity if reference is not None else None,
         "hash": content_hash(partial),
         **summary,
     }
-    write_json(folder / "train.json", record)
+    write_json(final.with_name("train.json"), record)
     shutil.rmtree(final, ignore_errors=True)  # left by an attempt that was killed between here and its done-marker
-    shutil.rmtree(folder / "engine", ignore_errors=True)
+    shutil.rmtree(final.with_name("engine"), ignore_errors=True)
     partial.rename(final)
-    return Outcome(((folder / "train.json").relative_to(context.folder).as_posix(),), {"rows": summary.get("rows")})
+    return Outcome({"rows": summary.get("rows")})
 
 
 class _Metrics:
@@ -121,7 +128,7 @@ class _Metrics:
         self._note = ""
         self._log: RowLog | None = None
         if distributed.is_main():
-            drop_metrics(context.run.path, {(step.model, step.stage)})
+            drop_metrics(context.run.path, {(step.model, step.label)})
             self._log = RowLog(context.run.path / "metrics.jsonl")
 
     def __enter__(self) -> _Metrics:
@@ -135,10 +142,51 @@ class _Metrics:
         if self._log is None:
             return
         step = self._context.step
-        self._log.append([{"model": step.model, "stage": step.stage, **values}])
+        self._log.append([{"model": step.model, "stage": step.label, **values}])
         if "loss" in values:
             self._note = f"loss {values['loss']:.3f}"
 
     def progress(self, done: int, total: int) -> None:
         if distributed.is_main():
             self._context.progress(done, total, self._note)
+
+
+def _sft_keys(config: Config) -> tuple[str, ...]:
+    """Backtranslated rows matter only if they are trained on."""
+    section = config.backtranslation
+    used = section.texts and section.train != "nothing"
+    return ("seed", "sft", *(of("backtranslation", "train", "language", "seed_system_prompt") if used else ()))
+
+
+def _train_keys(config: Config) -> tuple[str, ...]:
+    keys: tuple[str, ...] = ("seed", "train", *(("sft.eft_loss",) if config.train.eft_replay else ()))
+    if config.train.early_stopping.every is not None:
+        keys += (*of("evaluation", "prompts", "count", "sampling"), *of("judge", "language", "min_mass"), *ENGINE)
+    return keys
+
+
+TRAINED = ("model", "train.json", "engine", "model.partial", "checkpoints", "adapter")
+SFT = Stage(
+    "sft",
+    "supervised fine-tuning",
+    run=sft,
+    reads=("policy", "ift", "eft"),
+    may_read=("backtranslated",),
+    writes=TRAINED,
+    keys=_sft_keys,
+    gives="policy",
+    trains="sft",
+    weights="model",
+)
+TRAIN = Stage(
+    "train",
+    "preference training",
+    run=train,
+    reads=("policy", "reference", "pairs", "candidates"),
+    may_read=("anchors", "judge_pairs", "consistency", "eft", "ift", "held_out"),
+    writes=(*TRAINED, "reference.json"),
+    keys=_train_keys,
+    gives="policy",
+    trains="train",
+    weights="model",
+)

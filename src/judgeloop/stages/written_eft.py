@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from judgeloop.eft.existing_eft import score_in
 from judgeloop.eft.generated_eft import Work, ask, select, write, yields
-from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.judging.rubric import Rubric, load_rubric
-from judgeloop.models.chat import Chat
-from judgeloop.models.resolve import resolve
 from judgeloop.records import Judgement, RankedSet, SupervisedRow
-from judgeloop.run.directory import read_json, write_json
+from judgeloop.run.directory import write_json
+from judgeloop.run.stage import Stage
 from judgeloop.seed.build import histogram
 from judgeloop.stages.context import Context, Outcome
+from judgeloop.stages.keys import ENGINE, RUBRIC, of
 from judgeloop.stages.training import fine_tune
 
 
 def writer(context: Context) -> Outcome:
     """The model that writes the judgements: SFT of M0 on the IFT rows alone (the paper's SFT baseline)."""
-    rows = read_rows(context.folder / "ift.jsonl", SupervisedRow)
+    rows = context.rows("ift", SupervisedRow)
     if not rows:
         raise InputError(
             "seed_data.eft.writer: sft is trained on IFT rows and there are none; add some, or set it to M0"
         )
-    folder = context.folder / "writer"
-    folder.mkdir(exist_ok=True)
-    return fine_tune(context, rows, folder, context.config.sft)
+    return fine_tune(context, rows, context.config.sft)
 
 
 def written(context: Context) -> Outcome:
     """Judgements of every response of the EFT sets, and who wrote them."""
-    config, log = context.config, context.folder / "eft.written.jsonl"
+    config, log = context.config, context.output()
     rubric = load_rubric(config.judge.rubric, config.judge.language)
-    who, engine, chat = _load(context)
+    model = context.model("writer")
+    chat = model.chat()
+    who = {**model.identity, "name": config.seed_data.eft.writer}
+    write_json(context.output("eft.written.json"), {"writer": who})
+    engine = model.open(chat)
     try:
-        write_json(log.with_suffix(".json"), {"writer": who})
-        work = _work(context, rubric)
         write(
             engine,
             chat,
-            work,
+            _work(context, rubric, who),
             rubric,
             config.seed_data.eft,
             config.seed,
@@ -53,76 +53,44 @@ def written(context: Context) -> Outcome:
     finally:
         engine.close()
     rows = read_rows(log, Judgement)
-    return Outcome((log.name,), {"rows": len(rows), "with_score": sum(row.score is not None for row in rows)})
+    return Outcome({"rows": len(rows), "with_score": sum(row.score is not None for row in rows)})
 
 
 def eft(context: Context) -> Outcome:
-    """The rows of the sets that agree with people, after those that the user gave; the account joins the seed's."""
-    config, folder = context.config, context.folder
+    """The rows of the sets that agree with people, after those that the user gave, and the account of both."""
+    config = context.config
     section, rubric = config.seed_data.eft, load_rubric(config.judge.rubric, config.judge.language)
     made, account = select(
-        _work(context, rubric),
+        _work(context, rubric, context.json("writer")["writer"]),
         rubric,
         section,
         config.seed,
-        folder / "eft.written.jsonl",
+        context.path("written"),
         justification=config.judge.justification,
     )
-    given = read_rows(folder / "eft_given.jsonl", SupervisedRow)
-    rows = list({row.id: row for row in (*given, *made)}.values())
+    existing = context.rows("existing", SupervisedRow)
+    rows = list({row.id: row for row in (*existing, *made)}.values())
     counts = {"eft": len(rows), "eft_scores": histogram([score_in(row, rubric) for row in rows], rubric)}
-    stored = read_json(folder / "seed.json")
-    write_json(folder / "seed.json", {**stored, **counts, "eft_written": _flat(account)})
+    write_json(context.output("eft.json"), {**counts, "eft_written": _flat(account)})
     if not made:
         raise InputError(
             f"seed_data.eft: no row is left of {account['written']} judgements ({'; '.join(yields(account)[1:4])}); "
             "set eft.examples, eft.samples or eft.ties: lenient, choose another eft.writer, or set eft.source: ranks"
         )
-    write_rows_atomically(folder / "eft.jsonl", rows)
-    return Outcome(("eft.jsonl",), {"rows": len(rows), "yields": yields(account)})
+    write_rows_atomically(context.output(), rows)
+    return Outcome({"rows": len(rows), "yields": yields(account)})
 
 
-def _work(context: Context, rubric: Rubric) -> Work:
+def _work(context: Context, rubric: Rubric, who: Mapping[str, Any]) -> Work:
     config = context.config
-    who = read_json(context.folder / "eft.written.json")["writer"]
     return ask(
-        read_rows(context.folder / "eft_sets.jsonl", RankedSet),
+        context.rows("eft_sets", RankedSet),
         rubric,
         config.seed_data.eft,
         config.seed,
         justification=config.judge.justification,
         writer=who["hash"],
     )
-
-
-def _load(context: Context) -> tuple[dict[str, Any], Engine, Chat]:
-    """The writer: {"name", "path", "hash"}, its engine and its chat template."""
-    name = context.config.seed_data.eft.writer
-    if name == "sft":
-        from judgeloop.engines import open_engine
-
-        config, folder, chat = context.config, context.folder / "writer", context.chat()
-        engine = open_engine(
-            config.engine,
-            folder / "model",
-            chat,
-            work_dir=folder / "engine",
-            threads=config.threads,
-            seed=config.seed,
-            trust_remote_code=config.trust_remote_code,
-        )
-        path, digest = f"{context.step.model}/writer/model", read_json(folder / "train.json")["hash"]
-        return {"name": "sft", "path": path, "hash": digest}, engine, chat
-    if name in context.models():
-        chat = context.chat(name)
-        return context.run.model_identity(name), context.engine(name, chat), chat
-    found = resolve(name, trust_remote_code=context.config.trust_remote_code)
-    chat = context.chat(str(found.path))
-    problems = chat.check()
-    if problems:
-        raise InputError(f"{found.path}: {'; also: '.join(problems)}")
-    who = {"name": found.name, "path": str(found.path), "hash": found.hash}
-    return who, context.engine(str(found.path), chat), chat
 
 
 def _flat(account: dict[str, Any]) -> dict[str, Any]:
@@ -134,3 +102,37 @@ def _flat(account: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
+
+
+WRITER = Stage(
+    "writer",
+    "fine-tune the writer of judgements",
+    run=writer,
+    reads=("policy", "ift"),
+    writes=("writer", "writer/train.json"),
+    keys=("seed", "sft"),
+    trains="sft",
+    weights="writer/model",
+)
+WRITTEN = Stage(
+    "written",
+    "judgements for EFT",
+    run=written,
+    reads=("writer", "eft_sets"),
+    writes=("eft.written.jsonl", "eft.written.json"),
+    keys=(
+        "seed",
+        *of("seed_data.eft", "writer", "samples", "examples", "score", "opening", "sampling"),
+        *RUBRIC,
+        *ENGINE,
+    ),
+)
+EFT = Stage(
+    "eft",
+    "EFT rows that agree with people",
+    run=eft,
+    reads=("eft_sets", "existing", "written", "writer"),
+    writes=("eft.jsonl", "eft.json"),
+    keys=("seed", *of("seed_data.eft", "ties", "max_rows", "max_share"), *RUBRIC),
+    light=True,
+)

@@ -1,0 +1,23 @@
+"""Config keys that several stages depend on."""
+
+from __future__ import annotations
+
+from judgeloop.config import EvaluationSection, JudgeSection
+
+
+def of(section: str, *names: str) -> tuple[str, ...]:
+    """The dotted keys of some fields of a section."""
+    return tuple(f"{section}.{name}" for name in names)
+
+
+ENGINE = of("engine", "kind", "precision", "script")
+RUBRIC = of("judge", "rubric", "language", "justification")
+# Pairs of judgements are a stage of their own.
+JUDGE = of("judge", *(name for name in JudgeSection.model_fields if name != "meta"))
+# An evaluation judges every response equally often, and its judge has a role of its own.
+FIXED_JUDGE = tuple(key for key in JUDGE if key not in of("judge", "max_samples", "noise", "role", "function"))
+EVALUATION = of("evaluation", *(name for name in EvaluationSection.model_fields if name != "checker"))
+FILTERS = of(
+    "prompts", "min_words", "max_words", "min_characters", "max_characters", "blocked_words", "max_rouge_l",
+    "contamination",
+)  # fmt: skip

@@ -1,0 +1,92 @@
+"""A model that plays a role in a step: where its weights are, its chat template, its engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from judgeloop.engines.base import Engine
+from judgeloop.errors import InputError
+from judgeloop.models.chat import Chat
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.stage import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`name` is M0, M1, …, "M1/writer" for one that serves a step, or the path of a frozen one of the user's; `folder`
+    has the weights, `work` is for what an engine makes of them."""
+
+    run: RunDirectory
+    name: str
+    folder: Path
+    work: Path
+    ours: bool
+
+    @classmethod
+    def made(cls, run: RunDirectory, step: Step) -> Model:
+        """The model that a step of the run made."""
+        folder = run.weights(step)
+        beside = run.folder(step.model) if step.weights in ("", "model") else folder.parent
+        name = step.model if step.weights in ("", "model") else step.name
+        return cls(run, name, folder, beside / "engine", ours=True)
+
+    @classmethod
+    def frozen(cls, run: RunDirectory, named: str) -> Model:
+        """A model folder of the user's, or one that `models.resolve` finds by its name."""
+        from judgeloop.models.resolve import resolve
+
+        folder = Path(named)
+        if not (folder / "config.json").is_file():
+            found = resolve(named, trust_remote_code=run.config.trust_remote_code)
+            folder = found.path
+        return cls(run, named, folder, run.path / "engines" / folder.name, ours=False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """{"name", "path", "hash"}."""
+        from judgeloop.models.resolve import content_hash
+
+        if not self.ours:
+            return {"name": self.name, "path": str(self.folder), "hash": content_hash(self.folder)}
+        return self.run.identity(self.name)
+
+    def chat(self, *, system_prompt: str | None = None) -> Chat:
+        """The run's chat template: M0's, which every later model keeps; a frozen model brings its own. `system_prompt`
+        takes the place of the run's. Raises InputError if a frozen model's template cannot be used."""
+        config = self.run.config
+        chat = Chat.load(
+            self.run.base_weights() if self.ours else self.folder,
+            chat_template=config.chat_template if self.ours else None,
+            system_prompt=config.system_prompt if system_prompt is None else system_prompt,
+            trust_remote_code=config.trust_remote_code,
+        )
+        if not self.ours and (problems := chat.check()):
+            raise InputError(f"{self.folder}: {'; also: '.join(problems)}")
+        return chat
+
+    def open(self, chat: Chat, folder: Path | None = None) -> Engine:
+        """Load it for generation and judging; converted weights are kept in the run. `folder` has other weights of the
+        same model, such as a checkpoint's.
+
+        Raises InputError if the weights are not there.
+        """
+        from judgeloop.engines import open_engine
+
+        config = self.run.config
+        weights = folder or self.folder
+        if not (weights / "config.json").is_file():
+            raise InputError(
+                f"{weights}: is not a model folder (no config.json); if its weights were removed to save space, make "
+                f"them anew with --redo {self.name}, else check the model's name or path"
+            )
+        return open_engine(
+            config.engine,
+            weights,
+            chat,
+            work_dir=self.work if folder is None else weights / "engine",
+            threads=config.threads,
+            seed=config.seed,
+            trust_remote_code=config.trust_remote_code,
+        )
