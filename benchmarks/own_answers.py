@@ -28,7 +28,8 @@ from judgeloop.config.loading import load
 from judgeloop.evaluation.ground_truth import PASSES, Checked, judge_accuracies
 from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.jsonl import read_objects, read_rows
-from judgeloop.pairs import best_chosen, make_pairs, mean_scores
+from judgeloop.judging.mean_scores import mean_scores
+from judgeloop.pairs import best_chosen, make_pairs
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 from judgeloop.stages.pairs import pair_rule
 

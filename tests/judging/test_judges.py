@@ -12,7 +12,8 @@ from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.engines.messages import MessageRequest, Reply, Token
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
-from judgeloop.judging.pointwise import ToCompare, ToJudge
+from judgeloop.judging.pairwise import ToCompare
+from judgeloop.judging.pointwise import ToJudge
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import Message

@@ -9,7 +9,8 @@ import pytest
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
-from judgeloop.judging.pointwise import ToCompare, ToJudge, compare, judge, judgement_id
+from judgeloop.judging.pairwise import ToCompare, compare
+from judgeloop.judging.pointwise import ToJudge, judge, judgement_id
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.judging.score_distribution import answer_options, normalise
 from judgeloop.models.chat import Chat
@@ -186,8 +187,8 @@ def test_comparisons_are_read_in_the_order_shown(chat: Chat) -> None:
         ToCompare("same", ASKED, "Q-RED", "Q-RED"),
     ]
     engine = FakeEngine(probabilities={"ab": [0.6, 0.2], "ba": [0.1, 0.3], "same": [0.4, 0.4]})
-    found = {row.id: row for row in compare(engine, chat, load_rubric("pairwise"), items)}
-    assert {name: row.better for name, row in found.items()} == {"ab": "first", "ba": "second", "same": None}
+    found = {row.id: row for row in compare(engine, chat, load_rubric("pairwise"), items, 0.5)}
+    assert {name: row.better for name, row in found.items()} == {"ab": "first", "ba": "second", "same": "neither"}
     assert found["ab"].first_probability == pytest.approx(0.75)
     assert found["ba"].first_probability == pytest.approx(0.25)
     shown = [chat.decode(request.prompt_ids) for request in engine.options]

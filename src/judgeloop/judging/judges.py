@@ -9,34 +9,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from judgeloop.config import JudgeSection
-from judgeloop.engines.base import Engine, OptionRequest, Request, Sampling
+from judgeloop.engines.base import Engine, Sampling
 from judgeloop.engines.messages import MessageEngine, MessageRequest, Reply, Token
-from judgeloop.judging.parse_verdict import Preference, parse_choice
-from judgeloop.judging.pointwise import ToCompare, ToJudge, judge, judgement_id, judgements_each, read_score
+from judgeloop.judging.pairwise import (
+    SIDES,
+    ToCompare,
+    compare,
+    compare_in_writing,
+    read_comparison,
+    verdict_sampling,
+    weighed,
+)
+from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each, read_score
 from judgeloop.judging.rubric import Rubric
-from judgeloop.judging.score_distribution import answer_options, expectation, normalise
+from judgeloop.judging.score_distribution import expectation, normalise
 from judgeloop.models.chat import Chat
-from judgeloop.records import Judgement, derive_seed
+from judgeloop.records import Comparison, Judgement, derive_seed
 
-SIDES = ("A", "B")
 _TOP = 20
 _SPOKEN = str.maketrans("０１２３４５６７８９ＡＢ", "0123456789AB")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Which of two shown responses the judge prefers; None with a reason where that cannot be read.
-
-    `first_probability` is A's share of the probability of A and B, where the judge shows it, `mass` how much of all
-    probability the two have; `text` is what the judge wrote.
-    """
-
-    id: str
-    better: Preference | None
-    reason: str | None
-    text: str = ""
-    first_probability: float | None = None
-    mass: float | None = None
 
 
 class Judge(Protocol):
@@ -49,8 +40,8 @@ class Judge(Protocol):
         """Yield the judgements of every item: K with sampled scoring, one with expected scoring."""
         ...
 
-    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
-        """Yield one verdict on every item."""
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Comparison]:
+        """Yield one comparison of every item."""
         ...
 
 
@@ -70,27 +61,10 @@ class LocalJudge:
     def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
         return judge(self.engine, self.chat, self.rubric, self.config, items, self.seed)
 
-    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
-        return self._written(items) if self.written else self._weighed(items)
-
-    def _weighed(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
-        lead, options = answer_options(self.chat, self.pairwise.score_line, SIDES)
-        requests = [OptionRequest(item.id, (*self._ids(item), *lead), options) for item in items]
-        for result in self.engine.option_logprobs(requests):
-            yield weighed(result.request_id, result.logprobs, self.config.min_mass)
-
-    def _written(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
-        how = verdict_sampling(self.config)
-        requests = [
-            Request(item.id, tuple(self._ids(item)), how, 1, derive_seed(self.seed, "compare", item.id))
-            for item in items
-        ]
-        by_id = {item.id: item for item in items}
-        for found in self.engine.generate(requests):
-            yield read_verdict(by_id[found.request_id], found.text, found.finish_reason)
-
-    def _ids(self, item: ToCompare) -> list[int]:
-        return self.chat.prompt_ids(self.pairwise.messages(item.prompt, item.first, item.second))
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Comparison]:
+        if self.written:
+            return compare_in_writing(self.engine, self.chat, self.pairwise, self.config, items, self.seed)
+        return compare(self.engine, self.chat, self.pairwise, items, self.config.min_mass)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +105,7 @@ class EndpointJudge:
         for reply in self.engine.generate(requests):
             yield read_judgement(reply, responses[reply.request_id], self.rubric, self.config.min_mass)
 
-    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Comparison]:
         requests = [
             MessageRequest(
                 id=item.id,
@@ -144,35 +118,13 @@ class EndpointJudge:
         ]
         by_id = {item.id: item for item in items}
         for reply in self.engine.generate(requests):
-            said = read_verdict(by_id[reply.request_id], reply.text, reply.finish_reason)
+            said = read_comparison(by_id[reply.request_id], reply.text, reply.finish_reason)
             side = {"first": "A", "second": "B"}.get(said.better or "")
             place = _place(reply, self.pairwise, side) if side is not None else None
             if place is None:
                 yield said
             else:
                 yield weighed(said.id, _option_logprobs(place, SIDES), self.config.min_mass, reply.text)
-
-
-def verdict_sampling(config: JudgeSection) -> Sampling:
-    """Verdicts are greedy: one a pair and order."""
-    return Sampling(config.sampling.max_new_tokens)
-
-
-def weighed(id: str, logprobs: Sequence[float], min_mass: float, text: str = "") -> Verdict:
-    """The verdict that the probabilities of A and B give; none where they hold less than `min_mass` of all."""
-    (first, second), mass = normalise(logprobs)
-    better: Preference | None = "first" if first > second else "second" if second > first else "neither"
-    reason = None
-    if mass < min_mass:
-        better, reason = None, f"A and B have {mass:.0%} of the probability"
-    return Verdict(id, better, reason, text, round(first, 6), round(mass, 6))
-
-
-def read_verdict(item: ToCompare, text: str, finish_reason: str) -> Verdict:
-    """The verdict that a text gives."""
-    choice = parse_choice(text, (item.first, item.second))
-    cut = ", cut off by length" if choice.reason is not None and finish_reason == "length" else ""
-    return Verdict(item.id, choice.value, f"{choice.reason}{cut}" if choice.reason else None, text)
 
 
 def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float) -> Judgement:

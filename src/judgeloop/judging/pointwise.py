@@ -1,12 +1,11 @@
-"""Ask a model to judge responses: written judgements (sampled), the expected score (see `judging.expected`) with or
-without a written justification before it, and comparisons of two.
+"""Ask a model for scores: written judgements (sampled), or the expected score (`score_distribution`), with or without a
+written justification before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, Sampling
@@ -76,6 +75,8 @@ def judgements_each(config: JudgeSection) -> int:
 
 def score_beginnings(rubric: Rubric) -> tuple[str, ...]:
     """How a judge may begin its score line: where its justification ends."""
+    if rubric.form is not None:
+        return (rubric.score_line.strip(),)
     words = dict.fromkeys([rubric.label, rubric.label.lower(), rubric.label.upper()])
     return tuple(word + colon for word in words for colon in (":", "：", "**:", " :"))
 
@@ -98,12 +99,16 @@ def _sampled(
 def read_score(rubric: Rubric, text: str, response: str, finish_reason: str = "stop") -> Score:
     """The score in a judge's text; score lines it copied from the response do not count."""
     cut = finish_reason == "length"
-    own, copies = blank_copies(text, response, rubric.label, cut=cut)
-    score = parse_score(own, rubric.low, rubric.high, rubric.label)
+    own, copies = blank_copies(text, response, rubric.label, rubric.form, cut=cut)
+
+    def read(text: str) -> Score:
+        return parse_score(text, rubric.low, rubric.high, rubric.label, rubric.form)
+
+    score = read(own)
     if score.reason is not None:
         reason = score.reason + (", only copied from the response" if copies else "")
         return Score(None, reason + (", cut off by length" if cut else ""))
-    if cut and parse_score(own + "9", rubric.low, rubric.high, rubric.label) != score:
+    if cut and read(own + "9") != score:
         return Score(None, "cut off by length in the middle of the score line")
     return score
 
@@ -163,40 +168,3 @@ def _from_distribution(
 
 def judgement_id(candidate_id: str, k: int) -> str:
     return f"{candidate_id}.j{k}"
-
-
-Better = Literal["first", "second"]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Which of two responses the judge prefers, in one order. `first_probability` of A among A and B."""
-
-    id: str
-    better: Better | None
-    first_probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class ToCompare:
-    """Two responses to one prompt, in the order the judge sees them."""
-
-    id: str
-    prompt: list[Message]
-    first: str
-    second: str
-
-
-def compare(engine: Engine, chat: Chat, rubric: Rubric, items: Sequence[ToCompare]) -> Iterator[Comparison]:
-    """Yield one comparison per item, read from the probabilities of the answers A and B."""
-    lead, options = answer_options(chat, rubric.score_line, ["A", "B"])
-    requests = [
-        OptionRequest(
-            item.id, (*chat.prompt_ids(rubric.messages(item.prompt, item.first, item.second)), *lead), options
-        )
-        for item in items
-    ]
-    for result in engine.option_logprobs(requests):
-        (first, second), _ = normalise(result.logprobs)
-        better: Better | None = "first" if first > second else "second" if second > first else None
-        yield Comparison(result.request_id, better, round(first, 6))

@@ -28,7 +28,8 @@ _RANGE = re.compile(r"(\d{1,3})\s*-\s*(\d{1,3})\s*")
 @dataclass(frozen=True, slots=True)
 class Rubric:
     """A judge's prompt. `score_line` is what the judge writes before the score, trailing space included; whole scores
-    run from `low` to `high`; `fences` are the tags that the texts to judge stand between."""
+    run from `low` to `high`; `fences` are the tags around the texts to judge. `form` is the one form in which the judge
+    writes its score ("json KEY", "[[n]]", "<TAG>"), None if any will do."""
 
     name: str
     template: str
@@ -36,6 +37,7 @@ class Rubric:
     low: int = 0
     high: int = MAX_SCORE
     fences: tuple[str, ...] = ("response", "other_response")
+    form: str | None = None
 
     @property
     def scores(self) -> range:
@@ -66,7 +68,7 @@ class Rubric:
         """What a judge that gives `score` writes: the form of EFT rows. Raises ValueError for a score off the scale."""
         if score not in self.scores:
             raise ValueError(f"score {score} is not on the scale of '{self.name}', {self.low}-{self.high}")
-        line = f"{self.score_line}{score}"
+        line = f"{self.score_line}{score}{_form_end(self.form)}"
         return f"{justification.strip()}\n\n{line}" if justification else line
 
 
@@ -95,7 +97,8 @@ def load_rubric(name: str, language: str = "en") -> Rubric:
     {ending}, where wanted, is the instruction's last sentence once more. A word in single braces that is none of these
     is refused, in double braces it stands for itself; braces around anything else, such as JSON, are plain text. First
     lines may be directives: `#: score_line = Score: ` (what stands before the score), `#: scores = 1-5` (the scale; 0-5
-    without it), `#: fence = none` (texts stand between no tags: not safe).
+    without it), `#: score = json score`, `#: score = [[n]]` or `#: score = <score>` (the one form in which the score is
+    written, then no other counts), `#: fence = none` (no tags around the texts: not safe).
     Raises InputError where file, directive or placeholder is wrong.
     """
     shipped = resources.files("judgeloop.judging") / "rubrics" / f"{name}.{language}.txt"
@@ -112,20 +115,49 @@ def load_rubric(name: str, language: str = "en") -> Rubric:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise InputError.at(path, None, f"the rubric cannot be read ({reason})", "check judge.rubric") from error
     lines = text.splitlines()
-    settings = {"score_line": "Score: " if language == "en" else "得分：", "scores": f"0-{MAX_SCORE}", "fence": "tags"}
+    named: set[str] = set()
+    settings = {"score_line": "", "scores": f"0-{MAX_SCORE}", "score": "", "fence": "tags"}
     while lines and (directive := _DIRECTIVE.fullmatch(lines[0])):
         if directive.group(1) not in settings:
             raise InputError(f"{origin}: unknown directive '{directive.group(1)}'; known are {', '.join(settings)}")
+        named.add(directive.group(1))
         settings[directive.group(1)] = directive.group(2)
         lines = lines[1:]
     template = "\n".join(lines).strip()
     _check_placeholders(template, origin)
     low, high = _scale(settings["scores"], origin)
     fences = _fences(template, settings["fence"].strip(), origin)
-    rubric = Rubric(name, template, settings["score_line"], low, high, fences)
+    form = _form(settings["score"].strip(), origin)
+    usual = _form_start(form) or ("Score: " if language == "en" else "得分：")
+    given = "score_line" in named
+    rubric = Rubric(name, template, settings["score_line"] if given else usual, low, high, fences, form)
     if not rubric.label:
         raise InputError(f"{origin}: score_line names nothing; write '#: score_line = Score: '")
     return rubric
+
+
+def _form(text: str, origin: str) -> str | None:
+    """The form of the score that `#: score` names."""
+    if not text:
+        return None
+    if text.startswith("json ") and text.removeprefix("json ").strip():
+        return f"json {text.removeprefix('json ').strip()}"
+    if text == "[[n]]" or re.fullmatch(r"<[^\W\d][\w-]*>", text):
+        return text
+    raise InputError(f"{origin}: score = '{text}' is no form; write json KEY, [[n]] or <TAG>")
+
+
+def _form_start(form: str | None) -> str:
+    """What the judge writes before a score in this form."""
+    if form is None:
+        return ""
+    return "[[" if form == "[[n]]" else f'{{"{form.removeprefix("json ")}": ' if form.startswith("json ") else form
+
+
+def _form_end(form: str | None) -> str:
+    if form is None:
+        return ""
+    return "]]" if form == "[[n]]" else "}" if form.startswith("json ") else f"</{form[1:]}"
 
 
 def _check_placeholders(template: str, origin: str) -> None:

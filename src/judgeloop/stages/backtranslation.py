@@ -24,10 +24,10 @@ from judgeloop.instructions.backtranslation.segments import read_segments, segme
 from judgeloop.instructions.gate import Gate
 from judgeloop.jsonl import RowLog, read_objects, read_rows, write_rows_atomically
 from judgeloop.judging.likelihood import gains
+from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
-from judgeloop.pairs import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, SupervisedRow
 from judgeloop.run.directory import read_json, write_json
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets

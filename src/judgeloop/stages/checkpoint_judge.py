@@ -13,10 +13,10 @@ from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders
 from judgeloop.jsonl import RowLog, read_objects, read_rows
-from judgeloop.judging.pointwise import Better, ToCompare, compare
+from judgeloop.judging.pairwise import ToCompare, compare
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import Chat
-from judgeloop.records import Candidate, Prompt
+from judgeloop.records import Candidate, Preference, Prompt
 from judgeloop.stages.context import Context, evaluation_prompts, sampling
 from judgeloop.stages.generation import respond
 
@@ -58,10 +58,10 @@ def checkpoint_judge(context: Context) -> Callable[[Path, int, int], Compared] |
         rubric = load_rubric("pairwise", context.config.judge.language)
         path = folder.parent / f"comparisons.{step}.jsonl"
         with RowLog(path) as log, _opened(context, initial, chat) as engine:
-            better: dict[str, Better | None] = {str(row["id"]): row["better"] for _, row in read_objects(path)}
+            better: dict[str, Preference | None] = {str(row["id"]): row["better"] for _, row in read_objects(path)}
             owed = [item for item in items if item.id not in better]
-            for found in compare(engine(), chat, rubric, owed) if owed else ():
-                log.append([{"id": found.id, "better": found.better, "first_probability": found.first_probability}])
+            for found in compare(engine(), chat, rubric, owed, context.config.judge.min_mass) if owed else ():
+                log.append([found])
                 better[found.id] = found.better
         outcomes: Counter[Outcome] = Counter(
             outcome_of_orders(better[f"{prompt.id}.first"], better[f"{prompt.id}.second"]) for prompt in prompts

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from judgeloop.engines.base import Engine
 from judgeloop.jsonl import RowLog, read_objects, read_rows
 from judgeloop.judging.judges import EndpointJudge
-from judgeloop.judging.pointwise import ToCompare, ToJudge, compare, judgement_id, judgements_each
+from judgeloop.judging.pairwise import ToCompare, compare
+from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement
@@ -72,8 +73,8 @@ class _OwnJudge:
         rubric = load_rubric("pairwise", self.context.config.judge.language)
 
         def verdicts(owed: Sequence[ToCompare]) -> Iterator[dict[str, Any]]:
-            for found in compare(self.engine, self.chat, rubric, owed):
-                yield {"id": found.id, "better": found.better, "first_probability": found.first_probability}
+            for found in compare(self.engine, self.chat, rubric, owed, self.context.config.judge.min_mass):
+                yield asdict(found)
 
         return _kept(self.context, path, items, verdicts)
 
@@ -100,8 +101,7 @@ class _OutsideJudge:
     def compare(self, path: Path, items: Sequence[ToCompare]) -> dict[str, Any]:
         def verdicts(owed: Sequence[ToCompare]) -> Iterator[dict[str, Any]]:
             for found in self.judge.verdicts(owed):
-                row = {"id": found.id, "better": found.better, "first_probability": found.first_probability}
-                yield row | {"text": found.text, "reason": found.reason}
+                yield asdict(found)
 
         return _kept(self.context, path, items, verdicts)
 

@@ -16,7 +16,7 @@ from judgeloop.data.readers import read_prompt_rows
 from judgeloop.errors import InputError
 from judgeloop.evaluation.ground_truth import Checked, Checker, check_response, ground_truth, same_measures
 from judgeloop.jsonl import read_objects, read_rows, write_rows_atomically
-from judgeloop.pairs import mean_scores
+from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt
 from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.stages.context import Context, Outcome, held_out_sets

@@ -13,10 +13,10 @@ from judgeloop.evaluation.health import JudgeHealth, judge_health
 from judgeloop.jsonl import RowLog, read_rows, write_rows_atomically
 from judgeloop.judging.adaptive import judge_in_rounds
 from judgeloop.judging.function_judge import judge_by_function
+from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
-from judgeloop.pairs import mean_scores
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
 from judgeloop.run.directory import write_json
 from judgeloop.stages.context import Context, Outcome, read_anchors

@@ -17,9 +17,9 @@ from judgeloop.judging.meta import (
     through_score_line,
     to_compare,
 )
-from judgeloop.judging.pointwise import Better, ToCompare, compare
+from judgeloop.judging.pairwise import ToCompare, compare
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
+from judgeloop.records import Candidate, Judgement, Preference, PreferencePair, Prompt
 from judgeloop.run.directory import write_json
 from judgeloop.stages.context import Context, Outcome
 
@@ -82,19 +82,19 @@ def _contested(context: Context) -> list[Contested]:
     return found
 
 
-def _compare_all(context: Context, path: Path, items: Sequence[ToCompare]) -> dict[str, Better | None]:
+def _compare_all(context: Context, path: Path, items: Sequence[ToCompare]) -> dict[str, Preference | None]:
     """Append each comparison to `path`, skipping what stands there; return which of the two each prefers."""
     rubric = load_rubric("meta", context.config.judge.language)
     with RowLog(path) as log:
-        have: dict[str, Better | None] = {str(row["id"]): row["better"] for _, row in read_objects(path)}
+        have: dict[str, Preference | None] = {str(row["id"]): row["better"] for _, row in read_objects(path)}
         owed = [item for item in items if item.id not in have]
         if owed:
             role = context.config.judge.role
             model = context.current() if role == "current" else role
             chat = context.chat(model)
             engine = context.engine(model, chat)
-            for found in compare(engine, chat, rubric, owed):
-                log.append([{"id": found.id, "better": found.better, "first_probability": found.first_probability}])
+            for found in compare(engine, chat, rubric, owed, context.config.judge.min_mass):
+                log.append([found])
                 have[found.id] = found.better
                 context.progress(len(have), len(items), "")
             engine.close()

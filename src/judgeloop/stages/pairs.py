@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from judgeloop.config import Config
 from judgeloop.jsonl import read_rows, write_rows_atomically
-from judgeloop.pairs import PairRule, best_chosen, make_pairs, mean_scores, swapped_by_a_coin
+from judgeloop.judging.mean_scores import mean_scores
+from judgeloop.pairs import PairRule, best_chosen, make_pairs, swapped_by_a_coin
 from judgeloop.records import Candidate, Judgement, Prompt
 from judgeloop.run.directory import write_json
 from judgeloop.stages.context import Context, Outcome, read_anchors

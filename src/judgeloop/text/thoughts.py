@@ -21,18 +21,18 @@ _OPEN = (
 _CLOSE = (
     rf"</{_NAMES}>|\[/think\]|◁/think▷|<\|(?:end_thinking|end_of_thought|end▁of▁thinking)\|>|<channel\|>|<unused95>"
 )
-MARKS = re.compile(
-    rf"(?P<open>{_OPEN}|<\|channel\|>\s*(?:analysis|commentary)\b)|(?P<close>{_CLOSE}|<\|channel\|>\s*final\b)",
-    re.IGNORECASE,
-)
+_CLOSING = re.compile(_CLOSE, re.IGNORECASE)
+MARKS = re.compile(rf"{_OPEN}|{_CLOSE}|<\|channel\|>(?:final)?", re.IGNORECASE)
 _OPENING = re.compile(rf"^[ \t]*(?:{_OPEN})", re.IGNORECASE | re.MULTILINE)
 _HARMONY = re.compile(r"<\|channel\|>\s*(?P<channel>\w+)[^<]{0,200}(?:<\|constrain\|>[^<]{0,200})?<\|message\|>")
+_HARMONY_START = re.compile(r"^[ \t]*(?:<\|start\|>assistant)?<\|channel\|>", re.MULTILINE)
 _HARMONY_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 # Harmony decoded without its control tokens: "analysisThe user asks …assistantfinalParis."
 _BARE_HARMONY = re.compile(r"\s*analysis(?=[A-Z<*\"“'(\[\d\u4e00-\u9fff])")
 _BARE_FINAL = re.compile(r"assistant\s?final")
 _AROUND_ANSWER = re.compile(
-    r"<\|(?:start_response|end_response|begin_of_solution|end_of_solution|start_text|end_text)\|>", re.IGNORECASE
+    r"\s*<\|(?:start_response|begin_of_solution|start_text)\|>|<\|(?:end_response|end_of_solution|end_text)\|>\s*$",
+    re.IGNORECASE,
 )
 _QUOTES = "`\"'“”‘’「」"
 
@@ -54,9 +54,9 @@ def split_thought(text: str) -> Spoken:
 
     All that comes before the last closing mark is thought, with or without an opening mark: many templates open the
     thought in the prompt. An opening mark counts at the start of a line, and a mark between quotes is only named.
-    A text without a thought is returned unchanged.
+    A text without a thought is returned unchanged; an answer is a part of the text.
     """
-    if text.lstrip().removeprefix("<|start|>assistant").startswith("<|channel|>") or _HARMONY.search(text):
+    if _HARMONY_START.search(text) or _HARMONY.search(text):
         return _by_channel(text)
     if bare := _BARE_HARMONY.match(text):
         finals = list(_BARE_FINAL.finditer(text, bare.end()))
@@ -69,7 +69,7 @@ def split_thought(text: str) -> Spoken:
             return Spoken(text[leading.end() :].strip(), None)
         inner = split_thought(text[end + len(leading["name"]) + 3 :])
         return Spoken(_joined(text[leading.end() : end], inner.thought), inner.answer and inner.answer.strip())
-    closes = [mark for mark in MARKS.finditer(text) if mark["close"] and not _named(text, mark)]
+    closes = [mark for mark in _CLOSING.finditer(text) if not _named(text, mark)]
     start = closes[-1].end() if closes else 0
     rest = text[start:]
     opened = _OPENING.search(rest)
