@@ -62,7 +62,7 @@ class Flaky:
     def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Comparison]:
         for item in items:
             self._one(item.id)
-            yield Comparison(item.id, "first" if len(item.first) > len(item.second) else "second", None)
+            yield Comparison(item.id, "first" if len(item.first) > len(item.second) else "second", None, "")
 
 
 @pytest.fixture(scope="module")

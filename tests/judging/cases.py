@@ -68,6 +68,7 @@ NUMBERS = (
     '"{n}"',
     "{n}（满分{h}分）",
 )
+SCALES = (" (0-{h})", "(1-{h})", " (out of {h})", "（满分{h}分）", " [0–{h}]", " (/{h})")
 STRUCTURES = (
     '{{"score": {n}}}',
     '{{"score": "{n}"}}',
@@ -133,7 +134,6 @@ REFUSED = (
     "| Criterion | Score |\n|---|---|\n| Clarity | {n} |\n| Depth | {n} |",
     '[{{"score": {n}}}, {{"score": {n}}}]',
     "1. Clarity\nScore: {n}\n2. Depth\nScore: {n}",
-    "Score: {n}, a perfect one, or 1",
 )
 THOUGHTS = (
     "<think>{t}</think>",
@@ -188,7 +188,8 @@ def score_variations() -> Iterator[Said]:
             yield Said("line", around.format(f"{label}{between}{n}"), high, n)
         for label, number in itertools.product(LABELS, NUMBERS):
             yield Said("number", f"It is clear.\n\n{label}: {number.format(**known)}", high, n)
-            yield Said("scale", f"{label} (0-{high}): {n}", high, n)
+        for label, scale in itertools.product(LABELS, SCALES):
+            yield Said("scale", f"{label}{scale.format(**known)}: {n}", high, n)
         for form, before, after in itertools.product(STRUCTURES, ("", "It is clear.\n\n"), ("", "\n")):
             if before and form in ("{n}/{h}", "**{n}**"):
                 continue  # a number is an answer if there is nothing else

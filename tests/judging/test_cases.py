@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from judgeloop.judging.parse_score import parse_score, score_place
-from judgeloop.judging.parse_verdict import parse_choice
+from judgeloop.judging.parse_verdict import parse_verdict
 from judging.cases import score_variations, shared_cases, verdict_variations
 
 SCORES, VERDICTS = shared_cases("judge_outputs.jsonl"), shared_cases("verdicts.jsonl")
@@ -24,7 +24,7 @@ def test_a_shared_judgement_has_the_score_that_a_reader_sees(case: dict[str, Any
 @needs_verdicts
 @pytest.mark.parametrize("case", VERDICTS, ids=lambda case: str(case["id"]))
 def test_a_shared_verdict_is_the_one_that_a_reader_sees(case: dict[str, Any]) -> None:
-    assert parse_choice(case["output"]).value == case["better"]
+    assert parse_verdict(case["output"]).value == case["better"]
 
 
 def test_each_kind_of_score_is_read_or_refused() -> None:
@@ -45,6 +45,6 @@ def test_where_the_score_that_counts_is() -> None:
 
 def test_each_kind_of_verdict_is_read_or_refused() -> None:
     found = list(verdict_variations())
-    wrong = [(text, better, parse_choice(text)) for text, better in found if parse_choice(text).value != better]
+    wrong = [(text, better, parse_verdict(text)) for text, better in found if parse_verdict(text).value != better]
     assert wrong == []
     assert len(found) > 90

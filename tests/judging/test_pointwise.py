@@ -140,7 +140,7 @@ class WordsChat:
     def __init__(self, joined: bool) -> None:
         self.joined = joined
 
-    def text_ids(self, text: str) -> list[int]:
+    def words_ids(self, text: str) -> list[int]:
         if self.joined:
             text = text.replace(" ", "\0")
         pieces: list[str] = []
@@ -159,7 +159,7 @@ def test_options_follow_the_tokenizers_way_with_spaces(joined: bool, lead: int) 
     assert len(shared) == lead
     assert [len(option) for option in options] == [1] * 6
     for score, option in enumerate(options):
-        assert [*shared, *option] == chat.text_ids(f"Score: {score}")
+        assert [*shared, *option] == chat.words_ids(f"Score: {score}")
 
 
 def test_options_keep_at_least_one_token() -> None:
@@ -187,7 +187,7 @@ def test_comparisons_are_read_in_the_order_shown(chat: Chat) -> None:
         ToCompare("same", ASKED, "Q-RED", "Q-RED"),
     ]
     engine = FakeEngine(probabilities={"ab": [0.6, 0.2], "ba": [0.1, 0.3], "same": [0.4, 0.4]})
-    found = {row.id: row for row in compare(engine, chat, load_rubric("pairwise"), items, 0.5)}
+    found = {row.id: row for row in compare(engine, chat, load_rubric("pairwise"), items, 0.0)}
     assert {name: row.better for name, row in found.items()} == {"ab": "first", "ba": "second", "same": "neither"}
     assert found["ab"].first_probability == pytest.approx(0.75)
     assert found["ba"].first_probability == pytest.approx(0.25)

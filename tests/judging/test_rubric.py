@@ -183,7 +183,7 @@ GOOD = "{instruction} <r>{response}</r>"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("#: scoreline = x\n" + GOOD, "unknown directive 'scoreline'; known are score_line, scores, fence"),
+        ("#: scoreline = x\n" + GOOD, "unknown directive 'scoreline'; known are score_line, scores, score, fence"),
         ("#: scores = 5\n" + GOOD, "scores = '5' is no scale; write two whole numbers"),
         ("#: scores = 5-1\n" + GOOD, "scores = '5-1' is no scale"),
         ("#: scores = 0-101\n" + GOOD, "scores = '0-101' is no scale"),

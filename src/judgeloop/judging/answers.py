@@ -23,7 +23,7 @@ _FULL_WIDTH = str.maketrans(
 # Marks that carry no meaning around an answer: Markdown, LaTeX, HTML.
 _DECORATION = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm)?|math(?:bf|rm))[ \t]{0,4}\{|\\[()\[\]]|[$*_`#]"
-    r"|</?(?:b|i|u|p|em|strong|code|span)>|<br ?/?>",
+    r"|</?(?:(?-i:[biup])|em|strong|code|span)>|<br ?/?>",
     re.IGNORECASE,
 )
 # What an answer may follow: the start of a line or a sentence, a list mark, words that introduce a conclusion.

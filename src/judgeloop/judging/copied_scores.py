@@ -15,8 +15,9 @@ from judgeloop.text.thoughts import MARKS
 
 _WORD = re.compile(r"\w+")
 _INTRODUCES = frozenset(":：\"'“‘「『>`")
-_BRACKETS = " \t\n\r{[(<|*_#$\\"  # what a form begins with, after the mark that introduces a quotation
+_BRACKETS = " \t\n\r{[(<|*_#$\\.。…"  # what a form begins with, after the mark that introduces a quotation
 _NEAR = 40  # characters on either side in which the neighbouring word is looked for
+_ESCAPE = re.compile(r"\\[nrt]")  # a line break in a JSON string
 _ROUNDS = 4  # a blanked score may uncover another: a line in a JSON object that no longer is one
 
 
@@ -31,13 +32,15 @@ def blank_copies(
     response contains them together with the word before: a response does not end its judge's thought.
     """
     count = 0
+    seen = _ESCAPE.sub("  ", text)  # as it was before anything is blanked: dots are no neighbours
     for _ in range(_ROUNDS):
         spans = score_spans(text, label, form)
         marks = [mark.span() for mark in MARKS.finditer(text)]
         if not spans:
             break
-        copies = [span for span in spans if is_copy(text, *span, response, cut)]
-        ended = [span for span in marks if is_copy(text, *span, response, cut=False, after=False)]
+        copies = [span for span in spans if is_copy(seen, *span, response, cut)]
+        marks = [span for span in marks if text[slice(*span)].casefold() in response.casefold()]
+        ended = [span for span in marks if is_copy(seen, *span, response, cut=False, after=False)]
         if not copies and not ended:
             break
         count += len(copies)

@@ -16,15 +16,17 @@ _LOOKALIKES = str.maketrans(
 )
 _INVISIBLE = {"Cf", "Mn", "Me", "Cc"}
 _BRACKET_SPELLINGS = re.compile(r"&lt;?|&#0*60;?|&#x0*3c;?|%3c|\\u003c|\\x3c", re.IGNORECASE)
-# Control tokens of Llama 2 and 3, ChatML (Qwen, SmolLM), Mistral, Gemma, Phi, DeepSeek and others, as the skeleton has
-# them: lower case, DeepSeek's wide bars as plain ones. The tokens of the tokenizer at hand need no list: chat.py never
-# reads a control token out of a message's words.
+# Control tokens of Llama 2 and 3, ChatML (Qwen, SmolLM), Mistral, Gemma, Phi, DeepSeek and others, and the marks of a
+# thought, as the skeleton has them: lower case, DeepSeek's wide bars as plain ones. The tokens of the tokenizer at hand
+# need no list: chat.py never reads a control token out of a message's words.
 _CONTROL = (
     r"<(?=\|[^<>\n]{0,60}\|>"
     r"|/?s>|<?/?sys>>"
+    r"|/?(?:think|thinking|thoughts?|seed:think|reasoning)>"
     r"|/?(?:bos|eos|pad|unk|mask|sep|cls|sop|eop|(?:start|end)_of_(?:turn|image|text)|extra_id_\d{1,3}|turn)>)"
     r"|\[(?=/?(?:inst|system_prompt|available_tools|tool_calls|tool_results|tool_content|args|img|"
-    r"cls|sep|pad|unk|mask|gmask|smask|bos|eos)\])"
+    r"cls|sep|pad|unk|mask|gmask|smask|bos|eos|think)\])"
+    r"|◁(?=/?think▷)"
 )
 
 

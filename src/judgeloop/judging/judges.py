@@ -20,7 +20,7 @@ from judgeloop.judging.pairwise import (
     verdict_sampling,
     weighed,
 )
-from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each, read_score
+from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each, number_place, read_score
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import expectation, normalise
 from judgeloop.models.chat import Chat
@@ -69,8 +69,8 @@ class LocalJudge:
 
 @dataclass(frozen=True, slots=True)
 class EndpointJudge:
-    """A model behind an endpoint. Asked for log-probabilities where scoring is "expected" and for comparisons; where
-    the endpoint gives none, score and preference are read from the text."""
+    """A model behind an endpoint. Asked for log-probabilities if scoring is "expected" and for comparisons; if the
+    endpoint gives none, score and preference are read from the text."""
 
     name: str
     engine: MessageEngine
@@ -120,23 +120,27 @@ class EndpointJudge:
         for reply in self.engine.generate(requests):
             said = read_comparison(by_id[reply.request_id], reply.text, reply.finish_reason)
             side = {"first": "A", "second": "B"}.get(said.better or "")
-            place = _place(reply, self.pairwise, side) if side is not None else None
-            if place is None:
+            token = _token_at(reply, _verdict_place(_text_of(reply), self.pairwise), side) if side else None
+            if token is None:
                 yield said
             else:
-                yield weighed(said.id, _option_logprobs(place, SIDES), self.config.min_mass, reply.text)
+                yield weighed(said.id, _option_logprobs(token, SIDES), self.config.min_mass, reply.text)
 
 
 def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float) -> Judgement:
-    """The judgement in a reply: the score of its text, made an expected score where the endpoint gave probabilities."""
+    """The judgement in a reply: the score of its text, made an expected score if the endpoint gave
+    probabilities."""
     score = read_score(rubric, reply.text, response, reply.finish_reason)
     name = judgement_id(reply.request_id, reply.index)
     answers = [str(value) for value in rubric.scores]
     one_token = all(len(answer) == 1 for answer in answers)  # on longer scales "1" may be the start of "10"
-    place = _place(reply, rubric, f"{score.value:g}") if score.value is not None and one_token else None
-    if place is None:
+    token = None
+    if score.value is not None and one_token and reply.tokens:
+        place = number_place(rubric, _text_of(reply), response, score.value)
+        token = _token_at(reply, place, f"{score.value:g}") if place is not None else None
+    if token is None:
         return Judgement(name, reply.request_id, reply.index, reply.text, score.value, score.reason)
-    distribution, mass = normalise(_option_logprobs(place, answers))
+    distribution, mass = normalise(_option_logprobs(token, answers))
     low = mass < min_mass
     return Judgement(
         id=name,
@@ -150,29 +154,32 @@ def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float)
     )
 
 
-def _place(reply: Reply, rubric: Rubric, answer: str) -> Token | None:
-    """The token of the reply that is the answer on its last answer line, with what might have stood there instead.
-    None without log-probabilities, or where that token is not exactly the `answer` that was read from the text: the
-    tokenizer joins it with something, or the line is one that the judge quotes."""
-    if not reply.tokens:
-        return None
-    text = "".join(token.text for token in reply.tokens)
-    lines = list(
-        re.finditer(rf"{re.escape(rubric.label)}[\s*_`\"'“”]*[:：][\s*_`\"'“”(\[<]*(?=\S)", text, re.IGNORECASE)
-    )
-    if not lines:
-        return None
+def _text_of(reply: Reply) -> str:
+    return "".join(token.text for token in reply.tokens or ())
+
+
+def _token_at(reply: Reply, place: int, answer: str) -> Token | None:
+    """The token of the reply at this place of its text, with what might have been there instead. None without
+    log-probabilities, or if that token is not exactly the `answer` that was read from the text: the tokenizer joins it
+    with something."""
     end = 0
-    for token in reply.tokens:
+    for token in reply.tokens or ():
         end += len(token.text)
-        if end > lines[-1].end():
+        if end > place:
             return token if _spoken(token.text) == answer else None
     return None
 
 
+def _verdict_place(text: str, rubric: Rubric) -> int:
+    """Where the letter of the last verdict line begins; the end of the text if there is no line."""
+    label = rf"{re.escape(rubric.label)}[\s*_`\"'“”]*[:：][\s*_`\"'“”(\[<]*(?=\S)"
+    lines = list(re.finditer(label, text, re.IGNORECASE))
+    return lines[-1].end() if lines else len(text)
+
+
 def _option_logprobs(token: Token, answers: Sequence[str]) -> list[float]:
-    """Log-probability of each answer at the token's place, whatever space stands around it; −∞ where it is not among
-    the likeliest."""
+    """Log-probability of each answer at the token's place, whatever space is around it; −∞ if it is not among the
+    likeliest."""
     totals: dict[str, float] = {}
     for text, logprob in token.top.items():
         totals[_spoken(text)] = totals.get(_spoken(text), 0.0) + math.exp(logprob)

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from judgeloop.judging.pairwise import ToCompare
-from judgeloop.judging.parse_score import score_spans
+from judgeloop.judging.parse_score import score_place
+from judgeloop.judging.rubric import Rubric
 from judgeloop.records import Message, Preference, PreferencePair, stable_id
 
 TIE = "tie"
@@ -50,12 +51,12 @@ class Contested:
         return statistics.variance(judgement.score for judgement in self.judgements)
 
 
-def through_score_line(text: str, label: str | None = None) -> str:
-    """A judgement up to the end of its last score line: what a judge goes on to say is not to be imitated."""
-    spans = score_spans(text, label)
-    if not spans:
+def through_score_line(text: str, rubric: Rubric) -> str:
+    """A judgement up to the end of the line of its score: what a judge goes on to say is not to be imitated."""
+    place = score_place(text, rubric.low, rubric.high, rubric.label, rubric.form)
+    if place is None:
         return text.rstrip()
-    end = spans[-1][1]
+    end = place[1]
     line_end = min((place for place in (text.find("\n", end), text.find("\r", end)) if place >= 0), default=len(text))
     return text[:line_end].rstrip()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, OptionRequest, Request, Sampling
-from judgeloop.judging.parse_verdict import parse_choice
+from judgeloop.judging.parse_verdict import parse_verdict
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import answer_options, normalise
 from judgeloop.models.chat import Chat
@@ -63,7 +63,7 @@ def verdict_sampling(config: JudgeSection) -> Sampling:
     return Sampling(config.sampling.max_new_tokens)
 
 
-def weighed(id: str, logprobs: Sequence[float], min_mass: float, text: str | None = None) -> Comparison:
+def weighed(id: str, logprobs: Sequence[float], min_mass: float, text: str = "") -> Comparison:
     """The comparison that the log-probabilities of A and B give; no preference if they hold less than `min_mass`."""
     (first, second), mass = normalise(logprobs)
     better: Preference | None = "first" if first > second else "second" if second > first else "neither"
@@ -75,6 +75,6 @@ def weighed(id: str, logprobs: Sequence[float], min_mass: float, text: str | Non
 
 def read_comparison(item: ToCompare, text: str, finish_reason: str) -> Comparison:
     """The comparison that a text gives."""
-    choice = parse_choice(text, (item.first, item.second))
-    cut = ", cut off by length" if choice.reason is not None and finish_reason == "length" else ""
-    return Comparison(item.id, choice.value, None, text, f"{choice.reason}{cut}" if choice.reason else None)
+    found = parse_verdict(text, (item.first, item.second))
+    cut = ", cut off by length" if found.reason is not None and finish_reason == "length" else ""
+    return Comparison(item.id, found.value, None, text, f"{found.reason}{cut}" if found.reason else None)

@@ -106,14 +106,14 @@ _BOTH_SIDES = "A and B on the verdict line"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ParsedVerdict:
     """Which of the two shown responses is preferred, or None with the reason why that is not known."""
 
     value: Preference | None
     reason: str | None
 
 
-def parse_choice(text: str, shown: Sequence[str] = ()) -> Choice:
+def parse_verdict(text: str, shown: Sequence[str] = ()) -> ParsedVerdict:
     """Return the preference that a judge's text gives ("Better: A"), or that of a text that is A or B only.
 
     `shown` are the responses it compares: a verdict that is in one of them word for word may be a copy, and does not
@@ -128,26 +128,26 @@ def parse_choice(text: str, shown: Sequence[str] = ()) -> Choice:
     wide = wide_forms(said)
     only = _ONLY.fullmatch(wide.strip())
     if only is not None:
-        return Choice(_SIDES[only["side"].lower()], None)
+        return ParsedVerdict(_SIDES[only["side"].lower()], None)
     bare = plain(said)
     if relation := _RELATION.fullmatch(bare.strip().rstrip(".。")):
         value, reason, _ = _read(relation.group()) or (None, _NO_SIDE, 0)
-        return Choice(value, reason)
+        return ParsedVerdict(value, reason)
     found = [*_bracketed(wide), *_tagged(wide), *_keyed(wide), *_lines(bare)]
     if not found:
-        return Choice(None, "no verdict line" if spoken.answer is not None else "the thought was never closed")
+        return ParsedVerdict(None, "no verdict line" if spoken.answer is not None else "the thought was never closed")
     theirs = {_squeezed(line) for response in shown for line in response.splitlines()}
     own = [answer for answer in found if not _is_theirs(wide, answer, theirs, shown)]
     if not own:
-        return Choice(None, "its verdict line stands in a response too")
+        return ParsedVerdict(None, "its verdict line stands in a response too")
     answer = settle(bare, own)
-    return Choice(None, None) if answer is None else Choice(answer.value, answer.reason)
+    return ParsedVerdict(None, None) if answer is None else ParsedVerdict(answer.value, answer.reason)
 
 
 def _is_theirs(text: str, answer: _Found, theirs: set[str], shown: Sequence[str]) -> bool:
     """Whether the verdict is a response's: a line of it, or copied from it with the words around."""
-    line_end = text.find("\n", answer.end)
-    line = _squeezed(text[answer.start : len(text) if line_end < 0 else line_end])
+    rest = text[answer.end : answer.end + _LINE].split("\n", 1)[0]
+    line = _squeezed(text[answer.start : answer.end] + rest)
     own = _squeezed(text[answer.start : answer.end])
     if len(own) < 3:  # "[[A]]" is no copy of any "a"
         return any(text[answer.start : answer.end] in wide_forms(response) for response in shown)

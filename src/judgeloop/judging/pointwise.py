@@ -4,13 +4,14 @@ written justification before it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, Sampling
 from judgeloop.judging.copied_scores import blank_copies
-from judgeloop.judging.parse_score import Score, parse_score
+from judgeloop.judging.parse_score import Score, parse_score, score_place
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import answer_options, exclusive, expectation, normalise
 from judgeloop.models.chat import Chat
@@ -111,6 +112,17 @@ def read_score(rubric: Rubric, text: str, response: str, finish_reason: str = "s
     if cut and read(own + "9") != score:
         return Score(None, "cut off by length in the middle of the score line")
     return score
+
+
+def number_place(rubric: Rubric, text: str, response: str, score: float) -> int | None:
+    """Where in a judge's text the number begins that `read_score` read as `score`; None if that is not certain."""
+    own, _ = blank_copies(text, response, rubric.label, rubric.form)
+    place = score_place(own, rubric.low, rubric.high, rubric.label, rubric.form)
+    if place is None:
+        return None
+    after = max((own.rfind(mark, *place) for mark in ":：=|>{["), default=place[0])
+    number = re.compile(r"\d+(?:\.\d+)?").search(own, max(after, place[0]), place[1])
+    return number.start() if number is not None and float(number.group()) == score else None
 
 
 def _expected(

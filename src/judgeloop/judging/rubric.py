@@ -18,7 +18,7 @@ from judgeloop.judging.fence import neutralise
 from judgeloop.records import MAX_SCORE, Message
 
 HIGHEST = 100  # a scale may go this far; every score on it is an option to read when scoring by expectation
-_NAMES = ("instruction", "ending", "response", "other")
+_NAMES = ("instruction", "ending", "response", "other")  # {system} is written by template_with_system alone
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|\{(?P<name>[A-Za-z_]\w*)\}")
 _DIRECTIVE = re.compile(r"#:\s*(\w+)\s*=\s?(.*)")
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])(?=.)")
@@ -50,9 +50,12 @@ class Rubric:
         return self.score_line.strip().rstrip(":：").strip()
 
     def messages(self, prompt: Sequence[Message], response: str, other: str | None = None) -> list[Message]:
-        """The filled judge prompt as one user message. Raises InputError where a rubric for two is given one."""
+        """The filled judge prompt as one user message; a system message of the prompt is shown before its first turn.
+        Raises InputError if a rubric for two is given one."""
         instruction = transcript(prompt)
         values = {"instruction": instruction, "ending": last_sentence(instruction), "response": response}
+        system = "\n\n".join(message["content"] for message in prompt if message["role"] == "system")
+        values["system"] = system
         if other is not None:
             values["other"] = other
         elif "{other}" in self.template:
@@ -62,7 +65,14 @@ class Rubric:
         def fill(match: re.Match[str]) -> str:
             return f"{{{match['literal']}}}" if match["literal"] else safe[match["name"]]
 
-        return [{"role": "user", "content": _PLACEHOLDER.sub(fill, self.template)}]
+        template = self.template_with_system if system.strip() else self.template
+        return [{"role": "user", "content": _PLACEHOLDER.sub(fill, template)}]
+
+    @property
+    def template_with_system(self) -> str:
+        """The template for prompts with a system message: "System: {system}" before the line of the instruction."""
+        line = self.template.rfind("\n", 0, self.template.index("{instruction}")) + 1
+        return f"{self.template[:line]}System: {{system}}\n\n{self.template[line:]}"
 
     def target(self, score: int, justification: str | None = None) -> str:
         """What a judge that gives `score` writes: the form of EFT rows. Raises ValueError for a score off the scale."""
@@ -73,7 +83,8 @@ class Rubric:
 
 
 def transcript(prompt: Sequence[Message]) -> str:
-    """The instruction as the judge reads it: the words of a single user turn, or the turns with their speakers."""
+    """The instruction as the judge reads it: the words of a single user turn, or the turns with their speakers. A system
+    message is not among them, see `Rubric.messages`."""
     turns = [message for message in prompt if message["role"] != "system"]
     if len(turns) == 1:
         return turns[0]["content"]

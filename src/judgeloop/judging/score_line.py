@@ -23,7 +23,7 @@ _LABEL = rf"{_PREFIX}(?:score|rating|grade)|total[ \t]+points|{_ZH_PREFIX}(?:得
 _STRICT = re.compile(_BARE, re.IGNORECASE)
 _TOTAL_WORDS = re.compile(r"total|overall|sum|aggregate|combined|cumulative|holistic|总|综合|整体|合计", re.IGNORECASE)
 _SCALE = (
-    r"(?P<scale>[ \t]{0,4}[(\[][^()\[\]\n]{1,60}[)\]]|[ \t]{1,4}(?:out[ \t]+of|from)[ \t]+[\d.]{1,9}"
+    r"(?P<scale>[ \t'”」』)\]]{0,6}[(\[][^()\[\]\n]{1,60}[)\]]|[ \t]{1,4}(?:out[ \t]+of|from)[ \t]+[\d.]{1,9}"
     r"|[ \t]?/[ \t]?[\d.]{1,9})?"
 )
 _SEPARATOR = re.compile(

@@ -95,7 +95,10 @@ def _by_channel(text: str) -> Spoken:
             thoughts.append(said)
             answer = None
     before = text[: text.index("<|channel|>")].removesuffix("<|start|>assistant").strip()
-    return Spoken(_joined(*thoughts), answer, before if answer is None else "")
+    thought = _joined(*thoughts)
+    if answer is None:
+        return Spoken(thought or "", None, before)
+    return Spoken(thought, answer)
 
 
 def _joined(*thoughts: str | None) -> str | None:
