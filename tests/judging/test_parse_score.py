@@ -191,12 +191,12 @@ def test_a_rubrics_own_word_counts_beside_the_usual_ones() -> None:
 
 def test_where_the_score_lines_are() -> None:
     text = "Score: high\nI say.\n**Final score: 3** of 5. 得分：４"
-    assert [text[start:end] for start, end in score_spans(text)] == ["Final score: 3", "得分：４"]
+    assert [text[start:end] for start, end in score_spans(text)] == ["Final score: 3** of 5", "得分：４"]
 
 
-def test_twenty_thousand_random_texts() -> None:
-    found = [check(text, number) is not None for number, text in enumerate(texts(20_000, seed=1))]
-    assert 2_000 < sum(found) < 18_000  # the slice has both
+def test_eight_thousand_random_texts() -> None:
+    found = [check(text, number) is not None for number, text in enumerate(texts(8_000, seed=1))]
+    assert 1_000 < sum(found) < 7_000  # the slice has both
 
 
 PIECES = st.sampled_from(

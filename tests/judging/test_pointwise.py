@@ -9,7 +9,6 @@ import pytest
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
-from judgeloop.judging.pairwise import ToCompare, compare
 from judgeloop.judging.pointwise import ToJudge, judge, judgement_id
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.judging.score_distribution import answer_options, normalise
@@ -178,20 +177,3 @@ def test_normalise() -> None:
     assert mass == 0.0
     assert normalise([-math.inf, -math.inf]) == ([0.5, 0.5], 0.0)
     assert normalise([1e-7, -50.0])[1] == 1.0
-
-
-def test_comparisons_are_read_in_the_order_shown(chat: Chat) -> None:
-    items = [
-        ToCompare("ab", ASKED, "Q-BLUE", "Q-RED"),
-        ToCompare("ba", ASKED, "Q-RED", "Q-BLUE"),
-        ToCompare("same", ASKED, "Q-RED", "Q-RED"),
-    ]
-    engine = FakeEngine(probabilities={"ab": [0.6, 0.2], "ba": [0.1, 0.3], "same": [0.4, 0.4]})
-    found = {row.id: row for row in compare(engine, chat, load_rubric("pairwise"), items, 0.0)}
-    assert {name: row.better for name, row in found.items()} == {"ab": "first", "ba": "second", "same": "neither"}
-    assert found["ab"].first_probability == pytest.approx(0.75)
-    assert found["ba"].first_probability == pytest.approx(0.25)
-    shown = [chat.decode(request.prompt_ids) for request in engine.options]
-    assert shown[0].index("Q-BLUE") < shown[0].index("Q-RED")
-    assert shown[1].index("Q-RED") < shown[1].index("Q-BLUE")
-    assert [chat.decode(option).strip() for option in engine.options[0].options] == ["A", "B"]

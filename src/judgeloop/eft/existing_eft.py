@@ -74,12 +74,12 @@ def given_rows(
 
 def has_score(text: str, rubric: Rubric) -> bool:
     """Whether a judgement's text has a score on the rubric's scale that can be read."""
-    return parse_score(text, rubric.low, rubric.high, rubric.label).value is not None
+    return parse_score(text, rubric.low, rubric.high, rubric.label, rubric.form).value is not None
 
 
 def score_in(row: SupervisedRow, rubric: Rubric) -> int:
     """The score that an EFT row teaches, rounded. Raises InputError where it has none that can be read."""
-    score = parse_score(row.completion[0]["content"], rubric.low, rubric.high, rubric.label)
+    score = parse_score(row.completion[0]["content"], rubric.low, rubric.high, rubric.label, rubric.form)
     if score.value is None:
         raise InputError(f"EFT row {row.id}: its judgement has no readable score ({score.reason}); remove the row")
     return math.floor(score.value + 0.5)

@@ -24,6 +24,8 @@ from judgeloop.judging.structured_scores import (
 from judgeloop.records import MAX_SCORE
 from judgeloop.text.thoughts import split_thought
 
+UNCLOSED = "the thought was never closed"
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -52,7 +54,7 @@ def parse_score(
     if answer is not None:
         return Score(answer.value, answer.reason)
     if spoken.answer is None:
-        return Score(None, "the thought was never closed")
+        return Score(None, UNCLOSED)
     missing = f"no score in the form '{form}'" if form else "no score line"
     return Score(None, "no number on the score line" if labels else missing)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from judgeloop.judging.answers import BEGINNING, FINAL, FINAL_WORDS, PLAIN, WEAK, Answer, plain, settle, wide_forms
 from judgeloop.judging.copied_scores import is_copy
+from judgeloop.judging.parse_score import UNCLOSED
 from judgeloop.records import Preference
 from judgeloop.text.thoughts import split_thought
 
@@ -135,7 +136,7 @@ def parse_verdict(text: str, shown: Sequence[str] = ()) -> ParsedVerdict:
         return ParsedVerdict(value, reason)
     found = [*_bracketed(wide), *_tagged(wide), *_keyed(wide), *_lines(bare)]
     if not found:
-        return ParsedVerdict(None, "no verdict line" if spoken.answer is not None else "the thought was never closed")
+        return ParsedVerdict(None, "no verdict line" if spoken.answer is not None else UNCLOSED)
     theirs = {_squeezed(line) for response in shown for line in response.splitlines()}
     own = [answer for answer in found if not _is_theirs(wide, answer, theirs, shown)]
     if not own:

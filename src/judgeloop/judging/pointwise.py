@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, Sampling
 from judgeloop.judging.copied_scores import blank_copies
-from judgeloop.judging.parse_score import Score, parse_score, score_place
+from judgeloop.judging.parse_score import UNCLOSED, Score, parse_score, score_place
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import answer_options, exclusive, expectation, normalise
 from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement, Message, derive_seed
+from judgeloop.text.thoughts import split_thought
 
 _TOGETHER = 128  # justifications that are written before their scores are read: what a kill may cost
 
@@ -140,7 +141,7 @@ def _expected(
 def _expected_after_justification(
     engine: Engine, chat: Chat, rubric: Rubric, config: JudgeSection, requests: Sequence[Request], first: int
 ) -> Iterator[Judgement]:
-    """The justification is written up to its score line, then the score is read behind the line as EFT rows have it."""
+    """The justification is written up to its score line, then the score is read after the line as EFT rows have it."""
     answers = [str(score) for score in rubric.scores]
     size = max(1, _TOGETHER // requests[0].n) if requests else 1
     for start in range(0, len(requests), size):
@@ -148,7 +149,11 @@ def _expected_after_justification(
         prompts = {request.id: request.prompt_ids for request in some}
         written: dict[str, tuple[Generation, OptionRequest]] = {}
         for generation in engine.generate(some):
-            name = judgement_id(generation.request_id, first + generation.index)
+            k = first + generation.index
+            name = judgement_id(generation.request_id, k)
+            if split_thought(generation.text).answer is None:
+                yield Judgement(name, generation.request_id, k, generation.text, None, UNCLOSED)
+                continue
             reasons = generation.text.strip().rstrip("*_#>`\"'“‘ \n\t-")
             line = f"{reasons}\n\n{rubric.score_line}" if reasons else rubric.score_line
             lead, options = answer_options(chat, line, answers)

@@ -83,8 +83,8 @@ class Rubric:
 
 
 def transcript(prompt: Sequence[Message]) -> str:
-    """The instruction as the judge reads it: the words of a single user turn, or the turns with their speakers. A system
-    message is not among them, see `Rubric.messages`."""
+    """The instruction as the judge reads it: the words of a single user turn, or the turns with their speakers, without
+    a system message (see `Rubric.messages`)."""
     turns = [message for message in prompt if message["role"] != "system"]
     if len(turns) == 1:
         return turns[0]["content"]
