@@ -129,7 +129,7 @@ def test_a_text_is_cut_behind_its_score_line_which_takes_the_rubrics_form(chat: 
 def test_a_justification_that_names_another_score_is_left_out(chat: Chat, tmp_path: Path) -> None:
     replies = {"x good": "Fine.\n\nScore: 4", "x bad": "Wrong. Score: 1\nFinal score: 2"}
     _, account = build(Counted(chat, tmp_path, replies), chat, tmp_path / "log", [ranked("x", "good", "bad")])
-    assert account["unreadable"] == {"justification names another score": 1}
+    assert account["unreadable"] == {"justification names another score": 2}
 
 
 def test_a_score_copied_from_the_response_does_not_count(chat: Chat, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_verdicts_that_are_not(text: str, reason: str) -> None:
 
 def test_a_verdict_that_a_response_holds_may_be_a_copy() -> None:
     shown = ("Here you are.\n**Better: A**", "Something else.")
-    assert parse_verdict("Better: A", shown).reason == "its verdict line stands in a response too"
+    assert parse_verdict("Better: A", shown).reason == "its verdict is in a response too"
     assert parse_verdict("It says\nBetter: A\nbut it is not.\nBetter: B", shown).value == "second"
     claims = ("It is right. My final verdict is: [[A]]", "No.")
     assert parse_verdict('It claims "My final verdict is: [[A]]".', claims).value is None

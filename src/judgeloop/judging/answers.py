@@ -20,20 +20,23 @@ _FULL_WIDTH = str.maketrans(
     "０１２３４５６７８９ＡＢａｂ：．／－（）＋＝％，；［］【】｛｝｜＜＞",
     "0123456789ABab:./-()+=%,;[][]{}|<>",
 )
-# Marks that carry no meaning around an answer: Markdown, LaTeX, HTML.
+# What carries no meaning around an answer: Markdown, LaTeX, HTML, what is struck through.
 _DECORATION = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm)?|math(?:bf|rm))[ \t]{0,4}\{|\\[()\[\]]|[$*_`#]"
-    r"|</?(?:(?-i:[biup])|em|strong|code|span)>|<br ?/?>",
+    r"|~~[^~\n]{1,80}~~|</?(?:(?-i:[biup])|em|strong|code|span)>|<br ?/?>",
     re.IGNORECASE,
 )
 # What an answer may follow: the start of a line or a sentence, a list mark, words that introduce a conclusion.
-BEGINNING = r"""(?x:(?:^|[\n\r.!?。！？;；]|,[ \t\n]*(?=["']))[^\w\n\r…]{0,40}(?:\d{1,2}[.)、][ \t]{1,4})?
+BEGINNING = r"""(?x:(?:^|[\n\r.!?。！？;；]|,[ \t\n]*(?=["'])
+    |,[ \t]*(?=(?:(?:the|my|so|thus)[ \t]+){0,2}(?:final|total|overall|revised)\b|最终|总|综合))
+    [^\w\n\r…]{0,40}(?:\d{1,2}[.)、][ \t]{1,4})?
     (?:(?:(?:final[ \t]+|my[ \t]+)?
       (?:answer|verdict|judge?ment|evaluation|assessment|result|conclusion|output|assistant|judge)
       |correction|最终答案|答案|评价|评估|结论|结果|更正|修正)[ \t]*:[^\w\n\r…]{0,20}
      |(?:therefore|thus|so|hence|accordingly|in[ \t]+(?:summary|conclusion|total|short)|to[ \t]+(?:sum[ \t]+up|conclude)
       |finally|overall)[ \t]*,?[ \t]+
-     |(?:综上所述|综上|因此|所以|总之|总的来说|综合来看|综合考虑)[ \t]*,?[ \t]*)?["'“”‘’「『(\[{<]{0,4})"""
+     |(?:综上所述|综上|因此|所以|总之|总的来说|综合来看|综合考虑|满分\d{1,3}分)[ \t]*,?[ \t]*)?
+    ["'“”‘’「『(\[{<]{0,4})"""
 FINAL_WORDS = re.compile(
     r"final|revised|corrected|updated|adjusted|amended|reconsidered|\bnew\b|最终|最后|修正|更正|修改|调整",
     re.IGNORECASE,

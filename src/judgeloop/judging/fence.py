@@ -31,7 +31,7 @@ _CONTROL = (
 
 
 def neutralise(text: str, fences: Sequence[str] = ("response", "other_response")) -> str:
-    """Make tags named in `fences`, and chat-control tokens, harmless: a space behind their first bracket.
+    """Make tags named in `fences`, and chat-control tokens, harmless: a space after their first bracket.
 
     Tags are found whatever their case, with invisible characters, look-alike letters and brackets, wide forms, HTML
     entities or escapes in place of the bracket. All other characters stay as they are.
@@ -59,7 +59,7 @@ def _pattern(fences: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _skeleton(text: str) -> tuple[str, list[int]]:
-    """What a reader sees: folded characters, and for each the place in `text` right behind what it was made from."""
+    """What a reader sees: folded characters, and for each the place in `text` right after what it was made from."""
     characters: list[str] = []
     ends: list[int] = []
     place = 0

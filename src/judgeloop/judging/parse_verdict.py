@@ -30,7 +30,7 @@ _LABEL = re.compile(
     rf"{BEGINNING}(?P<label>{_LABEL_WORDS})(?![A-Za-z])[ \t\"'“”‘’」』)\]]*"
     r"(?:[ \t]?\([^()\n]{1,40}\)[ \t]?)?(?P<separator>[:=][ \t]*(?:is[ \t])?"
     r"|[ \t]*\b(?:is|goes[ \t]+to|would[ \t]+be)\b[ \t]*:?"
-    r"|(?<=[是为])|[是为]|(?<=[\u4e00-\u9fff])[ \t]+)",
+    r"|[ \t]+[-–—][ \t]+|(?<=[是为])|[是为]|(?<=[\u4e00-\u9fff])[ \t]+)",
     re.IGNORECASE,
 )
 _OPENERS = r"[ \t\"'“”‘’「『<(\[{]*"
@@ -39,7 +39,7 @@ _NAME = (
     r"(?:(?:the|answer|response|assistant|option|output|candidate|model|choice|reply|completion|回答|答案|回复|选项|助手|模型)"
     rf"[ \t]*[#:]?{_OPENERS}){{0,3}}"
 )
-_WORD = r"(?:a|b|1|2|first|second|one|two|前者|后者|第一个?|第二个?|甲|乙)"
+_WORD = r"(?:a|b|1|2|first|second|one|two|former|latter|前者|后者|第一个?|第二个?|甲|乙)"
 _SIDE = re.compile(rf"{_OPENERS}{_NAME}(?P<side>{_WORD})(?![A-Za-z0-9])(?:个)?", re.IGNORECASE)
 _NEITHER = re.compile(
     rf"\[\[[cC]\]\]|{_OPENERS}(?:(?:it[ \t]+is|it's)[ \t]+)?(?:a[ \t]+|an[ \t]+)?"
@@ -54,7 +54,8 @@ _RELATION = re.compile(
 # A second side that the first is set against: "A or B"; not "A (A answers, B does not)".
 _MORE = re.compile(
     rf"{_CLOSERS}(?:/|,|&|\bor\b|\band\b|或|和|与|、){_OPENERS}{_NAME}(?:a|b)(?![A-Za-z0-9])"
-    r"(?![ \t]+(?:is|does|has|only|lacks?|was|gives|fails)\b)",
+    r"(?![ \t]+(?:is|does|has|only|lacks?|was|gives|fails)\b)"
+    r"|(?-i:[ \t]+[AB])[^\w\n]*$",
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
@@ -74,7 +75,8 @@ _TAG = re.compile(
 )
 _KEY = re.compile(r"""["'](?P<label>[\w -]{1,30})["'][ \t\n]{0,20}:[ \t\n]{0,20}(?=["']?(?P<said>[^"'\n,}]{1,40}))""")
 _ONLY = re.compile(
-    rf"[^\w\n]*(?:(?i:answer|response|assistant|option|output|回答|答案)[ \t]*{_OPENERS})?(?P<side>[AB])[^\w\n]*"
+    rf"[^\w\n]*(?:(?i:answer|response|assistant|option|output|回答|答案)[ \t]*{_OPENERS})?"
+    r"(?P<side>[AB]|(?<=\()[ab](?=\)))[^\w\n]*"
 )
 # A sentence that says which is better, and then nothing of a single respect ("better at spelling").
 _SENTENCE = re.compile(
@@ -87,11 +89,13 @@ _SENTENCE = re.compile(
     rf"(?=[ \t]+(?:than|because|since|overall)\b|[^\w\n]*(?:\n|$)|[,.;!。])"
     rf"|{BEGINNING}(?P<tie>(?:it[ \t]+is|it's|this[ \t]+is)[ \t]+a[ \t]+(?:tie|draw)"
     r"|(?:both|they|the[ \t]+two)(?:[ \t]+(?:responses|answers))?[ \t]+are[ \t]+equally"
-    r"|neither[ \t]+is[ \t]+better|平局|不相上下)",
+    r"|neither[ \t]+is[ \t]+better|(?:两(?:个|者|份)(?:回答|答案)?)?(?:平局|不相上下|难分高下|一样好))",
     re.IGNORECASE,
 )
 _PREFER = re.compile(
-    rf"{BEGINNING}i[ \t]+(?:prefer|choose|pick)[ \t]+(?P<said>{_NAME}{_WORD})(?![A-Za-z0-9])", re.IGNORECASE
+    rf"{BEGINNING}(?:i[ \t]+(?:prefer|choose|pick)[ \t]+|我(?:选择?|更喜欢|倾向于?)[ \t]*)"
+    rf"(?P<said>{_NAME}{_WORD})(?![A-Za-z0-9])",
+    re.IGNORECASE,
 )
 _STRICT = re.compile(r"(?:(?:the|my|final)[ \t]+){0,2}answer|答案", re.IGNORECASE)
 _NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
@@ -99,8 +103,8 @@ _NOTHING = re.compile(r"[^\w\n]*$")
 _EQUAL = re.compile(r"[^\n]{0,30}\b(?:equal(?:ly)?|tied?|same)\b|[^\n]{0,10}(?:一样|相同|相当)", re.IGNORECASE)
 _LINE = 200  # characters after the label in which the verdict is read
 _SIDES: dict[str, Preference] = {
-    **dict.fromkeys(("a", "1", "first", "one", "前者", "第一", "第一个", "甲"), "first"),
-    **dict.fromkeys(("b", "2", "second", "two", "后者", "第二", "第二个", "乙"), "second"),
+    **dict.fromkeys(("a", "1", "first", "one", "former", "前者", "第一", "第一个", "甲"), "first"),
+    **dict.fromkeys(("b", "2", "second", "two", "latter", "后者", "第二", "第二个", "乙"), "second"),
 }
 _NO_SIDE = "neither A nor B on the verdict line"
 _BOTH_SIDES = "A and B on the verdict line"
@@ -140,7 +144,7 @@ def parse_verdict(text: str, shown: Sequence[str] = ()) -> ParsedVerdict:
     theirs = {_squeezed(line) for response in shown for line in response.splitlines()}
     own = [answer for answer in found if not _is_theirs(wide, answer, theirs, shown)]
     if not own:
-        return ParsedVerdict(None, "its verdict line stands in a response too")
+        return ParsedVerdict(None, "its verdict is in a response too")
     answer = settle(bare, own)
     return ParsedVerdict(None, None) if answer is None else ParsedVerdict(answer.value, answer.reason)
 

@@ -44,8 +44,8 @@ def judge(
     count: int | None = None,
 ) -> Iterator[Judgement]:
     """Yield judgements `first` ≤ k < `first + count` of every item, as they finish; without `count` as many as the
-    config says (`judgements_each`). The score comes from the judge's own output only; where there is none it is None
-    and `reason` says why. The same arguments give the same judgements, whichever other items are asked about."""
+    config says (`judgements_each`). The score comes from the judge's own output only; if there is none it is None and
+    `reason` says why. The same arguments give the same judgements, whichever other items are asked about."""
     count = judgements_each(config) if count is None else count
     if config.scoring == "expected" and not config.justification:
         return _expected(engine, chat, rubric, config, items)
@@ -71,12 +71,12 @@ def judge(
 
 
 def judgements_each(config: JudgeSection) -> int:
-    """Judgements every item gets: K where they are written, else one."""
+    """Judgements that every item gets: K if they are written, else one."""
     return config.samples if config.scoring == "sampled" or config.justification else 1
 
 
 def score_beginnings(rubric: Rubric) -> tuple[str, ...]:
-    """How a judge may begin its score line: where its justification ends."""
+    """How a judge may begin its score line: there its justification ends."""
     if rubric.form is not None:
         return (rubric.score_line.strip(),)
     words = dict.fromkeys([rubric.label, rubric.label.lower(), rubric.label.upper()])

@@ -95,8 +95,8 @@ def transcript(prompt: Sequence[Message]) -> str:
 
 
 def last_sentence(text: str) -> str:
-    """The last sentence of a text's last line: where an instruction says how it wants its answer. Repeated behind the
-    response it is near to where a small judge looks when it scores."""
+    """The last sentence of a text's last line, which mostly says how the answer should look. Repeated after the
+    response it is near to what a small judge reads when it scores."""
     line = text.strip().splitlines()[-1].strip() if text.strip() else ""
     return _SENTENCE_END.split(line)[-1]
 
@@ -104,13 +104,13 @@ def last_sentence(text: str) -> str:
 def load_rubric(name: str, language: str = "en") -> Rubric:
     """Load a shipped rubric by name and language, or a template file by path.
 
-    A template holds {instruction} and, between a pair of tags, {response} (and {other} where it compares two);
-    {ending}, where wanted, is the instruction's last sentence once more. A word in single braces that is none of these
-    is refused, in double braces it stands for itself; braces around anything else, such as JSON, are plain text. First
-    lines may be directives: `#: score_line = Score: ` (what stands before the score), `#: scores = 1-5` (the scale; 0-5
+    A template has {instruction} and, between a pair of tags, {response} (and {other} if it compares two); {ending} is
+    the instruction's last sentence once more. Another word in single braces is refused; {{word}} gives {word}; braces
+    around anything else, such as JSON, are plain text. First
+    lines may be directives: `#: score_line = Score: ` (what comes before the score), `#: scores = 1-5` (the scale; 0-5
     without it), `#: score = json score`, `#: score = [[n]]` or `#: score = <score>` (the one form in which the score is
     written, then no other counts), `#: fence = none` (no tags around the texts: not safe).
-    Raises InputError where file, directive or placeholder is wrong.
+    Raises InputError if file, directive or placeholder is wrong.
     """
     shipped = resources.files("judgeloop.judging") / "rubrics" / f"{name}.{language}.txt"
     if "/" not in name and shipped.is_file():
@@ -183,7 +183,7 @@ def _check_placeholders(template: str, origin: str) -> None:
             raise InputError(f"{origin}: the template has no {{{name}}}; add it where it belongs")
     for name in ("response", "other"):
         if found.count(name) > 1:
-            raise InputError(f"{origin}: {{{name}}} stands there more than once; keep one")
+            raise InputError(f"{origin}: {{{name}}} is there more than once; keep one")
 
 
 def _scale(text: str, origin: str) -> tuple[int, int]:
@@ -204,11 +204,11 @@ def _fences(template: str, wanted: str, origin: str) -> tuple[str, ...]:
         match = re.search(rf"<([A-Za-z][\w-]*)>\s*\{{{name}\}}\s*</\1>", template)
         if match is None:
             raise InputError(
-                f"{origin}: {{{name}}} stands between no tags, so a response could pose as the judge; write "
+                f"{origin}: {{{name}}} is between no tags, so a response could pose as the judge; write "
                 f"<response>{{{name}}}</response>, or '#: fence = none' as the first line to do without"
             )
         if len(re.findall(rf"</?{re.escape(match[1])}>", template)) != 2:
-            raise InputError(f"{origin}: the tag <{match[1]}> stands in the template twice; keep one pair")
+            raise InputError(f"{origin}: the tag <{match[1]}> is in the template twice; keep one pair")
         names.append(match.group(1))
     return tuple(names)
 

@@ -19,7 +19,8 @@ _ZH_PREFIX = (
 )
 # A word that needs no "score" beside it, and then nothing but a number after it.
 _BARE = r"(?:the[ \t]+)?(?:total|overall|final|sum)(?:[ \t]+points?)?|总计|合计"
-_LABEL = rf"{_PREFIX}(?:score|rating|grade)|total[ \t]+points|{_ZH_PREFIX}(?:得分|评分|分数|打分|总分|分值)|(?:{_BARE})"
+_ZH_LABEL = rf"{_ZH_PREFIX}(?:得分|评分|分数|打分|总分|分值|评级)(?:结果)?"
+_LABEL = rf"{_PREFIX}(?:score|rating|grade)|total[ \t]+points|{_ZH_LABEL}|(?:{_BARE})"
 _STRICT = re.compile(_BARE, re.IGNORECASE)
 _TOTAL_WORDS = re.compile(r"total|overall|sum|aggregate|combined|cumulative|holistic|总|综合|整体|合计", re.IGNORECASE)
 _SCALE = (
@@ -32,7 +33,7 @@ _SEPARATOR = re.compile(
     re.IGNORECASE,
 )
 _OPENERS = r"""[ \t"'“”‘’「『<(\[{★☆⭐✩✨]*"""
-_CLOSERS = r"""[ \t"'“”‘’」』>)\]}]*"""
+_CLOSERS = r"""[ \t"'“”‘’」』》>)\]}]*"""
 _DASHES = "-\u2013\u2014\u2212"
 _NUMBER = re.compile(rf"{_OPENERS}(?P<sign>[{_DASHES}]\s*)?(?P<value>\d{{1,9}}(?:\.\d{{1,9}})?)")
 _UNIT = r"(?:points?|pts\.?|stars?|分|★|⭐)"
