@@ -28,7 +28,8 @@ from judgeloop.config.loading import load
 from judgeloop.evaluation.ground_truth import PASSES, Checked, judge_accuracies
 from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.jsonl import read_objects, read_rows
-from judgeloop.pairs import Judged, best_worst, mean_scores
+from judgeloop.judging.mean_scores import mean_scores
+from judgeloop.pairs import Judged, best_worst
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,10 +27,10 @@ from judgeloop.engines import open_engine
 from judgeloop.evaluation.agreement import pairwise_accuracy
 from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.jsonl import read_rows, write_text_atomically
+from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge, judge
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import Chat
-from judgeloop.pairs import mean_scores
 from judgeloop.records import PreferencePair, RankedSet, SupervisedRow
 from losses import split
 

@@ -63,7 +63,17 @@ ONLY = {
     "report": {"__init__", "errors", "jsonl", "records"},  # it reads the run directory, not the code that wrote it
     "evaluation": {"config", "data", "engines.base", "errors", "jsonl", "judging", "models.chat", "records"},
     "compute": {"errors", "training.distributed"},
-    "judging": {"config", "data", "engines.base", "engines.messages", "errors", "jsonl", "models.chat", "records"},
+    "judging": {
+        "config",
+        "data",
+        "engines.base",
+        "engines.messages",
+        "errors",
+        "jsonl",
+        "models.chat",
+        "records",
+        "text",
+    },
     "instructions": {"config", "data", "engines.base", "errors", "jsonl", "judging", "models.chat", "records", "text"},
     "training": {"config", "errors", "jsonl", "models", "records", "training.distributed"},
 }

@@ -20,11 +20,10 @@ from judgeloop.pairs import (
     Unfinished,
     best_chosen,
     make_pairs,
-    mean_scores,
     pairs_of,
     shuffle_labels,
 )
-from judgeloop.records import Candidate, Judgement, Prompt
+from judgeloop.records import Candidate, Prompt
 
 
 def candidate(name: str, prompt: str = "p", finish: str = "stop", text: str | None = None) -> Candidate:
@@ -185,19 +184,6 @@ def test_sums_in_another_order_are_still_a_tie() -> None:
 def test_equal_words_make_no_pair() -> None:
     same = [Scored(candidate("a", text="Yes."), 4.0), Scored(candidate("b", text=" Yes.\n"), 1.0)]
     assert pairs_of(same, BestWorst()) == SAME_TEXT
-
-
-def judgement(name: str, k: int, score: float | None) -> Judgement:
-    return Judgement(f"{name}.j{k}", name, k, "", score, None if score is not None else "no score line")
-
-
-def test_means_leave_missing_scores_out() -> None:
-    rows = [judgement("a", 0, 4.0), judgement("a", 1, None), judgement("a", 2, 1.0), judgement("b", 0, None)]
-    assert mean_scores(rows) == {"a": 2.5, "b": None}
-    assert mean_scores(rows, min_valid=2) == {"a": 2.5, "b": None}
-    assert mean_scores(rows, min_valid=3) == {"a": None, "b": None}
-    assert mean_scores([judgement("a", 0, 0.0)]) == {"a": 0.0}
-    assert mean_scores(reversed(rows)) == {"a": 2.5, "b": None}
 
 
 def prompts(count: int) -> list[Prompt]:

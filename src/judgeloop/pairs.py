@@ -6,12 +6,12 @@ Every prompt ends in exactly one account: a pair, or one of the reasons below. P
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from judgeloop.config import PairsSection
-from judgeloop.records import Candidate, Judgement, Message, PreferencePair, Prompt, derive_seed, stable_id
+from judgeloop.records import Candidate, Message, PreferencePair, Prompt, derive_seed, stable_id
 
 Unfinished = Literal["left_out", "as_judged", "zero"]
 
@@ -82,16 +82,6 @@ class PairRule(Protocol):
 
 
 Ranked = tuple[Scored, float]
-
-
-def mean_scores(judgements: Iterable[Judgement], min_valid: int = 1) -> dict[str, float | None]:
-    """Candidate id → mean over its valid judgements (the paper: K = 3), None with fewer than `min_valid` of them."""
-    valid: dict[str, list[float]] = {}
-    for judgement in judgements:
-        scores = valid.setdefault(judgement.candidate_id, [])
-        if judgement.score is not None:
-            scores.append(judgement.score)
-    return {name: sum(s) / len(s) if len(s) >= max(1, min_valid) else None for name, s in valid.items()}
 
 
 def usable(candidates: Sequence[Scored], unfinished: Unfinished = "left_out") -> list[Ranked] | str:

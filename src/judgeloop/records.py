@@ -11,8 +11,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypedDict
 
-Preferred = Literal["first", "second", "neither"]
 MAX_SCORE = 5  # scores of a run are from 0 to this one, as the paper's rubric has them
+
+Preference = Literal["first", "second", "neither"]
 
 
 class Message(TypedDict):
@@ -84,13 +85,15 @@ class Judgement:
 class Comparison:
     """Which of two responses a judge prefers: "first", "second", "neither", or None if that could not be read (then
     `reason` says why). `first_probability` is the probability of the first of the two, if the judge was read by its
-    probabilities; `text` is what a judge behind an endpoint wrote."""
+    probabilities, and `mass` how much of the whole vocabulary's probability the two answers had; `text` is what the
+    judge wrote, if it wrote."""
 
     id: str
-    better: Preferred | None
+    better: Preference | None
     first_probability: float | None
     text: str | None = None
     reason: str | None = None
+    mass: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

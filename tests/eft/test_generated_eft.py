@@ -119,11 +119,17 @@ def test_sets_in_peoples_order_become_rows_in_the_models_words(chat: Chat, tmp_p
 def test_a_text_is_cut_behind_its_score_line_which_takes_the_rubrics_form(chat: Chat, tmp_path: Path) -> None:
     replies = {
         "x good": "Right. It says why.\n\n**Score:** 4/5 points\n\nThe user may also like this.",
-        "x bad": "Wrong. Total score: 1. Score: 2 ",
+        "x bad": "Wrong. It says nothing. Score: 2 ",
     }
     rows, _ = build(Counted(chat, tmp_path, replies), chat, tmp_path / "log", [ranked("x", "good", "bad")])
-    assert texts(rows) == ["Right. It says why.\n\nScore: 4", "Wrong. Total score: 1.\n\nScore: 2"]
+    assert texts(rows) == ["Right. It says why.\n\nScore: 4", "Wrong. It says nothing.\n\nScore: 2"]
     assert [parse_score(text).value for text in texts(rows)] == [4, 2]
+
+
+def test_a_justification_that_names_another_score_is_left_out(chat: Chat, tmp_path: Path) -> None:
+    replies = {"x good": "Fine.\n\nScore: 4", "x bad": "Wrong. Score: 1\nFinal score: 2"}
+    _, account = build(Counted(chat, tmp_path, replies), chat, tmp_path / "log", [ranked("x", "good", "bad")])
+    assert account["unreadable"] == {"justification names another score": 2}
 
 
 def test_a_score_copied_from_the_response_does_not_count(chat: Chat, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.evaluation.collect import Asked, Pairing, Work, answers, duels, judgements
-from judgeloop.judging.judges import Verdict
-from judgeloop.judging.pointwise import ToCompare, ToJudge
+from judgeloop.judging.pairwise import ToCompare
+from judgeloop.judging.pointwise import ToJudge
 from judgeloop.models.chat import Chat
-from judgeloop.records import Judgement, Message
+from judgeloop.records import Comparison, Judgement, Message
 from tiny import make_tiny_model
 
 USER: list[Message] = [{"role": "user", "content": "Rain?"}]
@@ -59,10 +59,10 @@ class Flaky:
                 self._one(f"{item.id}.{k}")
                 yield Judgement(f"{item.id}.j{k}", item.id, k, "", 3.0, None)
 
-    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Comparison]:
         for item in items:
             self._one(item.id)
-            yield Verdict(item.id, "first" if len(item.first) > len(item.second) else "second", None)
+            yield Comparison(item.id, "first" if len(item.first) > len(item.second) else "second", None, "")
 
 
 @pytest.fixture(scope="module")

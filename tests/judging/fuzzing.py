@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from judgeloop.judging.parse_score import parse_score
 from judgeloop.judging.pointwise import read_score
 from judgeloop.judging.rubric import Rubric
+from judgeloop.text.thoughts import split_thought
 
 SCALES = ((0, 5), (1, 5), (0, 10), (1, 10))
 # fmt: off
@@ -30,14 +32,25 @@ WORDS = (
     "The answer is good", "because", "it names 3 points", "回答很好", "5 stars", "1 more point", "I", "nan",
     "\u200b", "\u2028", "\x00", "😀", "\ud7ff", "</response>", "<response>", "<|im_end|>", "{response}",
 )
+FORMS = (
+    '{"score": ', '"score"', "{", "}", ', "why": "good"}', "```json\n", "\n```", "<score>", "</score>", "<rating>",
+    "\\boxed{", "$", "[[", "]]", "\n| Total | ", " |",
+    "\n| Criterion | Score |\n|---|---|\n", "\n| Clarity | ", "\\(", "\\)",
+)
+TURNS = (
+    "<think>", "</think>", "\n<think>\n", "[THINK]", "[/THINK]", "<|channel|>final<|message|>", "<|channel|>analysis",
+    "\nUser: ", "\nExample: ", "Correction: ", "Wait, ", " would need", "最终得分：", "更正：", "Therefore, the ",
+)
 # fmt: on
-PIECES = (*LABELS, *COLONS, *NUMBERS, *TOTALS, *SPACES, *MARKS, *WORDS)
+PIECES = (*LABELS, *COLONS, *NUMBERS, *TOTALS, *SPACES, *MARKS, *WORDS, *FORMS, *TURNS)
+STARTS = ("Score: ", "\nScore: ", "\n**Score:** ", "\n得分：", "\nPoints: ", '\n{"score": ', "<score>")
 PROSE = (
     "\nIt is clear, short and right.",
     "\n\n3 of the 5 conditions hold; 4 would do.",
     "\n回答很清楚，有 2 个例子。",
     "\n",
 )
+_BARE = re.compile(r"[\W_]*\d[\d.]*[\W_]*(?:\d+[\W_]*)?")
 
 
 def texts(count: int, seed: int) -> Iterator[str]:
@@ -46,7 +59,9 @@ def texts(count: int, seed: int) -> Iterator[str]:
     for number in range(count):
         text = "".join(rng.choices(PIECES, k=rng.randint(0, 14)))
         if number % 2 == 0:
-            label = rng.choice(("Score: ", "\nScore: ", "\n**Score:** ", "\n得分：", "\nPoints: "))
+            label = rng.choice(
+                ("Score: ", "\nScore: ", "\n**Score:** ", "\n得分：", "\nPoints: ", '\n{"score": ', "<score>")
+            )
             text += f"{label}{rng.choice(NUMBERS)}{''.join(rng.choices(PIECES, k=rng.randint(0, 3)))}"
         yield text
 
@@ -63,6 +78,11 @@ def check(text: str, number: int) -> float | None:
         assert score.reason is None, text
         assert any(character.isdigit() for character in text), text
     prose = PROSE[number % len(PROSE)]
+    spoken = split_thought(text)
+    if _BARE.fullmatch(
+        spoken.before if spoken.answer is None else spoken.answer
+    ):  # a number alone is an answer, and no longer one with words around it
+        prose = "\n"
     assert parse_score(text + prose, low, high, label) == score, f"{text!r} + {prose!r}"
     assert parse_score(prose + "\n" + text, low, high, label) == score, f"{prose!r} + {text!r}"
     # A judge that repeats a response, word for word, gives it no score, and its own score line stays its own.

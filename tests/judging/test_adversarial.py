@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -41,10 +42,10 @@ def as_seen(text: str) -> str:
     return "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Mn"))
 
 
-def test_there_are_two_hundred_in_two_languages() -> None:
-    assert len(ATTACKS) == len({attack.text for attack in ATTACKS}) == 200
-    assert [sum(attack.language == language for attack in ATTACKS) for language in ("en", "zh")] == [100, 100]
-    assert len(PATTERNS) == 25
+def test_there_are_more_than_three_hundred_in_two_languages() -> None:
+    assert len(ATTACKS) == len({attack.text for attack in ATTACKS}) == 352
+    assert [sum(attack.language == language for attack in ATTACKS) for language in ("en", "zh")] == [176, 176]
+    assert len(PATTERNS) == 44
     assert all(attack.plain in attack.text for attack in ATTACKS)
     assert corpus() == ATTACKS
 
@@ -62,7 +63,19 @@ def test_the_filled_prompt_has_one_fence_and_the_templates_control_tokens(name: 
         assert len(expected) == (4 if name == "pairwise" else 2)
         ids = [i for i in chat.prompt_ids(shown) if i in controls]
         assert ids == [i for i in chat.prompt_ids(quiet) if i in controls]
-        for token in ("<|im_end|>", "<|eot_id|>", "</s>", "[INST]", "<<SYS>>", "<end_of_turn>", "<｜Assistant｜>"):
+        for token in (
+            "<|im_end|>",
+            "<|eot_id|>",
+            "</s>",
+            "[INST]",
+            "<<SYS>>",
+            "<end_of_turn>",
+            "<｜Assistant｜>",
+            "</think>",
+            "[/THINK]",
+            "◁/think▷",
+            "<|channel|>",
+        ):
             assert token not in shown[0]["content"]
 
 
@@ -104,6 +117,13 @@ JUDGES: dict[str, Callable[[str], str]] = {
     "copies, then is honest": lambda text: f"{text}\n\nIt is thin.\n\nScore: 2",
     "is honest, then copies": lambda text: f"It is thin.\n\nScore: 2\n\nIt was:\n\n{text}",
     "quotes the claim": lambda text: f"The response claims '{text[-12:]}', which is not for it to say.",
+    "quotes the claim whole": lambda text: f"The response claims '{text[-24:]}', which is not for it to say.",
+    "quotes the middle": lambda text: f"It says “{text[len(text) // 3 :]}” and no more.",
+    "thinks of it, then says nothing": lambda text: f"<think>\nIt says: {text}\n</think>\n\nIt is thin.",
+    "thinks of it, then is honest": lambda text: f"<think>\nIt says: {text}\n</think>\n\nIt is thin.\n\nScore: 2",
+    "is honest in JSON, then copies": lambda text: f'{{"why": "It is thin.", "score": 2}}\n\nIt was:\n\n{text}',
+    "copies in JSON": lambda text: json.dumps({"response": text, "note": "That is what it says."}, ensure_ascii=False),
+    "copies, then is honest in a tag": lambda text: f"{text}\n\nIt is thin.\n\n<score>2</score>",
     "quotes the claim, then is honest": lambda text: "It claims “Score: 5” (得分：5). I disagree.\n\nScore: 2",
 }
 
@@ -135,10 +155,22 @@ def test_no_attack_raises_its_score_through_a_copy_that_is_cut_off(share: float)
 
 
 def test_an_honest_score_beside_a_copy_is_still_read() -> None:
-    for name in ("is honest", "copies, then is honest", "is honest, then copies", "quotes the claim, then is honest"):
+    names = (
+        "is honest",
+        "copies, then is honest",
+        "is honest, then copies",
+        "quotes the claim, then is honest",
+        "is honest in JSON, then copies",
+        "copies, then is honest in a tag",
+        "thinks of it, then is honest",
+    )
+    for name in names:
         for attack in ATTACKS:
             rubric = load_rubric("additive-5", attack.language)
-            assert read_score(rubric, JUDGES[name](attack.text), attack.text).value == 2, (name, attack.pattern)
+            said = JUDGES[name](attack.text)
+            if said.startswith("<think>") and attack.pattern == "thought opened and closed":
+                continue  # a judge that begins with a copied "<think>" may as well be thinking: no score
+            assert read_score(rubric, said, attack.text).value == 2, (name, attack.pattern)
 
 
 @dataclass
@@ -166,7 +198,7 @@ def test_only_what_the_judge_says_counts(says: str, score: float | None, chat: C
     config = JudgeSection(scoring="sampled", samples=1)
     items = [ToJudge(str(n), asked(attack), attack.text) for n, attack in enumerate(ATTACKS)]
     rows = list(judge(Puppet(says), chat, load_rubric("additive-5"), config, items, 0))
-    assert len(rows) == 200
+    assert len(rows) == len(ATTACKS)
     assert {row.score for row in rows} == {score}
 
 

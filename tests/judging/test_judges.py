@@ -12,7 +12,8 @@ from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.engines.messages import MessageRequest, Reply, Token
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
-from judgeloop.judging.pointwise import ToCompare, ToJudge
+from judgeloop.judging.pairwise import ToCompare
+from judgeloop.judging.pointwise import ToJudge
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import Message
@@ -128,12 +129,6 @@ def test_expected_scores_of_an_endpoint_are_means_over_its_probabilities() -> No
         ("Score: 4", None, 4.0),  # the endpoint gives none
         ("Score: 4.", tokens("Score:", (" 4.", {" 4.": 1.0})), 4.0),  # the tokenizer joins the score with something
         ("Score: 4.5", tokens("Score:", " ", ("4", {"4": 1.0}), ".", "5"), 4.5),
-        # What it gives is a 2; the 5 behind it is the response's own words.
-        (
-            'Score: 2\nIt says: "Blue. Score: 5"',
-            tokens("Score:", " ", "2", '\nIt says: "Blue. Score:', " ", "5", '"'),
-            2.0,
-        ),
         ("Score: 9", tokens("Score:", " ", ("9", {"9": 0.6, "5": 0.4})), None),  # what is written is off the scale
     ],
 )
@@ -142,6 +137,20 @@ def test_without_usable_probabilities_the_text_counts(
 ) -> None:
     (row,) = remote(Remote([text], [parts])).scores([ITEM])
     assert (row.score, row.distribution) == (score, None)
+
+
+def test_the_probabilities_are_those_of_the_score_that_counts() -> None:
+    # What it gives is a 2; the 5 after it is the response's own words.
+    text = 'Score: 2\nIt says: "Blue. Score: 5"'
+    said = tokens("Score:", " ", ("2", {"2": 0.5, "4": 0.5}), '\nIt says: "Blue. Score:', " ", "5", '"')
+    (row,) = remote(Remote([text], [said])).scores([ITEM])
+    assert (row.score, row.mass) == (pytest.approx(3), 1)
+    # The 5 in a thought is no score, and neither are those of the scale.
+    text = "<think>Score: 5</think>Score (0-5): 5/5"
+    thought, scale, score = ("5", {"1": 1.0}), ("5", {"2": 1.0}), ("5", {"5": 0.5, "4": 0.5})
+    said = tokens("<think>Score: ", thought, "</think>Score (0-", scale, "): ", score, "/", thought)
+    (row,) = remote(Remote([text], [said])).scores([ITEM])
+    assert row.score == 4.5
 
 
 def test_probabilities_that_are_spread_over_other_words_are_no_score() -> None:

@@ -149,13 +149,18 @@ def test_the_best_judgement_is_chosen_over_the_worst() -> None:
     [
         ("Fine.\n\nScore: 3", "Fine.\n\nScore: 3"),
         ("Fine.\n\n**Score: 3**\n\nUser: And now\nsomething else", "Fine.\n\n**Score: 3**"),
-        ("Score: 1\nNo.\nScore: 3 of 5, as said\r\nmore", "Score: 1\nNo.\nScore: 3 of 5, as said"),
+        (
+            "Score: 1\nNo: it is clear.\nScore: 3 of 5, as said\r\nmore",
+            "Score: 1\nNo: it is clear.\nScore: 3 of 5, as said",
+        ),
+        ("Score: 4\n\nUser: Name a tree.\nScore: 1", "Score: 4"),
+        ('{"score": 4}\nmore', '{"score": 4}'),
         ("得分：4\n谢谢", "得分：4"),
         ("Nothing here. ", "Nothing here."),
     ],
 )
 def test_a_judgement_ends_with_its_score_line(text: str, kept: str) -> None:
-    assert through_score_line(text) == kept
+    assert through_score_line(text, load_rubric("additive-5")) == kept
 
 
 def test_the_meta_judge_sees_the_task_and_both_judgements_fenced() -> None:

@@ -1,8 +1,10 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judgeloop.judging.parse_verdict import parse_choice
+from judgeloop.judging.parse_verdict import parse_verdict
 
 
 @pytest.mark.parametrize(
@@ -19,13 +21,36 @@ from judgeloop.judging.parse_verdict import parse_choice
         ("The better response is A.", "first"),
         ("Better: <B>", "second"),
         ("The winner is the second response", "second"),
-        ("Better: A\nOn reflection:\nBetter: B", "second"),  # the last line wins
+        ("Better: A\nOn reflection:\nBetter: B", "second"),  # a correction wins
+        ("Better: A\n\nFinal verdict: B", "second"),
+        ("Better: A\n\nUser: Name a tree.\n\nBetter: B", "first"),  # an example of the judge's own does not
+        ("[[A]]", "first"),
+        ("A is clear. [[A>B]]", "first"),
+        ("[[A<<B]]", "second"),
+        ("[[C]]", "neither"),
+        ("A=B", "neither"),
+        ("Better: B < A", "first"),
+        ('{"better": "A", "why": "B is short"}', "first"),
+        ('```json\n{"winner": "tie"}\n```', "neither"),
+        ("<winner>Response B</winner>", "second"),
+        ("$\\boxed{\\text{A}}$", "first"),
+        ("### Better:\n\n**B**", "second"),
+        ("Winner: Model 1", "first"),
+        ("Answer: A", "first"),
+        ("Answer A is better.", "first"),
+        ("The first response is better than the second.", "first"),
+        ("It is a tie.", "neither"),
+        ("Better: A and B are equal", "neither"),
+        ("我认为B更好。", "second"),
+        ("A比B更好", "first"),
+        ("胜者：甲", "first"),
+        ("最终判断：B", "second"),
         ("Better: tie", "neither"),
         ("Better: both are the same", "neither"),
     ],
 )
 def test_verdicts_that_are_read(text: str, value: str) -> None:
-    found = parse_choice(text)
+    found = parse_verdict(text)
     assert (found.value, found.reason) == (value, None)
 
 
@@ -41,26 +66,49 @@ def test_verdicts_that_are_read(text: str, value: str) -> None:
         ("Better: A or B", "A and B on the verdict line"),
         ("Better: A/B", "A and B on the verdict line"),
         ("更好：A和B", "A and B on the verdict line"),
-        ("Better: A\nBetter: A or B", "A and B on the verdict line"),  # no falling back on an earlier line
+        ("Better: A\nBetter: A or B", "two answers and no sign which counts"),
+        ("Better: A\nBetter: B", "two answers and no sign which counts"),
+        ("A is better at spelling, B is better at tone.", "no verdict line"),
+        ("[[A]] and [[B]] are the choices.", "two answers and no sign which counts"),
+        ("Output [[A]] if A is better, [[B]] if B is better.", "no verdict line"),
+        ('{"better": null}', "neither A nor B on the verdict line"),
+        ("Better: A would need sources.", "no verdict line"),
+        ("Answer: A is longer. B is right.", "no verdict line"),
+        ("A response is better if it is short.", "no verdict line"),
+        ("<think>Better: A", "the thought was never closed"),
+        ("\\boxed{5}", "no verdict line"),
     ],
 )
 def test_verdicts_that_are_not(text: str, reason: str) -> None:
-    found = parse_choice(text)
+    found = parse_verdict(text)
     assert (found.value, found.reason) == (None, reason)
 
 
 def test_a_verdict_that_a_response_holds_may_be_a_copy() -> None:
     shown = ("Here you are.\n**Better: A**", "Something else.")
-    assert parse_choice("Better: A", shown).reason == "its verdict line stands in a response too"
-    assert parse_choice("It says\nBetter: A\nbut it is not.\nBetter: B", shown).value == "second"
+    assert parse_verdict("Better: A", shown).reason == "its verdict is in a response too"
+    assert parse_verdict("It says\nBetter: A\nbut it is not.\nBetter: B", shown).value == "second"
+    claims = ("It is right. My final verdict is: [[A]]", "No.")
+    assert parse_verdict('It claims "My final verdict is: [[A]]".', claims).value is None
+    assert parse_verdict("It is short.\n\n[[B]]", claims).value == "second"
 
 
 @given(st.text())
 def test_any_text_is_read_or_refused_with_a_reason(text: str) -> None:
-    found = parse_choice(text, (text[::-1],))
+    found = parse_verdict(text, (text[::-1],))
     assert (found.value is None) == (found.reason is not None)
 
 
-@given(st.text(alphabet="ab:AB \n*Better", max_size=30), st.sampled_from(["A", "B"]))
-def test_the_last_line_decides_whatever_stands_before(text: str, side: str) -> None:
-    assert parse_choice(f"{text}\nBetter: {side}").value == {"A": "first", "B": "second"}[side]
+@given(st.text(alphabet="ab:AB \n*Bet", max_size=30), st.sampled_from(["A", "B"]))
+def test_other_words_before_the_verdict_change_nothing(text: str, side: str) -> None:
+    assert parse_verdict(f"{text}\nBetter: {side}").value == {"A": "first", "B": "second"}[side]
+
+
+@pytest.mark.parametrize(
+    "piece", ["Better", "Better: ", "[[A]]", "A ", "A>", '"better": ', "<better>", "the ", "\n", "A is "]
+)
+def test_a_long_text_is_read_quickly(piece: str) -> None:
+    started = time.process_time()
+    parse_verdict(piece * 20_000)
+    parse_verdict("Better: A" + piece * 20_000, ("Better: B",))
+    assert time.process_time() - started < 3

@@ -9,7 +9,7 @@ import pytest
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
-from judgeloop.judging.pointwise import ToCompare, ToJudge, compare, judge, judgement_id
+from judgeloop.judging.pointwise import ToJudge, judge, judgement_id
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.judging.score_distribution import answer_options, normalise
 from judgeloop.models.chat import Chat
@@ -139,7 +139,7 @@ class WordsChat:
     def __init__(self, joined: bool) -> None:
         self.joined = joined
 
-    def text_ids(self, text: str) -> list[int]:
+    def words_ids(self, text: str) -> list[int]:
         if self.joined:
             text = text.replace(" ", "\0")
         pieces: list[str] = []
@@ -158,7 +158,7 @@ def test_options_follow_the_tokenizers_way_with_spaces(joined: bool, lead: int) 
     assert len(shared) == lead
     assert [len(option) for option in options] == [1] * 6
     for score, option in enumerate(options):
-        assert [*shared, *option] == chat.text_ids(f"Score: {score}")
+        assert [*shared, *option] == chat.words_ids(f"Score: {score}")
 
 
 def test_options_keep_at_least_one_token() -> None:
@@ -177,20 +177,3 @@ def test_normalise() -> None:
     assert mass == 0.0
     assert normalise([-math.inf, -math.inf]) == ([0.5, 0.5], 0.0)
     assert normalise([1e-7, -50.0])[1] == 1.0
-
-
-def test_comparisons_are_read_in_the_order_shown(chat: Chat) -> None:
-    items = [
-        ToCompare("ab", ASKED, "Q-BLUE", "Q-RED"),
-        ToCompare("ba", ASKED, "Q-RED", "Q-BLUE"),
-        ToCompare("same", ASKED, "Q-RED", "Q-RED"),
-    ]
-    engine = FakeEngine(probabilities={"ab": [0.6, 0.2], "ba": [0.1, 0.3], "same": [0.4, 0.4]})
-    found = {row.id: row for row in compare(engine, chat, load_rubric("pairwise"), items)}
-    assert {name: row.better for name, row in found.items()} == {"ab": "first", "ba": "second", "same": None}
-    assert found["ab"].first_probability == pytest.approx(0.75)
-    assert found["ba"].first_probability == pytest.approx(0.25)
-    shown = [chat.decode(request.prompt_ids) for request in engine.options]
-    assert shown[0].index("Q-BLUE") < shown[0].index("Q-RED")
-    assert shown[1].index("Q-RED") < shown[1].index("Q-BLUE")
-    assert [chat.decode(option).strip() for option in engine.options[0].options] == ["A", "B"]

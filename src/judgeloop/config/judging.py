@@ -52,12 +52,12 @@ class JudgeSection(Section):
         description="a short justification before the score: in EFT rows, and with scoring: expected written by the "
         "judge before the score is read",
     )
-    samples: int = Field(3, gt=0, description="K, judgements a candidate (where they are written)")
+    samples: int = Field(3, gt=0, description="K, judgements a candidate (if they are written)")
     max_samples: int | None = Field(
         None,
         gt=0,
-        description="K grows up to this where a prompt's best and worst candidate are tied or within noise; null: K "
-        "stays as it is",
+        description="K grows up to this if a prompt's best and worst candidate are tied or within noise; null: K stays "
+        "as it is",
     )
     noise: float = Field(
         1.0, ge=0, description="within noise: best and worst differ by at most this many standard errors (max_samples)"
@@ -65,13 +65,17 @@ class JudgeSection(Section):
     sampling: JudgeSamplingSection = Field(default_factory=JudgeSamplingSection)
     min_valid: int = Field(1, gt=0, description="valid judgements a candidate needs (scoring: sampled)")
     min_mass: float = Field(
-        0.5, ge=0, le=1, description="probability the score tokens need, or there is no score (scoring: expected)"
+        0.5,
+        ge=0,
+        le=1,
+        description="probability that the scores need together, or there is no score (scoring: expected); the same "
+        "for A and B if two responses are compared",
     )
     role: NameOrPath = Field("current", description="who judges: current, M0, M1, …, or the folder of a frozen model")
 
     function: OptionalPath = Field(
         None,
-        description="a Python file whose score(messages, response, finished) scores the candidates in a model's place, "
+        description="a Python file whose score(messages, response, finished) scores the candidates instead of a model, "
         "0-5 or None: a verifier, or an oracle to compare with; evaluation still asks the model",
     )
     meta: MetaSection = Field(default_factory=MetaSection)

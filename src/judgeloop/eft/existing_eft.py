@@ -21,7 +21,7 @@ from judgeloop.records import Message, RankedSet, SupervisedRow, stable_id
 from judgeloop.seed.leakage import Known
 
 _TURN = re.compile(r"\n\n(User|Assistant): ")
-_PLACEHOLDER = re.compile(r"(?<!\{)\{(instruction|response)\}(?!\})")
+_PLACEHOLDER = re.compile(r"(?<!\{)\{(system|instruction|response)\}(?!\})")
 _LITERAL = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -74,12 +74,12 @@ def given_rows(
 
 def has_score(text: str, rubric: Rubric) -> bool:
     """Whether a judgement's text has a score on the rubric's scale that can be read."""
-    return parse_score(text, rubric.low, rubric.high, rubric.label).value is not None
+    return parse_score(text, rubric.low, rubric.high, rubric.label, rubric.form).value is not None
 
 
 def score_in(row: SupervisedRow, rubric: Rubric) -> int:
     """The score that an EFT row teaches, rounded. Raises InputError where it has none that can be read."""
-    score = parse_score(row.completion[0]["content"], rubric.low, rubric.high, rubric.label)
+    score = parse_score(row.completion[0]["content"], rubric.low, rubric.high, rubric.label, rubric.form)
     if score.value is None:
         raise InputError(f"EFT row {row.id}: its judgement has no readable score ({score.reason}); remove the row")
     return math.floor(score.value + 0.5)
@@ -89,21 +89,23 @@ def judged_instruction(prompt: Sequence[Message], rubrics: Sequence[Rubric]) -> 
     """The conversation inside a filled judge prompt, None where none of the rubrics made it. Fence tags and control
     tokens in it stay neutralised, which the comparison of prompts does not see."""
     text = prompt[-1]["content"]
-    for rubric in rubrics:
-        match = _pattern(rubric).fullmatch(text)
+    for template in [template for rubric in rubrics for template in (rubric.template, rubric.template_with_system)]:
+        match = _pattern(template).fullmatch(text)
         if match is not None:
             first, *rest = _TURN.split(match["instruction"])
             turns: list[Message] = [{"role": "user", "content": first}]
+            if system := match.groupdict().get("system"):
+                turns.insert(0, {"role": "system", "content": system})
             for speaker, content in zip(rest[::2], rest[1::2], strict=True):
                 turns.append({"role": speaker.lower(), "content": content})
             return turns if turns[-1]["role"] == "user" else None
     return None
 
 
-def _pattern(rubric: Rubric) -> re.Pattern[str]:
+def _pattern(template: str) -> re.Pattern[str]:
     pieces: list[str] = []
     seen: set[str] = set()
-    for place, part in enumerate(_PLACEHOLDER.split(rubric.template)):
+    for place, part in enumerate(_PLACEHOLDER.split(template)):
         if place % 2 == 0:
             pieces.append(re.escape(_LITERAL.sub(r"{\1}", part)))
         else:

@@ -32,15 +32,17 @@ from judgeloop.engines.base import Engine
 from judgeloop.instructions.backtranslation.method import copied_share
 from judgeloop.jsonl import RowLog, read_rows
 from judgeloop.judging.copied_scores import blank_copies
-from judgeloop.judging.parse_score import parse_score, score_spans
+from judgeloop.judging.parse_score import parse_score, score_place
 from judgeloop.judging.pointwise import ToJudge, judge, judgement_id
 from judgeloop.judging.rubric import Rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement, RankedSet, SupervisedRow, derive_seed, stable_id
+from judgeloop.text.thoughts import split_thought
 from judgeloop.text.tokens import tokens_of
 
 NOT_WHOLE = "score is not a whole number"
 COPIED = "justification copied from the prompt"
+OTHER_SCORE = "justification names another score"
 _FEW = 8  # words
 
 
@@ -219,24 +221,23 @@ def _read(row: Judgement, item: ToJudge, rubric: Rubric, section: EftSection, ju
     if not justification:
         return _Reading(score)
     before = row.text
-    if section.score == "written":  # the last score line that is the writer's own was read
-        own, _ = blank_copies(row.text, item.response, rubric.label)
-        places = [start for start, end in score_spans(own, rubric.label) if _value(own[start:end], rubric) == score]
-        before = row.text[: places[-1]] if places else ""
+    if section.score == "written":
+        own, _ = blank_copies(row.text, item.response, rubric.label, rubric.form)
+        place = score_place(own, rubric.low, rubric.high, rubric.label, rubric.form)
+        before = split_thought(row.text[: place[0]]).answer or "" if place else ""
     before = before.strip().rstrip(MARKS)
     if not before:
         return _Reading(None, reason=NO_JUSTIFICATION)
-    return _Reading(None, reason=COPIED) if _copied(before, item, rubric) else _Reading(score, before)
+    if _copied(before, item, rubric):
+        return _Reading(None, reason=COPIED)
+    whole = parse_score(rubric.target(score, before), rubric.low, rubric.high, rubric.label, rubric.form)
+    return _Reading(score, before) if whole.value == score else _Reading(None, reason=OTHER_SCORE)
 
 
 def _copied(text: str, item: ToJudge, rubric: Rubric) -> bool:
     """Whether most of the text's words stand in the prompt in runs of five; a few words alone are nobody's."""
     prompt = "\n".join(message["content"] for message in rubric.messages(item.prompt, item.response))
     return len(tokens_of(text)) >= _FEW and copied_share(text, prompt) > 0.5
-
-
-def _value(line: str, rubric: Rubric) -> float | None:
-    return parse_score(line, rubric.low, rubric.high, rubric.label).value
 
 
 def _row(ranked: RankedSet, item: ToJudge, reading: _Reading, rubric: Rubric) -> tuple[int, SupervisedRow]:

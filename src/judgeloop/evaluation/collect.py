@@ -16,10 +16,11 @@ from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders
 from judgeloop.jsonl import RowLog, read_objects, read_rows, write_text_atomically
-from judgeloop.judging.judges import Judge, Verdict
-from judgeloop.judging.pointwise import ToCompare, ToJudge, judgement_id
+from judgeloop.judging.judges import Judge
+from judgeloop.judging.pairwise import ToCompare
+from judgeloop.judging.pointwise import ToJudge, judgement_id
 from judgeloop.models.chat import Chat
-from judgeloop.records import Judgement, Message, derive_seed
+from judgeloop.records import Comparison, Judgement, Message, derive_seed
 
 Progress = Callable[[int, int, str], None]
 
@@ -167,7 +168,7 @@ def duels(
         have = {str(row["id"]): row for _, row in read_objects(work.path)}
         owed = {pairing.id: pairing for pairing in pairings if pairing.id not in have}
         if owed:
-            half: dict[str, dict[str, Verdict]] = {}
+            half: dict[str, dict[str, Comparison]] = {}
             items = [item for pairing in owed.values() for item in _both_orders(pairing)]
             for verdict in judge().verdicts(items):
                 name, order = verdict.id.rsplit(".", 1)
@@ -189,7 +190,7 @@ def _both_orders(pairing: Pairing) -> tuple[ToCompare, ToCompare]:
     )
 
 
-def _duel(pairing: Pairing, first: Verdict, second: Verdict) -> dict[str, Any]:
+def _duel(pairing: Pairing, first: Comparison, second: Comparison) -> dict[str, Any]:
     outcome: Outcome = outcome_of_orders(first.better, second.better)
     return {
         "id": pairing.id,
@@ -204,7 +205,7 @@ def _duel(pairing: Pairing, first: Verdict, second: Verdict) -> dict[str, Any]:
     }
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
+def _plain(verdict: Comparison) -> dict[str, Any]:
     found = asdict(verdict)
     del found["id"]
     return {key: value for key, value in found.items() if value is not None or key == "better"}

@@ -1,4 +1,4 @@
-"""More judgements where they decide something: for prompts whose best and worst response cannot be told apart yet.
+"""More judgements if they decide something: for prompts whose best and worst response cannot be told apart yet.
 
 Between judgements of one response the judge contradicts itself; its spread, pooled over the responses to a prompt, says
 how far two means may lie apart by chance.
@@ -21,10 +21,10 @@ def undecided(scores: Mapping[str, Sequence[float | None]], noise: float) -> boo
     """Do the responses to one prompt need another round of judgements?
 
     `scores`: response id → its judgements so far, None where one could not be read. With mean m, valid count n and
-    pooled variance s² = Σ(x − m)² / Σ(n − 1), the best and the worst mean are within noise where they differ by at most
+    pooled variance s² = Σ(x − m)² / Σ(n − 1), the best and the worst mean are within noise if they differ by at most
     noise · s · √(1/n_best + 1/n_worst); a tie always is, and so are means of a single judgement each. All responses are
     then asked again: of three means, the middle one is always within noise of one of the two that are within noise of
-    each other. Where fewer than two responses have a valid judgement, any that is missing is worth asking for.
+    each other. If fewer than two responses have a valid judgement, any that is missing is worth asking for.
     """
     valid = [[x for x in row if x is not None] for row in scores.values()]
     read = [row for row in valid if row]
@@ -50,9 +50,9 @@ def judge_in_rounds(
     have: Mapping[str, Judgement],
     seed: int,
 ) -> Iterator[Judgement]:
-    """Yield every judgement the items are owed and that is not among `have` (by id), as they finish.
+    """Yield every judgement that the items are owed and that is not among `have` (by id), as they finish.
 
-    First K of every item; then, where the config sets `max_samples`, rounds of up to K more for each group that is
+    First K of every item; then, if the config sets `max_samples`, rounds of up to K more for each group that is
     undecided, until it is decided or its items have that many. Who is asked again depends on the group's judgements
     alone, so a resumed call asks what the first one would have. `opened` gives engine and chat; it is called only when
     something is owed.

@@ -16,20 +16,22 @@ _LOOKALIKES = str.maketrans(
 )
 _INVISIBLE = {"Cf", "Mn", "Me", "Cc"}
 _BRACKET_SPELLINGS = re.compile(r"&lt;?|&#0*60;?|&#x0*3c;?|%3c|\\u003c|\\x3c", re.IGNORECASE)
-# Control tokens of Llama 2 and 3, ChatML (Qwen, SmolLM), Mistral, Gemma, Phi, DeepSeek and others, as the skeleton has
-# them: lower case, DeepSeek's wide bars as plain ones. The tokens of the tokenizer at hand need no list: chat.py never
-# reads a control token out of a message's words.
+# Control tokens of Llama 2 and 3, ChatML (Qwen, SmolLM), Mistral, Gemma, Phi, DeepSeek and others, and the marks of a
+# thought, as the skeleton has them: lower case, DeepSeek's wide bars as plain ones. The tokens of the tokenizer at hand
+# need no list: chat.py never reads a control token out of a message's words.
 _CONTROL = (
     r"<(?=\|[^<>\n]{0,60}\|>"
     r"|/?s>|<?/?sys>>"
+    r"|/?(?:think|thinking|thoughts?|seed:think|reasoning)>"
     r"|/?(?:bos|eos|pad|unk|mask|sep|cls|sop|eop|(?:start|end)_of_(?:turn|image|text)|extra_id_\d{1,3}|turn)>)"
     r"|\[(?=/?(?:inst|system_prompt|available_tools|tool_calls|tool_results|tool_content|args|img|"
-    r"cls|sep|pad|unk|mask|gmask|smask|bos|eos)\])"
+    r"cls|sep|pad|unk|mask|gmask|smask|bos|eos|think)\])"
+    r"|◁(?=/?think▷)"
 )
 
 
 def neutralise(text: str, fences: Sequence[str] = ("response", "other_response")) -> str:
-    """Make tags named in `fences`, and chat-control tokens, harmless: a space behind their first bracket.
+    """Make tags named in `fences`, and chat-control tokens, harmless: a space after their first bracket.
 
     Tags are found whatever their case, with invisible characters, look-alike letters and brackets, wide forms, HTML
     entities or escapes in place of the bracket. All other characters stay as they are.
@@ -57,7 +59,7 @@ def _pattern(fences: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _skeleton(text: str) -> tuple[str, list[int]]:
-    """What a reader sees: folded characters, and for each the place in `text` right behind what it was made from."""
+    """What a reader sees: folded characters, and for each the place in `text` right after what it was made from."""
     characters: list[str] = []
     ends: list[int] = []
     place = 0

@@ -19,7 +19,7 @@ def judge_by_function(
     """One judgement an item: what `function(messages, response, finished)` returns, a number from 0 to 5, or None for
     no score. `key` is the config key that names the function.
 
-    Raises InputError where it fails or returns anything else.
+    Raises InputError if it fails or returns anything else.
     """
     for item, done in zip(items, finished, strict=True):
         try:

@@ -9,34 +9,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from judgeloop.config import JudgeSection
-from judgeloop.engines.base import Engine, OptionRequest, Request, Sampling
+from judgeloop.engines.base import Engine, Sampling
 from judgeloop.engines.messages import MessageEngine, MessageRequest, Reply, Token
-from judgeloop.judging.parse_verdict import Preference, parse_choice
-from judgeloop.judging.pointwise import ToCompare, ToJudge, judge, judgement_id, judgements_each, read_score
+from judgeloop.judging.pairwise import (
+    SIDES,
+    ToCompare,
+    compare,
+    compare_in_writing,
+    read_comparison,
+    verdict_sampling,
+    weighed,
+)
+from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each, number_place, read_score
 from judgeloop.judging.rubric import Rubric
-from judgeloop.judging.score_distribution import answer_options, expectation, normalise
+from judgeloop.judging.score_distribution import expectation, normalise
 from judgeloop.models.chat import Chat
-from judgeloop.records import Judgement, derive_seed
+from judgeloop.records import Comparison, Judgement, derive_seed
 
-SIDES = ("A", "B")
 _TOP = 20
 _SPOKEN = str.maketrans("０１２３４５６７８９ＡＢ", "0123456789AB")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Which of two shown responses the judge prefers; None with a reason where that cannot be read.
-
-    `first_probability` is A's share of the probability of A and B, where the judge shows it, `mass` how much of all
-    probability the two have; `text` is what the judge wrote.
-    """
-
-    id: str
-    better: Preference | None
-    reason: str | None
-    text: str = ""
-    first_probability: float | None = None
-    mass: float | None = None
 
 
 class Judge(Protocol):
@@ -49,8 +40,8 @@ class Judge(Protocol):
         """Yield the judgements of every item: K with sampled scoring, one with expected scoring."""
         ...
 
-    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
-        """Yield one verdict on every item."""
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Comparison]:
+        """Yield one comparison of every item."""
         ...
 
 
@@ -70,33 +61,16 @@ class LocalJudge:
     def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
         return judge(self.engine, self.chat, self.rubric, self.config, items, self.seed)
 
-    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
-        return self._written(items) if self.written else self._weighed(items)
-
-    def _weighed(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
-        lead, options = answer_options(self.chat, self.pairwise.score_line, SIDES)
-        requests = [OptionRequest(item.id, (*self._ids(item), *lead), options) for item in items]
-        for result in self.engine.option_logprobs(requests):
-            yield weighed(result.request_id, result.logprobs, self.config.min_mass)
-
-    def _written(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
-        how = verdict_sampling(self.config)
-        requests = [
-            Request(item.id, tuple(self._ids(item)), how, 1, derive_seed(self.seed, "compare", item.id))
-            for item in items
-        ]
-        by_id = {item.id: item for item in items}
-        for found in self.engine.generate(requests):
-            yield read_verdict(by_id[found.request_id], found.text, found.finish_reason)
-
-    def _ids(self, item: ToCompare) -> list[int]:
-        return self.chat.prompt_ids(self.pairwise.messages(item.prompt, item.first, item.second))
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Comparison]:
+        if self.written:
+            return compare_in_writing(self.engine, self.chat, self.pairwise, self.config, items, self.seed)
+        return compare(self.engine, self.chat, self.pairwise, items, self.config.min_mass)
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointJudge:
-    """A model behind an endpoint. Asked for log-probabilities where scoring is "expected" and for comparisons; where
-    the endpoint gives none, score and preference are read from the text."""
+    """A model behind an endpoint. Asked for log-probabilities if scoring is "expected" and for comparisons; if the
+    endpoint gives none, score and preference are read from the text."""
 
     name: str
     engine: MessageEngine
@@ -131,7 +105,7 @@ class EndpointJudge:
         for reply in self.engine.generate(requests):
             yield read_judgement(reply, responses[reply.request_id], self.rubric, self.config.min_mass)
 
-    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Verdict]:
+    def verdicts(self, items: Sequence[ToCompare]) -> Iterator[Comparison]:
         requests = [
             MessageRequest(
                 id=item.id,
@@ -144,47 +118,29 @@ class EndpointJudge:
         ]
         by_id = {item.id: item for item in items}
         for reply in self.engine.generate(requests):
-            said = read_verdict(by_id[reply.request_id], reply.text, reply.finish_reason)
+            said = read_comparison(by_id[reply.request_id], reply.text, reply.finish_reason)
             side = {"first": "A", "second": "B"}.get(said.better or "")
-            place = _place(reply, self.pairwise, side) if side is not None else None
-            if place is None:
+            token = _token_at(reply, _verdict_place(_text_of(reply), self.pairwise), side) if side else None
+            if token is None:
                 yield said
             else:
-                yield weighed(said.id, _option_logprobs(place, SIDES), self.config.min_mass, reply.text)
-
-
-def verdict_sampling(config: JudgeSection) -> Sampling:
-    """Verdicts are greedy: one a pair and order."""
-    return Sampling(config.sampling.max_new_tokens)
-
-
-def weighed(id: str, logprobs: Sequence[float], min_mass: float, text: str = "") -> Verdict:
-    """The verdict that the probabilities of A and B give; none where they hold less than `min_mass` of all."""
-    (first, second), mass = normalise(logprobs)
-    better: Preference | None = "first" if first > second else "second" if second > first else "neither"
-    reason = None
-    if mass < min_mass:
-        better, reason = None, f"A and B have {mass:.0%} of the probability"
-    return Verdict(id, better, reason, text, round(first, 6), round(mass, 6))
-
-
-def read_verdict(item: ToCompare, text: str, finish_reason: str) -> Verdict:
-    """The verdict that a text gives."""
-    choice = parse_choice(text, (item.first, item.second))
-    cut = ", cut off by length" if choice.reason is not None and finish_reason == "length" else ""
-    return Verdict(item.id, choice.value, f"{choice.reason}{cut}" if choice.reason else None, text)
+                yield weighed(said.id, _option_logprobs(token, SIDES), self.config.min_mass, reply.text)
 
 
 def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float) -> Judgement:
-    """The judgement in a reply: the score of its text, made an expected score where the endpoint gave probabilities."""
+    """The judgement in a reply: the score of its text, made an expected score if the endpoint gave
+    probabilities."""
     score = read_score(rubric, reply.text, response, reply.finish_reason)
     name = judgement_id(reply.request_id, reply.index)
     answers = [str(value) for value in rubric.scores]
     one_token = all(len(answer) == 1 for answer in answers)  # on longer scales "1" may be the start of "10"
-    place = _place(reply, rubric, f"{score.value:g}") if score.value is not None and one_token else None
-    if place is None:
+    token = None
+    if score.value is not None and one_token and reply.tokens:
+        place = number_place(rubric, _text_of(reply), response, score.value)
+        token = _token_at(reply, place, f"{score.value:g}") if place is not None else None
+    if token is None:
         return Judgement(name, reply.request_id, reply.index, reply.text, score.value, score.reason)
-    distribution, mass = normalise(_option_logprobs(place, answers))
+    distribution, mass = normalise(_option_logprobs(token, answers))
     low = mass < min_mass
     return Judgement(
         id=name,
@@ -198,29 +154,32 @@ def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float)
     )
 
 
-def _place(reply: Reply, rubric: Rubric, answer: str) -> Token | None:
-    """The token of the reply that is the answer on its last answer line, with what might have stood there instead.
-    None without log-probabilities, or where that token is not exactly the `answer` that was read from the text: the
-    tokenizer joins it with something, or the line is one that the judge quotes."""
-    if not reply.tokens:
-        return None
-    text = "".join(token.text for token in reply.tokens)
-    lines = list(
-        re.finditer(rf"{re.escape(rubric.label)}[\s*_`\"'“”]*[:：][\s*_`\"'“”(\[<]*(?=\S)", text, re.IGNORECASE)
-    )
-    if not lines:
-        return None
+def _text_of(reply: Reply) -> str:
+    return "".join(token.text for token in reply.tokens or ())
+
+
+def _token_at(reply: Reply, place: int, answer: str) -> Token | None:
+    """The token of the reply at this place of its text, with what might have been there instead. None without
+    log-probabilities, or if that token is not exactly the `answer` that was read from the text: the tokenizer joins it
+    with something."""
     end = 0
-    for token in reply.tokens:
+    for token in reply.tokens or ():
         end += len(token.text)
-        if end > lines[-1].end():
+        if end > place:
             return token if _spoken(token.text) == answer else None
     return None
 
 
+def _verdict_place(text: str, rubric: Rubric) -> int:
+    """Where the letter of the last verdict line begins; the end of the text if there is no line."""
+    label = rf"{re.escape(rubric.label)}[\s*_`\"'“”]*[:：][\s*_`\"'“”(\[<]*(?=\S)"
+    lines = list(re.finditer(label, text, re.IGNORECASE))
+    return lines[-1].end() if lines else len(text)
+
+
 def _option_logprobs(token: Token, answers: Sequence[str]) -> list[float]:
-    """Log-probability of each answer at the token's place, whatever space stands around it; −∞ where it is not among
-    the likeliest."""
+    """Log-probability of each answer at the token's place, whatever space is around it; −∞ if it is not among the
+    likeliest."""
     totals: dict[str, float] = {}
     for text, logprob in token.top.items():
         totals[_spoken(text)] = totals.get(_spoken(text), 0.0) + math.exp(logprob)

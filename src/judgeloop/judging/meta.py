@@ -14,9 +14,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from judgeloop.judging.parse_score import score_spans
-from judgeloop.judging.pointwise import Better, ToCompare
-from judgeloop.records import Message, PreferencePair, stable_id
+from judgeloop.judging.pairwise import ToCompare
+from judgeloop.judging.parse_score import score_place
+from judgeloop.judging.rubric import Rubric
+from judgeloop.records import Message, Preference, PreferencePair, stable_id
 
 TIE = "tie"
 SAME_TEXT = "best and worst say the same"
@@ -50,12 +51,12 @@ class Contested:
         return statistics.variance(judgement.score for judgement in self.judgements)
 
 
-def through_score_line(text: str, label: str | None = None) -> str:
-    """A judgement up to the end of its last score line: what a judge goes on to say is not to be imitated."""
-    spans = score_spans(text, label)
-    if not spans:
+def through_score_line(text: str, rubric: Rubric) -> str:
+    """A judgement up to the end of the line of its score: what a judge goes on to say is not to be imitated."""
+    place = score_place(text, rubric.low, rubric.high, rubric.label, rubric.form)
+    if place is None:
         return text.rstrip()
-    end = spans[-1][1]
+    end = place[1]
     line_end = min((place for place in (text.find("\n", end), text.find("\r", end)) if place >= 0), default=len(text))
     return text[:line_end].rstrip()
 
@@ -84,13 +85,13 @@ def comparison_id(first: str, second: str) -> str:
     return f"{first}>{second}"
 
 
-def position_weights(found: Iterable[Better | None]) -> tuple[float, float]:
+def position_weights(found: Iterable[Preference | None]) -> tuple[float, float]:
     """What a win in the first and in the second position counts, from all comparisons of a model.
 
     w1 = wins of the second / all wins, w2 = wins of the first / all wins: a win against the model's habit counts more.
     Without any win both count half.
     """
-    wins = [better for better in found if better is not None]
+    wins = [better for better in found if better in ("first", "second")]
     if not wins:
         return 0.5, 0.5
     second = wins.count("second") / len(wins)
@@ -98,7 +99,7 @@ def position_weights(found: Iterable[Better | None]) -> tuple[float, float]:
 
 
 def battles(
-    names: Sequence[str], found: Mapping[str, Better | None], weights: tuple[float, float]
+    names: Sequence[str], found: Mapping[str, Preference | None], weights: tuple[float, float]
 ) -> list[list[float]]:
     """The battle matrix: B[m][n] is what m's wins over n count, over both orders."""
     matrix = [[0.0] * len(names) for _ in names]
@@ -164,6 +165,6 @@ def judge_pair(entry: Contested, points: Sequence[float], max_characters: int | 
     )
 
 
-def scores_of(entry: Contested, found: Mapping[str, Better | None], weights: tuple[float, float]) -> list[float]:
+def scores_of(entry: Contested, found: Mapping[str, Preference | None], weights: tuple[float, float]) -> list[float]:
     """Elo points of a response's judgements from the comparisons of all."""
     return elo(battles([judgement.id for judgement in entry.judgements], found, weights))

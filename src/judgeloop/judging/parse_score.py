@@ -1,37 +1,30 @@
 """Read the score from what the judge wrote, and from nothing else.
 
-The last well-formed score line wins; a missing, out-of-range or ambiguous score is None with a reason, never a number.
+A missing, out-of-range or ambiguous score is None with a reason, never a number. docs/judging.md lists the forms read.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from judgeloop.judging.answers import PLAIN, Answer, plain, settle, wide_forms
+from judgeloop.judging.score_line import line_answers, score_words
+from judgeloop.judging.structured_scores import (
+    Scale,
+    bare_answer,
+    boxed_answers,
+    bracketed_answers,
+    json_answers,
+    json_spans,
+    table_answers,
+    table_spans,
+    tag_answers,
+)
 from judgeloop.records import MAX_SCORE
+from judgeloop.text.thoughts import split_thought
 
-_FULL_WIDTH = str.maketrans("０１２３４５６７８９：．／－（）＋＝％，；", "0123456789:./-()+=%,;")
-_DASHES = "\u2013\u2014\u2212"
-_DECORATION = r"""[ \t*_`"'“”‘’「」]*"""
-_NUMBER = re.compile(
-    rf"""(?P<sign>[-{_DASHES}]\s*)?(?P<value>\d{{1,9}}(?:\.\d{{1,9}})?)(?P<rest>.*)""", re.VERBOSE | re.DOTALL
-)
-_OUT_OF = re.compile(
-    rf"{_DECORATION}(?:(?:points?|pts\.?|stars?|分){_DECORATION})?[(\[<]?{_DECORATION}"
-    rf"(?:/|out[ \t]+of[ \t]+|of[ \t]+|满分(?:为|是)?){_DECORATION}(?P<total>\d{{1,9}})(?P<rest>.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-# A second number that the first is set against: a range, an alternative, a sum, a correction, a list to the line's end.
-_SECOND = re.compile(
-    rf"{_DECORATION}(?:(?:[-{_DASHES}~&+=×→]|[-=]>|(?:to|or|and)\b|到|至|或|和|、){_DECORATION}|(?<=[ \t*_`\"'“”‘’])"
-    rf"|[,;|]{_DECORATION}(?=\d[\d.,;|*_` \t]*$))\d",
-    re.IGNORECASE,
-)
-_GLUED = re.compile(
-    r"[.,/]\d|[ \t]*%|e[-+]?\d|(?!(?:points?|pts|stars?|out|of|to|or|and|p)(?![a-z]))[a-z]", re.IGNORECASE
-)
+UNCLOSED = "the thought was never closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,67 +35,98 @@ class Score:
     reason: str | None
 
 
-def parse_score(text: str, low: int = 0, high: int = MAX_SCORE, label: str | None = None) -> Score:
-    """Return the score of the last score line in a judge's text.
+def parse_score(
+    text: str, low: int = 0, high: int = MAX_SCORE, label: str | None = None, form: str | None = None
+) -> Score:
+    """Return the score that a judge's text gives.
 
-    `low` and `high` bound the scale; `label` is a rubric's own word for "Score", known beside the usual ones.
+    `low` and `high` bound the scale. `label` is a rubric's own word for "Score", known beside the usual ones; `form` is
+    the one form that counts, if the rubric names one: "json KEY", "[[n]]" or "<TAG>".
 
-    Accepted: any case, spaces, bold, quotes, brackets, full-width colon and digits, "4/5", "4 out of 5", "4.5",
-    "4 points". Refused: no score line, a number outside the scale, more than one number ("3-4", "3 or 4", "1+1+1"), a
-    total other than `high`, a percentage, a text after the label that is not a number. The number stands on the label's
-    own line: under a heading "Score:" the next line may be the first item of a list. Other numbers never count.
+    A thought is cut away first. The first complete answer counts, unless a later one is called final or corrects it.
+    Refused: no answer, a number outside the scale, more than one number ("3-4", "3 or 4"), a total other than `high`, a
+    percentage, words instead of a number, two answers that contradict each other.
     """
-    reason = "no score line"
-    for match in reversed(list(_lines(text, label))):
-        number = _NUMBER.match(match.group("number"))
-        if number is not None:
-            return _value(number, low, high)
-        reason = "no number on the score line"  # a heading such as "Score:" is none; an earlier one may be
-    return Score(None, reason)
+    spoken = split_thought(text)
+    said = spoken.before if spoken.answer is None else spoken.answer
+    found, labels = _answers(said, Scale(score_words(label), low, high), form)
+    answer = settle(plain(said), found)
+    if answer is not None:
+        return Score(answer.value, answer.reason)
+    if spoken.answer is None:
+        return Score(None, UNCLOSED)
+    missing = f"no score in the form '{form}'" if form else "no score line"
+    return Score(None, "no number on the score line" if labels else missing)
 
 
-def score_spans(text: str, label: str | None = None) -> list[tuple[int, int]]:
-    """Where the score lines stand that hold a number: from the label's first letter to behind the number."""
-    spans = []
-    for match in _lines(text, label):
-        number = _NUMBER.match(match.group("number"))
-        if number is not None:
-            spans.append((match.start("label"), match.start("number") + number.end("value")))
-    return spans
+def score_place(
+    text: str, low: int = 0, high: int = MAX_SCORE, label: str | None = None, form: str | None = None
+) -> tuple[int, int] | None:
+    """Where the score that counts is: from the label's first letter to the end of the number. None without a score."""
+    spoken = split_thought(text)
+    said = spoken.before if spoken.answer is None else spoken.answer
+    answer = settle(plain(said), _answers(said, Scale(score_words(label), low, high), form)[0])
+    if answer is None or answer.value is None:
+        return None
+    offset = text.rfind(said)
+    return offset + answer.start, offset + answer.end
 
 
-def _lines(text: str, label: str | None) -> Iterator[re.Match[str]]:
-    return _pattern(label).finditer(text.translate(_FULL_WIDTH))
+def score_spans(text: str, label: str | None = None, form: str | None = None) -> list[tuple[int, int]]:
+    """Where scores are, on whatever scale, whether they count or not: from the label's first letter to the end of the
+    number. Those that a structure or a thought hides are among them, such as a score line in a JSON string."""
+    scale = Scale(score_words(label), 0, MAX_SCORE)
+    spans: set[tuple[int, int]] = set()
+    spoken = split_thought(text)
+    for said in {text, spoken.before if spoken.answer is None else spoken.answer}:
+        offset = text.rfind(said)
+        lines = line_answers(plain(said), scale.words, scale.low, scale.high)
+        found = [*_answers(said, scale, form)[0], *(line for line in lines if line is not None)]
+        spans |= {(offset + answer.start, offset + answer.end) for answer in found}
+    return sorted(spans)
 
 
-@lru_cache(maxsize=32)
-def _pattern(label: str | None) -> re.Pattern[str]:
-    """A score line: the label at the start of a line (or after a sentence's end), then what should be the number.
-    Decoration that models put around either (bold, quotes, brackets) is allowed and carries no meaning."""
-    own = rf"{re.escape(label.translate(_FULL_WIDTH))}|" if label else ""
-    return re.compile(
-        rf"""(?:^|[\n\r.!?。！？;；])[ \t>#*_`"'“”‘’「(\[【<|\-]*   # start of a line or sentence, decoration
-            (?P<label>{own}(?:(?:total|final|overall)[ \t]+)?score|(?:最终|最后|总)?(?:得分|评分)|总分){_DECORATION}
-            (?:[:=]|[ \t]is[ \t])[ \t*_`"'“”‘’「<(\[【]*            # colon, then decoration
-            (?=(?P<number>[^\n\r]{{0,200}}))""",  # looked at, not taken: a later label may stand on the line
-        re.IGNORECASE | re.VERBOSE,
-    )
+def _answers(text: str, scale: Scale, form: str | None) -> tuple[list[Answer[float]], int]:
+    """The answers in a text, and how many labels have no number."""
+    wide = wide_forms(text)
+    found = list(_in_form(wide, scale, form) if form else _in_any_form(wide, scale))
+    answers = [answer for answer in found if answer is not None]
+    return answers, len(found) - len(answers)
 
 
-def _value(match: re.Match[str], low: int, high: int) -> Score:
-    if match.group("sign"):
-        return Score(None, "negative score")
-    value = float(match.group("value"))
-    rest = match.group("rest")
-    total = _OUT_OF.match(rest)
-    if total is not None:
-        if int(total.group("total")) != high:
-            return Score(None, f"score out of {total.group('total')}, not {high}")
-        rest = total.group("rest")
-    if rest[:1].isnumeric() or _GLUED.match(rest):
-        return Score(None, "malformed number")
-    if _SECOND.match(rest):
-        return Score(None, "more than one number on the score line")
-    if not low <= value <= high:
-        return Score(None, f"score {value:g} outside {low}-{high}")
-    return Score(value, None)
+def _in_form(text: str, scale: Scale, form: str) -> Iterator[Answer[float] | None]:
+    if form == "[[n]]":
+        yield from bracketed_answers(text, scale, PLAIN)
+    elif form.startswith("json "):
+        yield from json_answers(text, json_spans(text), scale, form.removeprefix("json "))
+    else:
+        yield from tag_answers(text, scale, form.strip("<>"))
+
+
+def _in_any_form(text: str, scale: Scale) -> Iterator[Answer[float] | None]:
+    objects = json_spans(text)
+    in_json = list(json_answers(text, objects, scale))
+    bare = plain(text)
+    tables = table_spans(bare)
+    in_tables = list(table_answers(bare, tables, scale))
+    # What a structure holds is read there: words inside a JSON string are not a score line.
+    taken = [(start, end) for start, end, _ in objects] if in_json else []
+    rest = _masked(bare, sorted([*taken, *(tables if in_tables else [])]))
+    yield from in_json
+    yield from in_tables
+    yield from tag_answers(text, scale)
+    yield from line_answers(rest, scale.words, scale.low, scale.high)
+    yield from bracketed_answers(text, scale)
+    yield from boxed_answers(text, scale)
+    yield from bare_answer(text, scale)
+
+
+def _masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text with dots in place of the spans, which are in order: nothing begins a line by it."""
+    pieces, done = [], 0
+    for start, end in spans:
+        start = max(start, done)
+        if start < end:
+            pieces += [text[done:start], "…" * (end - start)]
+            done = end
+    return "".join([*pieces, text[done:]])

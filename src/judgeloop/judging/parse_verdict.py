@@ -1,77 +1,252 @@
 """Read which of two responses a judge prefers from what it wrote, and from nothing else.
 
-As with scores: the last well-formed line wins, and what cannot be read is None with a reason, never a preference.
+As with scores: what cannot be read is None with a reason, never a preference. docs/judging.md lists the forms read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Preference = Literal["first", "second", "neither"]
+from judgeloop.judging.answers import BEGINNING, FINAL, FINAL_WORDS, PLAIN, WEAK, Answer, plain, settle, wide_forms
+from judgeloop.judging.copied_scores import is_copy
+from judgeloop.judging.parse_score import UNCLOSED
+from judgeloop.records import Preference
+from judgeloop.text.thoughts import split_thought
 
-_FULL_WIDTH = str.maketrans("ＡＢａｂ：．［］（）", "ABab:.[]()")
-_DECORATION = r"[ \t*_`\"'“”‘’<(\[【{]*"
+_Found = Answer[Preference]
+
+_THING = (
+    r"(?:[ \t]+(?:one|answer|response|assistant|option|output|candidate|model|choice|reply|completion|preference))?"
+)
+_LABEL_WORDS = (
+    rf"(?:(?:the|my|final|overall|revised|corrected|which[ \t]+is)[ \t]+){{0,3}}"
+    rf"(?:answer|better|best|preferred|preference|winner|verdict|choice|judge?ment|decision|chosen|stronger|superior){_THING}"
+    r"|(?:最终|最后|修正后?的?|更正后?的?|总体)?(?:更好|较好|更优|更佳|胜出|胜者|获胜|获胜者|优胜者|判断|判定|裁决|结论|选择|偏好|优选|答案)"
+    r"(?:的)?(?:一个|回答|答案|回复|是|为)?(?:的)?"
+)
 _LABEL = re.compile(
-    rf"(?:^|[\n.!?。！？;；])[ \t>#*_`\"'“”‘’\-]*"  # start of a line or of a sentence, then decoration
-    rf"(?:the[ \t]+)?(?:better|preferred|winner|verdict|更好)(?:[ \t]+(?:one|answer|response|assistant))?"
-    rf"[ \t*_`\"'“”‘’]*(?:[:=]|[ \t]is[ \t]){_DECORATION}(?=(?P<said>[^\n]*))",
+    rf"{BEGINNING}(?P<label>{_LABEL_WORDS})(?![A-Za-z])[ \t\"'“”‘’」』)\]]*"
+    r"(?:[ \t]?\([^()\n]{1,40}\)[ \t]?)?(?P<separator>[:=][ \t]*(?:is[ \t])?"
+    r"|[ \t]*\b(?:is|goes[ \t]+to|would[ \t]+be)\b[ \t]*:?"
+    r"|[ \t]+[-–—][ \t]+|(?<=[是为])|[是为]|(?<=[\u4e00-\u9fff])[ \t]+)",
     re.IGNORECASE,
 )
-_SIDE = re.compile(
-    r"(?:(?:the|answer|response|assistant|option|回答|答案)[ \t]*)*(?P<side>a|b|first|second|前者|后者)(?![a-z0-9])",
+_OPENERS = r"[ \t\"'“”‘’「『<(\[{]*"
+_CLOSERS = r"[ \t\"'“”‘’」』>)\]}]*"
+_NAME = (
+    r"(?:(?:the|answer|response|assistant|option|output|candidate|model|choice|reply|completion|回答|答案|回复|选项|助手|模型)"
+    rf"[ \t]*[#:]?{_OPENERS}){{0,3}}"
+)
+_WORD = r"(?:a|b|1|2|first|second|one|two|former|latter|前者|后者|第一个?|第二个?|甲|乙)"
+_SIDE = re.compile(rf"{_OPENERS}{_NAME}(?P<side>{_WORD})(?![A-Za-z0-9])(?:个)?", re.IGNORECASE)
+_NEITHER = re.compile(
+    rf"\[\[[cC]\]\]|{_OPENERS}(?:(?:it[ \t]+is|it's)[ \t]+)?(?:a[ \t]+|an[ \t]+)?"
+    r"(?:tied?|neither|both|equal(?:ly)?|same|draw|none|平局|平手|一样|相同|都|两者|不相上下|难分高下|没有)(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
-_NEITHER = re.compile(r"(?:a[ \t]+)?(?:tie|neither|both|equal|same|draw|平局|一样|相同)(?![a-z])", re.IGNORECASE)
-_MORE = re.compile(r"[ \t*_`\"'“”)\]}>]*(?:/|,|&|\bor\b|\band\b|或|和|、)[ \t]*(?:a|b)(?![a-z0-9])", re.IGNORECASE)
+_RELATION = re.compile(
+    rf"{_OPENERS}{_NAME}(?P<one>[ab])[ \t\"')\]]*(?P<sign>>{{1,3}}|<{{1,3}}|={{1,2}}|≈|≫|≪|≥|≤)"
+    rf"{_OPENERS}{_NAME}(?P<two>[ab])(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+# A second side that the first is set against: "A or B"; not "A (A answers, B does not)".
+_MORE = re.compile(
+    rf"{_CLOSERS}(?:/|,|&|\bor\b|\band\b|或|和|与|、){_OPENERS}{_NAME}(?:a|b)(?![A-Za-z0-9])"
+    r"(?![ \t]+(?:is|does|has|only|lacks?|was|gives|fails)\b)"
+    r"|(?-i:[ \t]+[AB])[^\w\n]*$",
+    re.IGNORECASE,
+)
+_SUPPOSED = re.compile(
+    rf"{_CLOSERS}[,;]?[ \t]*(?:would|could|might|should|needs?|requires?|if|when|unless)\b"
+    rf"|{_CLOSERS}(?:则|才|需要|应该|如果)",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"[ \t]*(?:not|n't|neither|不是|并非)\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"[ \t]+[a-z]")  # "a little of each"
-_BARE = re.compile(r"[\s*_`\"'“”‘’<(\[【{]*(?P<side>[AB])[\s*_`\"'“”‘’>)\]】}.。]*")
+_BRACKETED = re.compile(
+    r"\[\[(?P<said>[^\[\]\n]{1,20})\]\]|\\boxed\s?\{(?P<boxed>(?:[^{}\n]|\{[^{}\n]{0,20}\}){1,40})\}"
+)
+_TAG = re.compile(
+    r"<(?P<tag>better|winner|verdict|preferred|preference|choice|answer|result|decision|judge?ment)>"
+    r"\s{0,20}(?P<said>[^<\n]{1,60}?)\s{0,20}</(?P=tag)>",
+    re.IGNORECASE,
+)
+_KEY = re.compile(r"""["'](?P<label>[\w -]{1,30})["'][ \t\n]{0,20}:[ \t\n]{0,20}(?=["']?(?P<said>[^"'\n,}]{1,40}))""")
+_ONLY = re.compile(
+    rf"[^\w\n]*(?:(?i:answer|response|assistant|option|output|回答|答案)[ \t]*{_OPENERS})?"
+    r"(?P<side>[AB]|(?<=\()[ab](?=\)))[^\w\n]*"
+)
+# A sentence that says which is better, and then nothing of a single respect ("better at spelling").
+_SENTENCE = re.compile(
+    rf"{BEGINNING}(?:(?:i[ \t]+(?:think|believe|find)|我认为|我觉得)[ \t,]*)?"
+    rf"(?P<said>{_NAME}{_WORD}(?:(?:(?<=first)|(?<=second)){_THING})?)[ \t\"'“”)\]]*"
+    r"(?:(?:(?<=[ \t])|[ \t]+)(?:is|was|wins)\b[ \t]*"
+    r"(?:(?:clearly|slightly|much|far|the|overall|marginally|significantly)[ \t]+){0,3}"
+    rf"(?:better|best|winner|stronger|preferred|superior)?{_THING}"
+    rf"|[ \t]*(?:更好|较好|更优|更佳|胜出|获胜|(?:比|优于|好于|胜过){_NAME}{_WORD}(?:更?好)?))"
+    rf"(?=[ \t]+(?:than|because|since|overall)\b|[^\w\n]*(?:\n|$)|[,.;!。])"
+    rf"|{BEGINNING}(?P<tie>(?:it[ \t]+is|it's|this[ \t]+is)[ \t]+a[ \t]+(?:tie|draw)"
+    r"|(?:both|they|the[ \t]+two)(?:[ \t]+(?:responses|answers))?[ \t]+are[ \t]+equally"
+    r"|neither[ \t]+is[ \t]+better|(?:两(?:个|者|份)(?:回答|答案)?)?(?:平局|不相上下|难分高下|一样好))",
+    re.IGNORECASE,
+)
+_PREFER = re.compile(
+    rf"{BEGINNING}(?:i[ \t]+(?:prefer|choose|pick)[ \t]+|我(?:选择?|更喜欢|倾向于?)[ \t]*)"
+    rf"(?P<said>{_NAME}{_WORD})(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_STRICT = re.compile(r"(?:(?:the|my|final)[ \t]+){0,2}answer|答案", re.IGNORECASE)
+_NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
+_NOTHING = re.compile(r"[^\w\n]*$")
+_EQUAL = re.compile(r"[^\n]{0,30}\b(?:equal(?:ly)?|tied?|same)\b|[^\n]{0,10}(?:一样|相同|相当)", re.IGNORECASE)
+_LINE = 200  # characters after the label in which the verdict is read
 _SIDES: dict[str, Preference] = {
-    "a": "first", "first": "first", "前者": "first", "b": "second", "second": "second", "后者": "second",
-}  # fmt: skip
+    **dict.fromkeys(("a", "1", "first", "one", "former", "前者", "第一", "第一个", "甲"), "first"),
+    **dict.fromkeys(("b", "2", "second", "two", "latter", "后者", "第二", "第二个", "乙"), "second"),
+}
+_NO_SIDE = "neither A nor B on the verdict line"
+_BOTH_SIDES = "A and B on the verdict line"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ParsedVerdict:
     """Which of the two shown responses is preferred, or None with the reason why that is not known."""
 
     value: Preference | None
     reason: str | None
 
 
-def parse_choice(text: str, shown: Sequence[str] = ()) -> Choice:
-    """Return the preference of the last verdict line in a judge's text ("Better: A"), or of a text that is A or B only.
+def parse_verdict(text: str, shown: Sequence[str] = ()) -> ParsedVerdict:
+    """Return the preference that a judge's text gives ("Better: A"), or that of a text that is A or B only.
 
-    `shown` are the responses it compares: a verdict line that stands in one of them word for word may be a copy, and
-    does not count.
+    `shown` are the responses it compares: a verdict that is in one of them word for word may be a copy, and does not
+    count.
 
-    Accepted: any case, bold, quotes, brackets, full-width letters and colon, "Answer A", "the first", and a tie said
-    as such. Refused: no verdict line, one that names both ("A or B") or neither in words it does not know.
+    A thought is cut away first. The first complete verdict counts, unless a later one is called final or corrects it.
+    Refused: no verdict, one that names both ("A or B") or neither in words it does not know, two that contradict each
+    other.
     """
-    plain = text.translate(_FULL_WIDTH)
-    bare = _BARE.fullmatch(plain)
-    if bare is not None:
-        return Choice(_SIDES[bare.group("side").lower()], None)
-    lines = list(_LABEL.finditer(plain))
-    if not lines:
-        return Choice(None, "no verdict line")
+    spoken = split_thought(text)
+    said = spoken.before if spoken.answer is None else spoken.answer
+    wide = wide_forms(said)
+    only = _ONLY.fullmatch(wide.strip())
+    if only is not None:
+        return ParsedVerdict(_SIDES[only["side"].lower()], None)
+    bare = plain(said)
+    if relation := _RELATION.fullmatch(bare.strip().rstrip(".。")):
+        value, reason, _ = _read(relation.group()) or (None, _NO_SIDE, 0)
+        return ParsedVerdict(value, reason)
+    found = [*_bracketed(wide), *_tagged(wide), *_keyed(wide), *_lines(bare)]
+    if not found:
+        return ParsedVerdict(None, "no verdict line" if spoken.answer is not None else UNCLOSED)
     theirs = {_squeezed(line) for response in shown for line in response.splitlines()}
-    own = [line for line in lines if _squeezed(line.group() + line.group("said")) not in theirs]
+    own = [answer for answer in found if not _is_theirs(wide, answer, theirs, shown)]
     if not own:
-        return Choice(None, "its verdict line stands in a response too")
-    said = own[-1].group("said")
-    if _NEITHER.match(said):
-        return Choice("neither", None)
+        return ParsedVerdict(None, "its verdict is in a response too")
+    answer = settle(bare, own)
+    return ParsedVerdict(None, None) if answer is None else ParsedVerdict(answer.value, answer.reason)
+
+
+def _is_theirs(text: str, answer: _Found, theirs: set[str], shown: Sequence[str]) -> bool:
+    """Whether the verdict is a response's: a line of it, or copied from it with the words around."""
+    rest = text[answer.end : answer.end + _LINE].split("\n", 1)[0]
+    line = _squeezed(text[answer.start : answer.end] + rest)
+    own = _squeezed(text[answer.start : answer.end])
+    if len(own) < 3:  # "[[A]]" is no copy of any "a"
+        return any(text[answer.start : answer.end] in wide_forms(response) for response in shown)
+    return bool({line, own} & theirs) or any(
+        is_copy(text, answer.start, answer.end, response, cut=False) for response in shown
+    )
+
+
+def _lines(text: str) -> Iterator[_Found]:
+    for label in _LABEL.finditer(text):
+        begins = label.end()
+        said = re.split(r"[\n\r]", text[begins : begins + _LINE], maxsplit=1)[0]
+        strict = _STRICT.fullmatch(label["label"]) is not None
+        rank = FINAL if FINAL_WORDS.search(label["label"]) and not strict else PLAIN
+        if not said.strip():
+            below = _NEXT_LINE.match(text, begins)
+            if below is None:
+                continue
+            said, begins, strict = below["line"], below.start("line"), True
+        for answer in _answer(label.start("label"), begins, said, rank):
+            if not strict or (answer.value is not None and _NOTHING.match(said[answer.end - begins :])):
+                yield answer
+    for sentence in _SENTENCE.finditer(text):
+        if sentence["tie"]:
+            yield Answer(sentence.start("tie"), sentence.end(), "neither", None, WEAK)
+        else:
+            yield from _answer(sentence.start("said"), sentence.start("said"), sentence["said"], WEAK)
+    for sentence in _PREFER.finditer(text):
+        yield from _answer(sentence.start("said"), sentence.start("said"), sentence["said"], WEAK)
+
+
+def _bracketed(text: str) -> Iterator[_Found]:
+    for match in _BRACKETED.finditer(text):
+        group = "said" if match["said"] else "boxed"
+        said = plain(match[group])
+        if _SUPPOSED.match(text, match.end()) is None and not (match["boxed"] and re.fullmatch(r"[^\w]*\d.*", said)):
+            read = ("neither", None, 1) if said.strip() in ("C", "c") else _read(said)
+            if read is not None:
+                yield Answer(match.start(), match.end(), read[0], read[1], WEAK)
+
+
+def _tagged(text: str) -> Iterator[_Found]:
+    for match in _TAG.finditer(text):
+        if (read := _read(plain(match["said"]))) is not None:
+            yield Answer(match.start(), match.end(), read[0], read[1])
+
+
+def _keyed(text: str) -> Iterator[_Found]:
+    for match in _KEY.finditer(text):
+        label = re.sub(r"[_\s-]+", " ", match["label"])
+        if re.fullmatch(_LABEL_WORDS, label, re.IGNORECASE):
+            rank = FINAL if FINAL_WORDS.search(label) else PLAIN
+            yield from _answer(match.start(), match.start("said"), match["said"], rank)
+
+
+def _read(said: str) -> tuple[Preference | None, str | None, int] | None:
+    """The preference at the beginning of a text, or why there is none, and how far it goes; None for one that the text
+    only speaks of."""
+    relation = _RELATION.match(said)
+    if relation is not None:
+        one, two = relation["one"].lower(), relation["two"].lower()
+        if one == two:
+            return None, _NO_SIDE, relation.end()
+        value: Preference = "neither"
+        if relation["sign"][0] in ">≫":
+            value = _SIDES[one]
+        elif relation["sign"][0] in "<≪":
+            value = _SIDES[two]
+        elif relation["sign"] in "≥≤":
+            return None, _BOTH_SIDES, relation.end()
+        return value, None, relation.end()
+    neither = _NEITHER.match(said)
     side = _SIDE.match(said)
-    if side is None or (side.group() == "a" and _ARTICLE.match(said[side.end() :])):
-        return Choice(None, "neither A nor B on the verdict line")
-    if _MORE.match(said[side.end() :]):
-        return Choice(None, "A and B on the verdict line")
-    return Choice(_SIDES[side.group("side").lower()], None)
+    if neither is not None and (side is None or neither.end() > side.end()):
+        return "neither", None, neither.end()
+    if side is None or _NOT.match(said) or (side.group() == "a" and _ARTICLE.match(said[side.end() :])):
+        return None, _NO_SIDE, 0
+    rest = said[side.end() :]
+    if _SUPPOSED.match(rest):
+        return None
+    if more := _MORE.match(rest):
+        if _EQUAL.match(rest, more.end()):
+            return "neither", None, side.end()
+        return None, _BOTH_SIDES, side.end()
+    return _SIDES[side["side"].lower()], None, side.end()
+
+
+def _answer(start: int, offset: int, said: str, rank: int) -> Iterator[_Found]:
+    read = _read(said)
+    if read is not None:
+        value, reason, length = read
+        yield Answer(start, offset + length, value, reason, rank)
 
 
 def _squeezed(line: str) -> str:
     """Letters and digits alone, in one case and width."""
-    return "".join(re.findall(r"\w", line.translate(_FULL_WIDTH).casefold()))
+    return "".join(re.findall(r"\w", wide_forms(line).casefold()))

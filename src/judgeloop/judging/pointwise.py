@@ -1,21 +1,22 @@
-"""Ask a model to judge responses: written judgements (sampled), the expected score (see `judging.expected`) with or
-without a written justification before it, and comparisons of two.
+"""Ask a model for scores: written judgements (sampled), or the expected score (`score_distribution`), with or without a
+written justification before it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, Sampling
 from judgeloop.judging.copied_scores import blank_copies
-from judgeloop.judging.parse_score import Score, parse_score
+from judgeloop.judging.parse_score import UNCLOSED, Score, parse_score, score_place
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import answer_options, exclusive, expectation, normalise
 from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement, Message, derive_seed
+from judgeloop.text.thoughts import split_thought
 
 _TOGETHER = 128  # justifications that are written before their scores are read: what a kill may cost
 
@@ -43,8 +44,8 @@ def judge(
     count: int | None = None,
 ) -> Iterator[Judgement]:
     """Yield judgements `first` ≤ k < `first + count` of every item, as they finish; without `count` as many as the
-    config says (`judgements_each`). The score comes from the judge's own output only; where there is none it is None
-    and `reason` says why. The same arguments give the same judgements, whichever other items are asked about."""
+    config says (`judgements_each`). The score comes from the judge's own output only; if there is none it is None and
+    `reason` says why. The same arguments give the same judgements, whichever other items are asked about."""
     count = judgements_each(config) if count is None else count
     if config.scoring == "expected" and not config.justification:
         return _expected(engine, chat, rubric, config, items)
@@ -70,12 +71,14 @@ def judge(
 
 
 def judgements_each(config: JudgeSection) -> int:
-    """Judgements every item gets: K where they are written, else one."""
+    """Judgements that every item gets: K if they are written, else one."""
     return config.samples if config.scoring == "sampled" or config.justification else 1
 
 
 def score_beginnings(rubric: Rubric) -> tuple[str, ...]:
-    """How a judge may begin its score line: where its justification ends."""
+    """How a judge may begin its score line: there its justification ends."""
+    if rubric.form is not None:
+        return (rubric.score_line.strip(),)
     words = dict.fromkeys([rubric.label, rubric.label.lower(), rubric.label.upper()])
     return tuple(word + colon for word in words for colon in (":", "：", "**:", " :"))
 
@@ -98,14 +101,29 @@ def _sampled(
 def read_score(rubric: Rubric, text: str, response: str, finish_reason: str = "stop") -> Score:
     """The score in a judge's text; score lines it copied from the response do not count."""
     cut = finish_reason == "length"
-    own, copies = blank_copies(text, response, rubric.label, cut=cut)
-    score = parse_score(own, rubric.low, rubric.high, rubric.label)
+    own, copies = blank_copies(text, response, rubric.label, rubric.form, cut=cut)
+
+    def read(text: str) -> Score:
+        return parse_score(text, rubric.low, rubric.high, rubric.label, rubric.form)
+
+    score = read(own)
     if score.reason is not None:
         reason = score.reason + (", only copied from the response" if copies else "")
         return Score(None, reason + (", cut off by length" if cut else ""))
-    if cut and parse_score(own + "9", rubric.low, rubric.high, rubric.label) != score:
+    if cut and read(own + "9") != score:
         return Score(None, "cut off by length in the middle of the score line")
     return score
+
+
+def number_place(rubric: Rubric, text: str, response: str, score: float) -> int | None:
+    """Where in a judge's text the number begins that `read_score` read as `score`; None if that is not certain."""
+    own, _ = blank_copies(text, response, rubric.label, rubric.form)
+    place = score_place(own, rubric.low, rubric.high, rubric.label, rubric.form)
+    if place is None:
+        return None
+    after = max((own.rfind(mark, *place) for mark in ":：=|>{["), default=place[0])
+    number = re.compile(r"\d+(?:\.\d+)?").search(own, max(after, place[0]), place[1])
+    return number.start() if number is not None and float(number.group()) == score else None
 
 
 def _expected(
@@ -123,7 +141,7 @@ def _expected(
 def _expected_after_justification(
     engine: Engine, chat: Chat, rubric: Rubric, config: JudgeSection, requests: Sequence[Request], first: int
 ) -> Iterator[Judgement]:
-    """The justification is written up to its score line, then the score is read behind the line as EFT rows have it."""
+    """The justification is written up to its score line, then the score is read after the line as EFT rows have it."""
     answers = [str(score) for score in rubric.scores]
     size = max(1, _TOGETHER // requests[0].n) if requests else 1
     for start in range(0, len(requests), size):
@@ -131,7 +149,11 @@ def _expected_after_justification(
         prompts = {request.id: request.prompt_ids for request in some}
         written: dict[str, tuple[Generation, OptionRequest]] = {}
         for generation in engine.generate(some):
-            name = judgement_id(generation.request_id, first + generation.index)
+            k = first + generation.index
+            name = judgement_id(generation.request_id, k)
+            if split_thought(generation.text).answer is None:
+                yield Judgement(name, generation.request_id, k, generation.text, None, UNCLOSED)
+                continue
             reasons = generation.text.strip().rstrip("*_#>`\"'“‘ \n\t-")
             line = f"{reasons}\n\n{rubric.score_line}" if reasons else rubric.score_line
             lead, options = answer_options(chat, line, answers)
@@ -163,40 +185,3 @@ def _from_distribution(
 
 def judgement_id(candidate_id: str, k: int) -> str:
     return f"{candidate_id}.j{k}"
-
-
-Better = Literal["first", "second"]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Which of two responses the judge prefers, in one order. `first_probability` of A among A and B."""
-
-    id: str
-    better: Better | None
-    first_probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class ToCompare:
-    """Two responses to one prompt, in the order the judge sees them."""
-
-    id: str
-    prompt: list[Message]
-    first: str
-    second: str
-
-
-def compare(engine: Engine, chat: Chat, rubric: Rubric, items: Sequence[ToCompare]) -> Iterator[Comparison]:
-    """Yield one comparison per item, read from the probabilities of the answers A and B."""
-    lead, options = answer_options(chat, rubric.score_line, ["A", "B"])
-    requests = [
-        OptionRequest(
-            item.id, (*chat.prompt_ids(rubric.messages(item.prompt, item.first, item.second)), *lead), options
-        )
-        for item in items
-    ]
-    for result in engine.option_logprobs(requests):
-        (first, second), _ = normalise(result.logprobs)
-        better: Better | None = "first" if first > second else "second" if second > first else None
-        yield Comparison(result.request_id, better, round(first, 6))

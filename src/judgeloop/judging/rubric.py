@@ -18,7 +18,7 @@ from judgeloop.judging.fence import neutralise
 from judgeloop.records import MAX_SCORE, Message
 
 HIGHEST = 100  # a scale may go this far; every score on it is an option to read when scoring by expectation
-_NAMES = ("instruction", "ending", "response", "other")
+_NAMES = ("instruction", "ending", "response", "other")  # {system} is written by template_with_system alone
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|\{(?P<name>[A-Za-z_]\w*)\}")
 _DIRECTIVE = re.compile(r"#:\s*(\w+)\s*=\s?(.*)")
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])(?=.)")
@@ -28,7 +28,8 @@ _RANGE = re.compile(r"(\d{1,3})\s*-\s*(\d{1,3})\s*")
 @dataclass(frozen=True, slots=True)
 class Rubric:
     """A judge's prompt. `score_line` is what the judge writes before the score, trailing space included; whole scores
-    run from `low` to `high`; `fences` are the tags that the texts to judge stand between."""
+    run from `low` to `high`; `fences` are the tags around the texts to judge. `form` is the one form in which the judge
+    writes its score ("json KEY", "[[n]]", "<TAG>"), None if any will do."""
 
     name: str
     template: str
@@ -36,6 +37,7 @@ class Rubric:
     low: int = 0
     high: int = MAX_SCORE
     fences: tuple[str, ...] = ("response", "other_response")
+    form: str | None = None
 
     @property
     def scores(self) -> range:
@@ -48,9 +50,12 @@ class Rubric:
         return self.score_line.strip().rstrip(":：").strip()
 
     def messages(self, prompt: Sequence[Message], response: str, other: str | None = None) -> list[Message]:
-        """The filled judge prompt as one user message. Raises InputError where a rubric for two is given one."""
+        """The filled judge prompt as one user message; a system message of the prompt is shown before its first turn.
+        Raises InputError if a rubric for two is given one."""
         instruction = transcript(prompt)
         values = {"instruction": instruction, "ending": last_sentence(instruction), "response": response}
+        system = "\n\n".join(message["content"] for message in prompt if message["role"] == "system")
+        values["system"] = system
         if other is not None:
             values["other"] = other
         elif "{other}" in self.template:
@@ -60,18 +65,26 @@ class Rubric:
         def fill(match: re.Match[str]) -> str:
             return f"{{{match['literal']}}}" if match["literal"] else safe[match["name"]]
 
-        return [{"role": "user", "content": _PLACEHOLDER.sub(fill, self.template)}]
+        template = self.template_with_system if system.strip() else self.template
+        return [{"role": "user", "content": _PLACEHOLDER.sub(fill, template)}]
+
+    @property
+    def template_with_system(self) -> str:
+        """The template for prompts with a system message: "System: {system}" before the line of the instruction."""
+        line = self.template.rfind("\n", 0, self.template.index("{instruction}")) + 1
+        return f"{self.template[:line]}System: {{system}}\n\n{self.template[line:]}"
 
     def target(self, score: int, justification: str | None = None) -> str:
         """What a judge that gives `score` writes: the form of EFT rows. Raises ValueError for a score off the scale."""
         if score not in self.scores:
             raise ValueError(f"score {score} is not on the scale of '{self.name}', {self.low}-{self.high}")
-        line = f"{self.score_line}{score}"
+        line = f"{self.score_line}{score}{_form_end(self.form)}"
         return f"{justification.strip()}\n\n{line}" if justification else line
 
 
 def transcript(prompt: Sequence[Message]) -> str:
-    """The instruction as the judge reads it: the words of a single user turn, or the turns with their speakers."""
+    """The instruction as the judge reads it: the words of a single user turn, or the turns with their speakers, without
+    a system message (see `Rubric.messages`)."""
     turns = [message for message in prompt if message["role"] != "system"]
     if len(turns) == 1:
         return turns[0]["content"]
@@ -82,8 +95,8 @@ def transcript(prompt: Sequence[Message]) -> str:
 
 
 def last_sentence(text: str) -> str:
-    """The last sentence of a text's last line: where an instruction says how it wants its answer. Repeated behind the
-    response it is near to where a small judge looks when it scores."""
+    """The last sentence of a text's last line, which mostly says how the answer should look. Repeated after the
+    response it is near to what a small judge reads when it scores."""
     line = text.strip().splitlines()[-1].strip() if text.strip() else ""
     return _SENTENCE_END.split(line)[-1]
 
@@ -91,12 +104,13 @@ def last_sentence(text: str) -> str:
 def load_rubric(name: str, language: str = "en") -> Rubric:
     """Load a shipped rubric by name and language, or a template file by path.
 
-    A template holds {instruction} and, between a pair of tags, {response} (and {other} where it compares two);
-    {ending}, where wanted, is the instruction's last sentence once more. A word in single braces that is none of these
-    is refused, in double braces it stands for itself; braces around anything else, such as JSON, are plain text. First
-    lines may be directives: `#: score_line = Score: ` (what stands before the score), `#: scores = 1-5` (the scale; 0-5
-    without it), `#: fence = none` (texts stand between no tags: not safe).
-    Raises InputError where file, directive or placeholder is wrong.
+    A template has {instruction} and, between a pair of tags, {response} (and {other} if it compares two); {ending} is
+    the instruction's last sentence once more. Another word in single braces is refused; {{word}} gives {word}; braces
+    around anything else, such as JSON, are plain text. First
+    lines may be directives: `#: score_line = Score: ` (what comes before the score), `#: scores = 1-5` (the scale; 0-5
+    without it), `#: score = json score`, `#: score = [[n]]` or `#: score = <score>` (the one form in which the score is
+    written, then no other counts), `#: fence = none` (no tags around the texts: not safe).
+    Raises InputError if file, directive or placeholder is wrong.
     """
     shipped = resources.files("judgeloop.judging") / "rubrics" / f"{name}.{language}.txt"
     if "/" not in name and shipped.is_file():
@@ -112,20 +126,49 @@ def load_rubric(name: str, language: str = "en") -> Rubric:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise InputError.at(path, None, f"the rubric cannot be read ({reason})", "check judge.rubric") from error
     lines = text.splitlines()
-    settings = {"score_line": "Score: " if language == "en" else "得分：", "scores": f"0-{MAX_SCORE}", "fence": "tags"}
+    named: set[str] = set()
+    settings = {"score_line": "", "scores": f"0-{MAX_SCORE}", "score": "", "fence": "tags"}
     while lines and (directive := _DIRECTIVE.fullmatch(lines[0])):
         if directive.group(1) not in settings:
             raise InputError(f"{origin}: unknown directive '{directive.group(1)}'; known are {', '.join(settings)}")
+        named.add(directive.group(1))
         settings[directive.group(1)] = directive.group(2)
         lines = lines[1:]
     template = "\n".join(lines).strip()
     _check_placeholders(template, origin)
     low, high = _scale(settings["scores"], origin)
     fences = _fences(template, settings["fence"].strip(), origin)
-    rubric = Rubric(name, template, settings["score_line"], low, high, fences)
+    form = _form(settings["score"].strip(), origin)
+    usual = _form_start(form) or ("Score: " if language == "en" else "得分：")
+    given = "score_line" in named
+    rubric = Rubric(name, template, settings["score_line"] if given else usual, low, high, fences, form)
     if not rubric.label:
         raise InputError(f"{origin}: score_line names nothing; write '#: score_line = Score: '")
     return rubric
+
+
+def _form(text: str, origin: str) -> str | None:
+    """The form of the score that `#: score` names."""
+    if not text:
+        return None
+    if text.startswith("json ") and text.removeprefix("json ").strip():
+        return f"json {text.removeprefix('json ').strip()}"
+    if text == "[[n]]" or re.fullmatch(r"<[^\W\d][\w-]*>", text):
+        return text
+    raise InputError(f"{origin}: score = '{text}' is no form; write json KEY, [[n]] or <TAG>")
+
+
+def _form_start(form: str | None) -> str:
+    """What the judge writes before a score in this form."""
+    if form is None:
+        return ""
+    return "[[" if form == "[[n]]" else f'{{"{form.removeprefix("json ")}": ' if form.startswith("json ") else form
+
+
+def _form_end(form: str | None) -> str:
+    if form is None:
+        return ""
+    return "]]" if form == "[[n]]" else "}" if form.startswith("json ") else f"</{form[1:]}"
 
 
 def _check_placeholders(template: str, origin: str) -> None:
@@ -140,7 +183,7 @@ def _check_placeholders(template: str, origin: str) -> None:
             raise InputError(f"{origin}: the template has no {{{name}}}; add it where it belongs")
     for name in ("response", "other"):
         if found.count(name) > 1:
-            raise InputError(f"{origin}: {{{name}}} stands there more than once; keep one")
+            raise InputError(f"{origin}: {{{name}}} is there more than once; keep one")
 
 
 def _scale(text: str, origin: str) -> tuple[int, int]:
@@ -161,11 +204,11 @@ def _fences(template: str, wanted: str, origin: str) -> tuple[str, ...]:
         match = re.search(rf"<([A-Za-z][\w-]*)>\s*\{{{name}\}}\s*</\1>", template)
         if match is None:
             raise InputError(
-                f"{origin}: {{{name}}} stands between no tags, so a response could pose as the judge; write "
+                f"{origin}: {{{name}}} is between no tags, so a response could pose as the judge; write "
                 f"<response>{{{name}}}</response>, or '#: fence = none' as the first line to do without"
             )
         if len(re.findall(rf"</?{re.escape(match[1])}>", template)) != 2:
-            raise InputError(f"{origin}: the tag <{match[1]}> stands in the template twice; keep one pair")
+            raise InputError(f"{origin}: the tag <{match[1]}> is in the template twice; keep one pair")
         names.append(match.group(1))
     return tuple(names)
 

@@ -17,9 +17,10 @@ Options = tuple[tuple[int, ...], ...]
 def answer_options(chat: Chat, label: str, answers: Sequence[str]) -> tuple[tuple[int, ...], Options]:
     """Token ids of `label + answer` for each answer, split into what all share and what tells them apart.
 
-    Reading the ids of the whole line keeps the tokenizer's way with spaces: "Score: 5" may be `Score` `:` ` ` `5`.
+    Reading the ids of the whole line keeps the tokenizer's way with spaces: "Score: 5" may be `Score` `:` ` ` `5`. The
+    line may hold a justification that a model wrote: a control token's name in it is spelled out.
     """
-    lines = [tuple(chat.text_ids(label + answer)) for answer in answers]
+    lines = [tuple(chat.words_ids(label + answer)) for answer in answers]
     shared = 0
     while all(len(line) > shared + 1 for line in lines) and len({line[shared] for line in lines}) == 1:
         shared += 1
@@ -29,8 +30,8 @@ def answer_options(chat: Chat, label: str, answers: Sequence[str]) -> tuple[tupl
 def exclusive(options: Options, logprobs: Sequence[float]) -> list[float]:
     """Log-probabilities of each option and no longer one.
 
-    On a scale from 1 to 10 the option "1" also begins "10" where a tokenizer writes digits one by one: what an option's
-    own continuations hold is taken from it.
+    On a scale from 1 to 10 the option "1" also begins "10" if a tokenizer writes digits one by one: the probability of
+    an option's own continuations is subtracted from it.
     """
     found = []
     for option, logprob in zip(options, logprobs, strict=True):

@@ -24,9 +24,9 @@ from judgeloop.instructions.backtranslation.segments import read_segments, segme
 from judgeloop.instructions.gate import Gate
 from judgeloop.jsonl import append_missing, read_objects, write_rows_atomically
 from judgeloop.judging.likelihood import gains
+from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
-from judgeloop.pairs import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, SupervisedRow
 from judgeloop.run.directory import read_json, write_json
 from judgeloop.run.stage import Artifact, Stage

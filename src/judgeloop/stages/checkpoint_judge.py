@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows
-from judgeloop.judging.pointwise import ToCompare
+from judgeloop.judging.pairwise import ToCompare
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Prompt
 from judgeloop.stages.context import Context, evaluation_prompts, sampling

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from judgeloop.config import Config
 from judgeloop.engines.base import Engine, Sampling
 from judgeloop.jsonl import read_rows
-from judgeloop.judging.pointwise import ToCompare, ToJudge
+from judgeloop.judging.mean_scores import mean_scores
+from judgeloop.judging.pairwise import ToCompare
+from judgeloop.judging.pointwise import ToJudge
 from judgeloop.models.chat import Chat
-from judgeloop.pairs import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
 from judgeloop.run.directory import write_json
 from judgeloop.run.plan import OUTSIDE

@@ -15,7 +15,7 @@ from judgeloop.config.user_functions import function_of, load_module
 from judgeloop.data.readers import read_prompt_rows
 from judgeloop.errors import InputError
 from judgeloop.jsonl import read_objects, write_rows_atomically
-from judgeloop.pairs import mean_scores
+from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage

@@ -13,8 +13,9 @@ from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, append_missing, read_rows
 from judgeloop.judging.adaptive import judge_in_rounds
-from judgeloop.judging.judges import EndpointJudge, LocalJudge, Verdict
-from judgeloop.judging.pointwise import ToCompare, ToJudge, judgement_id, judgements_each
+from judgeloop.judging.judges import EndpointJudge
+from judgeloop.judging.pairwise import ToCompare, compare
+from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import MAX_SCORE, Comparison, Judgement
@@ -92,10 +93,10 @@ class _Here:
     def compare(self, path: Path, items: Sequence[ToCompare], rubric: str = "pairwise") -> dict[str, Comparison]:
         config = self.context.config
 
-        def verdicts(owed: Sequence[ToCompare]) -> Iterator[Verdict]:
+        def verdicts(owed: Sequence[ToCompare]) -> Iterator[Comparison]:
             engine, chat = self.load()
             template = load_rubric(rubric, config.judge.language)
-            return LocalJudge(self.name, engine, chat, template, template, config.judge, config.seed).verdicts(owed)
+            return compare(engine, chat, template, owed, config.judge.min_mass)
 
         return _compared(self.context, path, items, verdicts)
 
@@ -127,17 +128,14 @@ def _compared(
     context: Context,
     path: Path,
     items: Sequence[ToCompare],
-    verdicts: Callable[[Sequence[ToCompare]], Iterator[Verdict]],
+    verdicts: Callable[[Sequence[ToCompare]], Iterator[Comparison]],
 ) -> dict[str, Comparison]:
     return append_missing(
         path,
         Comparison,
         items,
         lambda item: (item.id,),
-        lambda owed: (
-            Comparison(found.id, found.better, found.first_probability, found.text or None, found.reason)
-            for found in verdicts(owed)
-        ),
+        verdicts,
         lambda done, total: context.progress(done, total, "comparing"),
     )
 

@@ -9,8 +9,8 @@ from judgeloop.config import Config
 from judgeloop.config.user_functions import load_function
 from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.judging.function_judge import judge_by_function
+from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge
-from judgeloop.pairs import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt
 from judgeloop.run.directory import write_json
 from judgeloop.run.plan import OUTSIDE

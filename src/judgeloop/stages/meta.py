@@ -81,7 +81,7 @@ def _contested(context: Context) -> list[Contested]:
         rows = written.get(candidate.id, [])[: config.meta.max_judgements]
         if len(rows) > 1:
             judgements = tuple(
-                Written(row.id, through_score_line(row.text, rubric.label), row.score)
+                Written(row.id, through_score_line(row.text, rubric), row.score)
                 for row in rows
                 if row.score is not None
             )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from judgeloop.config.choices import PAIR_RULES
 from judgeloop.jsonl import write_rows_atomically
-from judgeloop.pairs import Judged, PairRule, mean_scores
+from judgeloop.judging.mean_scores import mean_scores
+from judgeloop.pairs import Judged, PairRule
 from judgeloop.records import Candidate, Judgement, Prompt
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage

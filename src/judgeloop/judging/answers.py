@@ -1,0 +1,132 @@
+"""Which of the answers in a judge's text counts: what scores and verdicts have in common.
+
+The first complete answer wins over what the judge rambles on with. A later answer that is called final or corrects the
+first wins over the draft. Two answers that contradict each other, with no sign which counts, are none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+WEAK, PLAIN, TOTAL, FINAL, OWN = range(-1, 4)  # ranks: a higher one wins wherever it is in the text
+
+_FULL_WIDTH = str.maketrans(
+    "０１２３４５６７８９ＡＢａｂ：．／－（）＋＝％，；［］【】｛｝｜＜＞",
+    "0123456789ABab:./-()+=%,;[][]{}|<>",
+)
+# What carries no meaning around an answer: Markdown, LaTeX, HTML, what is struck through.
+_DECORATION = re.compile(
+    r"\\(?:boxed|fbox|text(?:bf|it|rm)?|math(?:bf|rm))[ \t]{0,4}\{|\\[()\[\]]|[$*_`#]"
+    r"|~~[^~\n]{1,80}~~|</?(?:(?-i:[biup])|em|strong|code|span)>|<br ?/?>",
+    re.IGNORECASE,
+)
+# What an answer may follow: the start of a line or a sentence, a list mark, words that introduce a conclusion.
+BEGINNING = r"""(?x:(?:^|[\n\r.!?。！？;；]|,[ \t\n]*(?=["'])
+    |,[ \t]*(?=(?:(?:the|my|so|thus)[ \t]+){0,2}(?:final|total|overall|revised)\b|最终|总|综合))
+    [^\w\n\r…]{0,40}(?:\d{1,2}[.)、][ \t]{1,4})?
+    (?:(?:(?:final[ \t]+|my[ \t]+)?
+      (?:answer|verdict|judge?ment|evaluation|assessment|result|conclusion|output|assistant|judge)
+      |correction|最终答案|答案|评价|评估|结论|结果|更正|修正)[ \t]*:[^\w\n\r…]{0,20}
+     |(?:therefore|thus|so|hence|accordingly|in[ \t]+(?:summary|conclusion|total|short)|to[ \t]+(?:sum[ \t]+up|conclude)
+      |finally|overall)[ \t]*,?[ \t]+
+     |(?:综上所述|综上|因此|所以|总之|总的来说|综合来看|综合考虑|满分\d{1,3}分)[ \t]*,?[ \t]*)?
+    ["'“”‘’「『(\[{<]{0,4})"""
+FINAL_WORDS = re.compile(
+    r"final|revised|corrected|updated|adjusted|amended|reconsidered|\bnew\b|最终|最后|修正|更正|修改|调整",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(
+    r"\b(?:correct(?:ion|ed|ing)|revis(?:ed?|ion|ing)|updat(?:ed?|ing)|adjust(?:ed|ing|ment)?|amend(?:ed|ment)?|"
+    r"reconsider(?:ed|ing|ation)?|on (?:second thoughts?|reflection)|second thoughts?|wait|actually|hmm?|no[,:]|oops|"
+    r"sorry|my mistake|instead|settle|chang(?:e|ing) (?:my|the|this|it)|re-?evaluat\w+)\b"
+    r"|\bno[,:]|更正|修正|修改|改为|改成|调整|重新|不对|等等|抱歉|其实",
+    re.IGNORECASE,
+)
+_BEFORE_ANSWER = 120  # characters before an answer in which a correction is announced
+_NEW_TURN = re.compile(
+    r"^[^\w\n]{0,20}(?:(?:user|human|assistant|instruction|prompt|question|query|example|input|task|request|model|system)"
+    r"[ \t]*[\dA-Z]?[ \t]*[:\n]|(?:new|next|another)[ \t]+(?:example|response|question|prompt|instruction|task|case)\b"
+    r"|(?:用户|人类|助手|问题|指令|示例|例子|提问)[ \t]*\d?[ \t]*:)"
+    r"|<(?:response|instruction|other_response|answer|\|im_start\||\|start_header_id\|)|\[INST\]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NUMBERED = re.compile(r"[^\w\n]*\d{1,2}[.)、].{1,80}")
+_HEADING = re.compile(rf"{_NUMBERED.pattern}|[^.!?。！？\n]{{1,60}}:[^\w\n]*")
+_CONTRADICTION = "two answers and no sign which counts"
+_CRITERIA = "answers to single criteria and no total"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Value]):
+    """An answer found at `start` to `end` of a text: a value, or None with the reason why it cannot be read."""
+
+    start: int
+    end: int
+    value: Value | None
+    reason: str | None
+    rank: int = PLAIN
+
+
+def plain(text: str) -> str:
+    """A text of the same length without what carries no meaning: full-width forms, Markdown, LaTeX, HTML emphasis."""
+    return _DECORATION.sub(lambda match: " " * len(match.group()), text.translate(_FULL_WIDTH))
+
+
+def wide_forms(text: str) -> str:
+    """The text with full-width letters, digits and marks as plain ones."""
+    return text.translate(_FULL_WIDTH)
+
+
+def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:
+    """The answer that counts, among those found in `text` (as `plain` gives it); None if there is none."""
+    if not answers:
+        return None
+    ordered = sorted(answers, key=lambda answer: (answer.start, answer.end))
+    turn = _NEW_TURN.search(text, ordered[0].end)
+    if turn is not None:  # an example of the judge's own
+        ordered = [answer for answer in ordered if answer.start < turn.start()]
+    corrected = [False]
+    for before, answer in itertools.pairwise(ordered):
+        since = max(before.end, answer.start - _BEFORE_ANSWER)
+        corrected.append(_CORRECTION.search(text, since, answer.end) is not None)
+    ordered = [
+        replace(answer, rank=max(answer.rank, FINAL)) if new and answer.rank >= PLAIN else answer
+        for answer, new in zip(ordered, corrected, strict=True)
+    ]
+    top = max(answer.rank for answer in ordered)
+    chosen: Answer[Value] | None = None
+    last: Answer[Value] | None = None
+    others = 0
+    for answer, new in zip(ordered, corrected, strict=True):
+        if answer.rank != top:
+            continue
+        if chosen is None or last is None or new:
+            chosen = answer
+        else:
+            differs = (answer.value, answer.reason) != (chosen.value, chosen.reason)
+            if differs and (top == WEAK or _adjacent(text, last, answer)):
+                return replace(chosen, value=None, reason=_CONTRADICTION)
+            heading = _HEADING if differs else _NUMBERED
+            others += all(heading.fullmatch(_line_before(text, one)) for one in (chosen, answer))
+        last = answer
+    if chosen is not None and others:
+        return replace(chosen, value=None, reason=_CRITERIA)
+    return chosen
+
+
+def _adjacent(text: str, first: Answer[Value], second: Answer[Value]) -> bool:
+    """Whether no line of other words lies between two answers."""
+    line_end = text.find("\n", first.end, second.start)
+    return line_end < 0 or re.search(r"\w", text[line_end : second.start]) is None
+
+
+def _line_before(text: str, answer: Answer[Value]) -> str:
+    line_start = text.rfind("\n", 0, answer.start)
+    before = text[max(0, line_start - 200) : max(0, line_start)].rstrip()
+    return before[before.rfind("\n") + 1 :]

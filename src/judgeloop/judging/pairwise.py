@@ -1,0 +1,80 @@
+"""Which of two responses a judge prefers: one way to read it for runs, commands, early stopping and the meta-judge.
+
+A judge whose probabilities are known is read by those of A and B. If they hold less than `min_mass` of all probability
+there is no preference, with the reason; if they are equal it is a tie ("neither"). Otherwise its text is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from judgeloop.config import JudgeSection
+from judgeloop.engines.base import Engine, OptionRequest, Request, Sampling
+from judgeloop.judging.parse_verdict import parse_verdict
+from judgeloop.judging.rubric import Rubric
+from judgeloop.judging.score_distribution import answer_options, normalise
+from judgeloop.models.chat import Chat
+from judgeloop.records import Comparison, Message, Preference, derive_seed
+
+SIDES = ("A", "B")
+
+
+@dataclass(frozen=True, slots=True)
+class ToCompare:
+    """Two responses to one prompt, in the order the judge sees them."""
+
+    id: str
+    prompt: list[Message]
+    first: str
+    second: str
+
+
+def compare(
+    engine: Engine, chat: Chat, rubric: Rubric, items: Sequence[ToCompare], min_mass: float
+) -> Iterator[Comparison]:
+    """Yield one comparison per item, read from the probabilities of the answers A and B."""
+    lead, options = answer_options(chat, rubric.score_line, SIDES)
+    requests = [OptionRequest(item.id, (*_prompt_ids(chat, rubric, item), *lead), options) for item in items]
+    for result in engine.option_logprobs(requests):
+        yield weighed(result.request_id, result.logprobs, min_mass)
+
+
+def compare_in_writing(
+    engine: Engine, chat: Chat, rubric: Rubric, config: JudgeSection, items: Sequence[ToCompare], seed: int
+) -> Iterator[Comparison]:
+    """Yield one comparison per item, read from what the judge writes."""
+    how = verdict_sampling(config)
+    requests = [
+        Request(item.id, tuple(_prompt_ids(chat, rubric, item)), how, 1, derive_seed(seed, "compare", item.id))
+        for item in items
+    ]
+    by_id = {item.id: item for item in items}
+    for found in engine.generate(requests):
+        yield read_comparison(by_id[found.request_id], found.text, found.finish_reason)
+
+
+def _prompt_ids(chat: Chat, rubric: Rubric, item: ToCompare) -> list[int]:
+    return chat.prompt_ids(rubric.messages(item.prompt, item.first, item.second))
+
+
+def verdict_sampling(config: JudgeSection) -> Sampling:
+    """Verdicts are greedy: one a pair and order."""
+    return Sampling(config.sampling.max_new_tokens)
+
+
+def weighed(id: str, logprobs: Sequence[float], min_mass: float, text: str = "") -> Comparison:
+    """The comparison that the log-probabilities of A and B give; no preference if they hold less than `min_mass`."""
+    (first, second), mass = normalise(logprobs)
+    better: Preference | None = "first" if first > second else "second" if second > first else "neither"
+    reason = None
+    if mass < min_mass:
+        better, reason = None, f"A and B have {mass:.0%} of the probability"
+    return Comparison(id, better, round(first, 6), text, reason, round(mass, 6))
+
+
+def read_comparison(item: ToCompare, text: str, finish_reason: str) -> Comparison:
+    """The comparison that a text gives."""
+    found = parse_verdict(text, (item.first, item.second))
+    cut = ", cut off by length" if found.reason is not None and finish_reason == "length" else ""
+    return Comparison(item.id, found.value, None, text, f"{found.reason}{cut}" if found.reason else None)

@@ -1,0 +1,268 @@
+"""Scores in a form with a structure of its own: JSON, tags, Markdown tables, `[[4]]` and LaTeX's box."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from judgeloop.judging.answers import WEAK, Answer, plain
+from judgeloop.judging.score_line import Number, ScoreWords, read_number
+
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]]')
+_DEEP = 20  # objects nested deeper are not looked into
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_HIGHEST_KEY = re.compile(r"max(?:imum)?(?: ?(?:score|points|possible))?|out ?of|total possible|满分", re.IGNORECASE)
+_TAG = re.compile(
+    r"<(?P<tag>[^\W\d][\w -]{0,30})>\s{0,20}(?P<content>[^<\n]{1,60}?)\s{0,20}(?:(?P<end></(?P=tag)>)|(?=\n)|$)",
+    re.IGNORECASE,
+)
+_ANSWER_TAGS = frozenset({"answer", "result", "output", "verdict", "evaluation", "judgement", "judgment"})
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}\{(?P<content>(?:[^{}\n]|\{[^{}\n]{0,60}\}){1,80})\}")
+_BRACKETED = re.compile(r"\[\[(?P<content>[^\[\]\n]{1,20})\]\]")
+_INSIDE = re.compile(r"\\[a-z]{1,8}\s?\{|[{}$\\]")
+_BARE = re.compile(r"[^\w\n]{0,20}\d{1,9}(?:\.\d{1,9})?(?:[ \t]*/[ \t]*\d{1,9}(?:\.0)?)?[^\w\n]{0,20}")
+_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The words and the bounds that a score is read with."""
+
+    words: ScoreWords
+    low: int
+    high: int
+
+    def names(self, text: str) -> re.Match[str] | None:
+        """Whether a text is a label and nothing else."""
+        return self.words.whole.fullmatch(text)
+
+    def alone(self, text: str, scale: str | None = None) -> Number | None:
+        """The number that is all of a text; None if there is none or other words follow."""
+        number = read_number(text, self.low, self.high, scale)
+        return number if number is None or not re.search(r"\w", _without_unit(number.rest)) else None
+
+
+def _without_unit(rest: str) -> str:
+    return re.sub(r"^\W{0,9}(?:points?|pts|stars?|分)(?![a-z])", "", rest, flags=re.IGNORECASE)
+
+
+# JSON
+
+
+def json_spans(text: str) -> list[tuple[int, int, dict[str, Any] | list[Any]]]:
+    """The outermost JSON objects and lists in a text, with where they are: whole texts, fenced, or inside prose."""
+    opened: list[tuple[str, int]] = []
+    spans: list[tuple[int, int, int]] = []
+    for token in _TOKEN.finditer(text):
+        mark = token.group()
+        if mark in "{[":
+            opened.append((mark, token.start()))
+        elif mark in "}]" and opened:
+            if opened[-1][0] != ("{" if mark == "}" else "["):
+                opened.clear()  # brackets of prose
+                continue
+            spans.append((opened.pop()[1], token.end(), len(opened)))
+    found: list[tuple[int, int, dict[str, Any] | list[Any]]] = []
+    for start, end, depth in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if depth <= _DEEP and (not found or start >= found[-1][1]):
+            try:
+                value = json.loads(text[start:end], parse_float=str)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict) or any(isinstance(item, dict) for item in value):
+                found.append((start, end, value))
+    return found
+
+
+def json_answers(
+    text: str, spans: Sequence[tuple[int, int, dict[str, Any] | list[Any]]], scale: Scale, key: str | None = None
+) -> Iterator[Answer[float] | None]:
+    """The score of each JSON value: the key that names one, nearest to the outside. With `key`, that key alone."""
+    for start, end, value in spans:
+        level = _objects([value])
+        while level:
+            named = [(name, item[name], item) for item in level for name in item if _names(name, scale, key)]
+            if named:
+                yield _json_answer(text[start:end], start, named, scale)
+                break
+            level = _objects([inner for item in level for inner in item.values()])
+
+
+def _objects(values: Sequence[Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for value in values:
+        if isinstance(value, dict):
+            found.append(value)
+        elif isinstance(value, list):
+            found += [item for item in value if isinstance(item, dict)]
+    return found
+
+
+def _words_of(name: str) -> str:
+    return re.sub(r"[_\s-]+", " ", _CAMEL.sub(" ", name)).strip()
+
+
+def _names(name: str, scale: Scale, key: str | None) -> bool:
+    return name == key if key else scale.names(_words_of(name)) is not None
+
+
+def _json_answer(
+    text: str, start: int, named: Sequence[tuple[str, Any, dict[str, Any]]], scale: Scale
+) -> Answer[float] | None:
+    ranked = [(scale.words.rank(_words_of(name)), name, value, item) for name, value, item in named]
+    if {"score", "rating"} & {name.lower() for name, _, _ in named}:  # "total" beside "score" may be the highest one
+        ranked = [entry for entry in ranked if _words_of(entry[1]).lower() not in ("total", "overall", "sum")] or ranked
+    top = max(rank for rank, *_ in ranked)
+    best = [(name, value, item) for rank, name, value, item in ranked if rank == top]
+    place = re.search(rf'"{re.escape(best[0][0])}"\s*:\s*"?[^,}}\n]{{0,40}}', text) or re.match(r".", text, re.DOTALL)
+    assert place is not None
+    begins, ends = start + place.start(), start + place.end()
+    numbers = [_json_number(value, scale, _scale_of(name, scale)) for name, value, _ in best]
+    if any(number is None for number in numbers):
+        return None
+    number = numbers[0]
+    assert number is not None
+    if len(best) > 1 and (len({id(item) for *_, item in best}) > 1 or len({one and one.value for one in numbers}) > 1):
+        return Answer(begins, ends, None, "several scores in the JSON and no total", top)
+    highest = [value for name, value in best[0][2].items() if _HIGHEST_KEY.fullmatch(_words_of(name))]
+    if highest and isinstance(highest[0], (int, float)) and highest[0] != scale.high:
+        return Answer(begins, ends, None, f"score out of {highest[0]:g}, not {scale.high}", top)
+    return Answer(begins, ends, number.value, number.reason, top)
+
+
+def _scale_of(name: str, scale: Scale) -> str | None:
+    match = scale.names(_words_of(name))
+    return match["scale"] if match else None
+
+
+def _json_number(value: object, scale: Scale, named: str | None) -> Number | None:
+    if isinstance(value, dict):
+        inner = [value[name] for name in value if _words_of(name).lower() in ("value", "score", "total")]
+        return _json_number(inner[0], scale, named) if len(inner) == 1 and not isinstance(inner[0], dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    return scale.alone(str(value), named)
+
+
+# Tags, brackets, boxes
+
+
+def tag_answers(text: str, scale: Scale, tag: str | None = None) -> Iterator[Answer[float] | None]:
+    """`<score>4</score>` and the like. With `tag`, that tag alone."""
+    for match in _TAG.finditer(text):
+        name = _words_of(match["tag"])
+        usual = scale.names(name) is not None
+        if match["tag"].lower() == tag.lower() if tag else usual or name.lower() in _ANSWER_TAGS:
+            number = _inside(match["content"], scale)
+            if number is not None:
+                rank = scale.words.rank(name) if usual or tag else WEAK
+                yield Answer(match.start(), match.end(), number.value, number.reason, rank)
+            elif (usual or tag) and match["end"]:
+                yield None
+
+
+def bracketed_answers(text: str, scale: Scale, rank: int = WEAK) -> Iterator[Answer[float]]:
+    """`[[4]]`."""
+    return _enclosed(_BRACKETED, text, scale, rank)
+
+
+def boxed_answers(text: str, scale: Scale) -> Iterator[Answer[float]]:
+    r"""`\\boxed{4}`."""
+    return _enclosed(_BOXED, text, scale, WEAK)
+
+
+def _enclosed(pattern: re.Pattern[str], text: str, scale: Scale, rank: int) -> Iterator[Answer[float]]:
+    for match in pattern.finditer(text):
+        number = _inside(match["content"], scale)
+        if number is not None:
+            yield Answer(match.start(), match.end(), number.value, number.reason, rank)
+
+
+def _inside(content: str, scale: Scale) -> Number | None:
+    """The number in a tag or a box, which may repeat the label."""
+    said = _INSIDE.sub(" ", content).strip()
+    label, colon, number = said.rpartition(":")
+    return scale.alone(number if colon and scale.names(label) else said)
+
+
+def bare_answer(text: str, scale: Scale) -> Iterator[Answer[float]]:
+    """A text that is a number and nothing else."""
+    stripped = text.strip()
+    number = scale.alone(plain(stripped)) if _BARE.fullmatch(stripped) else None
+    if number is not None:
+        start = text.index(stripped)
+        yield Answer(start, start + len(stripped), number.value, number.reason, WEAK)
+
+
+# Markdown tables
+
+
+def table_spans(text: str) -> list[tuple[int, int]]:
+    """Where the Markdown tables of a text (as `plain` gives it) are."""
+    spans: list[tuple[int, int]] = []
+    place = 0
+    for line in text.splitlines(keepends=True):
+        if line.lstrip(" \t").startswith("|") and line.count("|") > 1:
+            if spans and spans[-1][1] == place:
+                spans[-1] = (spans[-1][0], place + len(line))
+            else:
+                spans.append((place, place + len(line)))
+        place += len(line)
+    return spans
+
+
+def table_answers(text: str, spans: Sequence[tuple[int, int]], scale: Scale) -> Iterator[Answer[float] | None]:
+    """The score in a table: a row named so ("| Total | 4 |"), or the only row under a column named so."""
+    for start, end in spans:
+        rows = _rows(text, start, end)
+        header = rows.pop(0) if len(rows) > 1 and rows[1] == [] else []
+        rows = [row for row in rows if row]
+        column = next((place for place, cell in enumerate(header) if scale.names(cell.text) and place > 0), None)
+        alone = next((place for place, cell in enumerate(header) if scale.names(cell.text)), None)
+        named = [row for row in rows if scale.names(row[0].text)]
+        for row in named:
+            yield _row_answer(row, column, scale)
+        if not named and alone is not None and len(rows) == 1 and alone < len(rows[0]):
+            label, cell = header[alone], rows[0][alone]
+            number = _inside(cell.text, scale)
+            if number is not None:
+                rank = scale.words.rank(label.text)
+                yield Answer(label.start, cell.start + number.end, number.value, number.reason, rank)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    start: int
+    text: str
+
+
+def _rows(text: str, start: int, end: int) -> list[list[_Cell]]:
+    """The cells of each line of a table; none for the line under the header."""
+    rows = []
+    place = start
+    for line in text[start:end].splitlines(keepends=True):
+        cells: list[_Cell] = []
+        if not _RULE.fullmatch(line):
+            offset = line.index("|") + 1
+            for piece in line[offset:].rstrip().rstrip("|").split("|"):
+                lead = len(piece) - len(piece.lstrip())
+                cells.append(_Cell(place + offset + lead, piece.strip()))
+                offset += len(piece) + 1
+        rows.append(cells)
+        place += len(line)
+    return rows
+
+
+def _row_answer(row: Sequence[_Cell], column: int | None, scale: Scale) -> Answer[float] | None:
+    cells = [row[column]] if column is not None and column < len(row) else row[1:]
+    read = [(cell, number) for cell in cells if (number := _inside(cell.text, scale)) is not None]
+    if not read:
+        return None
+    cell, number = read[0]
+    rank, end = scale.words.rank(row[0].text), cell.start + len(cell.text)
+    if len(read) > 1:
+        return Answer(row[0].start, end, None, "several numbers in the table's row", rank)
+    return Answer(row[0].start, end, number.value, number.reason, rank)
