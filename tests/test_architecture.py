@@ -51,7 +51,7 @@ ONLY = {
     "run.fingerprints": {"config", "models.resolve", "run.stage"},
     "run.directory": {"__init__", "config", "errors", "jsonl", "run.fingerprints", "run.stage"},
     "run.display": {"run.stage", "run.stopping"},
-    "run.stopping": {"config", "run.directory", "run.stage"},
+    "run.stopping": {"config", "errors", "run.directory", "run.stage"},
     "loop": {"config", "errors", "run.stage"},
     "pairs": {"records"},
     "models": {"config", "errors", "jsonl", "records"},

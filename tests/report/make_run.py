@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import parse
-from judgeloop.evaluation.ground_truth import Checked, ground_truth
-from judgeloop.evaluation.metrics import Answered, Duel, measures
+from judgeloop.evaluation.ground_truth import CheckedResponse, ground_truth
+from judgeloop.evaluation.measures import Duel, measures
+from judgeloop.evaluation.metrics import EvaluatedPrompt, Measured, metric_block
 from judgeloop.evaluation.win_rates import Preferred
 from judgeloop.instructions.diversity import diversity
 from judgeloop.jsonl import to_line
@@ -168,7 +169,7 @@ def _evaluation(run: Path, name: str, rng: random.Random, improving: bool) -> No
         scores = [min(5.0, max(0.0, level + rng.gauss(0, 0.5))) if rng.random() > 0.02 else None for _ in range(2)]
         sizes = [max(20, int(rng.gauss(size, 60))) for _ in scores]
         cut = [rng.random() < (0.3 if step == 0 else 0.05) for _ in scores]
-        answered.append(Answered(sizes, [n // 4 for n in sizes], cut, scores))
+        answered.append(EvaluatedPrompt(sizes, [n // 4 for n in sizes], cut, scores))
     ranked = []
     for _ in range(60):
         ranks = list(range(rng.randint(2, 5)))
@@ -189,19 +190,30 @@ def _evaluation(run: Path, name: str, rng: random.Random, improving: bool) -> No
     found = measures(answered, seed=0, resamples=300, ranked=ranked, duel=duel)
     samples = [{"prompt": PROMPTS[0], "response": "Sunlight is made of many colours.", "score": 3.41},
                {"prompt": HOSTILE, "response": HOSTILE, "score": None}]  # fmt: skip
+    found["metrics"] = metric_block("eval", Measured(found)) | own_metric(step)
     _json(run / name / "eval.json", {"model": name, "judge": name, **found, "samples": samples, "seconds": 44.0 + step})
     _done(run, name, "eval", 44.0 + step)
 
 
+def own_metric(step: int) -> dict[str, Any]:
+    """A metric that a user's plugin registered."""
+    value = 0.6 - 0.12 * step
+    versus = {"model": f"M{step - 1}", "value": {"value": -0.12, "low": -0.2, "high": -0.04, "n": 64}, "even": 0.0}
+    return {"refusals": {
+        "label": "refusals", "better": "lower", "share": True, "compare": "paired", "versus": versus if step else None,
+        "value": {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 64},
+    }}  # fmt: skip
+
+
 def _checks(run: Path, models: tuple[str, ...], rng: random.Random, improving: bool) -> None:
     """Checks of 64 prompts by two rules, two responses each."""
-    before: list[Checked] = []
+    before: list[CheckedResponse] = []
     groups = {f"p{p}": ("ends with a question", f"no comma {HOSTILE}")[p % 2] for p in range(64)}
     hard = [rng.gauss(0, 0.2) for _ in range(64)]
     for name in models:
         rate = ((0.2, 0.55, 0.7, 0.85) if improving else (0.2, 0.7, 0.6, 0.4))[min(int(name[1:]), 3)]
         rows = [
-            Checked(f"{name}.{p}.{k}", f"p{p}", True, {
+            CheckedResponse(f"{name}.{p}.{k}", f"p{p}", True, {
                 "passes": float(rng.random() < rate + hard[p]), "on topic": float(rng.random() < 0.8),
             })
             for p in range(64) for k in range(2)
@@ -209,6 +221,7 @@ def _checks(run: Path, models: tuple[str, ...], rng: random.Random, improving: b
         scores: dict[str, float | None] = {row.id: 3 + row.measures["passes"] + rng.gauss(0, 0.8) for row in rows}
         found = ground_truth(rows, seed=0, resamples=300, previous=before, scores=scores, groups=groups)
         previous = f"M{int(name[1:]) - 1}" if before else None
+        found["metrics"] = metric_block("checks", Measured({**found, "previous": previous}))
         about = {"model": name, "checker": "check.py", "previous": previous, "judge": name, "group": "rule"}
         _json(run / name / "checks.json", {**about, **found, "seconds": 0.3})
         _done(run, name, "checks", 0.3)

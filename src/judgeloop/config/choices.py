@@ -27,7 +27,8 @@ _loaded: dict[Path, str] = {}  # plugin file → hash of the content that was ru
 
 
 class Choices(Generic[T]):
-    """The values of one config key. Use it as the mark of a field: `Annotated[str, LOSSES]`.
+    """The values of one config key. Use it as the mark of a field: `Annotated[str, LOSSES]`; for a field that takes
+    several names, `Annotated[tuple[str, ...], METRICS]`.
 
     `extra` are names that the key takes and that name nothing here, such as `auto`.
     """
@@ -41,6 +42,14 @@ class Choices(Generic[T]):
     def names(self) -> tuple[str, ...]:
         """All names, the built-in ones first."""
         return (*self._extra, *self._builtin, *self._added)
+
+    def builtin(self) -> tuple[str, ...]:
+        """The names that come with the package."""
+        return tuple(self._builtin)
+
+    def added(self) -> tuple[str, ...]:
+        """The names that users' files registered."""
+        return tuple(self._added)
 
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in self._added
@@ -77,9 +86,10 @@ class Choices(Generic[T]):
         return name if origin is None else f"{name} ({origin})"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def check(value: str) -> str:
-            if value not in self.names():
-                raise PydanticCustomError("choice", "Input should be {known}", {"known": _listed(self.names())})
+        def check(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+            for name in (value,) if isinstance(value, str) else value:
+                if name not in self.names():
+                    raise PydanticCustomError("choice", "Input should be {known}", {"known": _listed(self.names())})
             return value
 
         return core_schema.no_info_after_validator_function(check, handler(source))

@@ -17,8 +17,8 @@ from scipy import stats
 from judgeloop.evaluation.statistics import Interval, as_dict, mean_interval, spearman_correlation
 
 Scores = Sequence[float | None]
-Metric = Callable[[Scores, Sequence[float]], float | None]
-METRICS = ("pairwise_ties_half", "pairwise_ties_wrong", "five_best", "exact_match", "spearman", "kendall")
+OfOnePrompt = Callable[[Scores, Sequence[float]], float | None]
+MEASURES = ("pairwise_ties_half", "pairwise_ties_wrong", "five_best", "exact_match", "spearman", "kendall")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Agreement:
     def as_dict(self) -> dict[str, Any]:
         """The metrics as interval dicts (or None), and the counts."""
         counts = {"prompts": self.prompts, "responses": self.responses, "missing": self.missing}
-        return {**{name: as_dict(getattr(self, name)) for name in METRICS}, **counts}
+        return {**{name: as_dict(getattr(self, name)) for name in MEASURES}, **counts}
 
 
 def agreement(
@@ -57,7 +57,7 @@ def agreement(
     give 4.5).
     """
 
-    def averaged(metric: Metric) -> Interval | None:
+    def averaged(metric: OfOnePrompt) -> Interval | None:
         values = [metric(scores, ranks) for scores, ranks in rows]
         return mean_interval([v for v in values if v is not None], seed=seed, resamples=resamples)
 

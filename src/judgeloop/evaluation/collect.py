@@ -25,7 +25,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PromptToAnswer:
     """A prompt to answer."""
 
     id: str
@@ -42,7 +42,7 @@ class Pairing:
     against: str
 
 
-class Work:
+class ResumableRows:
     """A file of rows that can be gone on with, `path`, and beside it `….settings.json`, which says what the rows are
     made with and how many seconds they took. Without a path the rows are kept only as long as the object.
 
@@ -112,7 +112,7 @@ def _short(value: object) -> str:
 
 
 def answers(
-    work: Work, engine: Callable[[], tuple[Engine, Chat]], asked: Sequence[Asked], how: Sampling, seed: int,
+    work: ResumableRows, engine: Callable[[], tuple[Engine, Chat]], asked: Sequence[PromptToAnswer], how: Sampling, seed: int,
     progress: Progress,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """One answer to every prompt, by the prompt's id: rows `{"id", "response", "finish_reason", "tokens"}`. The engine
@@ -142,7 +142,7 @@ def answers(
 
 
 def judgements(
-    work: Work, judge: Callable[[], Judge], items: Sequence[ToJudge], each: int, progress: Progress
+    work: ResumableRows, judge: Callable[[], Judge], items: Sequence[ToJudge], each: int, progress: Progress
 ) -> list[Judgement]:
     """`each` judgements of every item. The judge is opened only where some are missing."""
     with RowLog(work.path) as log:
@@ -159,7 +159,7 @@ def judgements(
 
 
 def duels(
-    work: Work, judge: Callable[[], Judge], pairings: Sequence[Pairing], progress: Progress
+    work: ResumableRows, judge: Callable[[], Judge], pairings: Sequence[Pairing], progress: Progress
 ) -> dict[str, dict[str, Any]]:
     """Each pairing judged in both orders, by its id: rows with `outcome`, both verdicts and both lengths. A row is
     written once both orders are known."""

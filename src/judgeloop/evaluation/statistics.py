@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,12 +96,8 @@ def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> 
         return None
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}")
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At 0 and 1 the bound is exactly the estimate; rounding must not push it past.
-    return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)), n)
+    bounds = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Interval(successes / n, float(bounds.low), float(bounds.high), n)
 
 
 def spearman_correlation(x: Sequence[float], y: Sequence[float]) -> float | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.engines.base import Engine, Sampling
-from judgeloop.evaluation.metrics import Answered, Duel, measures
+from judgeloop.evaluation.measures import Duel, measures
+from judgeloop.evaluation.metrics import EvaluatedPrompt, Measured, metric_block
 from judgeloop.jsonl import read_rows
 from judgeloop.judging.pointwise import ToCompare, ToJudge
 from judgeloop.models.chat import Chat
@@ -53,7 +54,7 @@ def evaluate(context: Context) -> Outcome:
 
     given = read_rows(folder / JUDGEMENTS, Judgement)
     scores = mean_scores(given, context.config.judge.min_valid)
-    answered = _answered(prompts, responses, scores)
+    answered = _evaluated(prompts, responses, scores)
     found = measures(
         answered,
         seed=context.config.seed,
@@ -65,6 +66,9 @@ def evaluate(context: Context) -> Outcome:
         # An expected score never is exactly 5; 4.5 is what rounds to it.
         perfect=4.5 if context.config.judge.scoring == "expected" else 5.0,
     )
+    found["ifeval"] = followed
+    before = _previous_evaluated(context, previous, prompts) if previous is not None else ()
+    measured = Measured(found, answered, before, previous, context.config.seed, section.bootstrap)
     write_json(
         folder / "eval.json",
         {
@@ -72,7 +76,7 @@ def evaluate(context: Context) -> Outcome:
             "judge": judge.name,
             "scoring": context.config.judge.scoring,
             **found,
-            "ifeval": followed,
+            "metrics": metric_block("eval", measured, section.metrics),
             "samples": _samples(by_id, responses, scores),
             "seconds": round(time.monotonic() - started, 2),
         },
@@ -115,16 +119,26 @@ def _by_prompt(rows: Sequence[Candidate]) -> dict[str, list[Candidate]]:
     return found
 
 
-def _answered(
+def _previous_evaluated(context: Context, previous: str, prompts: Sequence[Prompt]) -> list[EvaluatedPrompt]:
+    """The prompts with the previous model's responses; the first of each has a score by this evaluation's judge."""
+    theirs = read_rows(context.run.folder(previous) / RESPONSES, Candidate)
+    given = mean_scores(read_rows(context.folder / PREVIOUS, Judgement), context.config.judge.min_valid)
+    return _evaluated(prompts, theirs, {name.removesuffix(".vs"): score for name, score in given.items()})
+
+
+def _evaluated(
     prompts: Sequence[Prompt], responses: Sequence[Candidate], scores: Mapping[str, float | None]
-) -> list[Answered]:
+) -> list[EvaluatedPrompt]:
     by_prompt = _by_prompt(responses)
     return [
-        Answered(
+        EvaluatedPrompt(
             characters=[len(row.text) for row in by_prompt[prompt.id]],
             tokens=[len(row.token_ids) for row in by_prompt[prompt.id]],
             truncated=[row.finish_reason == "length" for row in by_prompt[prompt.id]],
             scores=[scores.get(row.id) for row in by_prompt[prompt.id]],
+            id=prompt.id,
+            messages=prompt.messages,
+            texts=[row.text for row in by_prompt[prompt.id]],
         )
         for prompt in prompts
     ]
@@ -168,10 +182,10 @@ def _duel(
 def _ifeval(context: Context, engine: Engine, chat: Chat) -> dict[str, Any]:
     """How many verifiable instructions the model follows (greedy answers)."""
     from judgeloop.evaluation.inputs import read_verifiable
-    from judgeloop.evaluation.verifiable import Checker, summarise
+    from judgeloop.evaluation.verifiable import InstructionChecker, summarise
 
     section, path = context.config.evaluation, context.folder / IFEVAL
-    checker = Checker()  # before anything is generated: it may not be installed
+    checker = InstructionChecker()  # before anything is generated: it may not be installed
     asked = read_verifiable(Path(str(section.ifeval)))[: section.ifeval_count]
     prompts = [Prompt(entry.id, [{"role": "user", "content": entry.prompt}], "IFEval") for entry in asked]
     ids = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]

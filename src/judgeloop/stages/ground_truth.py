@@ -14,7 +14,14 @@ from typing import Any
 from judgeloop.config.user_functions import function_of, load_module
 from judgeloop.data.readers import read_prompt_rows
 from judgeloop.errors import InputError
-from judgeloop.evaluation.ground_truth import Checked, Checker, check_response, ground_truth, same_measures
+from judgeloop.evaluation.ground_truth import (
+    CheckedResponse,
+    ResponseChecker,
+    check_response,
+    ground_truth,
+    same_measures,
+)
+from judgeloop.evaluation.metrics import Measured, metric_block
 from judgeloop.jsonl import read_objects, read_rows, write_rows_atomically
 from judgeloop.pairs import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt
@@ -51,6 +58,12 @@ def checks(context: Context) -> Outcome:
         scores=mean_scores(read_rows(folder / JUDGEMENTS, Judgement), config.judge.min_valid),
         groups=groups,
     )
+    measured = Measured(
+        {**figures, "previous": previous},
+        previous_model=previous,
+        seed=config.seed,
+        resamples=config.evaluation.bootstrap,
+    )
     write_json(
         folder / FIGURES,
         {
@@ -60,20 +73,21 @@ def checks(context: Context) -> Outcome:
             "judge": read_json(folder / "eval.json").get("judge"),
             "group": checker.group,
             **figures,
+            "metrics": metric_block("checks", measured, config.evaluation.metrics),
             "seconds": round(time.monotonic() - started, 2),
         },
     )
     return Outcome((ROWS, FIGURES), {"rows": len(rows)})
 
 
-def load_checker(path: Path) -> Checker:
+def load_checker(path: Path) -> ResponseChecker:
     """The user's file: its function `check`, and its `GROUP` where it has one. Raises InputError where it is no
     checker."""
     module = load_module(path, KEY)
     check, group = function_of(module, path, "check(prompt, response, finished)", KEY), getattr(module, "GROUP", None)
     if group is not None and not isinstance(group, str):
         raise InputError(f"{KEY}: GROUP in {path} is {group!r}; give the name of a field of the prompts, or leave it")
-    return Checker(path, check, group)
+    return ResponseChecker(path, check, group)
 
 
 def prompt_rows(run: RunDirectory) -> Prompts:
@@ -93,16 +107,16 @@ def prompt_rows(run: RunDirectory) -> Prompts:
     return rows
 
 
-def _checked(context: Context, checker: Checker, prompts: Prompts) -> list[Checked]:
+def _checked(context: Context, checker: ResponseChecker, prompts: Prompts) -> list[CheckedResponse]:
     responses = sorted(read_rows(context.folder / RESPONSES, Candidate), key=lambda row: row.id)
-    done: list[Checked] = []
+    done: list[CheckedResponse] = []
     for response in responses:
         where, prompt = prompts[response.prompt_id]
         finished = response.finish_reason == "stop"
         found = check_response(checker, prompt, response.text, finished=finished, where=where)
         if done:
             same_measures(checker, list(done[0].measures), found, where)
-        done.append(Checked(response.id, response.prompt_id, finished, found))
+        done.append(CheckedResponse(response.id, response.prompt_id, finished, found))
         context.progress(len(done), len(responses), "")
     return done
 
@@ -122,5 +136,7 @@ def _groups(prompts: Prompts, field: str) -> dict[str, str]:
     }
 
 
-def _read(path: Path) -> list[Checked]:
-    return [Checked(row["id"], row["prompt_id"], row["finished"], row["measures"]) for _, row in read_objects(path)]
+def _read(path: Path) -> list[CheckedResponse]:
+    return [
+        CheckedResponse(row["id"], row["prompt_id"], row["finished"], row["measures"]) for _, row in read_objects(path)
+    ]

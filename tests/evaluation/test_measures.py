@@ -2,12 +2,13 @@ import json
 
 import pytest
 
-from judgeloop.evaluation.metrics import Answered, Duel, measures
+from judgeloop.evaluation.measures import Duel, measures
+from judgeloop.evaluation.metrics import EvaluatedPrompt
 from judgeloop.evaluation.win_rates import Preferred
 
 ANSWERED = [
-    Answered(characters=[10, 20], tokens=[2, 4], truncated=[False, True], scores=[3.0, None]),
-    Answered(characters=[30, 40], tokens=[6, 8], truncated=[False, False], scores=[4.0, 4.0]),
+    EvaluatedPrompt(characters=[10, 20], tokens=[2, 4], truncated=[False, True], scores=[3.0, None]),
+    EvaluatedPrompt(characters=[30, 40], tokens=[6, 8], truncated=[False, False], scores=[4.0, 4.0]),
 ]
 
 
