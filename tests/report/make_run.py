@@ -15,6 +15,7 @@ from typing import Any
 
 from judgeloop.config import parse
 from judgeloop.evaluation.ground_truth import CheckedResponse, ground_truth
+from judgeloop.evaluation.health import judge_health
 from judgeloop.evaluation.measures import Duel, measures
 from judgeloop.evaluation.metrics import EvaluatedPrompt, Measured, metric_block
 from judgeloop.evaluation.win_rates import Preferred
@@ -35,6 +36,11 @@ SEED_PROMPTS = (
     "Write a recipe for lentil soup.", "Give me three reasons to learn to sew.", "What is a sonnet?",
     "How does a vaccine work?", "Write two lines that rhyme about rain, and then explain in detail how they rhyme.",
 )  # fmt: skip
+PLAN = {
+    "model": "find the weights", "seed": "read the seed", "sft": "supervised fine-tuning", "prompts": "new prompts",
+    "candidates": "candidates", "judge": "judgements", "pairs": "preference pairs", "train": "preference training",
+    "eval": "evaluation", "checks": "ground truth by your own code",
+}  # fmt: skip
 WORDS = ("the", "light", "of", "day", "is", "scattered", "by", "small", "parts", "and", "blue", "goes", "further")
 
 
@@ -63,7 +69,7 @@ def make_run(run: Path, models: tuple[str, ...] = MODELS, *, improving: bool = T
 
 def leave_unfinished(run: Path, model: str = "M3") -> Path:
     """Take a finished run back to the moment of a crash in the judging of `model`, its last row half written."""
-    for file in ("pairs.jsonl", "pairs.json", "train.json", "eval.json"):
+    for file in ("judge.json", "pairs.jsonl", "pairs.json", "train.json", "eval.json"):
         (run / model / file).unlink()
     for stage in ("judge", "pairs", "train", "eval"):
         (run / model / f".{stage}.done.json").unlink()
@@ -136,6 +142,14 @@ def _iteration(run: Path, name: str, rng: random.Random, sampled: bool) -> None:
     _metrics(run, name, "train", losses)
     initial = f"M{int(name[1:]) - 1}"
     _train(run, name, count, initial, initial, (losses[0], losses[-1]), 116.0)
+    scored = [[row["score"] for row in judgements if row["candidate_id"] == c["id"]] for c in candidates]
+    means = [sum(read) / len(read) if (read := [s for s in row if s is not None]) else None for row in scored]
+    health = judge_health(
+        [means[k : k + 4] for k in range(0, len(means), 4)],
+        [[len(c["text"]) for c in candidates[k : k + 4]] for k in range(0, len(means), 4)],
+        seed=0, valid=[row["score"] is not None for row in judgements],
+    )  # fmt: skip
+    _json(run / name / "judge.json", {"judge": initial, "health": health.as_dict()})
     for stage, seconds in (("prompts", 24.1), ("candidates", 61.5), ("judge", 26.3), ("pairs", 0.1), ("train", 116.0)):
         _done(run, name, stage, seconds)
 
@@ -246,7 +260,10 @@ def _metrics(run: Path, model: str, stage: str, losses: list[float]) -> None:
 
 
 def _done(run: Path, model: str, stage: str, seconds: float) -> None:
-    _json(run / model / f".{stage}.done.json", {"stage": stage, "fingerprint": "0" * 16, "seconds": seconds, "rows": 6})
+    marker = {"stage": stage, "fingerprint": "0" * 16, "seconds": seconds, "rows": 6}
+    if stage in PLAN:
+        marker |= {"title": PLAN[stage], "order": 100 * int(model[1:]) + list(PLAN).index(stage)}
+    _json(run / model / f".{stage}.done.json", marker)
 
 
 def _rows(path: Path, rows: list[dict[str, Any]]) -> None:

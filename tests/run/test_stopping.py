@@ -131,7 +131,7 @@ def test_a_target_is_reached_from_the_side_that_is_better(tmp_path: Path) -> Non
 def test_an_evaluation_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
     old = {name: value for name, value in evaluation("M1").items() if name != "metrics"}
     run = run_with(tmp_path, {"M1": old})
-    with pytest.raises(InputError, match="M1 has no 'metrics'.*--redo eval"):
+    with pytest.raises(InputError, match=r"M1 has no 'metrics'.*--redo eval"):
         decide(run, run.steps["M1/eval"])
 
 

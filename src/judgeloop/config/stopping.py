@@ -40,7 +40,7 @@ class StopSection(Section):
     metric: Annotated[str, METRICS] = Field(
         "win_rate",
         description="what decides: win rate against the model before (pairwise, both orders), the same by scores of "
-        "one judge, agreement with the seed's ranks, IFEval, ground truth by evaluation.checker, or a metric of a plugin",
+        "one judge, agreement with the seed's ranks, IFEval, ground truth by evaluation.checker, or a plugin's metric",
     )
     target: float | None = Field(
         None,

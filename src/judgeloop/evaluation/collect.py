@@ -112,8 +112,8 @@ def _short(value: object) -> str:
 
 
 def answers(
-    work: ResumableRows, engine: Callable[[], tuple[Engine, Chat]], asked: Sequence[PromptToAnswer], how: Sampling, seed: int,
-    progress: Progress,
+    work: ResumableRows, engine: Callable[[], tuple[Engine, Chat]], asked: Sequence[PromptToAnswer], how: Sampling,
+    seed: int, progress: Progress,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """One answer to every prompt, by the prompt's id: rows `{"id", "response", "finish_reason", "tokens"}`. The engine
     is opened only where something is missing."""
