@@ -1,4 +1,4 @@
-"""A metric in a file of the user's: measured, resumed, fingerprinted, shown and decided by, without a line elsewhere."""
+"""A metric in a user's file is measured, resumed, fingerprinted, shown and decides, without a line elsewhere."""
 
 from __future__ import annotations
 

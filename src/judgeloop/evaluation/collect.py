@@ -46,7 +46,7 @@ class ResumableRows:
     """A file of rows that can be gone on with, `path`, and beside it `….settings.json`, which says what the rows are
     made with and how many seconds they took. Without a path the rows are kept only as long as the object.
 
-    Raises InputError where the file holds rows made with other settings.
+    Raises InputError if the file holds rows made with other settings.
     """
 
     def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
@@ -116,7 +116,7 @@ def answers(
     seed: int, progress: Progress,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """One answer to every prompt, by the prompt's id: rows `{"id", "response", "finish_reason", "tokens"}`. The engine
-    is opened only where something is missing."""
+    is opened only if something is missing."""
     with RowLog(work.path) as log:
         have = {str(row["id"]): row for _, row in read_objects(work.path)}
         owed = [prompt for prompt in asked if prompt.id not in have]
@@ -144,7 +144,7 @@ def answers(
 def judgements(
     work: ResumableRows, judge: Callable[[], Judge], items: Sequence[ToJudge], each: int, progress: Progress
 ) -> list[Judgement]:
-    """`each` judgements of every item. The judge is opened only where some are missing."""
+    """`each` judgements of every item. The judge is opened only if some are missing."""
     with RowLog(work.path) as log:
         have = {row.id: row for row in read_rows(work.path, Judgement)}
         owed = [item for item in items if any(judgement_id(item.id, k) not in have for k in range(each))]

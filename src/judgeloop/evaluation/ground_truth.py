@@ -46,7 +46,7 @@ def check_response(
 ) -> Measures:
     """What the checker says of one response. `where` names the prompt's row in errors ("prompts.jsonl:3").
 
-    Raises InputError where the function fails, or returns neither a bool nor a mapping of names to numbers in [0, 1].
+    Raises InputError if the function fails, or returns neither a bool nor a mapping of names to numbers in [0, 1].
     """
     try:
         found = checker.check(copy.deepcopy(dict(prompt)), response, finished)
@@ -67,7 +67,7 @@ def check_response(
 
 
 def same_measures(checker: ResponseChecker, names: Sequence[str], found: Measures, where: str) -> None:
-    """Raise InputError where a response has other measures than the first one."""
+    """Raise InputError if a response has other measures than the first one."""
     if set(names) != set(found):
         raise InputError.at(
             checker.path,

@@ -1,6 +1,6 @@
 """Instructions that a program can check: IFEval (Zhou et al., arXiv 2311.07911), through the package if-verifiable.
 
-An instruction is followed strictly where the response as it is passes, and loosely where one of eight versions of it
+An instruction is followed strictly if the response as it is passes, and loosely if one of eight versions of it
 does (without its first line, its last line, or its asterisks). What cannot be checked is neither passed nor failed:
 it is left out, counted and named.
 """
@@ -52,7 +52,7 @@ class InstructionCheck:
 
 
 class InstructionChecker:
-    """Loads if-verifiable and what it needs. Raises InputError where it is not installed."""
+    """Loads if-verifiable and what it needs. Raises InputError if it is not installed."""
 
     def __init__(self) -> None:
         if importlib.util.find_spec("if_verifiable") is None:
@@ -94,7 +94,7 @@ class InstructionChecker:
 
 
 def published() -> list[VerifiablePrompt]:
-    """IFEval's own prompts, which the package fetches from the hub. Raises InputError where that cannot be reached."""
+    """IFEval's own prompts, which the package fetches from the hub. Raises InputError if that cannot be reached."""
     from if_verifiable import get_eval_data
 
     try:

@@ -32,7 +32,7 @@ class RunFiles:
             self.problems.append(text)
 
     def models(self) -> list[str]:
-        """The models that the run makes, in order; those found on disk where run.json does not say."""
+        """The models that the run makes, in order; those found on disk if run.json does not say."""
         named = self.run.get("models")
         if isinstance(named, list) and named and all(isinstance(n, str) and re.fullmatch(r"M\d+", n) for n in named):
             return [str(name) for name in named]
@@ -49,7 +49,7 @@ class RunFiles:
             return None
 
     def json(self, name: str) -> dict[str, Any] | None:
-        """A JSON object, or None where the file is not there or damaged."""
+        """A JSON object, or None if the file is not there or damaged."""
         text = self.text(name)
         if text is None:
             return None

@@ -15,14 +15,14 @@ from judgeloop.report.reading import RunFiles
 def summarise(run: Path) -> dict[str, Any]:
     """The content of `summary.json`. Values of parts that are not there yet are None.
 
-    Raises InputError where `run` is no run directory.
+    Raises InputError if `run` is no run directory.
     """
     files = RunFiles(run)
     return with_damage(summary_of(files), files)
 
 
 def write_summary(run: Path) -> Path:
-    """Write `RUN/summary.json` from what stands in the run directory, and return its path."""
+    """Write `RUN/summary.json` from what the run directory holds, and return its path."""
     target = run / "summary.json"
     write_text_atomically(target, json.dumps(summarise(run), ensure_ascii=False, indent=2) + "\n")
     return target
@@ -61,7 +61,7 @@ def _base_is_due(files: RunFiles) -> bool:
 
 
 def _checks_are_due(files: RunFiles) -> bool:
-    """The user's own code is asked about every evaluated model where the config names it."""
+    """The user's own code is asked about every evaluated model if the config names it."""
     return files.section("evaluation").get("checker") is not None
 
 
@@ -136,7 +136,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
 
 
 def _accounts(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    """An account file, whether its numbers stand at the top or under "accounts"."""
+    """An account file, whether its numbers are at the top or under "accounts"."""
     if value is None:
         return None
     inner = value.get("accounts")

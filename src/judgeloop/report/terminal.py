@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """One row a model: parse rate, agreement, length, win rates against the previous model, ground truth where the
+    """One row a model: parse rate, agreement, length, win rates against the previous model, ground truth if the
     user's own code measured it, pairs, seconds (by stage if there is room for that);
     below, a line for each further metric."""
     from rich.box import SIMPLE_HEAD

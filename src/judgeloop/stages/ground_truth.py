@@ -81,7 +81,7 @@ def checks(context: Context) -> Outcome:
 
 
 def load_checker(path: Path) -> ResponseChecker:
-    """The user's file: its function `check`, and its `GROUP` where it has one. Raises InputError where it is no
+    """The user's file: its function `check`, and its `GROUP` where it has one. Raises InputError if it is no
     checker."""
     module = load_module(path, KEY)
     check, group = function_of(module, path, "check(prompt, response, finished)", KEY), getattr(module, "GROUP", None)
