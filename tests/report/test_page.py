@@ -257,7 +257,7 @@ def test_the_loss_is_the_one_of_the_run(tmp_path: Path) -> None:
 
 def test_every_finished_stage_is_in_the_time_chart(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    for name, stage, marker in (("M2", "meta", {"title": "pairs of judgements", "order": 202.5}), ("M3", "mine", {})):
+    for name, stage, marker in (("M2", "meta", {"title": "pairs of judgements", "order": 205.5}), ("M3", "mine", {})):
         path = run / name / f".{stage}.done.json"
         path.write_text(json.dumps({"stage": stage, "seconds": 500.0, "finished": "2026-05-03", **marker}))
     models = summarise(run)["models"]
