@@ -12,6 +12,7 @@ import yaml
 
 from e2e.conftest import judgeloop, make_config, tiny_model  # noqa: F401
 from e2e.test_checker_runs import trained_already
+from judgeloop.config import load
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -100,3 +101,13 @@ def test_a_metric_that_nothing_measures_cannot_decide(
     refused = judgeloop("run", str(config), "--out", str(tmp_path / "run"))
     assert refused.returncode == 2
     assert "'win_rate', 'score'" in refused.stderr
+
+
+def test_a_config_without_the_plugin_does_not_measure_its_metric(
+    make_config: Callable[..., Path],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    plugin = tmp_path / "other.py"
+    plugin.write_text(PLUGIN.replace('"words"', '"letters"'), encoding="utf-8")
+    assert load(make_config(plugins=[str(plugin)])).evaluation.metrics == ("letters",)
+    assert load(make_config()).evaluation.metrics == ()

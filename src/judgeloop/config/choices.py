@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -47,9 +47,9 @@ class Choices(Generic[T]):
         """The names that come with the package."""
         return tuple(self._builtin)
 
-    def added(self) -> tuple[str, ...]:
-        """The names that users' files registered."""
-        return tuple(self._added)
+    def added(self, files: Collection[str] | None = None) -> tuple[str, ...]:
+        """The names that users' files registered; `files`, hashes as `load_plugin` returns them, are those meant."""
+        return tuple(name for name, (_, origin) in self._added.items() if files is None or origin in files)
 
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in self._added
@@ -114,8 +114,8 @@ def current_plugin() -> str | None:
     return _plugin.get()
 
 
-def load_plugin(path: Path) -> None:
-    """Run a user's Python file that registers things; a file that was run before is not run again.
+def load_plugin(path: Path) -> str:
+    """Run a user's Python file that registers things, and return its hash; a file is run only once.
 
     Raises InputError if there is no such file, or it fails, or it was changed since this process ran it.
     """
@@ -127,10 +127,11 @@ def load_plugin(path: Path) -> None:
     if path in _loaded:
         if _loaded[path] != digest:
             raise InputError(f"plugins: {path} was changed while judgeloop was running; start again")
-        return
+        return digest
     with _registering(digest):
         load_module(path, "plugins")
     _loaded[path] = digest
+    return digest
 
 
 ENGINES: Choices[Any] = Choices(

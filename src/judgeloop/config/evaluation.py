@@ -35,8 +35,7 @@ class EvaluationSection(Section):
         "in both orders; scores, it scores each by itself (a small judge names the first answer whichever it is)",
     )
     metrics: Annotated[tuple[str, ...], METRICS] = Field(
-        default_factory=METRICS.added,
-        description="metrics measured besides the built-in ones, by name; default: all that `plugins` register",
+        (), description="metrics measured besides the built-in ones, by name; left out: all that `plugins` register"
     )
     bootstrap: int = Field(1000, gt=0, description="resamples of the intervals")
     ifeval: OptionalPath = Field(
