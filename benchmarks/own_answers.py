@@ -25,7 +25,7 @@ from pathlib import Path
 
 from judgeloop.config import Config
 from judgeloop.config.loading import load
-from judgeloop.evaluation.ground_truth import PASSES, Checked, judge_accuracies
+from judgeloop.evaluation.ground_truth import PASSES, CheckedResponse, judge_accuracies
 from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.jsonl import read_objects, read_rows
 from judgeloop.judging.mean_scores import mean_scores
@@ -54,14 +54,14 @@ def scored_by(judge: str, config: Config, folder: Path, samples: int | None) -> 
         return {row["id"]: row["score"] for _, row in read_objects(out)}
 
 
-def truth_of(folder: Path) -> dict[str, list[Checked]]:
+def truth_of(folder: Path) -> dict[str, list[CheckedResponse]]:
     """Rule → what the checkers say of a run's candidates for a model."""
     asked = {row.id: row.messages[-1]["content"] for row in read_rows(folder / "prompts.jsonl", Prompt)}
-    found: dict[str, list[Checked]] = defaultdict(list)
+    found: dict[str, list[CheckedResponse]] = defaultdict(list)
     for row in read_rows(folder / "candidates.jsonl", Candidate):
         task, finished = task_of(asked[row.prompt_id]), row.finish_reason == "stop"
         passed = float(passes(task, row.text, finished))
-        found[task.rule].append(Checked(row.id, row.prompt_id, finished, {PASSES: passed}))
+        found[task.rule].append(CheckedResponse(row.id, row.prompt_id, finished, {PASSES: passed}))
     return dict(found)
 
 
@@ -78,7 +78,7 @@ def run_scores(folder: Path, config: Config) -> Scores:
     return mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
 
 
-def told(pairs: Sequence[PreferencePair], truth: Mapping[str, Sequence[Checked]]) -> str:
+def told(pairs: Sequence[PreferencePair], truth: Mapping[str, Sequence[CheckedResponse]]) -> str:
     """What stands in the pairs; right: the chosen answer passes and the rejected one fails; wrong: the other way."""
     good = {row.id: row.measures[PASSES] for rows in truth.values() for row in rows}
     sides = [(good[pair.chosen_id], good[pair.rejected_id]) for pair in pairs]
@@ -92,7 +92,7 @@ def told(pairs: Sequence[PreferencePair], truth: Mapping[str, Sequence[Checked]]
 
 
 def told_together(
-    folder: Path, config: Config, one: Scores, other: Scores, truth: Mapping[str, Sequence[Checked]]
+    folder: Path, config: Config, one: Scores, other: Scores, truth: Mapping[str, Sequence[CheckedResponse]]
 ) -> str:
     """Two judges of the same answers: do they err alike, and does the mean of their scores err less?"""
     rows = [row for mine in truth.values() for row in mine]

@@ -54,7 +54,7 @@ ONLY = {
     "run.fingerprints": {"config", "models.resolve", "run.stage"},
     "run.directory": {"__init__", "config", "errors", "jsonl", "run.fingerprints", "run.stage"},
     "run.display": {"run.stage", "run.stopping"},
-    "run.stopping": {"config", "run.directory", "run.stage"},
+    "run.stopping": {"config", "errors", "run.directory", "run.stage"},
     "loop": {"config", "errors", "run.plan", "run.stage", "stages"},
     "pairs": {"config", "records"},
     "models": {"config", "errors", "jsonl", "records"},
@@ -182,7 +182,7 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
 @pytest.mark.parametrize(
     ("modules", "without"),
     [
-        ("judgeloop.config, judgeloop.records", {"numpy", "scipy", "rich", "typer"}),
+        ("judgeloop.config, judgeloop.records, judgeloop.evaluation.metrics", {"numpy", "scipy", "rich", "typer"}),
         ("judgeloop.loop, judgeloop.run.driver", {"scipy", "typer", "plotly"}),
     ],
     ids=["config", "driver"],

@@ -11,7 +11,7 @@ import pytest
 
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request, Sampling
 from judgeloop.errors import InputError
-from judgeloop.evaluation.collect import Asked, Pairing, Work, answers, duels, judgements
+from judgeloop.evaluation.collect import Pairing, PromptToAnswer, ResumableRows, answers, duels, judgements
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.models.chat import Chat
@@ -19,7 +19,7 @@ from judgeloop.records import Comparison, Judgement, Message
 from tiny import make_tiny_model
 
 USER: list[Message] = [{"role": "user", "content": "Rain?"}]
-ASKED = [Asked(f"p{k}", USER) for k in range(4)]
+ASKED = [PromptToAnswer(f"p{k}", USER) for k in range(4)]
 PAIRINGS = [Pairing(f"p{k}", USER, f"long answer {k}", f"short {k}") for k in range(3)]
 
 
@@ -77,15 +77,15 @@ def quiet(done: int, total: int, note: str) -> None:
 def test_answers_go_on_where_they_were_cut(tmp_path: Path, chat: Chat) -> None:
     path, whole, cut, rest = tmp_path / "a.jsonl", Flaky(), Flaky(2), Flaky()
 
-    def ask(work: Work, engine: Flaky) -> dict[str, dict[str, object]]:
+    def ask(work: ResumableRows, engine: Flaky) -> dict[str, dict[str, object]]:
         return answers(work, lambda: (engine, chat), ASKED, Sampling(8), 5, quiet)
 
-    with Work(None, {}) as work:
+    with ResumableRows(None, {}) as work:
         expected = ask(work, whole)
-    with pytest.raises(Cut), Work(path, {"model": "m"}) as work:
+    with pytest.raises(Cut), ResumableRows(path, {"model": "m"}) as work:
         ask(work, cut)
     assert len(path.read_text().splitlines()) == 2
-    with Work(path, {"model": "m"}) as work:
+    with ResumableRows(path, {"model": "m"}) as work:
         assert work.resumed
         found = ask(work, rest)
     assert found == expected
@@ -99,13 +99,13 @@ def test_answers_go_on_where_they_were_cut(tmp_path: Path, chat: Chat) -> None:
 
 def test_nothing_is_opened_where_nothing_is_missing(tmp_path: Path, chat: Chat) -> None:
     path, engine = tmp_path / "a.jsonl", Flaky()
-    with Work(path, {}) as work:
+    with ResumableRows(path, {}) as work:
         answers(work, lambda: (engine, chat), ASKED, Sampling(8), 5, quiet)
 
     def never() -> tuple[Flaky, Chat]:
         raise AssertionError("opened")
 
-    with Work(path, {}) as work:
+    with ResumableRows(path, {}) as work:
         assert len(answers(work, never, ASKED, Sampling(8), 5, quiet)) == 4
 
 
@@ -113,23 +113,23 @@ def test_judgements_go_on_where_they_were_cut(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     items = [ToJudge(f"c{k}", USER, "text") for k in range(3)]
     cut, rest = Flaky(3), Flaky()
-    with pytest.raises(Cut), Work(path, {}) as work:
+    with pytest.raises(Cut), ResumableRows(path, {}) as work:
         judgements(work, lambda: cut, items, 2, quiet)
-    with Work(path, {}) as work:
+    with ResumableRows(path, {}) as work:
         found = judgements(work, lambda: rest, items, 2, quiet)
     assert sorted(row.id for row in found) == [f"c{i}.j{k}" for i in range(3) for k in range(2)]
     assert "c0.0" not in rest.asked
     assert len(path.read_text().splitlines()) == 6  # a row that came twice stands once
-    with Work(path, {}) as work:
+    with ResumableRows(path, {}) as work:
         assert len(judgements(work, lambda: rest, items[:1], 2, quiet)) == 2  # those asked for, no others
 
 
 def test_duels_are_written_when_both_orders_are_known(tmp_path: Path) -> None:
     path, cut, rest = tmp_path / "d.jsonl", Flaky(3), Flaky()
-    with pytest.raises(Cut), Work(path, {}) as work:
+    with pytest.raises(Cut), ResumableRows(path, {}) as work:
         duels(work, lambda: cut, PAIRINGS, quiet)
     assert len(path.read_text().splitlines()) == 1  # the second pairing was judged in one order only
-    with Work(path, {}) as work:
+    with ResumableRows(path, {}) as work:
         found = duels(work, lambda: rest, PAIRINGS, quiet)
     assert rest.asked == ["p1.first", "p1.second", "p2.first", "p2.second"]
     assert [row["outcome"] for row in found.values()] == ["win"] * 3  # it prefers the longer one in both orders
@@ -148,31 +148,31 @@ def test_duels_are_written_when_both_orders_are_known(tmp_path: Path) -> None:
 
 def test_rows_of_other_settings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    with Work(path, {"model": "m", "samples": 3}):
+    with ResumableRows(path, {"model": "m", "samples": 3}):
         path.write_text('{"id": "a"}\n')
     with pytest.raises(InputError, match=r"rows\.jsonl: its rows were made with samples 3, not 4"):
-        Work(path, {"model": "m", "samples": 4})
+        ResumableRows(path, {"model": "m", "samples": 4})
     (tmp_path / "rows.settings.json").unlink()
     with pytest.raises(InputError, match=r"rows\.settings\.json does not say what made them"):
-        Work(path, {"model": "m", "samples": 3})
+        ResumableRows(path, {"model": "m", "samples": 3})
     assert path.read_text() == '{"id": "a"}\n'
 
 
 def test_an_empty_file_is_begun_with_any_settings(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    with Work(path, {"samples": 3}):
+    with ResumableRows(path, {"samples": 3}):
         pass
-    with Work(path, {"samples": 4}) as work:
+    with ResumableRows(path, {"samples": 4}) as work:
         assert not work.resumed
 
 
 def test_seconds_add_up(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    with Work(path, {}):
+    with ResumableRows(path, {}):
         path.write_text('{"id": "a"}\n')
     stored = json.loads((tmp_path / "rows.settings.json").read_text())
     (tmp_path / "rows.settings.json").write_text(json.dumps({**stored, "seconds": 100.0}))
-    with Work(path, {}) as work:
+    with ResumableRows(path, {}) as work:
         assert 100 <= work.seconds < 160
     assert json.loads((tmp_path / "rows.settings.json").read_text())["seconds"] >= 100
 
@@ -180,11 +180,11 @@ def test_seconds_add_up(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="cannot be written"):
-        Work(tmp_path / "file" / "rows.jsonl", {})
+        ResumableRows(tmp_path / "file" / "rows.jsonl", {})
 
 
 def test_without_a_file_nothing_is_left() -> None:
-    with Work(None, {}) as work:
+    with ResumableRows(None, {}) as work:
         folder = work.path.parent
         work.path.write_text("{}\n")
     assert not folder.exists()

@@ -9,28 +9,34 @@ from typing import Any
 import pytest
 
 from judgeloop.errors import InputError
-from judgeloop.evaluation.ground_truth import Checked, Checker, check_response, ground_truth, same_measures
+from judgeloop.evaluation.ground_truth import (
+    CheckedResponse,
+    ResponseChecker,
+    check_response,
+    ground_truth,
+    same_measures,
+)
 
 
-def checker(function: Callable[..., Any]) -> Checker:
-    return Checker(Path("check.py"), function)
+def checker(function: Callable[..., Any]) -> ResponseChecker:
+    return ResponseChecker(Path("check.py"), function)
 
 
 def asked(function: Callable[..., Any]) -> dict[str, float]:
     return check_response(checker(function), {"prompt": "Hi?"}, "Hello.", finished=True, where="prompts.jsonl:3")
 
 
-def rows(**measures: list[list[float]]) -> list[Checked]:
+def rows(**measures: list[list[float]]) -> list[CheckedResponse]:
     """`passes=[[1, 0], [1, 1]]`: two prompts of two responses."""
     shape = next(iter(measures.values()))
     return [
-        Checked(f"r{p}.{k}", f"p{p}", True, {name: values[p][k] for name, values in measures.items()})
+        CheckedResponse(f"r{p}.{k}", f"p{p}", True, {name: values[p][k] for name, values in measures.items()})
         for p, found in enumerate(shape)
         for k in range(len(found))
     ]
 
 
-def figures(checked: list[Checked], **more: Any) -> dict[str, Any]:
+def figures(checked: list[CheckedResponse], **more: Any) -> dict[str, Any]:
     return ground_truth(checked, seed=0, resamples=200, **more)
 
 
@@ -100,7 +106,7 @@ def test_the_difference_is_paired_by_prompt() -> None:
     before = rows(passes=[[0.75, 0.75], [0.25, 0.25], [0.25, 0.25]])  # the fourth prompt was not asked
     change = figures(now, previous=before)["differences"]["passes"]
     assert change == {"value": 0.25, "low": 0.25, "high": 0.25, "n": 3}  # paired: the prompts' spread falls out
-    other = [Checked(row.id, row.prompt_id, True, {"else": 1.0}) for row in before]
+    other = [CheckedResponse(row.id, row.prompt_id, True, {"else": 1.0}) for row in before]
     assert figures(now, previous=other)["differences"] == {"passes": None}
 
 

@@ -1,74 +1,70 @@
-import json
+from typing import Any
 
 import pytest
 
-from judgeloop.evaluation.metrics import Answered, Duel, measures
-from judgeloop.evaluation.win_rates import Preferred
-
-ANSWERED = [
-    Answered(characters=[10, 20], tokens=[2, 4], truncated=[False, True], scores=[3.0, None]),
-    Answered(characters=[30, 40], tokens=[6, 8], truncated=[False, False], scores=[4.0, 4.0]),
-]
+from judgeloop.config.choices import METRICS
+from judgeloop.errors import InputError
+from judgeloop.evaluation.metrics import EvaluatedPrompt, Measured, Metric, metric_block, per_prompt
+from judgeloop.evaluation.statistics import as_dict, mean_interval, proportion_interval
 
 
-def test_without_ranks_and_previous_model() -> None:
-    found = measures(ANSWERED, seed=0)
-    assert found["prompts"] == 2
-    assert found["agreement"] is None
-    assert found["win_rate_vs_previous"] is None
-    assert found["length"] == {"mean_characters": 25.0, "mean_tokens": 5.0, "truncated_share": 0.25}
-    assert found["judge_health"]["parse_rate"] == 0.75
-    assert found["judge_health"]["mean_score"]["value"] == 3.5
+def prompts(*texts: str) -> list[EvaluatedPrompt]:
+    return [
+        EvaluatedPrompt([len(text)], [1], [False], [None], id=f"p{k}", texts=[text]) for k, text in enumerate(texts)
+    ]
 
 
-def test_whole_record_is_json() -> None:
-    duel = Duel("M1", [("first", "second"), ("first", "first")], scores=[3.0, 2.0], previous_scores=[1.0, None])
-    found = json.loads(json.dumps(measures(ANSWERED, seed=0, ranked=[([4.0, 2.0], [0, 1])], duel=duel)))
-    assert found["agreement"]["kendall"]["value"] == pytest.approx(1.0)
-    assert found["agreement"]["five_best"] is None
-    versus = found["win_rate_vs_previous"]
-    assert (versus["previous"], versus["win"], versus["tie"], versus["rate"]["value"]) == ("M1", 1, 1, 0.75)
-    assert (versus["by_score"]["win"], versus["by_score"]["unparsed"]) == (1, 1)
+def size(prompt: EvaluatedPrompt) -> float | None:
+    return len(prompt.texts[0]) or None
 
 
-def test_perfect_is_what_the_caller_says() -> None:
-    found = measures(ANSWERED, seed=0, ranked=[([4.6, 2.0], [0, 1])], perfect=4.5)
-    assert found["agreement"]["five_best"]["value"] == 1.0
+def short(prompt: EvaluatedPrompt) -> bool:
+    return len(prompt.texts[0]) < 3
 
 
-def test_duel_without_scores() -> None:
-    found = measures(ANSWERED, seed=0, duel=Duel("M0", [(None, "first")]))
-    assert found["win_rate_vs_previous"] == {
-        "previous": "M0",
-        "by": "pairwise",
-        "win": 0,
-        "tie": 0,
-        "lose": 0,
-        "unparsed": 1,
-        "rate": None,
-        "length_controlled": None,
-        "by_score": None,
-    }
+MEASURED = Measured(
+    {}, prompts("a", "bbb", "", "dddd"), prompts("aa", "b", "cc", "dd"), previous_model="M1", seed=3, resamples=200
+)
 
 
-def test_no_prompts_at_all() -> None:
-    found = measures([], seed=0)
-    assert found["length"] == {"mean_characters": None, "mean_tokens": None, "truncated_share": None}
-    assert found["judge_health"]["mean_score"] is None
+def test_the_mean_over_prompts_and_the_paired_differences() -> None:
+    found = per_prompt("size", size).estimate(MEASURED)
+    assert found.value == as_dict(mean_interval([1, 3, 4], seed=3, resamples=200))  # the third has none
+    assert found.versus is not None
+    assert (found.versus.model, found.versus.even) == ("M1", 0.0)
+    assert found.versus.value == as_dict(mean_interval([-1, 2, 2], seed=3, resamples=200))
 
 
-def test_lengths_give_the_rate_at_equal_length() -> None:
-    orders: list[tuple[Preferred | None, Preferred | None]] = [("first", "second")] * 3 + [("second", "first")]
-    lengths = {"characters": [300, 250, 220, 90], "previous_characters": [100, 120, 110, 180]}
-    versus = measures(ANSWERED, seed=0, duel=Duel("M0", orders, **lengths))["win_rate_vs_previous"]
-    assert versus["rate"]["value"] == 0.75
-    assert versus["length_controlled"]["value"] < 0.75
-    assert versus["length_controlled"]["n"] == 4
-    assert (versus["length_controlled"]["longer"], versus["length_controlled"]["shorter"]) == (3, 1)
+def test_wilson_and_own_intervals() -> None:
+    found = per_prompt("short", short, interval="wilson", compare="own").estimate(MEASURED)
+    assert found.value == as_dict(proportion_interval(2, 4))
+    assert found.versus is None
+    with pytest.raises(InputError, match="Wilson's interval needs 0 or 1"):
+        per_prompt("size", size, interval="wilson").estimate(MEASURED)
 
 
-def test_without_comparisons_scores_decide() -> None:
-    duel = Duel("M1", None, [3.0, 2.0], [1.0, 2.0], characters=[10, 10], previous_characters=[10, 10])
-    versus = measures(ANSWERED, seed=0, duel=duel)["win_rate_vs_previous"]
-    assert (versus["by"], versus["win"], versus["tie"], versus["lose"]) == ("scores", 1, 1, 0)
-    assert versus["rate"]["value"] == versus["by_score"]["rate"]["value"] == 0.75
+def test_no_numbers_no_value() -> None:
+    found = per_prompt("none", lambda prompt: None).estimate(MEASURED)
+    assert (found.value, found.versus) == (None, None)
+
+
+@pytest.mark.parametrize(("given", "said"), [("much", "returns 'much'"), (float("nan"), "returns nan")])
+def test_what_is_no_number_is_refused(given: Any, said: str) -> None:
+    with pytest.raises(InputError, match=f"metric 'mine' {said} for the prompt p0; return a number or None"):
+        per_prompt("mine", lambda prompt: given).estimate(MEASURED)
+
+
+def test_each_stage_leaves_the_metrics_that_it_measures() -> None:
+    rate = {"value": 0.6, "low": 0.5, "high": 0.7, "n": 60}
+    duel = {"previous": "M1", "rate": rate, "by_score": None}
+    evaluated = metric_block("eval", Measured({"win_rate_vs_previous": duel, "agreement": None}))
+    assert list(evaluated) == ["win_rate", "score", "agreement", "ifeval"]
+    assert evaluated["win_rate"]["versus"] == {"model": "M1", "value": rate, "even": 0.5}
+    assert evaluated["score"]["value"] is None
+    assert list(metric_block("checks", Measured({}))) == ["checker"]
+
+
+def test_the_table_of_metrics_names_what_is_there() -> None:
+    assert all(isinstance(METRICS[name], Metric) for name in METRICS.builtin())
+    with pytest.raises(InputError, match="there is no 'other'"):
+        metric_block("eval", Measured({}), ["other"])

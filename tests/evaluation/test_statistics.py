@@ -74,6 +74,17 @@ def test_wilson_by_hand() -> None:
     assert found.high == pytest.approx(0.9433, abs=1e-4)
 
 
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 40), (3, 7), (39, 40), (40, 40), (812, 1000)])
+def test_wilson_is_the_closed_formula(successes: int, n: int) -> None:
+    z, share = 1.959963984540054, successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    found = proportion_interval(successes, n)
+    assert found is not None
+    assert (found.value, found.n) == (share, n)
+    assert (found.low, found.high) == pytest.approx((centre - half, centre + half), abs=1e-12)
+
+
 def test_wilson_does_not_collapse_at_one() -> None:
     found = proportion_interval(10, 10)
     assert found is not None

@@ -11,15 +11,15 @@ import pytest
 from judgeloop.errors import InputError
 from judgeloop.evaluation import verifiable
 from judgeloop.evaluation.inputs import read_verifiable
-from judgeloop.evaluation.verifiable import Checked, Checker, VerifiablePrompt, summarise
+from judgeloop.evaluation.verifiable import InstructionCheck, InstructionChecker, VerifiablePrompt, summarise
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "data" / "ifeval_prompts.jsonl"
 
 
 @pytest.fixture(scope="module")
-def checker() -> Checker:
+def checker() -> InstructionChecker:
     pytest.importorskip("if_verifiable", reason="the extra 'eval' is not installed")
-    return Checker()
+    return InstructionChecker()
 
 
 def one(name: str, **arguments: Any) -> VerifiablePrompt:
@@ -50,9 +50,9 @@ def one(name: str, **arguments: Any) -> VerifiablePrompt:
     ],
 )  # fmt: skip
 def test_instructions_are_checked(
-    prompt: VerifiablePrompt, response: str, strict: bool, loose: bool, checker: Checker
+    prompt: VerifiablePrompt, response: str, strict: bool, loose: bool, checker: InstructionChecker
 ) -> None:
-    assert checker.check(prompt, response) == [Checked(prompt.instructions[0], strict, loose)]
+    assert checker.check(prompt, response) == [InstructionCheck(prompt.instructions[0], strict, loose)]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,9 @@ def test_instructions_are_checked(
         (one("punctuation:no_comma", colour="red"), "do not fit (TypeError)"),
     ],
 )
-def test_what_cannot_be_checked_has_a_reason(prompt: VerifiablePrompt, reason: str, checker: Checker) -> None:
+def test_what_cannot_be_checked_has_a_reason(
+    prompt: VerifiablePrompt, reason: str, checker: InstructionChecker
+) -> None:
     (found,) = checker.check(prompt, "Some words.")
     assert (found.strict, found.loose) == (None, None)
     assert reason in str(found.reason)
@@ -79,7 +81,7 @@ def test_without_a_sentence_model_two_kinds_cannot_be_checked(monkeypatch: pytes
     monkeypatch.setattr(verifiable, "provide_sentence_model", lambda: None)
     monkeypatch.setattr(nltk.data, "path", [])
     instructions_util._get_sentence_tokenizer.cache_clear()
-    checker = Checker()
+    checker = InstructionChecker()
     prompt = one("length_constraints:number_sentences", num_sentences=3, relation="less than")
     (found,) = checker.check(prompt, "It rained. It stopped.")
     assert found.strict is None
@@ -90,10 +92,10 @@ def test_without_a_sentence_model_two_kinds_cannot_be_checked(monkeypatch: pytes
 def test_without_the_package_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'judgeloop\[eval\]'"):
-        Checker()
+        InstructionChecker()
 
 
-def test_the_checks_say_nothing_of_their_own(checker: Checker, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_checks_say_nothing_of_their_own(checker: InstructionChecker, capfd: pytest.CaptureFixture[str]) -> None:
     before = logging.root.manager.disable
     (found,) = checker.check(one("language:response_language", language="de"), "12345 !!!")  # no language at all
     assert found.strict is True  # as IFEval has it
@@ -101,7 +103,7 @@ def test_the_checks_say_nothing_of_their_own(checker: Checker, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
-def test_every_published_instruction_can_be_checked(checker: Checker) -> None:
+def test_every_published_instruction_can_be_checked(checker: InstructionChecker) -> None:
     if not PUBLISHED.is_file():
         pytest.skip("IFEval's prompts are not here")
     prompts = read_verifiable(PUBLISHED)
@@ -115,10 +117,10 @@ def test_every_published_instruction_can_be_checked(checker: Checker) -> None:
 
 def test_the_accuracies_by_hand() -> None:
     checked = [
-        [Checked("a", True, True), Checked("b", True, True)],  # all followed
-        [Checked("a", True, True), Checked("b", False, True)],  # loosely
-        [Checked("a", False, False)],
-        [Checked("a", True, True), Checked("c", None, None, "why")],  # not all can be told
+        [InstructionCheck("a", True, True), InstructionCheck("b", True, True)],  # all followed
+        [InstructionCheck("a", True, True), InstructionCheck("b", False, True)],  # loosely
+        [InstructionCheck("a", False, False)],
+        [InstructionCheck("a", True, True), InstructionCheck("c", None, None, "why")],  # not all can be told
     ]
     found = summarise(checked, seed=0)
     assert (found["prompts"], found["prompts_checked"]) == (4, 3)
@@ -135,7 +137,7 @@ def test_the_accuracies_by_hand() -> None:
 
 
 def test_nothing_checked_is_no_accuracy() -> None:
-    found = summarise([[Checked("a", None, None, "why")]], seed=0)
+    found = summarise([[InstructionCheck("a", None, None, "why")]], seed=0)
     assert found["prompt_strict"] is None
     assert found["instruction_loose"] is None
     assert found["by_kind"] == {}

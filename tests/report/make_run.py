@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import parse
-from judgeloop.evaluation.ground_truth import Checked, ground_truth
-from judgeloop.evaluation.metrics import Answered, Duel, measures
+from judgeloop.evaluation.ground_truth import CheckedResponse, ground_truth
+from judgeloop.evaluation.health import judge_health
+from judgeloop.evaluation.measures import Duel, measures
+from judgeloop.evaluation.metrics import EvaluatedPrompt, Measured, metric_block
 from judgeloop.evaluation.win_rates import Preferred
 from judgeloop.instructions.diversity import diversity
 from judgeloop.jsonl import to_line
@@ -34,6 +36,11 @@ SEED_PROMPTS = (
     "Write a recipe for lentil soup.", "Give me three reasons to learn to sew.", "What is a sonnet?",
     "How does a vaccine work?", "Write two lines that rhyme about rain, and then explain in detail how they rhyme.",
 )  # fmt: skip
+PLAN = {
+    "model": "find the weights", "seed": "read the seed", "sft": "supervised fine-tuning", "prompts": "new prompts",
+    "candidates": "candidates", "judge": "judgements", "pairs": "preference pairs", "train": "preference training",
+    "eval": "evaluation", "checks": "ground truth by your own code",
+}  # fmt: skip
 WORDS = ("the", "light", "of", "day", "is", "scattered", "by", "small", "parts", "and", "blue", "goes", "further")
 
 
@@ -62,7 +69,7 @@ def make_run(run: Path, models: tuple[str, ...] = MODELS, *, improving: bool = T
 
 def leave_unfinished(run: Path, model: str = "M3") -> Path:
     """Take a finished run back to the moment of a crash in the judging of `model`, its last row half written."""
-    for file in ("pairs.jsonl", "pairs.json", "train.json", "eval.json"):
+    for file in ("judge.json", "pairs.jsonl", "pairs.json", "train.json", "eval.json"):
         (run / model / file).unlink()
     for stage in ("judge", "pairs", "train", "eval"):
         (run / model / f".{stage}.done.json").unlink()
@@ -135,6 +142,14 @@ def _iteration(run: Path, name: str, rng: random.Random, sampled: bool) -> None:
     _metrics(run, name, "train", losses)
     initial = f"M{int(name[1:]) - 1}"
     _train(run, name, count, initial, initial, (losses[0], losses[-1]), 116.0)
+    scored = [[row["score"] for row in judgements if row["candidate_id"] == c["id"]] for c in candidates]
+    means = [sum(read) / len(read) if (read := [s for s in row if s is not None]) else None for row in scored]
+    health = judge_health(
+        [means[k : k + 4] for k in range(0, len(means), 4)],
+        [[len(c["text"]) for c in candidates[k : k + 4]] for k in range(0, len(means), 4)],
+        seed=0, valid=[row["score"] is not None for row in judgements],
+    )  # fmt: skip
+    _json(run / name / "judge.json", {"judge": initial, "health": health.as_dict()})
     for stage, seconds in (("prompts", 24.1), ("candidates", 61.5), ("judge", 26.3), ("pairs", 0.1), ("train", 116.0)):
         _done(run, name, stage, seconds)
 
@@ -168,7 +183,7 @@ def _evaluation(run: Path, name: str, rng: random.Random, improving: bool) -> No
         scores = [min(5.0, max(0.0, level + rng.gauss(0, 0.5))) if rng.random() > 0.02 else None for _ in range(2)]
         sizes = [max(20, int(rng.gauss(size, 60))) for _ in scores]
         cut = [rng.random() < (0.3 if step == 0 else 0.05) for _ in scores]
-        answered.append(Answered(sizes, [n // 4 for n in sizes], cut, scores))
+        answered.append(EvaluatedPrompt(sizes, [n // 4 for n in sizes], cut, scores))
     ranked = []
     for _ in range(60):
         ranks = list(range(rng.randint(2, 5)))
@@ -189,19 +204,30 @@ def _evaluation(run: Path, name: str, rng: random.Random, improving: bool) -> No
     found = measures(answered, seed=0, resamples=300, ranked=ranked, duel=duel)
     samples = [{"prompt": PROMPTS[0], "response": "Sunlight is made of many colours.", "score": 3.41},
                {"prompt": HOSTILE, "response": HOSTILE, "score": None}]  # fmt: skip
+    found["metrics"] = metric_block("eval", Measured(found)) | own_metric(step)
     _json(run / name / "eval.json", {"model": name, "judge": name, **found, "samples": samples, "seconds": 44.0 + step})
     _done(run, name, "eval", 44.0 + step)
 
 
+def own_metric(step: int) -> dict[str, Any]:
+    """A metric that a user's plugin registered."""
+    value = 0.6 - 0.12 * step
+    versus = {"model": f"M{step - 1}", "value": {"value": -0.12, "low": -0.2, "high": -0.04, "n": 64}, "even": 0.0}
+    return {"refusals": {
+        "label": "refusals", "better": "lower", "share": True, "compare": "paired", "versus": versus if step else None,
+        "value": {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 64},
+    }}  # fmt: skip
+
+
 def _checks(run: Path, models: tuple[str, ...], rng: random.Random, improving: bool) -> None:
     """Checks of 64 prompts by two rules, two responses each."""
-    before: list[Checked] = []
+    before: list[CheckedResponse] = []
     groups = {f"p{p}": ("ends with a question", f"no comma {HOSTILE}")[p % 2] for p in range(64)}
     hard = [rng.gauss(0, 0.2) for _ in range(64)]
     for name in models:
         rate = ((0.2, 0.55, 0.7, 0.85) if improving else (0.2, 0.7, 0.6, 0.4))[min(int(name[1:]), 3)]
         rows = [
-            Checked(f"{name}.{p}.{k}", f"p{p}", True, {
+            CheckedResponse(f"{name}.{p}.{k}", f"p{p}", True, {
                 "passes": float(rng.random() < rate + hard[p]), "on topic": float(rng.random() < 0.8),
             })
             for p in range(64) for k in range(2)
@@ -209,6 +235,7 @@ def _checks(run: Path, models: tuple[str, ...], rng: random.Random, improving: b
         scores: dict[str, float | None] = {row.id: 3 + row.measures["passes"] + rng.gauss(0, 0.8) for row in rows}
         found = ground_truth(rows, seed=0, resamples=300, previous=before, scores=scores, groups=groups)
         previous = f"M{int(name[1:]) - 1}" if before else None
+        found["metrics"] = metric_block("checks", Measured({**found, "previous": previous}))
         about = {"model": name, "checker": "check.py", "previous": previous, "judge": name, "group": "rule"}
         _json(run / name / "checks.json", {**about, **found, "seconds": 0.3})
         _done(run, name, "checks", 0.3)
@@ -233,7 +260,10 @@ def _metrics(run: Path, model: str, stage: str, losses: list[float]) -> None:
 
 
 def _done(run: Path, model: str, stage: str, seconds: float) -> None:
-    _json(run / model / f".{stage}.done.json", {"stage": stage, "fingerprint": "0" * 16, "seconds": seconds, "rows": 6})
+    marker = {"stage": stage, "fingerprint": "0" * 16, "seconds": seconds, "rows": 6}
+    if stage in PLAN:
+        marker |= {"title": PLAN[stage], "order": 100 * int(model[1:]) + list(PLAN).index(stage)}
+    _json(run / model / f".{stage}.done.json", marker)
 
 
 def _rows(path: Path, rows: list[dict[str, Any]]) -> None:

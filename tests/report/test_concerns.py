@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
-from judgeloop.report.concerns import concerns, gate_concerns, headline
+from judgeloop.config import HealthSection
+from judgeloop.report.concerns import concerns, headline
+from judgeloop.run.stopping import gate_failures
 
 
 def iv(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]:
@@ -12,7 +14,7 @@ def iv(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]:
 def model(name: str, **changes: Any) -> dict[str, Any]:
     """A healthy model's entry in the summary; `changes` replace parts of it."""
     judge = {
-        "name": name, "parse_rate": 1.0, "tie_rate": 0.1, "top_share": 0.2, "mean_score": 3.0,
+        "name": name, "parse_rate": 1.0, "tie_rate": 0.1, "top_share": 0.2, "judgements": 60, "mean_score": 3.0,
         "mean_score_interval": iv(3.0, 2.9, 3.1), **changes.pop("judge", {}),
     }  # fmt: skip
     whole: dict[str, Any] = {
@@ -22,8 +24,11 @@ def model(name: str, **changes: Any) -> dict[str, Any]:
     return whole | changes
 
 
-def kinds(*models: dict[str, Any]) -> list[str]:
-    return [warning["kind"] for warning in concerns(models)]
+HEALTH = HealthSection().model_dump()
+
+
+def kinds(*models: dict[str, Any], **health: Any) -> list[str]:
+    return [warning["kind"] for warning in concerns(models, {**HEALTH, **health})]
 
 
 def test_a_healthy_run_has_no_warnings() -> None:
@@ -34,17 +39,19 @@ def test_a_healthy_run_has_no_warnings() -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "edge"),
     [
-        ("parse rate", {"judge": {"parse_rate": 0.89}}, {"judge": {"parse_rate": 0.9}}),
-        ("tie rate", {"judge": {"tie_rate": 0.51}}, {"judge": {"tie_rate": 0.5}}),
-        ("saturation", {"judge": {"top_share": 0.81}}, {"judge": {"top_share": 0.8}}),
+        ("parse rate", {"judge": {"parse_rate": 0.69}}, {"judge": {"parse_rate": 0.7}}),
+        ("tie rate", {"judge": {"tie_rate": 0.91}}, {"judge": {"tie_rate": 0.9}}),
+        ("saturation", {"judge": {"top_share": 0.91}}, {"judge": {"top_share": 0.9}}),
+        ("length correlation", {"judge": {"length_correlation": -0.81}}, {"judge": {"length_correlation": -0.8}}),
+        ("retest spread", {"judge": {"retest_spread": 1.6}}, {"judge": {"retest_spread": 1.5}}),
         ("few pairs", {"pairs": 19}, {"pairs": 20}),
         ("length growth", {"length": {"mean_characters": 501.0}}, {"length": {"mean_characters": 500.0}}),
         (
             "parse rate",
-            {"loop_judge": {"parse_rate": 0.22, "tie_rate": None}},
-            {"loop_judge": {"parse_rate": 0.9, "tie_rate": 0.5}},
+            {"loop_judge": {"judgements": 20, "parse_rate": 0.22, "tie_rate": None}},
+            {"loop_judge": {"judgements": 19, "parse_rate": 0.22, "tie_rate": None}},
         ),
-        ("tie rate", {"loop_judge": {"parse_rate": 1.0, "tie_rate": 0.6}}, {"loop_judge": None}),
+        ("tie rate", {"loop_judge": {"judgements": 20, "parse_rate": 1.0, "tie_rate": 0.95}}, {"loop_judge": None}),
         (
             "agreement",
             {"agreement": {"pairwise_ties_half": iv(0.55, 0.5, 0.6)}},
@@ -66,7 +73,7 @@ def agreeing(name: str, *people: float) -> dict[str, Any]:
 def test_a_judge_that_forgot_is_told_from_one_that_wavers() -> None:
     m1, m2 = agreeing("M1", 0.85, 0.78, 0.92), agreeing("M2", 0.80, 0.70, 0.88)
     assert kinds(m1, m2, agreeing("M3", 0.70, 0.60, 0.78)) == []
-    (warning,) = concerns([m1, m2, agreeing("M3", 0.69, 0.60, 0.77)])
+    (warning,) = concerns([m1, m2, agreeing("M3", 0.69, 0.60, 0.77)], HEALTH)
     assert (warning["model"], warning["kind"]) == ("M3", "forgetting")
     assert "M1's was 0.85 (0.78–0.92)" in warning["text"]
     assert "train.eft_replay" in warning["text"]
@@ -82,13 +89,13 @@ HIGHER = {"mean_score": 3.4, "mean_score_interval": iv(3.4, 3.3, 3.5)}
 
 def test_a_score_that_rises_while_the_truth_does_not() -> None:
     before = model("M1", truth=truth(0.0, 0.1, 0.2, "M0"))
-    (fell,) = concerns([before, model("M2", judge=HIGHER, truth=truth(-0.094, -0.061, -0.029))])
+    (fell,) = concerns([before, model("M2", judge=HIGHER, truth=truth(-0.094, -0.061, -0.029))], HEALTH)
     assert fell == {
         "model": "M2", "kind": "reward hacking",
         "text": "M2: the judge's score rose from 3.00 to 3.40 while passes fell, -6.1 (-9.4 to -2.9) points against "
                 "M1: reward hacking?",
     }  # fmt: skip
-    (still,) = concerns([before, model("M2", judge=HIGHER, truth=truth(-0.02, 0.03, 0.08))])
+    (still,) = concerns([before, model("M2", judge=HIGHER, truth=truth(-0.02, 0.03, 0.08))], HEALTH)
     assert "while passes did not rise, +3.0 (-2.0 to 8.0) points against M1" in still["text"]
 
 
@@ -124,7 +131,7 @@ def test_length_of_the_first_model_may_grow() -> None:
 
 
 def test_warning_says_which_model_and_what() -> None:
-    (warning,) = concerns([model("M1"), model("M2", length={"mean_characters": 600.0})])
+    (warning,) = concerns([model("M1"), model("M2", length={"mean_characters": 600.0})], HEALTH)
     assert warning["model"] == "M2"
     assert warning["text"] == "M2: responses are 50% longer than M1's: length is the known hack."
 
@@ -205,8 +212,35 @@ def test_the_decision_and_the_failed_gates_come_first() -> None:
     found = headline({"models": [model("M1")], "decision": decision})
     assert found[0].startswith("The run stopped after M3/judge: M2 is no judge")
     assert found[1] == "Best model: M2 (M2 is better than M1 by win rate)."
-    (warning,) = gate_concerns(decision)
-    assert warning["model"] == "M3"
-    assert warning["text"] == "M3/judge: the gate on parse rate failed: 0.22 is below 0.7 (judge M2)."
     assert headline({"models": [model("M1")], "decision": {**decision, "stopped": False}})[0].startswith("Best model")
-    assert gate_concerns(None) == []
+
+
+def test_the_bounds_are_those_of_the_run() -> None:
+    """The report had bounds of its own: a run with 85% parsed and a gate at 70% was warned of."""
+    poor = model("M2", judge={"parse_rate": 0.85, "tie_rate": 0.6, "top_share": 0.85})
+    assert kinds(model("M1"), poor) == []
+    assert kinds(model("M1"), poor, min_parse_rate=0.9, max_tie_rate=0.5) == ["parse rate", "tie rate"]
+    assert kinds(model("M1"), model("M2", judge={"parse_rate": 0.1}), min_parse_rate=None) == []
+    assert kinds(model("M0", judge={"parse_rate": 0.1})) == []  # the gates look at trained models
+    (warning,) = concerns([model("M1", loop_judge={"judgements": 30, "parse_rate": 0.22})], HEALTH)
+    assert warning["text"] == (
+        "M1: only 22% of the judgements of its candidates could be read (health.min_parse_rate: 0.7)."
+    )
+
+
+def test_the_report_warns_of_what_the_run_counts_as_a_failed_gate() -> None:
+    sick = {"judgements": 60, "parse_rate": 0.6, "tie_rate": 0.95, "top_share": 0.95, "length_correlation": -0.9,
+            "retest_spread": 2.0}  # fmt: skip
+    ranks = {"pairwise_ties_half": iv(0.4, 0.3, 0.45)}
+    section = HealthSection(min_agreement=0.6)
+    failed = gate_failures(sick, ranks, section)
+    warned = kinds(model("M1", judge=sick, agreement=ranks), min_agreement=0.6)
+    assert len(failed) == 6
+    assert len(warned) == 7  # and that agreement is not above chance
+    assert "agreement gate" in warned
+
+
+def test_unread_comparisons_are_counted_in_the_headline() -> None:
+    rate = {**versus(0.65, 0.53, 0.75), "unparsed": 4}
+    (first, *_) = headline({"models": [model("M1"), model("M2", win_rate_vs_previous=rate)]})
+    assert "4 prompts left out as their comparison could not be read" in first

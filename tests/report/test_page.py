@@ -8,7 +8,7 @@ from plotly import graph_objects
 from plotly.offline import get_plotlyjs
 
 from judgeloop.report.creation import creation_samples, diversity_table
-from judgeloop.report.figures import figures, loss_curves
+from judgeloop.report.figures import figures, loss_curves, preference_curves, seconds_by_stage
 from judgeloop.report.page import render, write_report
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
@@ -108,7 +108,7 @@ def test_report_says_what_the_run_says(page: Page) -> None:
         assert text in page.text
     assert "not finished" not in page.text
     places = {attrs["id"] for tag, attrs in page.tags if attrs.get("class") == "plot"}
-    names = ("scores", "length", "wins", "agreement", "loss-sft", "loss-train", "seconds")
+    names = ("scores", "length", "wins", "agreement", "metric-0", "loss-sft", "loss-train", "seconds")
     assert places == {f"plot-{name}" for name in (*names, "prompt-lengths", "prompt-openings")}
 
 
@@ -151,7 +151,7 @@ def test_any_file_may_be_missing_or_torn(tmp_path: Path, name: str, damage: str)
 
 
 def test_figures_are_valid_plotly(run: Path) -> None:
-    drawn = figures(summarise(run)["models"], RunFiles(run).rows("metrics.jsonl"))
+    drawn = figures(summarise(run)["models"], RunFiles(run).rows("metrics.jsonl"), "dpo")
     assert all(figure["data"] for figure in drawn)
     for figure in drawn:
         graph_objects.Figure(data=figure["data"], layout=figure["layout"])
@@ -236,3 +236,45 @@ def test_the_preference_loss_is_drawn_without_its_other_terms() -> None:
     rows = [{"model": "M2", "stage": "train", "step": 1, "loss": 1.9, "dpo_loss": 0.6931}]
     (curve,) = loss_curves(rows, "train", "", "")["data"]
     assert curve["y"] == [0.6931]
+
+
+@pytest.mark.parametrize(("loss", "lines"), [("dpo", 1), ("sft_best", 0), ("cringe", 0), ("ipo", 0), (None, 0)])
+def test_only_the_loss_of_dpo_is_held_against_ln_2(loss: str | None, lines: int) -> None:
+    rows = [{"model": "M2", "stage": "train", "step": 1, "loss": 1.9, "preference_loss": 0.25}]
+    figure = preference_curves(rows, loss)
+    assert len(figure["layout"].get("shapes", [])) == lines
+    assert ("ln 2" in figure["note"]) is (lines == 1)
+    assert figure["data"][0]["y"] == [0.25]
+
+
+def test_the_loss_is_the_one_of_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    assert "ln 2" in render(run)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("loss: dpo", "loss: ipo"))
+    assert "ln 2" not in render(run)
+
+
+def test_every_finished_stage_is_in_the_time_chart(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for name, stage, marker in (("M2", "meta", {"title": "pairs of judgements", "order": 205.5}), ("M3", "mine", {})):
+        path = run / name / f".{stage}.done.json"
+        path.write_text(json.dumps({"stage": stage, "seconds": 500.0, "finished": "2026-05-03", **marker}))
+    models = summarise(run)["models"]
+    traces = {trace["name"]: trace for trace in seconds_by_stage(models)["data"]}
+    assert traces["pairs of judgements"]["x"] == [0, 0, 500.0, 0]
+    assert traces["mine"]["x"] == [0, 0, 0, 500.0]
+    assert list(models[2]["seconds"]) == ["prompts", "candidates", "judge", "meta", "pairs", "train", "eval"]
+    drawn = sum(sum(trace["x"]) for trace in traces.values())
+    assert drawn == pytest.approx(sum(sum(m["seconds"].values()) for m in models))
+    looks = [(t["marker"]["color"], t["marker"]["pattern"]["shape"]) for t in traces.values()]
+    assert len(set(looks)) == len(looks) == 11
+
+
+def test_a_metric_that_the_report_does_not_know_is_shown(page: Page, run: Path) -> None:
+    assert "Further metrics" in page.text
+    assert "refusals" in page.text
+    assert "-12.0 (-20.0 to -4.0) vs M2" in page.text
+    (figure,) = [f for f in figures(summarise(run)["models"], [], "dpo") if f["title"] == "refusals"]
+    assert figure["note"] == "Lower is better; 95% intervals."
+    assert figure["data"][0]["y"] == pytest.approx([0.6, 0.48, 0.36, 0.24])

@@ -86,7 +86,7 @@ def test_the_page_shows_table_and_figure(checked: Path) -> None:
     assert "judge against truth" in page.text
     assert f"passes, rule no comma {HOSTILE}" in page.text  # escaped: text, not a tag
     assert "while passes did not rise" in page.text
-    (figure,) = [f for f in figures(summarise(checked)["models"], []) if f["id"] == "truth"]
+    (figure,) = [f for f in figures(summarise(checked)["models"], [], "dpo") if f["id"] == "truth"]
     graph_objects.Figure(data=figure["data"], layout=figure["layout"])
     truth, score = figure["data"]
     assert truth["x"] == score["x"] == ["M0", "M1", "M2", "M3"]
@@ -100,5 +100,5 @@ def test_nothing_of_it_where_nothing_was_checked(plain: Path) -> None:
     assert [model["truth"] for model in models] == [None] * 4
     assert truth_table(models) is None
     assert "truth" not in table(plain)
-    assert "truth" not in [figure["id"] for figure in figures(models, [])]
+    assert "truth" not in [figure["id"] for figure in figures(models, [], "dpo")]
     assert "truth:" not in Page(render(plain)).text

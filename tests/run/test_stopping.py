@@ -7,6 +7,7 @@ import pytest
 
 from judgeloop.config import Config, HealthSection, parse
 from judgeloop.errors import InputError
+from judgeloop.evaluation.metrics import Measured, metric_block
 from judgeloop.loop import method
 from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.run.stopping import best_of, compare, conclude, decide, failed_gates, gate_failures, record, with_best
@@ -30,7 +31,8 @@ BETTER, EVEN, WORSE = interval(0.52, 0.6, 0.68), interval(0.4, 0.5, 0.6), interv
 
 def evaluation(model: str, rate: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
     duel = None if rate is None else {"previous": "before", "rate": rate, "by_score": {"rate": rate}}
-    return {"model": model, "judge": model, "judge_health": HEALTHY, "win_rate_vs_previous": duel, **parts}
+    found = {"model": model, "judge": model, "judge_health": HEALTHY, "win_rate_vs_previous": duel, **parts}
+    return {**found, "metrics": metric_block("eval", Measured(found))}
 
 
 def run_with(tmp_path: Path, evaluations: dict[str, dict[str, Any]], **tree: Any) -> RunDirectory:
@@ -100,6 +102,39 @@ def test_comparing_needs_a_clear_interval() -> None:
     assert compare(above, None, "agreement") is None
 
 
+def own_metric(better: str, compare_by: str, **found: Any) -> dict[str, Any]:
+    """An eval.json with a user's metric that the code of the package knows nothing of."""
+    return {"model": "M2", "metrics": {"mine": {"label": "mine", "better": better, "compare": compare_by, **found}}}
+
+
+def test_a_metric_whose_lower_values_are_better() -> None:
+    less = {"model": "M1", "value": interval(-0.3, -0.2, -0.1), "even": 0.0}
+    paired = {"value": interval(0.1, 0.2, 0.3), "versus": less}
+    assert compare(own_metric("lower", "paired", **paired), None, "mine") == "better"
+    assert compare(own_metric("higher", "paired", **paired), None, "mine") == "worse"
+    low, high = ({"value": interval(v, v + 0.1, v + 0.2), "versus": None} for v in (0.1, 0.5))
+    now, before = own_metric("lower", "own", **high), own_metric("lower", "own", **low)
+    assert compare(now, before, "mine") == "worse"
+    assert compare(before, now, "mine") == "better"
+    assert compare(now, None, "mine") is None
+    assert compare(now, before, "elsewhere") is None
+
+
+def test_a_target_is_reached_from_the_side_that_is_better(tmp_path: Path) -> None:
+    run = run_with(tmp_path, {"M1": evaluation("M1")}, stop={"metric": "score", "target": 0.3})
+    for better, reached in (("lower", True), ("higher", False)):
+        found = own_metric(better, "own", value=interval(0.1, 0.2, 0.3), versus=None)["metrics"]
+        write_json(tmp_path / "M1" / "eval.json", {**evaluation("M1"), "metrics": {"score": found["mine"]}})
+        assert (decide(run, run.steps["M1/eval"]) is not None) is reached
+
+
+def test_an_evaluation_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
+    old = {name: value for name, value in evaluation("M1").items() if name != "metrics"}
+    run = run_with(tmp_path, {"M1": old})
+    with pytest.raises(InputError, match=r"M1 has no 'metrics'.*--redo eval"):
+        decide(run, run.steps["M1/eval"])
+
+
 @pytest.mark.parametrize(
     ("rates", "best"),
     [
@@ -166,7 +201,9 @@ def test_stop_rules(tmp_path: Path, rate: dict[str, Any], stop: dict[str, Any], 
 
 def checked(model: str, gain: dict[str, Any] | None, passes: float = 0.5) -> dict[str, Any]:
     measures = {"passes": interval(passes - 0.1, passes, passes + 0.1), "on topic": interval(0.9, 0.95, 1.0)}
-    return {"model": model, "headline": "passes", "measures": measures, "differences": {"passes": gain} if gain else {}}
+    found: dict[str, Any] = {"model": model, "headline": "passes", "measures": measures, "previous": "M1"}
+    found["differences"] = {"passes": gain} if gain else {}
+    return {**found, "metrics": metric_block("checks", Measured(found))}
 
 
 @pytest.mark.parametrize(

@@ -186,11 +186,11 @@ def ifeval(
     from judgeloop.commands.players import find_model
     from judgeloop.commands.progress import bar
     from judgeloop.engines.base import Sampling
-    from judgeloop.evaluation.collect import Asked, Work, answers
-    from judgeloop.evaluation.verifiable import Checker, published, summarise
+    from judgeloop.evaluation.collect import PromptToAnswer, ResumableRows, answers
+    from judgeloop.evaluation.verifiable import InstructionChecker, published, summarise
     from judgeloop.jsonl import write_rows_atomically
 
-    checker = Checker()
+    checker = InstructionChecker()
     if prompts is None:
         asked = published()
     else:
@@ -202,8 +202,8 @@ def ifeval(
     with ExitStack() as stack:
         player = find_model(model, engine, seed, stack)
         settings = {**player.identity, **_sampling(how), "engine": engine, "seed": seed}
-        questions = [Asked(entry.id, [{"role": "user", "content": entry.prompt}]) for entry in asked]
-        with Work(out, settings) as work, bar("answering") as progress:
+        questions = [PromptToAnswer(entry.id, [{"role": "user", "content": entry.prompt}]) for entry in asked]
+        with ResumableRows(out, settings) as work, bar("answering") as progress:
             given = answers(work, player.load, questions, how, seed, progress)
         seconds, resumed = work.seconds, work.resumed
     checked = [checker.check(entry, given[entry.id]["response"]) for entry in asked]
@@ -231,7 +231,7 @@ def _scores(
 ) -> tuple[list[Judgement], dict[str, Any]]:
     """The judge's judgements of all responses, and how they came about."""
     from judgeloop.commands.progress import bar
-    from judgeloop.evaluation.collect import Work, judgements
+    from judgeloop.evaluation.collect import ResumableRows, judgements
     from judgeloop.judging.pointwise import ToJudge
 
     items = [
@@ -239,7 +239,7 @@ def _scores(
         for entry in ranked
         for k, response in enumerate(entry.responses)
     ]
-    with Work(out, player.identity) as work, bar("judging") as progress:
+    with ResumableRows(out, player.identity) as work, bar("judging") as progress:
         given = judgements(work, player.open, items, each, progress)
     return given, {"seconds": round(work.seconds, 1), "resumed": work.resumed, "endpoint": player.after()}
 

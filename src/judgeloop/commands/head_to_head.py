@@ -14,7 +14,7 @@ from judgeloop.commands.players import Player, find_model
 from judgeloop.commands.progress import bar
 from judgeloop.engines.base import Sampling
 from judgeloop.errors import InputError
-from judgeloop.evaluation.collect import Asked, Pairing, Work, answers, duels
+from judgeloop.evaluation.collect import Pairing, PromptToAnswer, ResumableRows, answers, duels
 from judgeloop.evaluation.inputs import Given, read_responses
 from judgeloop.evaluation.statistics import as_dict
 from judgeloop.evaluation.win_rates import Outcome, length_controlled_rate, win_rate
@@ -84,7 +84,7 @@ def head_to_head(
         for name, messages in asked.items()
     ]
     settings = {**judge.identity, "compared": [_identity(side, answered[side.option]) for side in sides]}
-    with Work(out, settings) as work, bar("judging") as progress:
+    with ResumableRows(out, settings) as work, bar("judging") as progress:
         rows = list(duels(work, judge.open, pairings, progress).values())
     return {
         "model": model.name,
@@ -164,8 +164,8 @@ def _answers(
         model = find_model(side.model, kind, seed, stack)
         settings = {**model.identity, "engine": kind, "seed": seed, "max_new_tokens": how.max_new_tokens,
                     "temperature": how.temperature, "top_p": how.top_p}  # fmt: skip
-        questions = [Asked(name, messages) for name, messages in asked.items()]
-        with Work(path, settings) as work, bar(f"answers of {side.name}") as progress:
+        questions = [PromptToAnswer(name, messages) for name, messages in asked.items()]
+        with ResumableRows(path, settings) as work, bar(f"answers of {side.name}") as progress:
             rows = answers(work, model.load, questions, how, seed, progress)
     cut = sum(row["finish_reason"] == "length" for row in rows.values())
     return Answered({name: row["response"] for name, row in rows.items()}, cut), work.seconds

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -27,7 +27,8 @@ _loaded: dict[Path, str] = {}  # plugin file → hash of the content that was ru
 
 
 class Choices(Generic[T]):
-    """The values of one config key. Use it as the mark of a field: `Annotated[str, LOSSES]`.
+    """The values of one config key. Use it as the mark of a field: `Annotated[str, LOSSES]`; for a field that takes
+    several names, `Annotated[tuple[str, ...], METRICS]`.
 
     `extra` are names that the key takes and that name nothing here, such as `auto`.
     """
@@ -41,6 +42,14 @@ class Choices(Generic[T]):
     def names(self) -> tuple[str, ...]:
         """All names, the built-in ones first."""
         return (*self._extra, *self._builtin, *self._added)
+
+    def builtin(self) -> tuple[str, ...]:
+        """The names that come with the package."""
+        return tuple(self._builtin)
+
+    def added(self, files: Collection[str] | None = None) -> tuple[str, ...]:
+        """The names that users' files registered; `files`, hashes as `load_plugin` returns them, are those meant."""
+        return tuple(name for name, (_, origin) in self._added.items() if files is None or origin in files)
 
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in self._added
@@ -77,9 +86,10 @@ class Choices(Generic[T]):
         return name if origin is None else f"{name} ({origin})"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def check(value: str) -> str:
-            if value not in self.names():
-                raise PydanticCustomError("choice", "Input should be {known}", {"known": _listed(self.names())})
+        def check(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+            for name in (value,) if isinstance(value, str) else value:
+                if name not in self.names():
+                    raise PydanticCustomError("choice", "Input should be {known}", {"known": _listed(self.names())})
             return value
 
         return core_schema.no_info_after_validator_function(check, handler(source))
@@ -104,8 +114,8 @@ def current_plugin() -> str | None:
     return _plugin.get()
 
 
-def load_plugin(path: Path) -> None:
-    """Run a user's Python file that registers things; a file that was run before is not run again.
+def load_plugin(path: Path) -> str:
+    """Run a user's Python file that registers things, and return its hash; a file is run only once.
 
     Raises InputError if there is no such file, or it fails, or it was changed since this process ran it.
     """
@@ -117,10 +127,11 @@ def load_plugin(path: Path) -> None:
     if path in _loaded:
         if _loaded[path] != digest:
             raise InputError(f"plugins: {path} was changed while judgeloop was running; start again")
-        return
+        return digest
     with _registering(digest):
         load_module(path, "plugins")
     _loaded[path] = digest
+    return digest
 
 
 ENGINES: Choices[Any] = Choices(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from judgeloop.config.choices import METRICS
 from judgeloop.config.section import NameOrPath, OptionalPath, Paths, SamplingSection, Section
 
 
@@ -32,6 +33,9 @@ class EvaluationSection(Section):
         "pairwise",
         description="how a model's answers are set against those of the model before: pairwise, the judge compares two "
         "in both orders; scores, it scores each by itself (a small judge names the first answer whichever it is)",
+    )
+    metrics: Annotated[tuple[str, ...], METRICS] = Field(
+        (), description="metrics measured besides the built-in ones, by name; left out: all that `plugins` register"
     )
     bootstrap: int = Field(1000, gt=0, description="resamples of the intervals")
     ifeval: OptionalPath = Field(

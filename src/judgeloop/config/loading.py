@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from judgeloop.config.choices import load_plugin
+from judgeloop.config.choices import METRICS, load_plugin
 from judgeloop.config.section import Names, Section, leaves
 from judgeloop.config.tree import Config
 from judgeloop.errors import InputError
@@ -70,8 +70,9 @@ def configure(overrides: Sequence[str], origin: str) -> Config:
 def parse(tree: Mapping[str, Any], origin: str) -> Config:
     """Validate a tree of plain values; `origin` names it in errors. Plugins are run first, for their names count."""
     plugins = tree.get("plugins") or ()
-    for plugin in [plugins] if isinstance(plugins, str) else plugins:
-        load_plugin(Path(str(plugin)))
+    files = [load_plugin(Path(str(plugin))) for plugin in ([plugins] if isinstance(plugins, str) else plugins)]
+    if files and isinstance(evaluation := tree.get("evaluation") or {}, Mapping):
+        tree = {**tree, "evaluation": {"metrics": METRICS.added(files), **evaluation}}
     try:
         return Config.model_validate(tree)
     except ValidationError as error:

@@ -40,10 +40,11 @@ class StopSection(Section):
     metric: Annotated[str, METRICS] = Field(
         "win_rate",
         description="what decides: win rate against the model before (pairwise, both orders), the same by scores of "
-        "one judge, agreement with people, IFEval, or ground truth by evaluation.checker",
+        "one judge, agreement with the seed's ranks, IFEval, ground truth by evaluation.checker, or a plugin's metric",
     )
     target: float | None = Field(
-        None, description="stop when the metric reaches this (metric: score: the mean score; win_rate: the rate)"
+        None,
+        description="stop when the metric's value reaches this (metric: score: the mean score; win_rate: the rate)",
     )
     no_gain: Literal["go_on", "stop"] = Field(
         "go_on", description="stop when a model is not better than the one before, clear of the interval"

@@ -6,6 +6,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from judgeloop.config.backtranslation import BacktranslationSection
+from judgeloop.config.choices import METRICS
 from judgeloop.config.compute import ComputeSection
 from judgeloop.config.endpoint import EndpointSection
 from judgeloop.config.engine import EngineSection
@@ -62,9 +63,11 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _a_checker_decides_only_where_there_is_one(self) -> Config:
+    def _what_decides_is_measured(self) -> Config:
         if self.stop.metric == "checker" and self.evaluation.checker is None:
             raise ValueError("stop.metric: checker needs evaluation.checker; name your file of checks")
+        if self.stop.metric in METRICS.added() and self.stop.metric not in self.evaluation.metrics:
+            raise ValueError(f"stop.metric: {self.stop.metric} is not measured; add it to evaluation.metrics")
         return self
 
     @model_validator(mode="after")

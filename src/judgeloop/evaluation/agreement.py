@@ -2,7 +2,7 @@
 
 The five metrics of Self-Rewarding Language Models (arXiv 2401.10020, section 3.2.2): pairwise accuracy, 5-best, exact
 match, Spearman, Kendall τ. The paper does not say how ties count, so pairwise accuracy comes in both conventions.
-Each metric is taken per prompt and averaged over the prompts where it is defined.
+Each metric is taken per prompt and averaged over the prompts that define it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from scipy import stats
 from judgeloop.evaluation.statistics import Interval, as_dict, mean_interval, spearman_correlation
 
 Scores = Sequence[float | None]
-Metric = Callable[[Scores, Sequence[float]], float | None]
-METRICS = ("pairwise_ties_half", "pairwise_ties_wrong", "five_best", "exact_match", "spearman", "kendall")
+OfOnePrompt = Callable[[Scores, Sequence[float]], float | None]
+MEASURES = ("pairwise_ties_half", "pairwise_ties_wrong", "five_best", "exact_match", "spearman", "kendall")
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The metrics with intervals over prompts, None where no prompt defines one; `Interval.n` says how many did.
+    """The metrics with intervals over prompts, None if no prompt defines one; `Interval.n` says how many did.
 
     `prompts` and `responses` count what was given, `missing` the responses without a score.
     """
@@ -41,7 +41,7 @@ class Agreement:
     def as_dict(self) -> dict[str, Any]:
         """The metrics as interval dicts (or None), and the counts."""
         counts = {"prompts": self.prompts, "responses": self.responses, "missing": self.missing}
-        return {**{name: as_dict(getattr(self, name)) for name in METRICS}, **counts}
+        return {**{name: as_dict(getattr(self, name)) for name in MEASURES}, **counts}
 
 
 def agreement(
@@ -57,7 +57,7 @@ def agreement(
     give 4.5).
     """
 
-    def averaged(metric: Metric) -> Interval | None:
+    def averaged(metric: OfOnePrompt) -> Interval | None:
         values = [metric(scores, ranks) for scores, ranks in rows]
         return mean_interval([v for v in values if v is not None], seed=seed, resamples=resamples)
 
@@ -81,7 +81,7 @@ def _scored(scores: Scores, ranks: Sequence[float]) -> tuple[list[float], list[f
 
 
 def pairwise_accuracy(scores: Scores, ranks: Sequence[float], *, ties: Literal["half", "wrong"]) -> float | None:
-    """Share of the pairs that humans order which the scores order alike. None where there is no such pair.
+    """Share of the pairs that humans order which the scores order alike. None if there is no such pair.
 
     A pair that humans tie is left out, and so is one where a score is missing; a pair that only the judge ties counts
     half, or as wrong.
@@ -99,16 +99,16 @@ def pairwise_accuracy(scores: Scores, ranks: Sequence[float], *, ties: Literal["
 
 
 def five_best(scores: Scores, ranks: Sequence[float], *, perfect: float = 5.0) -> float | None:
-    """Of the responses scored a perfect 5, the share that humans rank best of all, scored or not. None where none is
+    """Of the responses scored a perfect 5, the share that humans rank best of all, scored or not. None if none is
     scored so."""
     top = [rank for score, rank in zip(scores, ranks, strict=True) if score is not None and score >= perfect]
     return sum(rank == min(ranks) for rank in top) / len(top) if top else None
 
 
 def exact_match(scores: Scores, ranks: Sequence[float]) -> float | None:
-    """1 where the scores put every pair that humans order in that order (a judge's tie does not), else 0.
+    """1 if the scores put every pair that humans order in that order (a judge's tie does not), else 0.
 
-    Responses that humans tie may stand in any order. None where humans order no pair, or where a score is missing:
+    Responses that humans tie may be in any order. None if humans order no pair, or if a score is missing:
     then the whole order is not known.
     """
     if None in scores:
@@ -118,7 +118,7 @@ def exact_match(scores: Scores, ranks: Sequence[float]) -> float | None:
 
 
 def spearman(scores: Scores, ranks: Sequence[float]) -> float | None:
-    """Spearman's ρ of scores with human quality (minus the rank), over the responses that have a score. None where
+    """Spearman's ρ of scores with human quality (minus the rank), over the responses that have a score. None if
     fewer than two have one, or either side is constant."""
     given, humans = _scored(scores, ranks)
     return spearman_correlation(given, [-rank for rank in humans])

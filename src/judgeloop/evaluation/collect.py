@@ -26,7 +26,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PromptToAnswer:
     """A prompt to answer."""
 
     id: str
@@ -43,11 +43,11 @@ class Pairing:
     against: str
 
 
-class Work:
+class ResumableRows:
     """A file of rows that can be gone on with, `path`, and beside it `….settings.json`, which says what the rows are
     made with and how many seconds they took. Without a path the rows are kept only as long as the object.
 
-    Raises InputError where the file holds rows made with other settings.
+    Raises InputError if the file holds rows made with other settings.
     """
 
     def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
@@ -113,11 +113,11 @@ def _short(value: object) -> str:
 
 
 def answers(
-    work: Work, engine: Callable[[], tuple[Engine, Chat]], asked: Sequence[Asked], how: Sampling, seed: int,
-    progress: Progress,
+    work: ResumableRows, engine: Callable[[], tuple[Engine, Chat]], asked: Sequence[PromptToAnswer], how: Sampling,
+    seed: int, progress: Progress,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """One answer to every prompt, by the prompt's id: rows `{"id", "response", "finish_reason", "tokens"}`. The engine
-    is opened only where something is missing."""
+    is opened only if something is missing."""
     with RowLog(work.path) as log:
         have = {str(row["id"]): row for _, row in read_objects(work.path)}
         owed = [prompt for prompt in asked if prompt.id not in have]
@@ -143,9 +143,9 @@ def answers(
 
 
 def judgements(
-    work: Work, judge: Callable[[], Judge], items: Sequence[ToJudge], each: int, progress: Progress
+    work: ResumableRows, judge: Callable[[], Judge], items: Sequence[ToJudge], each: int, progress: Progress
 ) -> list[Judgement]:
-    """`each` judgements of every item. The judge is opened only where some are missing."""
+    """`each` judgements of every item. The judge is opened only if some are missing."""
     with RowLog(work.path) as log:
         have = {row.id: row for row in read_rows(work.path, Judgement)}
         owed = [item for item in items if any(judgement_id(item.id, k) not in have for k in range(each))]
@@ -160,7 +160,7 @@ def judgements(
 
 
 def duels(
-    work: Work, judge: Callable[[], Judge], pairings: Sequence[Pairing], progress: Progress
+    work: ResumableRows, judge: Callable[[], Judge], pairings: Sequence[Pairing], progress: Progress
 ) -> dict[str, dict[str, Any]]:
     """Each pairing judged in both orders, by its id: rows with `outcome`, both verdicts and both lengths. A row is
     written once both orders are known."""

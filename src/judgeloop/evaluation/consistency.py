@@ -10,9 +10,9 @@ from judgeloop.evaluation.agreement import kendall
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """`rate`: mean over prompts of (τ + 1) / 2, 1 where the judges always agree, ½ where they might as well be dice.
+    """`rate`: mean over prompts of (τ + 1) / 2, 1 if the judges always agree, ½ if they might as well be dice.
     `smoothing`: the label smoothing that follows, 1 − rate, at most ½ (beyond it the labels would be turned round).
-    `prompts` count those where both judges order something."""
+    `prompts` count those for which both judges order something."""
 
     rate: float | None
     smoothing: float
@@ -23,7 +23,7 @@ def consistency(rows: Iterable[tuple[Sequence[float | None], Sequence[float | No
     """Consistency of two judges' scores of the same responses, row = prompt; a response that one could not score is
     left out. CREAM (arXiv 2410.12735), section 4: Kendall's τ of the two rankings sets the smoothing of DPO.
 
-    Where no prompt is ordered by both, nothing is known: no rate, and the smoothing is ½.
+    If no prompt is ordered by both, nothing is known: no rate, and the smoothing is ½.
     """
     found = []
     for ours, theirs in rows:

@@ -19,7 +19,7 @@ Measures = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Checker:
+class ResponseChecker:
     """The user's `check(prompt, response, finished)`, the file it comes from, and the prompts' field to group by."""
 
     path: Path
@@ -28,7 +28,7 @@ class Checker:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedResponse:
     """One response with its measures, each from 0 to 1; the first named is the headline."""
 
     id: str
@@ -42,11 +42,11 @@ class Checked:
 
 
 def check_response(
-    checker: Checker, prompt: Mapping[str, Any], response: str, *, finished: bool, where: str
+    checker: ResponseChecker, prompt: Mapping[str, Any], response: str, *, finished: bool, where: str
 ) -> Measures:
     """What the checker says of one response. `where` names the prompt's row in errors ("prompts.jsonl:3").
 
-    Raises InputError where the function fails, or returns neither a bool nor a mapping of names to numbers in [0, 1].
+    Raises InputError if the function fails, or returns neither a bool nor a mapping of names to numbers in [0, 1].
     """
     try:
         found = checker.check(copy.deepcopy(dict(prompt)), response, finished)
@@ -66,8 +66,8 @@ def check_response(
     return {name: float(value) for name, value in named.items()}
 
 
-def same_measures(checker: Checker, names: Sequence[str], found: Measures, where: str) -> None:
-    """Raise InputError where a response has other measures than the first one."""
+def same_measures(checker: ResponseChecker, names: Sequence[str], found: Measures, where: str) -> None:
+    """Raise InputError if a response has other measures than the first one."""
     if set(names) != set(found):
         raise InputError.at(
             checker.path,
@@ -78,11 +78,11 @@ def same_measures(checker: Checker, names: Sequence[str], found: Measures, where
 
 
 def ground_truth(
-    checked: Sequence[Checked],
+    checked: Sequence[CheckedResponse],
     *,
     seed: int,
     resamples: int = 1000,
-    previous: Sequence[Checked] = (),
+    previous: Sequence[CheckedResponse] = (),
     scores: Mapping[str, float | None] | None = None,
     groups: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def ground_truth(
     }
 
 
-def _means(checked: Sequence[Checked], name: str) -> dict[str, float]:
+def _means(checked: Sequence[CheckedResponse], name: str) -> dict[str, float]:
     """Prompt id → mean of one measure over its responses."""
     values: dict[str, list[float]] = {}
     for row in checked:
@@ -129,10 +129,12 @@ def _means(checked: Sequence[Checked], name: str) -> dict[str, float]:
     return {prompt: sum(found) / len(found) for prompt, found in values.items()}
 
 
-def judge_accuracies(checked: Sequence[Checked], headline: str, scores: Mapping[str, float | None]) -> list[float]:
+def judge_accuracies(
+    checked: Sequence[CheckedResponse], headline: str, scores: Mapping[str, float | None]
+) -> list[float]:
     """Of each prompt that has responses of different worth: the share of such pairs in which the judge's score is
     higher for the better one, ties half. Responses without a score are left out, as in `pairwise_accuracy`."""
-    by_prompt: dict[str, list[Checked]] = {}
+    by_prompt: dict[str, list[CheckedResponse]] = {}
     for row in checked:
         by_prompt.setdefault(row.prompt_id, []).append(row)
     found = [

@@ -18,7 +18,7 @@ class JudgeHealth:
     responses. `histogram`: responses by score 0 to 5. `top_share`: share of scored responses in the top bin.
     `tie_rate`: share of prompts whose best score equals the worst. `length_correlation`: Spearman's ρ of score with
     length over all scored responses. `retest_spread`: mean over responses of the standard deviation of their K
-    scores, None where none has two. None where there is nothing to count. `judgements` counts all, read or not."""
+    scores, None if none has two. None if there is nothing to count. `judgements` counts all, read or not."""
 
     parse_rate: float | None
     mean_score: Interval | None
@@ -53,7 +53,7 @@ def judge_health(
 ) -> JudgeHealth:
     """Health of a judge from its scores: `scores[p][i]` of response i to prompt p (None: no score), `lengths` alike.
 
-    `valid` says of each single judgement whether it could be read, where a score is the mean of several (K > 1);
+    `valid` says of each single judgement whether it could be read, if a score is the mean of several (K > 1);
     without it a response is one judgement. `repeated` holds each response's K scores, as far as they could be read.
     """
     by_prompt = [[s for s in row if s is not None] for row in scores]
@@ -79,7 +79,7 @@ def judge_health(
 
 
 def retest_spread(repeated: Iterable[Sequence[float]]) -> float | None:
-    """Mean over responses of the sample standard deviation of their scores; None where no response has two."""
+    """Mean over responses of the sample standard deviation of their scores; None if no response has two."""
     spreads = [statistics.stdev(scores) for scores in repeated if len(scores) > 1]
     return statistics.fmean(spreads) if spreads else None
 
@@ -98,7 +98,7 @@ def histogram(scores: Iterable[float]) -> tuple[int, ...]:
 
 
 def share(flags: Iterable[bool]) -> float | None:
-    """Share of true flags, None where there are none."""
+    """Share of true flags, None if there are none."""
     found = list(flags)
     return sum(found) / len(found) if found else None
 

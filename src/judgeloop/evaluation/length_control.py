@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from judgeloop.evaluation.statistics import Interval, percentile_interval, resampled_weights
 
-THETA_PENALTY = 0.001  # keeps θ finite where one model wins every prompt
+THETA_PENALTY = 0.001  # keeps θ finite if one model wins every prompt
 PHI_PENALTY = 0.1
 GAMMA_PENALTY = 1.0
 _STEPS, _INNER = 50, 4
@@ -68,7 +68,7 @@ def length_controlled(
 ) -> LengthControlled | None:
     """The length-controlled win rate with its bootstrap interval over prompts.
 
-    `points` and `differences` hold y and d of each prompt that was parsed. None where length cannot be told from the
+    `points` and `differences` hold y and d of each prompt that was parsed. None if length cannot be told from the
     models: fewer than two prompts, or every difference the same and not 0.
     """
     if len(points) < 2:

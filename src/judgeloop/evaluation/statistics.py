@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +34,7 @@ def mean_interval(
 ) -> Interval | None:
     """Mean of one value a prompt, with the percentile bootstrap interval over prompts (Efron 1979).
 
-    The same seed, values and resamples give the same interval. None where there are no values. With few prompts, or
+    The same seed, values and resamples give the same interval. None if there are no values. With few prompts, or
     where all values are equal, the interval is too narrow (of width 0 in the latter case): look at `n`.
     """
     if not values:
@@ -59,7 +58,7 @@ def ratio_interval(
     """Sum of the parts over the sum of the wholes, one of each a prompt, with the percentile bootstrap over prompts.
 
     For shares of things of which a prompt has several (instructions that were followed): those of one prompt stay
-    together. `n` counts the prompts with a whole above 0. None where there are none.
+    together. `n` counts the prompts with a whole above 0. None if there are none.
     """
     kept = [(part, whole) for part, whole in zip(parts, wholes, strict=True) if whole > 0]
     if not kept:
@@ -91,27 +90,23 @@ def percentile_interval(value: float, resampled: NDArray[np.float64], n: int, co
 def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> Interval | None:
     """Share of successes among `n` independent units, with the Wilson score interval (Wilson 1927).
 
-    Unlike the bootstrap it does not collapse at 0 and 1. None where n is 0.
+    Unlike the bootstrap it does not collapse at 0 and 1. None if n is 0.
     """
     if n == 0:
         return None
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}")
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At 0 and 1 the bound is exactly the estimate; rounding must not push it past.
-    return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)), n)
+    bounds = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Interval(successes / n, float(bounds.low), float(bounds.high), n)
 
 
 def spearman_correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Spearman's ρ (average ranks for ties). None with fewer than two values, or where either side is constant."""
+    """Spearman's ρ (average ranks for ties). None with fewer than two values, or if either side is constant."""
     if len(x) < 2 or len(set(x)) == 1 or len(set(y)) == 1:
         return None
     return float(stats.spearmanr(x, y).statistic)
 
 
 def as_dict(interval: Interval | None) -> dict[str, Any] | None:
-    """`Interval.as_dict`, or None where there is no interval."""
+    """`Interval.as_dict`, or None if there is no interval."""
     return None if interval is None else interval.as_dict()

@@ -1,6 +1,6 @@
 """Instructions that a program can check: IFEval (Zhou et al., arXiv 2311.07911), through the package if-verifiable.
 
-An instruction is followed strictly where the response as it is passes, and loosely where one of eight versions of it
+An instruction is followed strictly if the response as it is passes, and loosely if one of eight versions of it
 does (without its first line, its last line, or its asterisks). What cannot be checked is neither passed nor failed:
 it is left out, counted and named.
 """
@@ -38,7 +38,7 @@ class VerifiablePrompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class InstructionCheck:
     """One instruction of one prompt: followed or not, or None with the reason why nobody can tell."""
 
     instruction: str
@@ -51,8 +51,8 @@ class Checked:
         return found if self.reason is None else {**found, "reason": self.reason}
 
 
-class Checker:
-    """Loads if-verifiable and what it needs. Raises InputError where it is not installed."""
+class InstructionChecker:
+    """Loads if-verifiable and what it needs. Raises InputError if it is not installed."""
 
     def __init__(self) -> None:
         if importlib.util.find_spec("if_verifiable") is None:
@@ -66,35 +66,35 @@ class Checker:
         self._kinds: dict[str, Any] = INSTRUCTION_DICT
         provide_sentence_model()
 
-    def check(self, prompt: VerifiablePrompt, response: str) -> list[Checked]:
+    def check(self, prompt: VerifiablePrompt, response: str) -> list[InstructionCheck]:
         """Each instruction of the prompt, in order. A response that is empty follows none."""
         return [
             self._check(name, arguments, prompt.prompt, response)
             for name, arguments in zip(prompt.instructions, prompt.arguments, strict=True)
         ]
 
-    def _check(self, name: str, arguments: Mapping[str, Any], prompt: str, response: str) -> Checked:
+    def _check(self, name: str, arguments: Mapping[str, Any], prompt: str, response: str) -> InstructionCheck:
         kind = self._kinds.get(name)
         if kind is None:
-            return Checked(name, None, None, "unknown instruction")
+            return InstructionCheck(name, None, None, "unknown instruction")
         given = {key: value for key, value in arguments.items() if value is not None}
         try:
             missing = _missing(kind(name), given)
             if missing is not None:
-                return Checked(name, None, None, f"'{missing}' is not given")
+                return InstructionCheck(name, None, None, f"'{missing}' is not given")
             with _quiet():
                 results, _ = self._evaluate(response, [name], [given], prompt, {name: kind})
         except LookupError:
-            return Checked(name, None, None, _NO_DATA)
+            return InstructionCheck(name, None, None, _NO_DATA)
         except (TypeError, ValueError, AttributeError) as error:
-            return Checked(name, None, None, f"its arguments do not fit ({type(error).__name__})")
+            return InstructionCheck(name, None, None, f"its arguments do not fit ({type(error).__name__})")
         if not results:  # nothing left to check once the response is stripped
-            return Checked(name, False, False)
-        return Checked(name, bool(results[0].strict_pass), bool(results[0].loose_pass))
+            return InstructionCheck(name, False, False)
+        return InstructionCheck(name, bool(results[0].strict_pass), bool(results[0].loose_pass))
 
 
 def published() -> list[VerifiablePrompt]:
-    """IFEval's own prompts, which the package fetches from the hub. Raises InputError where that cannot be reached."""
+    """IFEval's own prompts, which the package fetches from the hub. Raises InputError if that cannot be reached."""
     from if_verifiable import get_eval_data
 
     try:
@@ -150,7 +150,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def summarise(checked: Sequence[Sequence[Checked]], *, seed: int, resamples: int = 1000) -> dict[str, Any]:
+def summarise(checked: Sequence[Sequence[InstructionCheck]], *, seed: int, resamples: int = 1000) -> dict[str, Any]:
     """The four accuracies of IFEval with bootstrap intervals over prompts, the share followed of each kind of
     instruction with Wilson intervals, and what could not be checked. `checked` holds one list a prompt.
 
@@ -186,8 +186,8 @@ def summarise(checked: Sequence[Sequence[Checked]], *, seed: int, resamples: int
     }
 
 
-def _by_kind(checked: Sequence[Checked]) -> dict[str, Any]:
-    kinds: dict[str, list[Checked]] = {}
+def _by_kind(checked: Sequence[InstructionCheck]) -> dict[str, Any]:
+    kinds: dict[str, list[InstructionCheck]] = {}
     for entry in checked:
         kinds.setdefault(entry.instruction, []).append(entry)
     return {

@@ -20,7 +20,7 @@ POINTS: dict[Outcome, float] = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class WinRate:
-    """How often the model won. `rate` is over the parsed prompts with ties as half, None where none was parsed."""
+    """How often the model won. `rate` is over the parsed prompts with ties as half, None if none was parsed."""
 
     win: int
     tie: int
@@ -41,7 +41,7 @@ class WinRate:
 def outcome_of_orders(model_first: Preferred | None, model_second: Preferred | None) -> Outcome:
     """One prompt judged twice: the model's response shown first, then shown second.
 
-    Each argument says which of the two shown responses the judge preferred, None where that could not be read. Unless
+    Each argument says which of the two shown responses the judge preferred, None if that could not be read. Unless
     the judge prefers the same model's response in both orders it is a tie.
     """
     if model_first is None or model_second is None:
@@ -72,7 +72,7 @@ def length_controlled_rate(
     outcomes: Sequence[Outcome], lengths: Sequence[int], against: Sequence[int], *, seed: int, resamples: int = 1000
 ) -> LengthControlled | None:
     """The rate at equal length over the parsed prompts; `lengths` of the model's responses and of those it is against,
-    in characters. None where length cannot be told from the models."""
+    in characters. None if length cannot be told from the models."""
     parsed = [
         (POINTS[outcome], float(length - other))
         for outcome, length, other in zip(outcomes, lengths, against, strict=True)

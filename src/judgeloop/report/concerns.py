@@ -1,28 +1,26 @@
-"""What a reader must be told before believing a figure: the warnings, and what the run says in one or two sentences."""
+"""What a reader must know before believing a figure: the warnings, and what the run says in one or two sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from judgeloop.report.wording import interval, number, percent, points
 
-MIN_PARSE_RATE = 0.9
-MAX_TIE_RATE = 0.5
-MAX_TOP_SHARE = 0.8
 MAX_LENGTH_GROWTH = 0.25
 MIN_PAIRS = 20
 MIN_COMPARISONS = 20
 CHANCE = 0.5
 
 
-def concerns(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Warnings as `{"model", "kind", "text"}`, in the order of the models."""
+def concerns(models: Sequence[dict[str, Any]], health: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Warnings as `{"model", "kind", "text"}`, in the order of the models. `health` is that section of the run's
+    config: its bounds are the gates that the run itself looks at."""
     found: list[dict[str, Any]] = []
     for place, model in enumerate(models):
         name, previous = model["name"], models[place - 1] if place else None
         for kind, text in (
-            *_judge(model),
+            *_judge(model, health),
             *_pairs(model),
             *_length(model, previous),
             *_agreement(model),
@@ -33,23 +31,43 @@ def concerns(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _judge(model: dict[str, Any]) -> list[tuple[str, str]]:
+# Figure of a judge's health, bound in the config, kind of warning, what is said.
+_GATES: tuple[tuple[str, str, str, Callable[[float, str], str]], ...] = (
+    ("parse_rate", "min_parse_rate", "parse rate",
+     lambda value, where: f"only {percent(value)} of the judgements {where} could be read"),
+    ("tie_rate", "max_tie_rate", "tie rate",
+     lambda value, where: f"best and worst response had the same score for {percent(value)} of prompts {where}"),
+    ("top_share", "max_top_share", "saturation",
+     lambda value, where: f"{percent(value)} of the scores {where} are at the top: the judge no longer tells apart"),
+    ("length_correlation", "max_length_correlation", "length correlation",
+     lambda value, where: f"scores {where} follow the length of the response (Spearman's ρ {number(value)})"),
+    ("retest_spread", "max_retest_spread", "retest spread",
+     lambda value, where: f"scores of one response {where} scatter by {number(value)} when it is judged again"),
+)  # fmt: skip
+
+
+def _judge(model: dict[str, Any], health: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The gates that a judge fails, as `run.stopping` counts them: from M1 on, and not over a few judgements."""
+    if model["name"] == "M0":
+        return []
     found = []
-    for judge, where in (
-        (model["judge"], "in the evaluation"),
-        (model["loop_judge"] or {}, "in judging its candidates"),
-    ):
-        parsed, tied = judge.get("parse_rate"), judge.get("tie_rate")
-        if parsed is not None and parsed < MIN_PARSE_RATE:
-            found.append(("parse rate", f"only {percent(parsed)} of the judgements {where} could be read."))
-        if tied is not None and tied > MAX_TIE_RATE:
-            found.append(
-                ("tie rate", f"best and worst response had the same score for {percent(tied)} of prompts {where}.")
-            )
-    top = model["judge"].get("top_share")
-    if top is not None and top > MAX_TOP_SHARE:
-        found.append(("saturation", f"{percent(top)} of the scores are at the top: the judge no longer tells apart."))
+    least = health.get("min_count") or 0
+    for judge, where in ((model["judge"], "in the evaluation"), (model["loop_judge"] or {}, "of its candidates")):
+        if (judge.get("judgements") or 0) < least:
+            continue
+        for figure, key, kind, words in _GATES:
+            value, bound = judge.get(figure), health.get(key)
+            if value is not None and bound is not None and _fails(value, bound, key):
+                found.append((kind, f"{words(value, where)} (health.{key}: {bound:g})."))
+    people, bound = (model["agreement"] or {}).get("pairwise_ties_half"), health.get("min_agreement")
+    if people is not None and bound is not None and people["n"] >= least and people["high"] < bound:
+        said = f"its agreement with the seed's ranks, {interval(people)}, is too low (health.min_agreement: {bound:g})."
+        found.append(("agreement gate", said))
     return found
+
+
+def _fails(value: float, bound: float, key: str) -> bool:
+    return value < bound if key.startswith("min_") else abs(value) > bound
 
 
 def _pairs(model: dict[str, Any]) -> list[tuple[str, str]]:
@@ -86,7 +104,7 @@ def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
     if pairwise is None or pairwise["low"] > CHANCE:
         return []
     says = "includes" if pairwise["high"] >= CHANCE else "lies below"
-    return [("agreement", f"its agreement with people, {interval(pairwise)}, {says} chance (0.5).")]
+    return [("agreement", f"its agreement with the seed's ranks, {interval(pairwise)}, {says} chance (0.5).")]
 
 
 def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -103,7 +121,7 @@ def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> lis
     low, then, name = max(known, key=lambda entry: entry[0])
     if now["high"] >= low:
         return []
-    fell = f"its agreement with people is {interval(now)}, {name}'s was {interval(then)}"
+    fell = f"its agreement with the seed's ranks is {interval(now)}, {name}'s was {interval(then)}"
     return [("forgetting", f"{fell}: training on pairs made it forget to judge; see train.eft_replay.")]
 
 
@@ -129,7 +147,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
     if not evaluated:
         return [*decided, "No model has been evaluated yet."]
     last = evaluated[-1]
-    sentences = [s for s in (_versus(last), _score(evaluated), _grown(evaluated), _truth(last), _people(last)) if s]
+    sentences = [s for s in (_versus(last), _score(evaluated), _grown(evaluated), _truth(last), _ranks(last)) if s]
     return decided + (sentences or [f"{last['name']} has been evaluated; there is nothing to compare it with yet."])
 
 
@@ -139,19 +157,6 @@ def _decided(decision: dict[str, Any] | None) -> list[str]:
         return []
     stopped = [f"The run stopped after {decision['at']}: {decision['reason']}."] if decision["stopped"] else []
     return [*stopped, f"Best model: {decision['best']} ({decision['why_best']})."]
-
-
-def gate_concerns(decision: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """A warning for each health gate that a judge failed, as decision.json lists them."""
-    found = []
-    for failure in (decision or {}).get("failed_gates", []):
-        side = "below" if failure["gate"] in ("parse_rate", "agreement") else "above"
-        text = (
-            f"{failure['step']}: the gate on {failure['gate'].replace('_', ' ')} failed: {number(failure['value'])} is "
-        )
-        text += f"{side} {failure['bound']:g} (judge {failure['judge']})."
-        found.append({"model": failure["step"].partition("/")[0], "kind": "health gate", "text": text})
-    return found
 
 
 def gain_is_shown(model: dict[str, Any]) -> bool:
@@ -168,6 +173,8 @@ def _versus(model: dict[str, Any]) -> str | None:
     if rate is None:
         return f"The judge's comparisons of {name} with {previous} could not be read."
     said = f"{name} against {previous}: win rate {interval(rate, as_percent=True)}, ties as half"
+    if versus.get("unparsed"):
+        said += f", {versus['unparsed']} prompts left out as their comparison could not be read"
     if rate["n"] < MIN_COMPARISONS:
         return f"{said}, but over {rate['n']} prompts only, too few to conclude from."
     if rate["low"] > CHANCE:
@@ -221,13 +228,12 @@ def _truth(model: dict[str, Any]) -> str | None:
     return f"{said}, {points(change)} points against {truth['previous']}, {clear}."
 
 
-def _people(model: dict[str, Any]) -> str | None:
+def _ranks(model: dict[str, Any]) -> str | None:
     pairwise = (model["agreement"] or {}).get("pairwise_ties_half")
     if pairwise is None:
         return None
-    said = (
-        f"{model['name']}'s scores order response pairs as people do in {interval(pairwise, as_percent=True)} of cases"
-    )
+    rate = interval(pairwise, as_percent=True)
+    said = f"{model['name']}'s scores order response pairs as the seed's ranks do in {rate} of cases"
     if pairwise["low"] <= CHANCE:
         return f"{said}, which is not above chance: what this judge prefers is no evidence of quality."
     if pairwise["n"] < MIN_COMPARISONS:

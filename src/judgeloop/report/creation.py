@@ -19,7 +19,7 @@ def diversity_columns(models: Sequence[dict[str, Any]]) -> list[tuple[str, dict[
 
 
 def diversity_table(models: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """`{"columns": names, "rows": [(label, values)], "compared": "64"}`, None where nothing was measured."""
+    """`{"columns": names, "rows": [(label, values)], "compared": "64"}`, None if nothing was measured."""
     columns = diversity_columns(models)
     if not columns:
         return None

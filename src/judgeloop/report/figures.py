@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from judgeloop.report.creation import diversity_columns
+from judgeloop.report.metrics import further_metrics
 
 Figure = dict[str, Any]
 
@@ -17,6 +18,7 @@ BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C8C8C",
 )  # fmt: skip
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY)
+PATTERNS = ("", "/", "x", ".")  # for the second, third, … round of the colours
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 AGREEMENT_LABELS = {
     "pairwise_ties_half": "pairwise, ties half",
@@ -28,8 +30,9 @@ AGREEMENT_LABELS = {
 }
 
 
-def figures(models: Sequence[dict[str, Any]], metrics: Iterable[dict[str, Any]]) -> list[Figure]:
-    """All plots in the order shown: `{"id", "title", "note", "data", "layout"}`; no `data` where there is none yet."""
+def figures(models: Sequence[dict[str, Any]], metrics: Iterable[dict[str, Any]], loss: str | None) -> list[Figure]:
+    """All plots in the order shown: `{"id", "title", "note", "data", "layout"}`; no `data` if there is none yet.
+    `loss` is the run's train.loss."""
     rows = list(metrics)
     return [
         score_histogram(models),
@@ -37,10 +40,9 @@ def figures(models: Sequence[dict[str, Any]], metrics: Iterable[dict[str, Any]])
         *([truth_and_score(models)] if any(m["truth"] for m in models) else []),
         win_tie_lose(models),
         agreement_over_models(models),
+        *(metric_over_models(models, metric, k) for k, metric in enumerate(further_metrics(models))),
         loss_curves(rows, "sft", "Supervised training (M1)", "Loss on target tokens."),
-        loss_curves(
-            rows, "train", "Preference training", "The dotted line is ln 2, where policy and reference are equal."
-        ),
+        preference_curves(rows, loss),
         prompt_lengths(models),
         prompt_openings(models),
         seconds_by_stage(models),
@@ -173,14 +175,41 @@ def agreement_over_models(models: Sequence[dict[str, Any]]) -> Figure:
         ],
     }  # fmt: skip
     note = "95% intervals over prompts. Chance is 0.5 for pairwise (dotted line) and 0 for Spearman and Kendall."
-    return _figure("agreement", "Agreement with human ranks", note, data, layout)
+    return _figure("agreement", "Agreement with the ranks of the seed", note, data, layout)
+
+
+def metric_over_models(models: Sequence[dict[str, Any]], metric: dict[str, Any], number: int) -> Figure:
+    of = metric["of"]
+    data = [_points([m["value"] for m in of.values()], list(of), _label(metric["label"]), number)]
+    layout = {
+        "showlegend": False,
+        "xaxis": _model_axis(models),
+        "yaxis": {"tickformat": ".0%" if metric["share"] else ""},
+    }
+    note = f"{metric['better']} is better; 95% intervals.".capitalize()
+    return _figure(f"metric-{number}", str(metric["label"]), note, data, layout)
+
+
+def preference_curves(rows: Sequence[dict[str, Any]], loss: str | None) -> Figure:
+    """The preference loss by step. DPO's starts at ln 2, where policy and reference are equal; no other loss is
+    compared with that value."""
+    note = f"Loss: {loss}." if loss else "Loss of each step."
+    if loss != "dpo":
+        return loss_curves(rows, "train", "Preference training", note)
+    note = "DPO loss. The dotted line is ln 2, where policy and reference are equal."
+    figure = loss_curves(rows, "train", "Preference training", note)
+    figure["layout"]["shapes"] = [
+        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": math.log(2), "y1": math.log(2),
+         "line": {"dash": "dot", "width": 1, "color": GREY}}
+    ]  # fmt: skip
+    return figure
 
 
 def loss_curves(rows: Sequence[dict[str, Any]], stage: str, title: str, note: str) -> Figure:
+    """One curve per model; the preference loss alone if the trained loss has more terms."""
     curves: dict[str, dict[int, float | None]] = {}
     for row in rows:
-        # The preference loss alone, where the trained loss has more terms: ln 2 is its start.
-        step, loss = row.get("step"), row.get("dpo_loss", row.get("loss"))
+        step, loss = row.get("step"), row.get("dpo_loss", row.get("preference_loss", row.get("loss")))
         if row.get("stage") == stage and isinstance(step, (int, float)) and isinstance(loss, (int, float)):
             # A stage that was resumed may have written a step twice: the later row is the one that counts.
             curves.setdefault(str(row.get("model")), {})[int(step)] = _finite(loss)
@@ -196,11 +225,6 @@ def loss_curves(rows: Sequence[dict[str, Any]], stage: str, title: str, note: st
             }
         )  # fmt: skip
     layout: dict[str, Any] = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "loss"}}}
-    if stage == "train":
-        layout["shapes"] = [
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": math.log(2), "y1": math.log(2),
-             "line": {"dash": "dot", "width": 1, "color": GREY}}
-        ]  # fmt: skip
     return _figure(f"loss-{stage}", title, note, data, layout)
 
 
@@ -257,14 +281,15 @@ def _set_colour(models: Sequence[dict[str, Any]], name: str) -> str:
 
 def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
     timed = [m for m in models if m["seconds"]]
-    stages = [stage for stage in STAGE_COLOURS if any(stage in m["seconds"] for m in timed)]
+    titles = {stage: title for m in timed for stage, title in m["stage_titles"].items()}
     data = [
         {
-            "type": "bar", "orientation": "h", "name": _label(stage), "y": [_label(m["name"]) for m in timed],
-            "x": [m["seconds"].get(stage, 0) for m in timed], "marker": {"color": STAGE_COLOURS[stage]},
-            "hovertemplate": _label(stage) + ": %{x:.1f} s",
+            "type": "bar", "orientation": "h", "name": _label(titles[stage]), "y": [_label(m["name"]) for m in timed],
+            "x": [m["seconds"].get(stage, 0) for m in timed],
+            "marker": {"color": _colour(k), "pattern": {"shape": PATTERNS[k // len(CYCLE) % len(PATTERNS)]}},
+            "hovertemplate": _label(titles[stage]) + ": %{x:.1f} s",
         }
-        for stage in stages
+        for k, stage in enumerate(_stages_in_order(timed))
     ]  # fmt: skip
     layout = {
         "barmode": "stack",
@@ -275,11 +300,14 @@ def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
     return _figure("seconds", "Where the time went", "Wall time of the finished stages.", data, layout)
 
 
-STAGE_COLOURS = {
-    "model": GREY, "seed": "#B8B8B8", "writer": "#8A6FB0", "written": "#C9A0DC", "eft": "#DDDDDD",
-    "sft": PURPLE, "prompts": SKY, "candidates": BLUE, "judge": ORANGE,
-    "pairs": "#F0E442", "train": GREEN, "eval": VERMILION, "checks": "#5E5E5E",
-}  # fmt: skip
+def _stages_in_order(models: Sequence[dict[str, Any]]) -> list[str]:
+    """All stages, each where it comes in the making of the models: evaluation, which ends each, is the last."""
+    places: dict[str, float] = {}
+    for model in models:
+        stages = list(model["seconds"])
+        for k, stage in enumerate(stages, 1):
+            places[stage] = max(places.get(stage, 0.0), k / len(stages))
+    return sorted(places, key=lambda stage: places[stage])
 
 
 def _points(values: Sequence[dict[str, Any]], names: Sequence[str], label: str, index: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from judgeloop.jsonl import write_text_atomically
 from judgeloop.report.concerns import headline, length_growth
 from judgeloop.report.creation import creation_samples, diversity_table, without_samples
 from judgeloop.report.figures import AGREEMENT_LABELS, figures
+from judgeloop.report.metrics import further_metrics, value_in_words, versus_in_words
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summary_of, with_damage
@@ -19,9 +20,9 @@ from judgeloop.report.wording import NOTHING, duration, interval, number, percen
 
 
 def write_report(run: Path) -> Path:
-    """Write `RUN/report.html` from what stands in the run directory, finished or not, and return its path.
+    """Write `RUN/report.html` from what the run directory holds, finished or not, and return its path.
 
-    Raises InputError where `run` is no run directory.
+    Raises InputError if `run` is no run directory.
     """
     target = run / "report.html"
     write_text_atomically(target, render(run))
@@ -37,7 +38,7 @@ def render(run: Path) -> str:
     config_text = files.text("config.yaml")
     summary = summary_of(files)
     models = summary["models"]
-    drawn = figures(models, list(files.rows("metrics.jsonl")))
+    drawn = figures(models, list(files.rows("metrics.jsonl")), files.section("train").get("loss"))
     samples = {name: pair_samples(files, name) for name in files.models()}
     evaluations = {name: files.json(f"{name}/eval.json") or {} for name in files.models()}
     base_model = _base_model(files)
@@ -61,6 +62,9 @@ def render(run: Path) -> str:
         models=models,
         headline=headline(summary),
         growth={m["name"]: length_growth(m, p) for p, m in zip([None, *models], models, strict=False)},
+        further=further_metrics(models),
+        value_in_words=value_in_words,
+        versus_in_words=versus_in_words,
         agreement_labels=AGREEMENT_LABELS,
         diversity=diversity_table(models),
         truth=truth_table(models),

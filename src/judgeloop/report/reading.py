@@ -6,6 +6,7 @@ What is not there is None or empty; what is there and cannot be read is named in
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,6 @@ from typing import Any
 import yaml
 
 from judgeloop.errors import InputError
-
-# Stages that end within the same second stand in this order.
-_STAGES = ("model", "seed", "sft", "prompts", "candidates", "judge", "pairs", "train", "eval", "checks")
-_USUAL = {name: k for k, name in enumerate(_STAGES)}
 
 
 class RunFiles:
@@ -35,7 +32,7 @@ class RunFiles:
             self.problems.append(text)
 
     def models(self) -> list[str]:
-        """The models that the run makes, in order; those found on disk where run.json does not say."""
+        """The models that the run makes, in order; those found on disk if run.json does not say."""
         named = self.run.get("models")
         if isinstance(named, list) and named and all(isinstance(n, str) and re.fullmatch(r"M\d+", n) for n in named):
             return [str(name) for name in named]
@@ -52,7 +49,7 @@ class RunFiles:
             return None
 
     def json(self, name: str) -> dict[str, Any] | None:
-        """A JSON object, or None where the file is not there or damaged."""
+        """A JSON object, or None if the file is not there or damaged."""
         text = self.text(name)
         if text is None:
             return None
@@ -66,11 +63,16 @@ class RunFiles:
         return value
 
     def config(self) -> dict[str, Any]:
-        """The run's config as it stands in config.yaml; empty where it cannot be read."""
+        """The run's config as config.yaml has it; empty if it cannot be read."""
         try:
             value = yaml.safe_load(self.text("config.yaml") or "")
         except yaml.YAMLError:
             return {}
+        return value if isinstance(value, dict) else {}
+
+    def section(self, name: str) -> dict[str, Any]:
+        """One section of the run's config; empty if it is not there."""
+        value = self.config().get(name)
         return value if isinstance(value, dict) else {}
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
@@ -101,16 +103,22 @@ class RunFiles:
     def has(self, name: str) -> bool:
         return (self.path / name).is_file()
 
-    def seconds(self, model: str) -> dict[str, float]:
-        """Stage → seconds, of the stages that are done, in the order they were finished."""
+    def finished_stages(self, model: str) -> list[dict[str, Any]]:
+        """`{"stage", "title", "seconds"}` of every stage that is done, in the order of the run's plan. A done-marker
+        without `order` or `title` is placed by the time when it was written, and called by the stage's name."""
         found = []
         for stage in self._marked(model, "done"):
             marker = self.json(f"{model}/.{stage}.done.json") or {}
             if isinstance(marker.get("seconds"), (int, float)):
-                found.append(
-                    (str(marker.get("finished", "")), _USUAL.get(stage, len(_USUAL)), stage, marker["seconds"])
-                )
-        return {stage: float(seconds) for _, _, stage, seconds in sorted(found)}
+                order = marker.get("order")
+                place = order if isinstance(order, (int, float)) else math.inf
+                entry = {
+                    "stage": stage,
+                    "title": str(marker.get("title") or stage),
+                    "seconds": float(marker["seconds"]),
+                }
+                found.append((place, str(marker.get("finished", "")), stage, entry))
+        return [entry for *_, entry in sorted(found, key=lambda each: each[:3])]
 
     def under_way(self) -> list[str]:
         """Stages begun and not finished, as "M2/judge"."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.jsonl import write_text_atomically
-from judgeloop.report.concerns import concerns, gate_concerns
+from judgeloop.report.concerns import concerns
 from judgeloop.report.creation import without_samples
 from judgeloop.report.reading import RunFiles
 
@@ -15,14 +15,14 @@ from judgeloop.report.reading import RunFiles
 def summarise(run: Path) -> dict[str, Any]:
     """The content of `summary.json`. Values of parts that are not there yet are None.
 
-    Raises InputError where `run` is no run directory.
+    Raises InputError if `run` is no run directory.
     """
     files = RunFiles(run)
     return with_damage(summary_of(files), files)
 
 
 def write_summary(run: Path) -> Path:
-    """Write `RUN/summary.json` from what stands in the run directory, and return its path."""
+    """Write `RUN/summary.json` from what the run directory holds, and return its path."""
     target = run / "summary.json"
     write_text_atomically(target, json.dumps(summarise(run), ensure_ascii=False, indent=2) + "\n")
     return target
@@ -45,7 +45,7 @@ def summary_of(files: RunFiles) -> dict[str, Any]:
         "complete": complete or stopped,
         "decision": decision,
         "under_way": files.under_way(),
-        "warnings": [*gate_concerns(decision), *concerns(models)],
+        "warnings": concerns(models, files.section("health")),
     }
 
 
@@ -61,9 +61,8 @@ def _base_is_due(files: RunFiles) -> bool:
 
 
 def _checks_are_due(files: RunFiles) -> bool:
-    """The user's own code is asked about every evaluated model where the config names it."""
-    evaluation = files.config().get("evaluation")
-    return isinstance(evaluation, dict) and evaluation.get("checker") is not None
+    """The user's own code is asked about every evaluated model if the config names it."""
+    return files.section("evaluation").get("checker") is not None
 
 
 def _truth(found: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -99,6 +98,8 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
     mean_score = health.get("mean_score") or {}
     length = found.get("length") or {}
     pairs = files.json(f"{name}/pairs.json")
+    checks = files.json(f"{name}/checks.json")
+    stages = files.finished_stages(name)
     return {
         "name": name,
         "initial": train.get("initial"),
@@ -113,25 +114,27 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             "mean_score_interval": health.get("mean_score"),
             "histogram": health.get("histogram"),
             "top_share": health.get("top_share"),
-            "length_correlation": health.get("length_correlation"),
+            **{key: health.get(key) for key in ("length_correlation", "retest_spread", "judgements")},
         },
         "agreement": found.get("agreement"),
         "win_rate_vs_previous": found.get("win_rate_vs_previous"),
         "ifeval": found.get("ifeval"),
-        "truth": _truth(files.json(f"{name}/checks.json")),
+        "truth": _truth(checks),
+        "metrics": {**(found.get("metrics") or {}), **((checks or {}).get("metrics") or {})},
         "length": {
             "mean_characters": length.get("mean_characters"),
             "mean_tokens": length.get("mean_tokens"),
             "truncated_share": length.get("truncated_share"),
         },
-        "seconds": files.seconds(name),
+        "seconds": {stage["stage"]: stage["seconds"] for stage in stages},
+        "stage_titles": {stage["stage"]: stage["title"] for stage in stages},
         "accounts": {
             "seed": _accounts(_seed(files, name)),
             "prompts": _accounts(files.json(f"{name}/prompts.json")),
             "pairs": _accounts(pairs),
         },
         "diversity": (files.json(f"{name}/prompts.json") or {}).get("diversity"),
-        "loop_judge": _loop_judge(files, name, pairs),
+        "loop_judge": _loop_judge(files.json(f"{name}/judge.json")),
         "training": {
             key: train.get(key) for key in ("rows", "dropped", "steps", "tokens", "first_loss", "last_loss")
         } if train else None,
@@ -139,27 +142,17 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
 
 
 def _accounts(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    """An account file, whether its numbers stand at the top or under "accounts"."""
+    """An account file, whether its numbers are at the top or under "accounts"."""
     if value is None:
         return None
     inner = value.get("accounts")
     return without_samples(inner if isinstance(inner, dict) else value)
 
 
-def _loop_judge(files: RunFiles, name: str, pairs: dict[str, Any] | None) -> dict[str, Any] | None:
-    """How the judge did on the candidates that made this model's pairs: share parsed, share of prompts tied."""
-    parsed = total = 0
-    for row in files.rows(f"{name}/judgements.jsonl"):
-        total += 1
-        parsed += row.get("score") is not None
-    if not total:
+def _loop_judge(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How the judge did on the candidates that made this model's pairs, as its stage measured it (judge.json)."""
+    health = (found or {}).get("health")
+    if found is None or not isinstance(health, dict):
         return None
-    account = _accounts(pairs) or {}
-    ties, prompts = account.get("ties"), account.get("prompts")
-    return {
-        "judgements": total,
-        "parse_rate": round(parsed / total, 6),
-        "tie_rate": round(ties / prompts, 6)
-        if isinstance(ties, int) and isinstance(prompts, int) and prompts
-        else None,
-    }
+    keys = ("judgements", "parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread")
+    return {"name": found.get("judge"), **{key: health.get(key) for key in keys}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from judgeloop.report.metrics import further_metrics, value_in_words
 from judgeloop.report.wording import NOTHING, interval, number, percent, points
 
 if TYPE_CHECKING:
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """One row a model: parse rate, agreement, length, win rates against the previous model, ground truth where the
-    user's own code measured it, pairs, seconds (by stage where there is room for that)."""
+    """One row a model: parse rate, agreement, length, win rates against the previous model, ground truth if the
+    user's own code measured it, pairs, seconds (by stage if there is room for that);
+    below, a line for each further metric."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -34,6 +36,10 @@ def summary_table(summary: dict[str, Any]) -> Table:
         table.add_column("seconds", ratio=1)
     else:
         table.add_column("time", justify="right", no_wrap=True)
+    further = further_metrics(summary["models"])
+    if further:
+        table.caption = Text("\n".join(map(_further, further)))
+        table.caption_justify = "left"
     for model in summary["models"]:
         versus = model["win_rate_vs_previous"] or {}
         cells = (
@@ -48,6 +54,12 @@ def summary_table(summary: dict[str, Any]) -> Table:
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def _further(metric: dict[str, Any]) -> str:
+    """One line: "refusals: M1 48% (38–58%), M2 36% (26–46%)"."""
+    values = ", ".join(f"{name} {value_in_words(found)}" for name, found in metric["of"].items())
+    return f"{metric['label']}: {values}"
 
 
 def _rates(versus: dict[str, Any]) -> str:

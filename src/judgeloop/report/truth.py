@@ -10,7 +10,7 @@ _JUDGE = "judge against truth"
 
 def truth_table(models: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """`{"measure", "columns": models, "rows": [(label, [interval a model])], "judge", "group", "without"}`: the
-    measures, the headline by group, and how well the judge tells better from worse. None where nothing was checked."""
+    measures, the headline by group, and how well the judge tells better from worse. None if nothing was checked."""
     checked = [model for model in models if model["truth"]]
     if not checked:
         return None

@@ -34,7 +34,9 @@ def _named(section: Section, name: str) -> object:
     """A field's value; a choice that a user's file registered comes with that file's hash."""
     value = getattr(section, name)
     choices = next((mark for mark in type(section).model_fields[name].metadata if isinstance(mark, Choices)), None)
-    return value if choices is None else choices.identity(value)
+    if choices is None:
+        return value
+    return [choices.identity(each) for each in value] if isinstance(value, tuple) else choices.identity(value)
 
 
 def _flatten(key: str, value: object, into: dict[str, Any]) -> None:

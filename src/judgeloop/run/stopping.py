@@ -1,7 +1,8 @@
 """Whether the run goes on, and which of its models is the best: decided on held-out data, with the reason.
 
 The loop goes on until the model is as good as wanted: the last iteration, a target, no gain or a loss against the
-model before, or a judge that no longer is one.
+model before, or a judge that no longer is one. Metrics explain themselves in eval.json and checks.json
+(`evaluation.metrics`); nothing of the code that measures them is needed here.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from itertools import pairwise
 from typing import Any
 
 from judgeloop.config import HealthSection, StopSection
+from judgeloop.errors import InputError
 from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.run.stage import Step
 
 FILE = "decision.json"
-EVEN = 0.5
-CHECKER = "checker"
+MEASURING = ("eval", "checks")  # stages that leave metrics, each in a JSON file of its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +76,40 @@ def _failure(name: str, value: object, bound: object, section: HealthSection) ->
     return Failure(name, float(str(value)), float(str(bound)), name in section.stop_on)
 
 
-def compare(now: Mapping[str, Any], before: Mapping[str, Any] | None, metric: str) -> str | None:
-    """ "better", "worse" or "even" than the model before, clear of the intervals; None where it cannot be said.
+def compare(now: Mapping[str, Any], before: Mapping[str, Any] | None, name: str) -> str | None:
+    """ "better", "worse" or "even" than the model before, clear of the intervals; None if it cannot be said.
 
-    Takes two eval.json (checks.json for the checker). By win rate or score the interval must exclude one half, by the
-    checker that of the paired differences must exclude zero; by agreement or IFEval, which each model has of its own,
-    the two intervals must not overlap (which errs on the side of "even").
+    Takes two eval.json (checks.json for the checker). A paired metric's comparison must leave out the value at which
+    both models are equal (0.5 for a win rate, 0 for a difference). For a metric that each model has of its own, such
+    as agreement, the two intervals must not overlap (which errs on the side of "even").
     """
-    if metric == CHECKER:
-        gain = (now.get("differences") or {}).get(now.get("headline"))
-        return None if not gain else "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "even"
-    if metric in ("win_rate", "score"):
-        duel = now.get("win_rate_vs_previous") or {}
-        rate = duel.get("rate") if metric == "win_rate" else (duel.get("by_score") or {}).get("rate")
-        if not rate:
-            return None
-        return "better" if rate["low"] > EVEN else "worse" if rate["high"] < EVEN else "even"
-    ours, theirs = interval_of(now, metric), interval_of(before or {}, metric)
-    if ours is None or theirs is None:
+    metric = metric_of(now, name)
+    if metric is None:
         return None
-    return "better" if ours["low"] > theirs["high"] else "worse" if ours["high"] < theirs["low"] else "even"
-
-
-def interval_of(evaluation: Mapping[str, Any], metric: str) -> Mapping[str, Any] | None:
-    """The metric's own value with its interval, in an eval.json (checks.json for the checker)."""
-    found: Mapping[str, Any] | None
-    if metric == "win_rate":
-        found = (evaluation.get("win_rate_vs_previous") or {}).get("rate")
-    elif metric == "score":
-        found = (evaluation.get("judge_health") or {}).get("mean_score")
-    elif metric == CHECKER:
-        found = (evaluation.get("measures") or {}).get(evaluation.get("headline"))
-    elif metric == "agreement":
-        found = (evaluation.get("agreement") or {}).get("pairwise_ties_half")
+    if metric["compare"] == "paired":
+        versus = metric["versus"]
+        if versus is None:
+            return None
+        ours, low, high = versus["value"], versus["even"], versus["even"]
     else:
-        found = (evaluation.get("ifeval") or {}).get("prompt_strict")
+        theirs = (metric_of(before, name) or {}).get("value") if before else None
+        ours = metric["value"]
+        if ours is None or theirs is None:
+            return None
+        low, high = theirs["low"], theirs["high"]
+    if low <= ours["high"] and ours["low"] <= high:
+        return "even"
+    return "better" if (ours["low"] > high) == (metric["better"] == "higher") else "worse"
+
+
+def metric_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """A metric in the block `metrics` of an eval.json or checks.json; None if another stage measures it."""
+    if "metrics" not in measured:
+        raise InputError(
+            f"the evaluation of {measured.get('model')} has no 'metrics': an earlier version made it; "
+            "make it anew with --redo eval"
+        )
+    found: Mapping[str, Any] | None = measured["metrics"].get(name)
     return found
 
 
@@ -140,19 +140,14 @@ def decide(run: RunDirectory, step: Step) -> Decision | None:
         found = read_json(run.folder(step.model) / "judge.json")
         reason = _gates_that_stop(found["health"], None, run.config.health)
         return _decision(run, step, f"{found['judge']} is no judge of these candidates: {reason}") if reason else None
-    if step.label not in ("eval", "checks") or step.model == "M0":
+    if step.label not in MEASURING or step.model == "M0":
         return None
     if step.label == "eval":
         now = read_json(run.folder(step.model) / "eval.json")
         reason = _gates_that_stop(now.get("judge_health") or {}, now.get("agreement"), run.config.health)
         if reason:
             return _decision(run, step, f"{now.get('judge')} is no judge of these answers: {reason}")
-    return _by_metric(run, step, run.config.stop) if step.label == _measured_by(run.config.stop) else None
-
-
-def _measured_by(section: StopSection) -> str:
-    """The stage that leaves what the metric is read from, in a JSON file of its name."""
-    return "checks" if section.metric == CHECKER else "eval"
+    return _by_metric(run, step, run.config.stop)
 
 
 def _gates_that_stop(
@@ -165,9 +160,14 @@ def _gates_that_stop(
 def _by_metric(run: RunDirectory, step: Step, section: StopSection) -> Decision | None:
     words = section.metric.replace("_", " ")
     now = read_json(run.folder(step.model) / f"{step.label}.json")
-    value = interval_of(now, section.metric)
-    if section.target is not None and value is not None and value["value"] >= section.target:
-        return _decision(run, step, f"{words} {value['value']:.3f} of {step.model} reaches {section.target:g}")
+    metric = metric_of(now, section.metric)
+    if metric is None:
+        return None
+    value = metric["value"]
+    if section.target is not None and value is not None:
+        reached = value["value"] - section.target if metric["better"] == "higher" else section.target - value["value"]
+        if reached >= 0:
+            return _decision(run, step, f"{words} {value['value']:.3f} of {step.model} reaches {section.target:g}")
     number = int(step.model[1:])
     if number < 2:
         return None
@@ -186,7 +186,7 @@ def conclude(run: RunDirectory, last: Step) -> Decision:
 
 
 def with_best(run: RunDirectory, decision: Decision) -> Decision:
-    """The decision with the best model by what stands there now: the last model's ground truth comes after it."""
+    """The decision with the best model by what is measured now: the last model's ground truth comes after it."""
     best, why = _best(run)
     return replace(decision, best=best, why_best=why)
 
@@ -196,10 +196,12 @@ def _decision(run: RunDirectory, step: Step, reason: str, *, stopped: bool = Tru
 
 
 def _best(run: RunDirectory) -> tuple[str, str]:
-    stage = _measured_by(run.config.stop)
-    finished = [s.model for s in run.steps.values() if s.label == stage and s.model != "M0" and run.state(s) == "done"]
-    evaluations = [read_json(run.folder(model) / f"{stage}.json") for model in finished]
-    return best_of(evaluations, run.config.stop.metric) if evaluations else ("M1", "no trained model was evaluated")
+    """Of the models for which the deciding metric was measured so far, by whichever stage measures it."""
+    name = run.config.stop.metric
+    finished = [s for s in run.steps.values() if s.label in MEASURING and s.model != "M0" and run.state(s) == "done"]
+    measured = [read_json(run.folder(step.model) / f"{step.label}.json") for step in finished]
+    deciding = [found for found in measured if metric_of(found, name) is not None]
+    return best_of(deciding, name) if deciding else ("M1", "no trained model was evaluated")
 
 
 def record(run: RunDirectory, decision: Decision) -> None:

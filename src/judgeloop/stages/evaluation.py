@@ -26,7 +26,8 @@ from judgeloop.stages.judging import repeated_scores
 from judgeloop.stages.keys import ENGINE, EVALUATION, FIXED_JUDGE
 
 if TYPE_CHECKING:
-    from judgeloop.evaluation.metrics import Answered, Duel
+    from judgeloop.evaluation.measures import Duel
+    from judgeloop.evaluation.metrics import EvaluatedPrompt
 
 RESPONSES, JUDGEMENTS, AGREEMENT = "eval.responses", "eval.judgements", "eval.agreement"
 COMPARISONS, PREVIOUS, IFEVAL = "eval.comparisons", "eval.previous.judgements", "eval.ifeval"
@@ -35,7 +36,8 @@ ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)
 
 def evaluate(context: Context) -> Outcome:
     """Answer the held-out prompts, judge the answers and the human-ranked ones, compare with the previous model."""
-    from judgeloop.evaluation.metrics import measures
+    from judgeloop.evaluation.measures import measures
+    from judgeloop.evaluation.metrics import Measured, metric_block
 
     started = time.monotonic()
     section = context.config.evaluation
@@ -72,7 +74,7 @@ def evaluate(context: Context) -> Outcome:
 
     given = read_rows(context.output(JUDGEMENTS), Judgement)
     scores = mean_scores(given, context.config.judge.min_valid)
-    answered = _answered(prompts, responses, scores)
+    answered = _evaluated(prompts, responses, scores)
     found = measures(
         answered,
         seed=context.config.seed,
@@ -84,6 +86,9 @@ def evaluate(context: Context) -> Outcome:
         # An expected score never is exactly 5; 4.5 is what rounds to it.
         perfect=4.5 if context.config.judge.scoring == "expected" else 5.0,
     )
+    found["ifeval"] = followed
+    before = _previous_evaluated(context, prompts) if previous is not None else ()
+    measured = Measured(found, answered, before, previous, context.config.seed, section.bootstrap)
     write_json(
         context.output(),
         {
@@ -91,7 +96,7 @@ def evaluate(context: Context) -> Outcome:
             "judge": judge_name,
             "scoring": context.config.judge.scoring,
             **found,
-            "ifeval": followed,
+            "metrics": metric_block("eval", measured, section.metrics),
             "samples": _samples(by_id, responses, scores),
             "seconds": round(time.monotonic() - started, 2),
         },
@@ -131,18 +136,28 @@ def _by_prompt(rows: Sequence[Candidate]) -> dict[str, list[Candidate]]:
     return found
 
 
-def _answered(
+def _previous_evaluated(context: Context, prompts: Sequence[Prompt]) -> list[EvaluatedPrompt]:
+    """The prompts with the previous model's responses; the first of each has a score by this evaluation's judge."""
+    theirs = context.rows("previous", Candidate)
+    given = mean_scores(read_rows(context.output(PREVIOUS), Judgement), context.config.judge.min_valid)
+    return _evaluated(prompts, theirs, {name.removesuffix(".vs"): score for name, score in given.items()})
+
+
+def _evaluated(
     prompts: Sequence[Prompt], responses: Sequence[Candidate], scores: Mapping[str, float | None]
-) -> list[Answered]:
-    from judgeloop.evaluation.metrics import Answered
+) -> list[EvaluatedPrompt]:
+    from judgeloop.evaluation.metrics import EvaluatedPrompt
 
     by_prompt = _by_prompt(responses)
     return [
-        Answered(
+        EvaluatedPrompt(
             characters=[len(row.text) for row in by_prompt[prompt.id]],
             tokens=[len(row.token_ids) for row in by_prompt[prompt.id]],
             truncated=[row.finish_reason == "length" for row in by_prompt[prompt.id]],
             scores=[scores.get(row.id) for row in by_prompt[prompt.id]],
+            id=prompt.id,
+            messages=prompt.messages,
+            texts=[row.text for row in by_prompt[prompt.id]],
         )
         for prompt in prompts
     ]
@@ -156,7 +171,7 @@ def _duel(
     judge: Judge,
 ) -> Duel:
     """The first response of each model to each prompt, compared in both orders by the judge of this evaluation."""
-    from judgeloop.evaluation.metrics import Duel
+    from judgeloop.evaluation.measures import Duel
 
     theirs_all = _by_prompt(context.rows("previous", Candidate))
     ours_all = _by_prompt(responses)
@@ -190,10 +205,10 @@ def _duel(
 def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> dict[str, Any]:
     """How many verifiable instructions the model follows (greedy answers)."""
     from judgeloop.evaluation.inputs import read_verifiable
-    from judgeloop.evaluation.verifiable import Checker, summarise
+    from judgeloop.evaluation.verifiable import InstructionChecker, summarise
 
     section, path = context.config.evaluation, context.output(IFEVAL)
-    checker = Checker()  # before anything is generated: it may not be installed
+    checker = InstructionChecker()  # before anything is generated: it may not be installed
     asked = read_verifiable(Path(str(section.ifeval)))[: section.ifeval_count]
     prompts = [Prompt(entry.id, [{"role": "user", "content": entry.prompt}], "IFEval") for entry in asked]
     ids = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]

@@ -23,7 +23,7 @@ from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import of
 
 if TYPE_CHECKING:
-    from judgeloop.evaluation.ground_truth import Checked, Checker
+    from judgeloop.evaluation.ground_truth import CheckedResponse, ResponseChecker
 
 KEY = "evaluation.checker"
 Prompts = Mapping[str, tuple[str, dict[str, Any]]]
@@ -32,6 +32,7 @@ Prompts = Mapping[str, tuple[str, dict[str, Any]]]
 def checks(context: Context) -> Outcome:
     """Check each response of the model's evaluation, and compare with the model before and with the judge."""
     from judgeloop.evaluation.ground_truth import ground_truth
+    from judgeloop.evaluation.metrics import Measured, metric_block
 
     started = time.monotonic()
     config = context.config
@@ -55,6 +56,12 @@ def checks(context: Context) -> Outcome:
         scores=mean_scores(context.rows("judgements", Judgement), config.judge.min_valid),
         groups=groups,
     )
+    measured = Measured(
+        {**figures, "previous": previous},
+        previous_model=previous,
+        seed=config.seed,
+        resamples=config.evaluation.bootstrap,
+    )
     write_json(
         context.output(),
         {
@@ -64,22 +71,23 @@ def checks(context: Context) -> Outcome:
             "judge": context.json("evaluation").get("judge"),
             "group": checker.group,
             **figures,
+            "metrics": metric_block("checks", measured, config.evaluation.metrics),
             "seconds": round(time.monotonic() - started, 2),
         },
     )
     return Outcome({"rows": len(rows)})
 
 
-def load_checker(path: Path) -> Checker:
-    """The user's file: its function `check`, and its `GROUP` where it has one. Raises InputError where it is no
+def load_checker(path: Path) -> ResponseChecker:
+    """The user's file: its function `check`, and its `GROUP` where it has one. Raises InputError if it is no
     checker."""
-    from judgeloop.evaluation.ground_truth import Checker
+    from judgeloop.evaluation.ground_truth import ResponseChecker
 
     module = load_module(path, KEY)
     check, group = function_of(module, path, "check(prompt, response, finished)", KEY), getattr(module, "GROUP", None)
     if group is not None and not isinstance(group, str):
         raise InputError(f"{KEY}: GROUP in {path} is {group!r}; give the name of a field of the prompts, or leave it")
-    return Checker(path, check, group)
+    return ResponseChecker(path, check, group)
 
 
 def prompt_rows(context: Context) -> Prompts:
@@ -99,18 +107,18 @@ def prompt_rows(context: Context) -> Prompts:
     return rows
 
 
-def _checked(context: Context, checker: Checker, prompts: Prompts) -> list[Checked]:
-    from judgeloop.evaluation.ground_truth import Checked, check_response, same_measures
+def _checked(context: Context, checker: ResponseChecker, prompts: Prompts) -> list[CheckedResponse]:
+    from judgeloop.evaluation.ground_truth import CheckedResponse, check_response, same_measures
 
     responses = sorted(context.rows("responses", Candidate), key=lambda row: row.id)
-    done: list[Checked] = []
+    done: list[CheckedResponse] = []
     for response in responses:
         where, prompt = prompts[response.prompt_id]
         finished = response.finish_reason == "stop"
         found = check_response(checker, prompt, response.text, finished=finished, where=where)
         if done:
             same_measures(checker, list(done[0].measures), found, where)
-        done.append(Checked(response.id, response.prompt_id, finished, found))
+        done.append(CheckedResponse(response.id, response.prompt_id, finished, found))
         context.progress(len(done), len(responses), "")
     return done
 
@@ -124,10 +132,12 @@ def _groups(prompts: Prompts, field: str) -> dict[str, str]:
     }
 
 
-def _read(path: Path) -> list[Checked]:
-    from judgeloop.evaluation.ground_truth import Checked
+def _read(path: Path) -> list[CheckedResponse]:
+    from judgeloop.evaluation.ground_truth import CheckedResponse
 
-    return [Checked(row["id"], row["prompt_id"], row["finished"], row["measures"]) for _, row in read_objects(path)]
+    return [
+        CheckedResponse(row["id"], row["prompt_id"], row["finished"], row["measures"]) for _, row in read_objects(path)
+    ]
 
 
 CHECKS = Stage(
@@ -137,6 +147,6 @@ CHECKS = Stage(
     reads=("evaluation", "responses", "judgements", "held_out"),
     may_read=("previous",),
     writes=("checks.json", "checks.jsonl"),
-    keys=("seed", *of("evaluation", "checker", "prompts", "bootstrap"), "judge.min_valid"),
+    keys=("seed", *of("evaluation", "checker", "prompts", "bootstrap", "metrics"), "judge.min_valid"),
     measures=True,
 )

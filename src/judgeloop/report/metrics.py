@@ -1,0 +1,45 @@
+"""Metrics as they explain themselves in eval.json and checks.json, model by model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from judgeloop.report.wording import interval, number, points
+
+# These have a place of their own in table, plots and terminal.
+PLACED = ("win_rate", "score", "agreement", "checker")
+
+
+def further_metrics(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The other metrics that have a value, in the order in which they were measured: `{"name", "label", "better",
+    "share", "of": {model: its part of the block}}`."""
+    names = dict.fromkeys(name for m in models for name in m["metrics"] if name not in PLACED)
+    found = []
+    for name in names:
+        of = {m["name"]: m["metrics"][name] for m in models if (m["metrics"].get(name) or {}).get("value")}
+        if of:
+            last = list(of.values())[-1]
+            about = {key: last.get(key) for key in ("label", "better", "share")}
+            found.append({"name": name, **about, "of": of})
+    return found
+
+
+def value_in_words(metric: Mapping[str, Any]) -> str:
+    """A model's value with its interval."""
+    return interval(metric["value"], as_percent=bool(metric.get("share")))
+
+
+def versus_in_words(metric: Mapping[str, Any]) -> str | None:
+    """The paired comparison with the model before, if there is one: "-12.0 (-20.0 to -4.0) vs M1"."""
+    versus = metric.get("versus")
+    if versus is None:
+        return None
+    value = versus["value"]
+    if versus.get("even"):
+        said = interval(value, as_percent=True)
+    elif metric.get("share"):
+        said = points(value)
+    else:
+        said = f"{value['value']:+.2f} ({number(value['low'])} to {number(value['high'])})"
+    return f"{said} vs {versus['model']}"
