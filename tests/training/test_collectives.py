@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import judgeloop
 from judgeloop.config import SftSection, TrainSection
 from judgeloop.models.chat import Chat
 from judgeloop.training import distributed
@@ -65,11 +66,12 @@ def main() -> None:
 def run_two(module: str, initial: Path, folder: Path, **more: str) -> None:
     """Run the module's `main` in two processes, with the two folders as its arguments."""
     started = []
+    path = [str(Path(__file__).parents[1]), str(Path(judgeloop.__file__).parents[1])]  # the tests, and what they test
     for rank in range(2):
         variables = {
             **os.environ, distributed.RANK: str(rank), distributed.PROCESSES: "2",
             distributed.MEETING: str(folder / "meeting"),
-            "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]), **more,
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path), **more,
         }  # fmt: skip
         command = [sys.executable, "-c", f"from training.{module} import main; main()", str(initial), str(folder)]
         started.append(subprocess.Popen(command, env=variables, stderr=subprocess.PIPE))

@@ -101,7 +101,7 @@ def test_the_first_loss_is_ln_2(
     tolerance = 1e-5  # in bf16 too: the same shapes, so the same rounding
     assert run.summary.first_loss == pytest.approx(math.log(2), abs=tolerance)
     first = run.metrics[0]
-    assert first["dpo_loss"] == run.summary.first_loss
+    assert first["dpo_loss"] == first["preference_loss"] == run.summary.first_loss
     assert first["reward_margin"] == pytest.approx(0, abs=2 * tolerance)
     assert first["loss"] == pytest.approx(first["dpo_loss"] + 0.5 * first["chosen_nll"], abs=1e-4)
 

@@ -160,12 +160,5 @@ class TrainSection(TrainingSection):
 
     @model_validator(mode="after")
     def _modifiers_fit_the_loss(self) -> TrainSection:
-        if self.label_smoothing and self.loss not in ("dpo", "robust", "exo_pair"):
-            raise ValueError(f"label_smoothing is for dpo, robust and exo_pair, not {self.loss}; set it to 0")
-        if self.loss == "exo_pair" and not self.label_smoothing:
-            raise ValueError("exo_pair needs label_smoothing above 0 (its paper: 0.001)")
-        if self.consistency and (self.loss != "dpo" or self.label_smoothing):
-            raise ValueError("consistency sets label_smoothing itself, for dpo; leave one of the two out")
-        if self.ld_alpha is not None and self.loss in ("cringe", "sft_best"):
-            raise ValueError(f"ld_alpha changes log-ratios, and {self.loss} has none; leave it null")
+        LOSSES[self.loss].check(self)
         return self

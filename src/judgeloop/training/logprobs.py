@@ -23,7 +23,6 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
-from judgeloop.training.cringe import cringe_tokens, gumbel
 from judgeloop.training.packs import predictors, visible
 from judgeloop.training.shared_prompts import can_share, pack, pays
 
@@ -82,7 +81,7 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         fused_lm_head: bool = False,
         shared_prompts: Sequence[int] = (),
         owners: Tensor | None = None,
-        contrast: Contrast | None = None,
+        token_loss: TokenLossOfRows | None = None,
         **kwargs: Any,
     ) -> Any:
         if not fused_lm_head:
@@ -94,27 +93,27 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         else:
             shared = _shared(self, budget, *inputs[:2], shared_prompts) if share else None
             place, hidden = shared or _separate(self, budget, *inputs)
-        return _response_output(self, place, hidden, inputs[2], contrast)
+        return _response_output(self, place, hidden, inputs[2], token_loss)
 
     model.forward = types.MethodType(forward, model)
     return True
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """Ask for the Cringe loss of every response token of the rows from `first_row` on: the contrast tokens are drawn
-    from the `top_k` likeliest others under `seed`."""
+class TokenLossOfRows:
+    """Ask for a loss of every response token of the rows from `first_row` on: `function(logits, ids, draws)`, with the
+    numbers that `draws(tokens)` gives (see `losses.TokenLoss`)."""
 
     first_row: int
-    top_k: int
-    seed: int
+    function: Callable[[Tensor, Tensor, Tensor], Tensor]
+    draws: Callable[[int], Tensor]
 
 
 @dataclass
 class ResponseOutput(FusedCausalLMOutput):
-    """`log_probs` (rows, length − 1), and `cringe` of the same shape where it was asked for; 0 where nothing is."""
+    """`log_probs` (rows, length − 1), and `token_losses` of the same shape if asked for; 0 where no token is scored."""
 
-    cringe: Tensor | None = None
+    token_losses: Tensor | None = None
 
 
 def _separate(
@@ -178,19 +177,20 @@ def _shared(
 
 
 def _response_output(
-    model: Any, places: Tensor, hidden: Tensor, labels: Tensor, contrast: Contrast | None
+    model: Any, places: Tensor, hidden: Tensor, labels: Tensor, token_loss: TokenLossOfRows | None
 ) -> ResponseOutput:
     row, column = places
     head, targets = model.get_output_embeddings(), labels[row, column + 1]
     found = _by_token(_log_prob, head, hidden, targets)
     empty = found.new_zeros(labels.shape[0], labels.shape[1] - 1)
     log_probs = empty.index_put((row, column), found)
-    if contrast is None:
+    if token_loss is None:
         return ResponseOutput(log_probs=log_probs)
-    theirs = row >= contrast.first_row
-    noise = gumbel(int(theirs.sum()), contrast.top_k, contrast.seed).to(hidden.device)
-    losses = _by_token(_cringe, head, hidden[theirs], targets[theirs], noise)
-    return ResponseOutput(log_probs=log_probs, cringe=empty.index_put((row[theirs], column[theirs]), losses))
+    theirs = row >= token_loss.first_row
+    draws = token_loss.draws(int(theirs.sum())).to(hidden.device)
+    function = functools.partial(_from_logits, token_loss.function)
+    losses = _by_token(function, head, hidden[theirs], targets[theirs], draws)
+    return ResponseOutput(log_probs=log_probs, token_losses=empty.index_put((row[theirs], column[theirs]), losses))
 
 
 def _by_token(function: Callable[..., Tensor], head: torch.nn.Linear, hidden: Tensor, *inputs: Tensor) -> Tensor:
@@ -210,5 +210,11 @@ def _log_prob(head: torch.nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
     return -torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="none")
 
 
-def _cringe(head: torch.nn.Linear, hidden: Tensor, rejected: Tensor, noise: Tensor) -> Tensor:
-    return cringe_tokens(head(hidden).float(), rejected, noise)
+def _from_logits(
+    function: Callable[[Tensor, Tensor, Tensor], Tensor],
+    head: torch.nn.Linear,
+    hidden: Tensor,
+    ids: Tensor,
+    draws: Tensor,
+) -> Tensor:
+    return function(head(hidden).float(), ids, draws)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from judgeloop.training.data import SftExample
-from judgeloop.training.losses import Weighting
 
+Weighting = Literal["token", "row"]
 IGNORED = -100
 SHARED, PADDING = 0, -1  # owners of tokens; 1, 2, … are the rows of a pack
 _WORTH_SHARING = 16  # tokens; a shorter common beginning is not worth the wider mask
