@@ -114,6 +114,13 @@ def test_each_loss_pulls_chosen_up_and_rejected_down_at_the_start(name: str) -> 
 
 
 @pytest.mark.parametrize("name", TABLE)
+def test_every_loss_has_its_row_in_the_docs(name: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "training.md"
+    equations = page.read_text(encoding="utf-8").split("Modifiers:")[0]
+    assert equations.count(f"| `{name}` |") == 1
+
+
+@pytest.mark.parametrize("name", TABLE)
 def test_a_loss_is_called_in_the_table_what_it_calls_itself(name: str) -> None:
     loss: PreferenceLoss = LOSSES[name]
     assert (loss.name, loss.metric) == (name, f"{name}_loss")

@@ -1,8 +1,8 @@
-"""Log-probabilities of response tokens, for CPUs: no padding to speak of, no logits of prompt positions.
+"""Log-probabilities of response tokens, for CPUs: hardly any padding, no logits of prompt positions.
 
 TRL gives a model a second way to be called, `model(…, labels=…, fused_lm_head=True)`, that returns the
 log-probability of each label. Without Triton it projects every position, prompt and padding included, onto the
-vocabulary, and its backward multiplies matrices in float32. `add_response_head` puts another implementation behind the
+vocabulary, and its backward multiplies matrices in float32. `add_response_head` lets another implementation answer the
 same call: sequences are sorted by length and run in groups of about `GROUP_TOKENS`, and only positions before a
 response token are projected, in float32 from the log-softmax on. Which sequences share a batch stays what it was, so
 nothing about the training changes but its speed and memory.
@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
 from judgeloop.training.packs import predictors, visible
-from judgeloop.training.shared_prompts import can_share, pack, pays
+from judgeloop.training.shared_prompts import can_share, pack_pairs, pays
 
 GROUP_TOKENS = 1024
 _LOGIT_BYTES = 256 * 2**20  # float32 logits held at once
@@ -64,7 +64,7 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
     `log_probs` has shape (rows, length − 1): the natural-log probability of each next token, 0 where it has no label.
     Sequences are padded on the right, so causal attention never reaches padding and no mask is needed.
     `shared_prompts`: the rows are pairs, chosen first, and rows i and i + pairs begin with so many tokens of the same
-    prompt; it is then computed once where that pays. `owners` and `position_ids` describe packs (`training.packs`).
+    prompt; it is then computed once if that pays. `owners` and `position_ids` describe packs (`training.packs`).
     `one_group`: all sequences of a call run together, so that processes whose weights are in shards call every layer
     equally often. Called without `fused_lm_head` the model does what it did. A model without a plain head is left as
     it is, and the answer is False.
@@ -141,7 +141,7 @@ def _packed(
     owners: Tensor,
     positions: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """As `_separate`, for sequences of several rows behind a common beginning."""
+    """As `_separate`, for sequences of several rows after a common beginning."""
     sources = predictors(owners)
     states = []
     places = []
@@ -167,7 +167,7 @@ def _shared(
     states = []
     places = []
     for group in length_groups(totals, budget):
-        packed = pack(input_ids, lengths, prompts, group)
+        packed = pack_pairs(input_ids, lengths, prompts, group)
         hidden = model.base_model(
             input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
         ).last_hidden_state

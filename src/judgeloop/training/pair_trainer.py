@@ -30,8 +30,8 @@ class PairTrainer(ExactLoss, DPOTrainer):
     """TRL's DPOTrainer on pairs that are tokenised already; the loss, and what goes with it, as the config says.
 
     The reference's log-probabilities are computed before the first step, or taken from `cache`. `replays` add rows of
-    the seed to each step. `smoothing` stands in for the config's label_smoothing where it was measured. `blocks`: the
-    pairs of each step, where they are not `batch_size`.
+    the seed to each step. `smoothing` replaces the config's label_smoothing if it was measured. `blocks`: the pairs
+    of each step, if they are not `batch_size`.
     """
 
     ref_model: Any
@@ -59,10 +59,10 @@ class PairTrainer(ExactLoss, DPOTrainer):
         return dataset
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
-        """Add the reference's columns. TRL would keep them in the datasets cache on disk, where a stale file is a
-        wrong reference; ours stand under a key of all they depend on. Computed by the code, in the precision and in
-        the batches that the policy's are, so that the two agree before the first step. (Fresh adapters add nothing, so
-        with LoRA too the policy before its first step is the reference.)"""
+        """Add the reference's columns. TRL would keep them in the datasets cache on disk, and a stale file there is a
+        wrong reference; ours are kept under a key of all they depend on. They are computed by the same code, in the
+        same precision and batches as the policy's, so that the two agree before the first step. (Fresh adapters add
+        nothing, so with LoRA too the policy before its first step is the reference.)"""
         self.shard()
         self.own_head = use_response_head(self, needed=self.loss.token_loss is not None)
         rows = list(dataset)

@@ -137,7 +137,7 @@ def train_preference(
                 beta=config.beta,
                 loss_type=["sigmoid"],
                 precompute_ref_log_probs=True,
-                disable_dropout=False,  # which `with_dropout` sees to
+                disable_dropout=False,  # `with_dropout` has set it
             ),
             train_dataset=Dataset.from_list([columns(example) for example in shuffled]),
             processing_class=private_tokenizer(chat),
@@ -161,7 +161,7 @@ def train_preference(
                 stopper.kept.rename(output)
         if distributed.is_main():
             set_adapter_aside(output)
-    passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer where the judge ended it
+    passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer if the judge ended it
     responses = sum(len(example.chosen_ids) + len(example.rejected_ids) for example in data.examples)
     return TrainingSummary(
         rows=len(data.examples),
@@ -207,7 +207,7 @@ def _replays(
     pairs_a_step: float,
     seed: int,
 ) -> list[Replay]:
-    """What the config wants of the seed beside the pairs."""
+    """The rows of the seed that the config wants beside the pairs."""
     wanted = [
         ("eft", config.eft_replay, config.eft_weight, eft, eft_loss, "give ranked responses in seed_data.ranked"),
         ("ift", config.ift_replay, config.ift_weight, ift, "all", "give instructions with responses in seed_data"),

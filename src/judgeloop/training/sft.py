@@ -104,7 +104,7 @@ def train_sft(
     """Fine-tune the model in `initial` on the rows and write it to `output`, which must not exist.
 
     `on_progress(done, total)` counts steps; `on_metrics` gets each step's loss, grad_norm, learning_rate. Raises
-    InputError where no row is left to train on, StageFailed (nothing written) where loss or gradient is not finite.
+    InputError if no row is left to train on, StageFailed (nothing written) if loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
