@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
+from judgeloop.training.label_logprobs import label_log_probs
 from judgeloop.training.packs import predictors, visible
 from judgeloop.training.shared_prompts import can_share, pack_pairs, pays
 
@@ -194,19 +195,26 @@ def _response_output(
 
 
 def _by_token(function: Callable[..., Tensor], head: torch.nn.Linear, hidden: Tensor, *inputs: Tensor) -> Tensor:
-    """`function(head, hidden, *inputs)` some tokens at a time; the logits are made again for the gradient, which costs
-    one more projection and keeps the peak at `_LOGIT_BYTES` (times three, with their gradient)."""
+    """`function(head, hidden, *inputs)` of all tokens at once, if their logits have room in `_LOGIT_BYTES`. Else some
+    tokens at a time, and the logits are made again for the gradient: one more projection instead of more memory."""
     size = max(1, _LOGIT_BYTES // (4 * head.out_features))
-    parts = []
-    for chunk in zip(hidden.split(size), *(tensor.split(size) for tensor in inputs), strict=True):
-        if torch.is_grad_enabled():
-            parts.append(checkpoint(function, head, *chunk, use_reentrant=False, preserve_rng_state=False))
-        else:
-            parts.append(function(head, *chunk))
-    return torch.cat(parts)
+    if len(hidden) <= size or not torch.is_grad_enabled():
+        return torch.cat([function(head, *part) for part in _parts(size, hidden, *inputs)])
+    return torch.cat(
+        [
+            checkpoint(function, head, *part, use_reentrant=False, preserve_rng_state=False)
+            for part in _parts(size, hidden, *inputs)
+        ]
+    )
+
+
+def _parts(size: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(tensor.split(size) for tensor in tensors), strict=True)
 
 
 def _log_prob(head: torch.nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
+    if type(head) is torch.nn.Linear and head.bias is None:
+        return label_log_probs(hidden, head.weight, targets)
     return -torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="none")
 
 
