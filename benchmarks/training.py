@@ -3,7 +3,7 @@
     python benchmarks/training.py [--trees FILE] [--pairs 256] [--steps N] [--shipped-steps 3] [--variants …]
                                   [--out FILE.json] [--plot FILE.html]
 
-Best and worst reply of each ranked set of Open Assistant (every turn; where those are too few, every ordered pair),
+Best and worst reply of each ranked set of Open Assistant (every turn; if those are too few, every ordered pair),
 pairs over 512 tokens dropped and counted. Each variant runs in a process of its own with the same model, batches,
 order, optimiser and schedule:
 
@@ -135,7 +135,7 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
             section, stage="dpo", seed=SEED, precision=precision, scratch=scratch, output=Path(work) / "model"
         )
         if variant == "trl":
-            del given["activation_checkpointing"]  # which stands for gradient_checkpointing: TRL's own default then
+            del given["activation_checkpointing"]  # so that TRL's own default holds
         model = with_dropout(load_model(folder), 0.0, "")
         data = Dataset.from_list(rows)
         tokenizer = private_tokenizer(chat)
@@ -196,7 +196,7 @@ def in_child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learn
 
 
 def compared(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """Are two loss curves on the same batches the same but for noise? Yes where the 95% interval of the mean difference
+    """Are two loss curves on the same batches the same but for noise? Yes if the 95% interval of the mean difference
     covers 0, or no step differs by more than 0.01 (bf16 rounds log-probabilities to less)."""
     differences = [a - b for a, b in zip(ours, theirs, strict=False)]
     mean = statistics.mean(differences)
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=5e-6)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(DEFAULT))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--add-to", type=Path, help="an --out file of before, whose results stand beside these")
+    parser.add_argument("--add-to", type=Path, help="an earlier --out file, whose results are shown beside these")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)

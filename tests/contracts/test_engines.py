@@ -209,6 +209,15 @@ def test_option_logprobs_equal_a_plain_forward(model_engine: Engine, chat: Chat,
     assert not expected
 
 
+def ties_where_they_part(folder: Path, prompt: tuple[int, ...], one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether the first tokens that differ are equally likely, to within what one processor rounds otherwise than
+    another."""
+    place = next(k for k, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
+    options = ((one[place],), (other[place],))
+    (values,) = plain_logprobs(folder, [OptionRequest("r", prompt + one[:place], options)]).values()
+    return abs(values[0] - values[1]) < 1e-4
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_greedy_openvino_equals_transformers(family: Family, folders: Any, tmp_path: Path) -> None:
     folder = folders(family, 0.0)
@@ -216,7 +225,9 @@ def test_greedy_openvino_equals_transformers(family: Family, folders: Any, tmp_p
     asked = requests(chat, Sampling(24), n=1)
     engines = [opened(kind, folder, tmp_path) for kind in WITH_MODEL]
     first, second = (collected(engine, asked) for engine in engines)
-    assert first == second
+    for request in asked:
+        one, other = (found[request.id, 0].token_ids for found in (first, second))
+        assert one == other or ties_where_they_part(folder, request.prompt_ids, one, other)
     assert len({g.token_ids for g in first.values()}) == len(asked)
     for engine in engines:
         engine.close()

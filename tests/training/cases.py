@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import AutoModelForCausalLM
 
 from judgeloop.records import Message, PreferencePair, SupervisedRow
+from judgeloop.training import preference, sft
+from judgeloop.training.arguments import trainer_arguments
 
 # PEFT 0.21 asks a transformers model by a name that transformers 5.23 renamed.
 PEFT_WARNS = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -56,13 +60,33 @@ def token_logps(folder: Path, prompt: Sequence[int], response: Sequence[int]) ->
     return [float(scores[len(prompt) - 1 + i, token]) for i, token in enumerate(response)]
 
 
+SMOOTH_EPSILON = 1e-3
+
+
+@contextmanager
+def smooth_adam() -> Iterator[None]:
+    """Inside the block AdamW's step follows the gradient smoothly, so that weights of two computations of one training
+    can be compared.
+
+    With its own ε of 1e-8 the first step is the learning rate times the gradient's sign, and rounding, which differs by
+    processor, turns the sign of a gradient close to zero. With ε of 1e-3 a rounding error moves a weight by at most the
+    error, at the learning rate of 1e-3 that the tests take.
+    """
+
+    def arguments(*args: Any, **keys: Any) -> dict[str, Any]:
+        return {**trainer_arguments(*args, **keys), "adam_epsilon": SMOOTH_EPSILON}
+
+    with ExitStack() as stack:
+        for module in (sft, preference):
+            stack.enter_context(mock.patch.object(module, "trainer_arguments", arguments))
+        yield
+
+
 @contextmanager
 def first_gradient() -> Iterator[list[torch.Tensor]]:
     """The gradients that the first optimiser step inside the block is given, one tensor for each parameter.
 
-    Two ways of computing one loss are compared by these and not by the weights after the step: AdamW's first step is
-    the learning rate times the gradient's sign, and rounding, which differs by processor, turns the sign of a gradient
-    close to zero.
+    Two ways of computing one loss are compared by these, and not by the weights after the step (see `smooth_adam`).
     """
     found: list[torch.Tensor] = []
 
@@ -85,3 +109,14 @@ def assert_same_gradient(found: Sequence[torch.Tensor], expected: Sequence[torch
     assert whole > 0
     for mine, other in zip(found, expected, strict=True):
         assert float((mine.double() - other.double()).norm()) <= share * whole
+
+
+def assert_same_change(folder: Path, other: Path, initial: Path) -> None:
+    """Two trainings of the model in `initial` changed its weights alike: each tensor's change differs by at most a
+    thousandth of the largest change there is."""
+    found, expected, before = (load_file(path / "model.safetensors") for path in (folder, other, initial))
+    assert found.keys() == expected.keys() == before.keys()
+    largest = max(float((expected[name] - before[name]).abs().max()) for name in before)
+    assert largest > 1e-5
+    for name, tensor in expected.items():
+        assert float((found[name] - tensor).abs().max()) <= 1e-3 * largest, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from judgeloop.models.chat import Chat
 from judgeloop.records import PreferencePair, SupervisedRow
 from tiny import make_tiny_model
 
-from .cases import make_pair, make_row
+from .cases import make_pair, make_row, smooth_adam
 
 logging.disable_progress_bar()
 
@@ -40,3 +41,10 @@ def pairs() -> list[PreferencePair]:
 @pytest.fixture
 def rows() -> list[SupervisedRow]:
     return [make_row(i) for i in range(7)]
+
+
+@pytest.fixture
+def smooth_steps() -> Iterator[None]:
+    """See `cases.smooth_adam`: for tests that compare two computations after a step."""
+    with smooth_adam():
+        yield

@@ -20,6 +20,7 @@ from judgeloop.training.weights import load_model
 from .cases import make_pair
 
 
+@pytest.mark.usefixtures("smooth_steps")
 def test_eager_attention_trains_what_sdpa_with_shared_prompts_trains(
     model_folder: Path, tmp_path: Path, chat: Chat
 ) -> None:

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from judgeloop.training import logprobs
 from judgeloop.training.logprobs import add_response_head
-from judgeloop.training.shared_prompts import can_share, pack, pays
+from judgeloop.training.shared_prompts import can_share, pack_pairs, pays
 
 # (prompt, chosen, rejected) of three pairs, of many lengths; a response may be one token.
 PAIRS = [([5, 6, 7, 8], [20, 21], [30, 31, 32, 33, 34]), ([9, 10], [40], [50]), ([11] * 30, [60, 61, 62], [63])]
@@ -62,7 +62,7 @@ def test_the_prompt_really_goes_through_once(model_folder: Path, monkeypatch: py
 
 def test_a_pack_by_hand() -> None:
     inputs = batch([([5, 6], [7, 8], [9])])
-    packed = pack(inputs["input_ids"], [4, 3], [2], [0])
+    packed = pack_pairs(inputs["input_ids"], [4, 3], [2], [0])
     assert packed.ids.tolist() == [[5, 6, 7, 8, 9]]
     assert packed.positions.tolist() == [[0, 1, 2, 3, 2]]
     assert packed.mask[0, 0].int().tolist() == [

@@ -1,7 +1,7 @@
 """A child process for each heavy stage: whatever holds weights is gone, memory and all, when the stage ends.
 
-The child reports progress as JSON lines on a pipe; its prints go to a log file. Killed parent: the child notices and
-goes too. Killed or crashed child: the stage failed, and its log's tail is shown.
+The child reports progress as JSON lines on a pipe; its prints go to a log file. If the parent is killed, the
+child notices and ends too. If the child is killed or crashes, the stage has failed, and its log's tail is shown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run_child(
 ) -> None:
     """Run `python -m …arguments` and wait. `keep_open` are file descriptors the child inherits (the run's lock).
 
-    Raises InputError where the child found the user's input wrong, StageFailed where it ended badly, Interrupted on
+    Raises InputError if the child found the user's input wrong, StageFailed if it ended badly, Interrupted on
     Ctrl-C or SIGTERM (the child is stopped first).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def run_child(
                     on_event(event)
             code = child.wait()
     except BaseException as error:
-        _stop(child)  # whatever went wrong here, nobody may go on writing behind our back
+        _stop(child)  # whatever went wrong here, it must not go on writing
         if isinstance(error, (KeyboardInterrupt, Interrupted)):
             raise Interrupted("interrupted; run the same command again to go on") from None
         raise
@@ -140,7 +140,7 @@ class ChildReport:
             self._handle.flush()
 
     def progress(self, done: int, total: int | None, note: str = "") -> None:
-        """Say how far the stage is; `total` None where it cannot be known."""
+        """Say how far the stage is; `total` is None if it cannot be known."""
         self.send({"done": done, "total": total, "note": note})
 
     def failed(self, error: JudgeloopError) -> None:
@@ -150,7 +150,7 @@ class ChildReport:
 def die_with_parent() -> None:
     """End this process as soon as its parent is gone: nobody is left to write the next step, and the lock is free.
 
-    Who the parent was is told by it: it may have been killed before this process came to ask.
+    The parent itself tells its id: it may have been killed before this process could ask.
     """
     parent = int(os.environ.get(PARENT, os.getppid()))
 

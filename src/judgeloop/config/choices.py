@@ -30,13 +30,17 @@ class Choices(Generic[T]):
     """The values of one config key. Use it as the mark of a field: `Annotated[str, LOSSES]`; for a field that takes
     several names, `Annotated[tuple[str, ...], METRICS]`.
 
-    `extra` are names that the key takes and that name nothing here, such as `auto`.
+    `extra` are names that the key takes and that name nothing here, such as `auto`. `adapt` is the
+    "module:function" that turns what a plugin registered under a name into what the key needs, or raises InputError.
     """
 
-    def __init__(self, key: str, builtin: Mapping[str, str], extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, key: str, builtin: Mapping[str, str], extra: tuple[str, ...] = (), adapt: str | None = None
+    ) -> None:
         self.key = key
         self._builtin = dict(builtin)
         self._extra = extra
+        self._adapt = adapt
         self._added: dict[str, tuple[T, str | None]] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -60,11 +64,12 @@ class Choices(Generic[T]):
     def __getitem__(self, name: str) -> T:
         """What the name stands for; its module is imported now. Raises InputError for an unknown name."""
         if name in self._added:
-            return self._added[name][0]
+            thing = self._added[name][0]
+            adapted: T = thing if self._adapt is None else _imported(self._adapt)(name, thing)
+            return adapted
         if name not in self._builtin:
             raise InputError(f"{self.key}: there is no '{name}'; choose one of {', '.join(self.names())}")
-        module, _, attribute = self._builtin[name].partition(":")
-        found: T = getattr(importlib.import_module(module), attribute)
+        found: T = _imported(self._builtin[name])
         return found
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -93,6 +98,12 @@ class Choices(Generic[T]):
             return value
 
         return core_schema.no_info_after_validator_function(check, handler(source))
+
+
+def _imported(name: str) -> Any:
+    """What "module:attribute" names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -158,6 +169,7 @@ LOSSES: Choices[Any] = Choices(
         "cringe": "judgeloop.training.cringe:CRINGE",
         "sft_best": "judgeloop.training.losses:SFT_BEST",
     },
+    adapt="judgeloop.training.losses:as_loss",
 )  # fmt: skip
 """Name → `training.losses.PreferenceLoss`."""
 

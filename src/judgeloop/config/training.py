@@ -63,7 +63,7 @@ class TrainingSection(Section):
     )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     precision: Literal["auto", "bf16", "f32"] = Field(
-        "auto", description="auto: bf16 autocast where the machine has it; weights are float32 always"
+        "auto", description="auto: bf16 autocast if the machine has it; weights are float32 always"
     )
     checkpoint_steps: Annotated[int | None, SPEED_ONLY] = Field(
         100, gt=0, description="save what a killed training goes on from every so many steps; null: never"
@@ -92,13 +92,13 @@ class SftSection(TrainingSection):
         "all", description="EFT rows: loss on the whole judgement, or on the score's own tokens only (expected scoring)"
     )
     eft_weight: float = Field(
-        1.0, gt=0, description="weight of an EFT row's loss against an IFT row's: below 1 where judgements are many"
+        1.0, gt=0, description="weight of an EFT row's loss against an IFT row's: below 1 if judgements are many"
     )
     pack_judgements: int = Field(
         1,
         gt=0,
         description="up to this many EFT rows about one prompt go through the model as one sequence that shares their "
-        "beginning, and count as one of batch_size; where the model's attention allows it",
+        "beginning, and count as one of batch_size; if the model's attention allows it",
     )
 
 
@@ -109,12 +109,12 @@ class CringeSection(Section):
     pairwise: bool = Field(True, description="gate by how well the pair is told apart; false: plain Cringe")
     weight: float = Field(1.0, ge=0, description="α, weight of the rejected response's mean token loss")
     top_k: int = Field(5, gt=0, description="the contrast token is drawn from the k likeliest others")
-    bias: float = Field(0.0, description="b: the gate is half open where log π(chosen) − log π(rejected) is this")
+    bias: float = Field(0.0, description="b: the gate is half open if log π(chosen) − log π(rejected) is this")
     temperature: float = Field(10.0, gt=0, description="τ: how softly the gate closes, in nats")
 
 
 class EarlyStoppingSection(Section):
-    """The paper's rule (arXiv 2401.10020): stop where the judge no longer prefers the newer checkpoint's answers."""
+    """The paper's rule (arXiv 2401.10020): stop if the judge no longer prefers the newer checkpoint's answers."""
 
     every: int | None = Field(
         None, gt=0, description="compare with the checkpoint before every so many steps; null: never stop early"
@@ -160,12 +160,5 @@ class TrainSection(TrainingSection):
 
     @model_validator(mode="after")
     def _modifiers_fit_the_loss(self) -> TrainSection:
-        if self.label_smoothing and self.loss not in ("dpo", "robust", "exo_pair"):
-            raise ValueError(f"label_smoothing is for dpo, robust and exo_pair, not {self.loss}; set it to 0")
-        if self.loss == "exo_pair" and not self.label_smoothing:
-            raise ValueError("exo_pair needs label_smoothing above 0 (its paper: 0.001)")
-        if self.consistency and (self.loss != "dpo" or self.label_smoothing):
-            raise ValueError("consistency sets label_smoothing itself, for dpo; leave one of the two out")
-        if self.ld_alpha is not None and self.loss in ("cringe", "sft_best"):
-            raise ValueError(f"ld_alpha changes log-ratios, and {self.loss} has none; leave it null")
+        LOSSES[self.loss].check(self)
         return self

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from judgeloop.compute.companions import gpus
 from judgeloop.compute.local import run_child
+from judgeloop.compute.processes import gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.loop import METHODS

@@ -7,8 +7,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from judgeloop.compute.companions import companions
 from judgeloop.compute.local import ChildReport, die_with_parent
+from judgeloop.compute.processes import other_processes
 from judgeloop.errors import JudgeloopError
 from judgeloop.loop import METHODS
 from judgeloop.run.directory import RunDirectory, open_run
@@ -33,7 +33,7 @@ def main(run_path: str, name: str) -> int:
             help_stage(context)
         elif config.compute.processes > 1 and context.step.stage.trains is not None:
             sharded = config.compute.sharding == "fsdp"
-            with companions(config.compute.processes, [run_path, name], config.threads, sharded=sharded):
+            with other_processes(config.compute.processes, [run_path, name], config.threads, sharded=sharded):
                 run_stage(context)
         else:
             run_stage(context)

@@ -18,8 +18,8 @@ TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
 def choose_precision(wanted: Literal["auto", "bf16", "f32"]) -> Precision:
-    """`auto`: bf16 autocast where the GPU has it, or where the CPU multiplies bf16 matrices in hardware (AMX or
-    AVX512-BF16; elsewhere bf16 is emulated and slower than float32). Weights and optimiser state are float32 always.
+    """`auto`: bf16 autocast if the GPU has it, or if the CPU multiplies bf16 matrices in hardware (AMX or
+    AVX512-BF16; other CPUs emulate bf16 more slowly than float32). Weights and optimiser state are float32 always.
     """
     if wanted != "auto":
         return wanted

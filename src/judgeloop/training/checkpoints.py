@@ -29,9 +29,9 @@ def training_key(settings: dict[str, Any], rows: Iterable[Sequence[Sequence[int]
 
 @contextmanager
 def checkpoint_folder(output: Path, key: str) -> Iterator[Path]:
-    """The folder beside `output` where the trainer keeps its checkpoints; gone once the training has finished.
+    """The folder beside `output` in which the trainer keeps its checkpoints; removed once the training has finished.
 
-    What another training (another `key`) left there is removed first. Raises StageFailed where `output` exists:
+    What another training (another `key`) left there is removed first. Raises StageFailed if `output` exists:
     training never writes over a model. Of several processes the first one makes and removes it, the others wait.
     """
     folder = output.parent / FOLDER

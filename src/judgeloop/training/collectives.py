@@ -2,8 +2,8 @@
 part of it (`training.sharding`).
 
 Every process reads the same batches and takes its rows of them; gradients, already parts of the whole batch's loss,
-are added up before each step. So all take the same step, the one that a single process would take, and nothing in the
-trainers needs to know: each runs as if it were alone.
+are added up before each step. So all take the same step, the one that a single process would take, and the trainers
+need not know: each runs as if it were alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PATIENCE = timedelta(days=2)  # rank 0 may judge for hours; a process that died
 
 
 def join() -> None:
-    """Meet the other processes, where there are any and this was not done yet."""
+    """Join the process group, if there are several processes and this one has not joined yet."""
     if distributed.processes() == 1 or dist.is_initialized():
         return
     backend = "nccl" if torch.cuda.is_available() else "gloo"
@@ -62,8 +62,8 @@ def added(value: Tensor) -> Tensor:
 
 
 def add_gradients(model: Any) -> None:
-    """Make every process's gradients their sum. A process that had no row of a batch brings zeros. Those
-    of weights in shards are sums already."""
+    """Replace every process's gradients by their sum. A process that had no row of a batch adds zeros. Gradients of
+    weights in shards are sums already."""
     if distributed.processes() == 1 or distributed.sharded():
         return
     for parameter in model.parameters():

@@ -1,10 +1,19 @@
-"""The Cringe loss on tokens of rejected responses, and the gate that makes it pairwise, as pure functions."""
+"""Pairwise Cringe: the Cringe loss on tokens of rejected responses, and the gate that makes it pairwise.
+
+The config asks this module which keys go with the loss, so torch is imported where it computes.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn.functional import softplus
+import math
+from typing import TYPE_CHECKING
+
+from judgeloop.training.losses import PairTerms, PreferenceLoss, TokenLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from judgeloop.config import TrainSection
 
 
 def cringe_tokens(logits: Tensor, rejected: Tensor, noise: Tensor) -> Tensor:
@@ -15,9 +24,12 @@ def cringe_tokens(logits: Tensor, rejected: Tensor, noise: Tensor) -> Tensor:
     loss is the two-way cross-entropy of that token against the rejected one: −log(e^s⁺ / (e^s⁺ + e^s⁻)). The Cringe
     loss (arXiv 2211.05826), equations 2 and 3. The draw itself carries no gradient.
     """
+    import torch
+    from torch.nn.functional import softplus
+
     negative = logits.gather(1, rejected.unsqueeze(1)).squeeze(1)
     with torch.no_grad():
-        others = logits.scatter(1, rejected.unsqueeze(1), -torch.inf)
+        others = logits.scatter(1, rejected.unsqueeze(1), -math.inf)
         top = others.topk(noise.shape[1], dim=1)
         drawn = top.indices.gather(1, (top.values + noise).argmax(dim=1, keepdim=True))
     positive = logits.gather(1, drawn).squeeze(1)
@@ -26,6 +38,8 @@ def cringe_tokens(logits: Tensor, rejected: Tensor, noise: Tensor) -> Tensor:
 
 def gumbel(tokens: int, k: int, seed: int) -> Tensor:
     """Standard Gumbel noise (tokens, k) from a seed, the same on every device."""
+    import torch
+
     generator = torch.Generator().manual_seed(seed)
     uniform = torch.rand(tokens, k, generator=generator).clamp_(1e-20, 1 - 1e-7)
     return -torch.log(-torch.log(uniform))
@@ -38,4 +52,34 @@ def gate(chosen: Tensor, rejected: Tensor, bias: float, temperature: float) -> T
     alone. Log-probabilities are natural and summed over the response.
     """
     margin = (chosen - rejected).detach()
-    return torch.sigmoid((bias - margin) / temperature)
+    return ((bias - margin) / temperature).sigmoid()
+
+
+def pairwise_cringe(terms: PairTerms, section: TrainSection, _smoothing: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """CE(chosen) + α · g · Cringe(rejected), both means over a response's tokens. Pairwise Cringe (arXiv 2312.16682),
+    section 3; plain Cringe (arXiv 2211.05826) has g = 1."""
+    options = section.cringe
+    opened = terms.chosen_nll.new_ones(terms.chosen_nll.shape)
+    if options.pairwise:
+        opened = gate(terms.chosen, terms.rejected, options.bias, options.temperature)
+    return terms.chosen_nll + options.weight * opened * terms.token_loss, {
+        "chosen_nll": terms.chosen_nll,
+        "cringe": terms.token_loss,
+        "gate": opened,
+        "chosen_logps": terms.chosen,
+        "rejected_logps": terms.rejected,
+    }
+
+
+def _draws(tokens: int, section: TrainSection, seed: int) -> Tensor:
+    return gumbel(tokens, section.cringe.top_k, seed)
+
+
+CRINGE = PreferenceLoss(
+    "cringe",
+    pairwise_cringe,
+    token_loss=TokenLoss(cringe_tokens, _draws),
+    reference=False,
+    ld_alpha=False,
+    nll_weight=False,
+)

@@ -70,7 +70,7 @@ class Tokenised:
 @dataclass(frozen=True, slots=True)
 class TokenisedPairs:
     """Pairs as ids, in the order given, how many were dropped by reason, and how many responses were tokenised from
-    their text because the ids they were generated with were not at hand."""
+    their text because the ids they were generated with are unknown."""
 
     examples: list[PairExample]
     dropped: dict[str, int] = field(default_factory=dict)
@@ -85,7 +85,7 @@ def sft_examples(
     against an IFT row's.
 
     Dropped and counted: prompt + response longer than `max_length` tokens, and empty responses.
-    Raises InputError where a completion is not one assistant message.
+    Raises InputError if a completion is not one assistant message.
     """
     examples = []
     dropped: Counter[str] = Counter()
@@ -109,7 +109,7 @@ def sft_examples(
 def score_places(text: str, chat: Chat) -> tuple[int, ...]:
     """Places, among the ids of a judgement, of the tokens that tell its score from another score.
 
-    Read off by writing other digits in its place: "Score: 5" may be `Score` `:` ` ` `5`. Raises InputError where the
+    Found by writing other digits in its place: "Score: 5" may be `Score` `:` ` ` `5`. Raises InputError if the
     text does not end with a digit.
     """
     head, digit = text.rstrip()[:-1], text.rstrip()[-1:]
@@ -159,7 +159,7 @@ def pair_examples(
 
 
 def _nonempty_ids(ids: Sequence[int], text: str, chat: Chat) -> list[int]:
-    """The ids, or none where the response says nothing (no words, or no token but those that end a turn)."""
+    """The ids, or none if the response says nothing (no words, or no token but those that end a turn)."""
     speaks = text.strip() and any(token not in chat.end_ids for token in ids)
     return [int(token) for token in ids] if speaks else []
 

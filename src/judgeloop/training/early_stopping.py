@@ -37,7 +37,7 @@ class Compared:
 
     @property
     def rate(self) -> float | None:
-        """Wins and half the ties over what could be read; None where nothing could."""
+        """Wins and half the ties over what could be read; None if nothing could."""
         read = self.win + self.tie + self.lose
         return (self.win + self.tie / 2) / read if read else None
 
@@ -50,10 +50,10 @@ JudgeCheckpoint = Callable[[Path, int, int], Compared]
 
 
 class StopByJudge(TrainerCallback):
-    """Judges the weights every `every` steps and after the last one; stops the training where they did not win.
+    """Judges the weights every `every` steps and after the last one; stops the training if they did not win.
 
-    `save(folder)` writes the present weights as an ordinary model folder; every process calls it, rank 0 writes. What
-    was judged stands in `folder`, the trainer's folder of checkpoints, so that a training that was killed judges
+    `save(folder)` writes the present weights as an ordinary model folder; every process calls it, rank 0 writes. The
+    outcomes are kept in `folder`, the trainer's folder of checkpoints, so that a training that was killed judges
     nothing twice.
     """
 
@@ -80,7 +80,7 @@ class StopByJudge(TrainerCallback):
 
     @property
     def kept_step(self) -> int:
-        """The step whose weights are the best so far; 0 where the initial model was never beaten."""
+        """The step whose weights are the best so far; 0 if the initial model was never beaten."""
         return max((step for step, outcome in self.outcomes.items() if outcome.won), default=0)
 
     @property
@@ -90,7 +90,7 @@ class StopByJudge(TrainerCallback):
 
     @property
     def stopped_at(self) -> int | None:
-        """The step at which the training was stopped, None where every checkpoint won."""
+        """The step at which the training was stopped, None if every checkpoint won."""
         return next((step for step, outcome in self.outcomes.items() if not outcome.won), None)
 
     @property

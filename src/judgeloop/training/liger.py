@@ -10,7 +10,7 @@ from judgeloop.errors import InputError
 def fuse(model: Any) -> Any:
     """Put Liger's kernels (arXiv 2410.10989) in the place of the model's norms, rotary embedding and feed-forward
     layers. Its fused losses are left out: ours read the hidden states of response positions only. Raises InputError
-    for a kind of model that Liger does not know, which it would leave as it is without a word."""
+    for a kind of model that Liger does not know, which it would silently leave as it is."""
     from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
     from transformers.integrations.liger import apply_liger_kernel
 

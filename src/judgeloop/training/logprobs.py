@@ -1,8 +1,8 @@
-"""Log-probabilities of response tokens, for CPUs: no padding to speak of, no logits of prompt positions.
+"""Log-probabilities of response tokens, for CPUs: hardly any padding, no logits of prompt positions.
 
 TRL gives a model a second way to be called, `model(…, labels=…, fused_lm_head=True)`, that returns the
 log-probability of each label. Without Triton it projects every position, prompt and padding included, onto the
-vocabulary, and its backward multiplies matrices in float32. `add_response_head` puts another implementation behind the
+vocabulary, and its backward multiplies matrices in float32. `add_response_head` lets another implementation answer the
 same call: sequences are sorted by length and run in groups of about `GROUP_TOKENS`, and only positions before a
 response token are projected, in float32 from the log-softmax on. Which sequences share a batch stays what it was, so
 nothing about the training changes but its speed and memory.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
-from judgeloop.training.cringe import cringe_tokens, gumbel
+from judgeloop.training.label_logprobs import label_log_probs
 from judgeloop.training.packs import predictors, visible
-from judgeloop.training.shared_prompts import can_share, pack, pays
+from judgeloop.training.shared_prompts import can_share, pack_pairs, pays
 
 GROUP_TOKENS = 1024
 _LOGIT_BYTES = 256 * 2**20  # float32 logits held at once
@@ -65,7 +65,7 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
     `log_probs` has shape (rows, length − 1): the natural-log probability of each next token, 0 where it has no label.
     Sequences are padded on the right, so causal attention never reaches padding and no mask is needed.
     `shared_prompts`: the rows are pairs, chosen first, and rows i and i + pairs begin with so many tokens of the same
-    prompt; it is then computed once where that pays. `owners` and `position_ids` describe packs (`training.packs`).
+    prompt; it is then computed once if that pays. `owners` and `position_ids` describe packs (`training.packs`).
     `one_group`: all sequences of a call run together, so that processes whose weights are in shards call every layer
     equally often. Called without `fused_lm_head` the model does what it did. A model without a plain head is left as
     it is, and the answer is False.
@@ -82,7 +82,7 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         fused_lm_head: bool = False,
         shared_prompts: Sequence[int] = (),
         owners: Tensor | None = None,
-        contrast: Contrast | None = None,
+        token_loss: TokenLossOfRows | None = None,
         **kwargs: Any,
     ) -> Any:
         if not fused_lm_head:
@@ -94,27 +94,27 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         else:
             shared = _shared(self, budget, *inputs[:2], shared_prompts) if share else None
             place, hidden = shared or _separate(self, budget, *inputs)
-        return _response_output(self, place, hidden, inputs[2], contrast)
+        return _response_output(self, place, hidden, inputs[2], token_loss)
 
     model.forward = types.MethodType(forward, model)
     return True
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """Ask for the Cringe loss of every response token of the rows from `first_row` on: the contrast tokens are drawn
-    from the `top_k` likeliest others under `seed`."""
+class TokenLossOfRows:
+    """Ask for a loss of every response token of the rows from `first_row` on: `function(logits, ids, draws)`, with the
+    numbers that `draws(tokens)` gives (see `losses.TokenLoss`)."""
 
     first_row: int
-    top_k: int
-    seed: int
+    function: Callable[[Tensor, Tensor, Tensor], Tensor]
+    draws: Callable[[int], Tensor]
 
 
 @dataclass
 class ResponseOutput(FusedCausalLMOutput):
-    """`log_probs` (rows, length − 1), and `cringe` of the same shape where it was asked for; 0 where nothing is."""
+    """`log_probs` (rows, length − 1), and `token_losses` of the same shape if asked for; 0 where no token is scored."""
 
-    cringe: Tensor | None = None
+    token_losses: Tensor | None = None
 
 
 def _separate(
@@ -142,7 +142,7 @@ def _packed(
     owners: Tensor,
     positions: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """As `_separate`, for sequences of several rows behind a common beginning."""
+    """As `_separate`, for sequences of several rows after a common beginning."""
     sources = predictors(owners)
     states = []
     places = []
@@ -168,7 +168,7 @@ def _shared(
     states = []
     places = []
     for group in length_groups(totals, budget):
-        packed = pack(input_ids, lengths, prompts, group)
+        packed = pack_pairs(input_ids, lengths, prompts, group)
         hidden = model.base_model(
             input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
         ).last_hidden_state
@@ -178,37 +178,51 @@ def _shared(
 
 
 def _response_output(
-    model: Any, places: Tensor, hidden: Tensor, labels: Tensor, contrast: Contrast | None
+    model: Any, places: Tensor, hidden: Tensor, labels: Tensor, token_loss: TokenLossOfRows | None
 ) -> ResponseOutput:
     row, column = places
     head, targets = model.get_output_embeddings(), labels[row, column + 1]
     found = _by_token(_log_prob, head, hidden, targets)
     empty = found.new_zeros(labels.shape[0], labels.shape[1] - 1)
     log_probs = empty.index_put((row, column), found)
-    if contrast is None:
+    if token_loss is None:
         return ResponseOutput(log_probs=log_probs)
-    theirs = row >= contrast.first_row
-    noise = gumbel(int(theirs.sum()), contrast.top_k, contrast.seed).to(hidden.device)
-    losses = _by_token(_cringe, head, hidden[theirs], targets[theirs], noise)
-    return ResponseOutput(log_probs=log_probs, cringe=empty.index_put((row[theirs], column[theirs]), losses))
+    theirs = row >= token_loss.first_row
+    draws = token_loss.draws(int(theirs.sum())).to(hidden.device)
+    function = functools.partial(_from_logits, token_loss.function)
+    losses = _by_token(function, head, hidden[theirs], targets[theirs], draws)
+    return ResponseOutput(log_probs=log_probs, token_losses=empty.index_put((row[theirs], column[theirs]), losses))
 
 
 def _by_token(function: Callable[..., Tensor], head: torch.nn.Linear, hidden: Tensor, *inputs: Tensor) -> Tensor:
-    """`function(head, hidden, *inputs)` some tokens at a time; the logits are made again for the gradient, which costs
-    one more projection and keeps the peak at `_LOGIT_BYTES` (times three, with their gradient)."""
+    """`function(head, hidden, *inputs)` of all tokens at once, if their logits have room in `_LOGIT_BYTES`. Else some
+    tokens at a time, and the logits are made again for the gradient: one more projection instead of more memory."""
     size = max(1, _LOGIT_BYTES // (4 * head.out_features))
-    parts = []
-    for chunk in zip(hidden.split(size), *(tensor.split(size) for tensor in inputs), strict=True):
-        if torch.is_grad_enabled():
-            parts.append(checkpoint(function, head, *chunk, use_reentrant=False, preserve_rng_state=False))
-        else:
-            parts.append(function(head, *chunk))
-    return torch.cat(parts)
+    if len(hidden) <= size or not torch.is_grad_enabled():
+        return torch.cat([function(head, *part) for part in _parts(size, hidden, *inputs)])
+    return torch.cat(
+        [
+            checkpoint(function, head, *part, use_reentrant=False, preserve_rng_state=False)
+            for part in _parts(size, hidden, *inputs)
+        ]
+    )
+
+
+def _parts(size: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(tensor.split(size) for tensor in tensors), strict=True)
 
 
 def _log_prob(head: torch.nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
+    if type(head) is torch.nn.Linear and head.bias is None:
+        return label_log_probs(hidden, head.weight, targets)
     return -torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="none")
 
 
-def _cringe(head: torch.nn.Linear, hidden: Tensor, rejected: Tensor, noise: Tensor) -> Tensor:
-    return cringe_tokens(head(hidden).float(), rejected, noise)
+def _from_logits(
+    function: Callable[[Tensor, Tensor, Tensor], Tensor],
+    head: torch.nn.Linear,
+    hidden: Tensor,
+    ids: Tensor,
+    draws: Tensor,
+) -> Tensor:
+    return function(head(hidden).float(), ids, draws)

@@ -1,8 +1,8 @@
 """Supervised rows as the trainer takes them; judgements of one prompt's responses may share what they begin with.
 
 A judge prompt is a long rubric and an instruction, and then a short response: judgements of several responses to one
-prompt differ only in their ends. Packed, they stand behind one copy of their common beginning, each seeing that and
-itself alone, at the positions it would have alone. The loss is that of the separate rows.
+prompt differ only in their ends. Packed, they follow one copy of their common beginning; each sees that and itself
+only, at the positions it would have alone. The loss is that of the separate rows.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from judgeloop.training.data import SftExample
-from judgeloop.training.losses import Weighting
 
+Weighting = Literal["token", "row"]
 IGNORED = -100
 SHARED, PADDING = 0, -1  # owners of tokens; 1, 2, … are the rows of a pack
 _WORTH_SHARING = 16  # tokens; a shorter common beginning is not worth the wider mask
@@ -38,8 +39,8 @@ class Pack:
 
 
 def pack(examples: Sequence[SftExample], weighting: Weighting) -> Pack:
-    """Rows behind one copy of what they all begin with (one row: as it is). "row": the weights of each row's target
-    tokens add up to 1; "token": each is 1; either times the row's own weight."""
+    """Rows after one copy of what they all begin with (a single row stays as it is). "row": the weights of each row's
+    target tokens add up to 1; "token": each is 1; either times the row's own weight."""
     sequences = [[*example.prompt_ids, *example.target_ids] for example in examples]
     start = _common(sequences, min(len(example.prompt_ids) for example in examples)) if len(examples) > 1 else 0
     ids, positions = sequences[0][:start], list(range(start))
@@ -62,7 +63,7 @@ def _common(sequences: Sequence[Sequence[int]], limit: int) -> int:
 
 
 def packs(examples: Sequence[SftExample], weighting: Weighting, most: int, max_length: int) -> list[Pack]:
-    """All rows, those of one group up to `most` together where they share enough and fit into `max_length` tokens; in
+    """All rows, those of one group up to `most` together if they share enough and fit into `max_length` tokens; in
     the order of each pack's first row."""
     open_packs: dict[str, list[SftExample]] = {}
     made: list[list[SftExample]] = []
@@ -111,7 +112,7 @@ def visible(owners: Tensor) -> Tensor:
 
 def predictors(owners: Tensor) -> Tensor:
     """The place whose hidden state predicts each token but the first, (rows, length − 1): the one before it, and for
-    the first token behind a shared beginning the last of that."""
+    the first token after a shared beginning the last of that."""
     length = owners.shape[1]
     before = torch.arange(length - 1, device=owners.device).expand(owners.shape[0], -1)
     shared = (owners == SHARED).sum(dim=1, keepdim=True) - 1

@@ -12,16 +12,17 @@ from torch import Tensor
 from trl import DPOTrainer
 
 from judgeloop.config import TrainSection
+from judgeloop.config.choices import LOSSES
 from judgeloop.records import derive_seed
-from judgeloop.training import collectives, distributed, losses
-from judgeloop.training.cringe import gate
+from judgeloop.training import collectives, distributed
 from judgeloop.training.data import PairExample
-from judgeloop.training.logprobs import Contrast
+from judgeloop.training.logprobs import TokenLossOfRows
+from judgeloop.training.losses import PairTerms, PreferenceLoss
 from judgeloop.training.order import BlockOrder
 from judgeloop.training.packs import IGNORED
-from judgeloop.training.pair_losses import PAIR_LOSSES, LogRatios, desensitised
 from judgeloop.training.reference import ReferenceCache
 from judgeloop.training.replay import Replay
+from judgeloop.training.token_sums import desensitised, mean_token_nll, weighted_nll
 from judgeloop.training.trainer import ExactLoss, checked, use_response_head
 
 
@@ -29,8 +30,8 @@ class PairTrainer(ExactLoss, DPOTrainer):
     """TRL's DPOTrainer on pairs that are tokenised already; the loss, and what goes with it, as the config says.
 
     The reference's log-probabilities are computed before the first step, or taken from `cache`. `replays` add rows of
-    the seed to each step. `smoothing` stands in for the config's label_smoothing where it was measured. `blocks`: the
-    pairs of each step, where they are not `batch_size`.
+    the seed to each step. `smoothing` replaces the config's label_smoothing if it was measured. `blocks`: the pairs
+    of each step, if they are not `batch_size`.
     """
 
     ref_model: Any
@@ -46,10 +47,10 @@ class PairTrainer(ExactLoss, DPOTrainer):
         **kwargs: Any,
     ) -> None:
         self.section = section or TrainSection()
+        self.loss: PreferenceLoss = LOSSES[self.section.loss]
         self.replays = replays
         self.cache = cache
         self.blocks = blocks
-        self.share_prompts = self.section.loss != "sft_best"  # which never looks at the rejected response
         self.own_head = False
         self.smoothing = self.section.label_smoothing if smoothing is None else smoothing
         super().__init__(*args, **kwargs)
@@ -58,23 +59,23 @@ class PairTrainer(ExactLoss, DPOTrainer):
         return dataset
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
-        """Add the reference's columns. TRL would keep them in the datasets cache on disk, where a stale file is a
-        wrong reference; ours stand under a key of all they depend on. Computed by the code, in the precision and in
-        the batches that the policy's are, so that the two agree before the first step. (Fresh adapters add nothing, so
-        with LoRA too the policy before its first step is the reference.)"""
+        """Add the reference's columns. TRL would keep them in the datasets cache on disk, and a stale file there is a
+        wrong reference; ours are kept under a key of all they depend on. They are computed by the same code, in the
+        same precision and batches as the policy's, so that the two agree before the first step. (Fresh adapters add
+        nothing, so with LoRA too the policy before its first step is the reference.)"""
         self.shard()
-        self.own_head = use_response_head(self, needed=self.section.loss == "cringe")
+        self.own_head = use_response_head(self, needed=self.loss.token_loss is not None)
         rows = list(dataset)
         batches = self.blocks or [
             list(range(start, min(start + batch_size, len(rows)))) for start in range(0, len(rows), batch_size)
         ]
         key = self.cache.key(rows, [len(batch) for batch in batches], self.args.bf16) if self.cache is not None else ""
         sums = collectives.from_main(self.cache.read(key, len(rows)) if self.cache is not None else None)
-        if sums is None and self.section.loss in PAIR_LOSSES:
+        if sums is None and self.loss.reference:
             sums = self._reference_sums(rows, batches).tolist()
             if self.cache is not None and distributed.is_main():
                 self.cache.write(key, sums)
-        elif sums is None:  # cringe and sft_best have no reference
+        elif sums is None:
             sums = [[0.0] * len(rows)] * 2
         self.ref_model = None
         return dataset.add_column("ref_chosen_logps", sums[0]).add_column("ref_rejected_logps", sums[1])
@@ -99,9 +100,9 @@ class PairTrainer(ExactLoss, DPOTrainer):
         return BlockOrder(rows, self.args.train_batch_size * self.args.gradient_accumulation_steps, self.args.seed)
 
     def output(self, model: Any, inputs: dict[str, Tensor], **asked: Any) -> Any:
-        """The model's log-probabilities of the response tokens, and the Cringe losses where they are asked for."""
+        """The model's log-probabilities of the response tokens, and what else is asked for."""
         labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, IGNORED)
-        if self.own_head and self.share_prompts:
+        if self.own_head and self.loss.rejected:
             # Every response has a token, so its first one marks the prompt's end; both sides have the same prompt.
             asked["shared_prompts"] = inputs["completion_mask"].argmax(dim=1).chunk(2)[0].tolist()
         return model(
@@ -155,7 +156,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
             taken = {name: tensor[part or [0]] for name, tensor in batch.items()}
             with self.compute_loss_context_manager():
                 log_probs = model(**{name: taken[name] for name in named}, fused_lm_head=True).log_probs
-                loss = losses.weighted_nll(log_probs, taken["weights"][:, 1:], len(lengths) if part else math.inf)
+                loss = weighted_nll(log_probs, taken["weights"][:, 1:], len(lengths) if part else math.inf)
             self.accelerator.backward(checked(loss) * replay.weight)
             self.record({f"{replay.kind}_loss": loss.detach()}, 1.0)
             total += loss.detach() * replay.weight
@@ -170,62 +171,47 @@ class PairTrainer(ExactLoss, DPOTrainer):
     ) -> Tensor:
         pairs = self.units(inputs)
         total = pairs if num_items_in_batch is None else num_items_in_batch
-        if self.section.loss == "sft_best":
-            preference, values = self._best_only(model, inputs)
-        elif self.section.loss == "cringe":
-            preference, values = self._cringe(model, inputs)
-        else:
-            preference, values = self._preference(model, inputs)
+        terms = self.terms(model, inputs)
+        preference, logged = self.loss.compute(terms, self.section, self.smoothing)
         loss = preference.sum() / total
-        if self.section.nll_weight and self.section.loss in PAIR_LOSSES:
-            loss = loss + self.section.nll_weight * values["chosen_nll"].sum() / total
-        name = "dpo_loss" if self.section.loss == "dpo" else "preference_loss"
-        self.record({k: v.detach().mean() for k, v in {name: preference, **values}.items()}, pairs / total)
+        if self.section.nll_weight and self.loss.nll_weight:
+            loss = loss + self.section.nll_weight * terms.chosen_nll.sum() / total
+        values = {"preference_loss": preference, self.loss.metric: preference, **logged}
+        self.record({name: value.detach().mean() for name, value in values.items()}, pairs / total)
         return checked(loss)
 
-    def _preference(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of each pair, and what to log; `chosen_nll` with its gradient."""
-        log_probs = self.log_probs(model, inputs)
-        chosen, rejected = self.sums(log_probs, inputs).chunk(2)
-        counts = inputs["completion_mask"][:, 1:].sum(dim=1).chunk(2)
-        ratios = LogRatios(chosen - inputs["ref_chosen_logps"], rejected - inputs["ref_rejected_logps"], *counts)
-        preference = PAIR_LOSSES[self.section.loss](ratios, self.section.beta, self.smoothing)
-        nll = losses.mean_token_nll(log_probs, inputs["completion_mask"][:, 1:]).chunk(2)[0]
-        margin = self.section.beta * ratios.margin
-        return preference, {
-            "chosen_nll": nll,
-            "reward_margin": margin,
-            "reward_accuracy": (margin > 0).float(),
-            "chosen_logps": chosen,
-            "rejected_logps": rejected,
-        }
-
-    def _cringe(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """CE(chosen) + α · g · Cringe(rejected), both means over a response's tokens. Pairwise Cringe (arXiv
-        2312.16682), section 3; plain Cringe (arXiv 2211.05826) has g = 1."""
-        options, pairs = self.section.cringe, self.units(inputs)
-        place = (self.state.global_step, int(inputs["input_ids"].sum()))  # the same after a resume
-        seed = derive_seed(self.args.seed, "cringe", *place)
-        found = self.output(model, inputs, contrast=Contrast(pairs, options.top_k, seed))
+    def terms(self, model: Any, inputs: dict[str, Tensor]) -> PairTerms:
+        """What the loss is made from, with gradients; only the chosen rows go through the model if it asks for those
+        alone."""
+        pairs = self.units(inputs)
+        if not self.loss.rejected:
+            inputs = {name: tensor[:pairs] for name, tensor in inputs.items()}
         mask = inputs["completion_mask"][:, 1:]
-        chosen, rejected = found.log_probs.sum(dim=1).chunk(2)
-        nll = losses.mean_token_nll(found.log_probs, mask).chunk(2)[0]
-        contrast = -losses.mean_token_nll(found.cringe, mask).chunk(2)[1]
-        opened = gate(chosen, rejected, options.bias, options.temperature) if options.pairwise else torch.ones_like(nll)
-        return nll + options.weight * opened * contrast, {
-            "chosen_nll": nll,
-            "cringe": contrast,
-            "gate": opened,
-            "chosen_logps": chosen,
-            "rejected_logps": rejected,
-        }
+        found = self.output(model, inputs, token_loss=self._token_loss(inputs))
+        sums, counts = self.sums(found.log_probs, inputs), mask.sum(dim=1)
+        nll = mean_token_nll(found.log_probs, mask)[:pairs]
+        nothing = torch.zeros_like(nll)
+        return PairTerms(
+            chosen=sums[:pairs],
+            rejected=sums[pairs:] if self.loss.rejected else nothing,
+            reference_chosen=inputs["ref_chosen_logps"],
+            reference_rejected=inputs["ref_rejected_logps"],
+            chosen_tokens=counts[:pairs],
+            rejected_tokens=counts[pairs:] if self.loss.rejected else nothing,
+            chosen_nll=nll,
+            token_loss=nothing if found.token_losses is None else -mean_token_nll(found.token_losses, mask)[pairs:],
+        )
 
-    def _best_only(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean token NLL of the chosen response: SFT on the best, the second way of the seed's paper."""
-        best = {name: tensor[: self.units(inputs)] for name, tensor in inputs.items()}
-        log_probs = self.log_probs(model, best)
-        nll = losses.mean_token_nll(log_probs, best["completion_mask"][:, 1:])
-        return nll, {"chosen_nll": nll, "chosen_logps": log_probs.sum(dim=1)}
+    def _token_loss(self, inputs: dict[str, Tensor]) -> TokenLossOfRows | None:
+        """The loss's own loss of the rejected responses' tokens, to be asked of the model."""
+        wanted = self.loss.token_loss
+        if wanted is None:
+            return None
+        place = (self.state.global_step, int(inputs["input_ids"].sum()))  # the same after a resume
+        seed = derive_seed(self.args.seed, self.loss.name, *place)
+        return TokenLossOfRows(
+            self.units(inputs), wanted.function, lambda tokens: wanted.draws(tokens, self.section, seed)
+        )
 
 
 def columns(example: PairExample) -> dict[str, list[int]]:

@@ -14,6 +14,7 @@ from datasets import Dataset
 from trl import DPOConfig
 
 from judgeloop.config import TrainSection
+from judgeloop.config.choices import LOSSES
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.hardware import require_gpu_settings
@@ -25,6 +26,7 @@ from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import EftLoss, TokenisedPairs, pair_examples, sft_examples
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.logprobs import plain_head
+from judgeloop.training.losses import PreferenceLoss
 from judgeloop.training.order import token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
@@ -74,16 +76,18 @@ def train_preference(
     not exist.
 
     `token_ids`: candidate id → the ids it was generated with, see `pair_examples`. `eft`, `ift`: rows for `eft_replay`,
-    with `eft_loss` as in SFT, and for `ift_replay`. `smoothing` stands in for the config's label_smoothing.
-    `on_progress(done, total)` counts steps; `on_metrics` gets each step's loss, the preference loss (dpo_loss, or
-    preference_loss for the others), chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps (nats a
-    response, means over the batch), eft_loss, grad_norm, learning_rate, as far as the loss has them. `judge_checkpoint`
-    ends the training by `early_stopping`, and the last weights that won are written (the initial ones where none did).
-    The reference has no dropout. A killed training goes on from its last checkpoint beside `output`. Raises InputError
-    where no pair (or no EFT row to replay) is left, StageFailed (nothing written) where loss or gradient is not finite.
+    with `eft_loss` as in SFT, and for `ift_replay`. `smoothing` replaces the config's label_smoothing if it was
+    measured. `on_progress(done, total)` counts steps. `on_metrics` gets each step's loss, grad_norm, learning_rate, the
+    preference loss alone (preference_loss, and again under the loss's own name, such as dpo_loss), what the loss logs
+    (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps: means over the batch, log-
+    probabilities in nats a response), and eft_loss and ift_loss of replayed rows. `judge_checkpoint` ends the training
+    by `early_stopping`, and the last weights that won are written (the initial ones if none did). The reference has no
+    dropout. A killed training goes on from its last checkpoint beside `output`. Raises InputError if no pair (or no row
+    to replay) is left, StageFailed (nothing written) if loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
+    loss: PreferenceLoss = LOSSES[config.loss]
     data = _tokenised(pairs, chat, config, token_ids)
     shuffled = list(data.examples)
     random.Random(derive_seed(seed, "order of pairs")).shuffle(shuffled)
@@ -98,18 +102,22 @@ def train_preference(
     precision = choose_precision(config.precision)
     keep_freed_memory()
     against = content_hash(reference)
+    what = {**settings_that_matter(config), "loss": LOSSES.identity(config.loss)}  # a plugin's with its file's hash
     settings = {
-        "stage": "train", "config": settings_that_matter(config), "seed": seed, "initial": content_hash(initial),
-        "reference": against, "smoothing": smoothing, "precision": precision,
+        "stage": "train", "config": what, "seed": seed, "initial": content_hash(initial), "reference": against,
+        "smoothing": smoothing, "precision": precision,
     }  # fmt: skip
     rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
     key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for r in replays for e in r.examples)])
     with checkpoint_folder(output, key) as folder:
         policy = load_policy(config, initial, trust_remote_code=trust_remote_code)
         model = with_dropout(policy, config.dropout, "train.dropout")
-        if config.loss == "cringe" and not plain_head(model):
-            raise InputError(f"train.loss: cringe cannot be computed for {initial} (its head is no plain one)")
-        same = reference.resolve() == initial.resolve() or config.loss in ("cringe", "sft_best")
+        if loss.token_loss is not None and not plain_head(model):
+            raise InputError(
+                f"train.loss: {loss.name} needs a model whose logits are its output layer's alone, and those of "
+                f"{initial} are changed after it; choose another loss"
+            )
+        same = reference.resolve() == initial.resolve() or not loss.reference
         arguments = trainer_arguments(
             config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
         )
@@ -129,13 +137,13 @@ def train_preference(
                 beta=config.beta,
                 loss_type=["sigmoid"],
                 precompute_ref_log_probs=True,
-                disable_dropout=False,  # which `with_dropout` sees to
+                disable_dropout=False,  # `with_dropout` has set it
             ),
             train_dataset=Dataset.from_list([columns(example) for example in shuffled]),
             processing_class=private_tokenizer(chat),
             peft_config=lora_config(config, model, dropout=0.0),
         )
-        reporter = Reporter(on_progress, on_metrics, "dpo_loss" if config.loss == "dpo" else "preference_loss")
+        reporter = Reporter(on_progress, on_metrics, loss.metric)
         save = functools.partial(save_model, initial=initial, chat=chat, trust_remote_code=trust_remote_code)
         stopper = None
         if judge_checkpoint is not None and config.early_stopping.every is not None:
@@ -153,7 +161,7 @@ def train_preference(
                 stopper.kept.rename(output)
         if distributed.is_main():
             set_adapter_aside(output)
-    passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer where the judge ended it
+    passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer if the judge ended it
     responses = sum(len(example.chosen_ids) + len(example.rejected_ids) for example in data.examples)
     return TrainingSummary(
         rows=len(data.examples),
@@ -199,7 +207,7 @@ def _replays(
     pairs_a_step: float,
     seed: int,
 ) -> list[Replay]:
-    """What the config wants of the seed beside the pairs."""
+    """The rows of the seed that the config wants beside the pairs."""
     wanted = [
         ("eft", config.eft_replay, config.eft_weight, eft, eft_loss, "give ranked responses in seed_data.ranked"),
         ("ift", config.ift_replay, config.ift_weight, ift, "all", "give instructions with responses in seed_data"),

@@ -29,7 +29,7 @@ class ReferenceCache:
         return digest.hexdigest()
 
     def read(self, key: str, rows: int) -> list[list[float]] | None:
-        """[chosen sums, rejected sums], or None where the file is not there, not of this key or damaged."""
+        """[chosen sums, rejected sums], or None if the file is missing, damaged or of another key."""
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
             if found["key"] != key:

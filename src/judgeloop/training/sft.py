@@ -20,7 +20,7 @@ from judgeloop.models.chat import Chat
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.models.resolve import content_hash
 from judgeloop.records import SupervisedRow, derive_seed
-from judgeloop.training import collectives, distributed, losses
+from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import sft_examples
@@ -29,6 +29,7 @@ from judgeloop.training.order import token_blocks
 from judgeloop.training.packs import collate, packs
 from judgeloop.training.shared_prompts import can_share
 from judgeloop.training.summary import TrainingSummary
+from judgeloop.training.token_sums import weighted_nll
 from judgeloop.training.trainer import (
     ExactLoss,
     Metrics,
@@ -84,7 +85,7 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
         packs = {"owners": inputs["owners"], "position_ids": inputs["positions"]} if self.packed else {}
         log_probs = model(**{name: inputs[name] for name in names}, **packs, fused_lm_head=True).log_probs
         total = self.units(inputs) if num_items_in_batch is None else num_items_in_batch
-        return checked(losses.weighted_nll(log_probs, inputs["weights"][:, 1:], total))
+        return checked(weighted_nll(log_probs, inputs["weights"][:, 1:], total))
 
 
 def train_sft(
@@ -103,7 +104,7 @@ def train_sft(
     """Fine-tune the model in `initial` on the rows and write it to `output`, which must not exist.
 
     `on_progress(done, total)` counts steps; `on_metrics` gets each step's loss, grad_norm, learning_rate. Raises
-    InputError where no row is left to train on, StageFailed (nothing written) where loss or gradient is not finite.
+    InputError if no row is left to train on, StageFailed (nothing written) if loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)

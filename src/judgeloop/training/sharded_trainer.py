@@ -1,4 +1,4 @@
-"""transformers' Trainer on weights in shards, which it knows only where accelerate made them."""
+"""transformers' Trainer on weights in shards that accelerate did not make, which it does not know by itself."""
 
 from __future__ import annotations
 

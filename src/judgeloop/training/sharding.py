@@ -1,8 +1,8 @@
 """Weights in shards: each process holds its part of every tensor, and with it of the gradient and the optimiser state.
 
-torch's FSDP2 brings a layer's whole weights together while the layer is at work, forwards and backwards, and adds the
-gradients up where they are kept. So a model trains that is too large for one GPU. All processes must call the model
-and its backward equally often: one that has no row brings a row that counts for nothing.
+torch's FSDP2 brings a layer's whole weights together while the layer is at work, forwards and backwards, and adds up
+each part of the gradient in the process that keeps it. So a model too large for one GPU can be trained. All processes
+must call the model and its backward equally often: a process without rows runs one that counts for nothing.
 
 What is written to disk is whole, as one process alone would write it: a training may go on in another number of them.
 """
@@ -42,7 +42,7 @@ def shard(model: Any, *, bf16: bool) -> None:
     for module in model.modules():
         if isinstance(module, FSDPModule):
             # Each process's loss is its part of the batch's loss: gradients are added, not averaged. Plainly: gloo has
-            # no other way, and NCCL's scaled sum is wrong in bf16 (as transformers notes where it does the same).
+            # no other way, and NCCL's scaled sum is wrong in bf16 (transformers notes it and does the same).
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
 
@@ -74,7 +74,7 @@ def trained_weights(model: Any) -> dict[str, Tensor] | None:
 
 
 def load_trained_weights(model: Any, folder: Path) -> None:
-    """Give each process its parts of the weights that stand in a checkpoint, adapters or a whole model."""
+    """Give each process its parts of the weights in a checkpoint, adapters or a whole model."""
     with ExitStack() as stack, torch.no_grad():
         files = [stack.enter_context(safe_open(path, "pt")) for path in sorted(folder.glob("*.safetensors"))]
         holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - no mapping

@@ -1,6 +1,6 @@
 """Sequences that begin with the same prompt, run through the model as one: the prompt is computed once.
 
-Chosen and rejected of a pair stand behind one copy of their prompt. Each sees the prompt and itself, never the other,
+Chosen and rejected of a pair follow one copy of their prompt. Each sees the prompt and itself, never the other,
 at the positions it would have alone, so the log-probabilities are those of the separate sequences.
 """
 
@@ -17,10 +17,10 @@ PAYS = 0.1  # share of the tokens that sharing must save; below it the wider mas
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedPairs:
     """Some pairs as rows of prompt + chosen + rejected, padded on the right.
 
-    `ids` and `positions` (rows, width), `mask` (rows, 1, width, width) with True where a token sees another. `reads`
+    `ids` and `positions` (rows, width), `mask` (rows, 1, width, width) True if a token sees another. `reads`
     says for each response token which (row, place) predicts it, `writes` the (sequence, place) it has in the unpacked
     batch, chosen sequences first; both of shape (2, tokens).
     """
@@ -45,7 +45,7 @@ def can_share(model: Any) -> bool:
     return plain and config._attn_implementation == "sdpa" and not getattr(config, "is_encoder_decoder", False)
 
 
-def pack(input_ids: Tensor, lengths: Sequence[int], prompts: Sequence[int], pairs: Sequence[int]) -> Packed:
+def pack_pairs(input_ids: Tensor, lengths: Sequence[int], prompts: Sequence[int], pairs: Sequence[int]) -> PackedPairs:
     """Pack the given pairs of an unpacked batch (2 × all pairs, length), whose sequences have `lengths` tokens and
     begin with `prompts[pair]` tokens of prompt."""
     every = len(prompts)
@@ -78,6 +78,6 @@ def pack(input_ids: Tensor, lengths: Sequence[int], prompts: Sequence[int], pair
             place = end
     seen = (owner[:, None, :] == 0) | (owner[:, None, :] == owner[:, :, None])
     causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
-    return Packed(
+    return PackedPairs(
         ids, positions, (seen & causal).unsqueeze(1), torch.cat(reads, 1).to(device), torch.cat(writes, 1).to(device)
     )

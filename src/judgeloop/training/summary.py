@@ -13,7 +13,7 @@ class TrainingSummary:
     epochs, prompts included; `target_tokens` of them carry loss. `first_loss` is the loss before the first update,
     `last_loss` that of the last step; for preference training both are the preference loss alone, so DPO's first is
     ln 2. `responses_from_text`: responses (of pairs) tokenised from text instead of the ids they were generated with.
-    `sequences`: as how many sequences the rows went through the model, where judgements were packed. `replayed`: EFT
+    `sequences`: as how many sequences the rows went through the model, if judgements were packed. `replayed`: EFT
     and IFT rows that went beside the pairs, over all steps. `stopped_at`: the step at which the judge ended the
     training, and `why`; `kept_step`: the step whose weights were saved (0: the initial ones); all None without that
     rule.

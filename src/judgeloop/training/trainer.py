@@ -74,7 +74,8 @@ class ExactLoss(ShardedTrainer, ABC):
         """Losses and gradients of this process's rows of a micro-batch."""
         loss = torch.zeros((), device=self.accelerator.device)
         for rows in self.parts(inputs):
-            units = num_items_in_batch if rows else math.inf  # of which a row is no part
+            # Without rows of its own a process runs one that is weighed as nothing.
+            units = num_items_in_batch if rows else math.inf
             loss += super().training_step(model, self.take(inputs, rows or [0]), units)
         return loss
 
@@ -85,7 +86,7 @@ class ExactLoss(ShardedTrainer, ABC):
     def groups(self, lengths: list[int]) -> list[list[int]]:
         """Which rows of this process go through the model together: all of them on a GPU, groups of `BACKWARD_TOKENS`
         on a CPU. Where weights are in shards, every process has as many groups as the one with most, the last ones
-        empty: all must take part when weights are brought together."""
+        empty: all must take part when weights are gathered."""
         found = self._groups_of(distributed.rank(), lengths)
         if distributed.sharded():
             most = max(len(self._groups_of(rank, lengths)) for rank in range(distributed.processes()))
@@ -145,7 +146,7 @@ def linear_factor(step: int, *, warmup: int, steps: int, floor: float) -> float:
 
 
 def checked(loss: Tensor) -> Tensor:
-    """The loss, or StageFailed where it is not a finite number: before it reaches any weight."""
+    """The loss, or StageFailed if it is not a finite number, before it reaches any weight."""
     if not torch.isfinite(loss):
         raise StageFailed(
             f"the training loss became {loss.item()}; lower the learning rate, or set precision: f32. Nothing was saved"
@@ -163,7 +164,7 @@ class Reporter(TrainerCallback):
         self.losses: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        for logs in state.log_history:  # of the attempt that is gone on with
+        for logs in state.log_history:  # from before the training was resumed
             self._report(int(logs["step"]), logs)
         self.on_progress(state.global_step, state.max_steps)
 
@@ -192,7 +193,7 @@ class Reporter(TrainerCallback):
 
 
 def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
-    """On a CPU, and where it is `needed`, put our response head behind TRL's call and say whether it stands there;
+    """On a CPU, and on a GPU if it is `needed`, let our response head answer TRL's call, and say whether it does;
     otherwise GPUs keep TRL's kernel."""
     if trainer.accelerator.device.type != "cpu" and not needed:
         return False
@@ -240,7 +241,7 @@ def give_back_freed_memory() -> None:
 
 
 def peak_memory_mib() -> float:
-    """Most memory held so far: of the GPU where there is one, else of this process."""
+    """Most memory held so far: of the GPU if there is one, else of this process."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated()) / 2**20
     if sys.platform == "win32":

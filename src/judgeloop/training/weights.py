@@ -25,7 +25,7 @@ def load_model(
 ) -> Any:
     """Load a causal language model with float32 weights (safetensors only). `attention`, `kernels`: as in the config.
 
-    Raises InputError where the folder holds none.
+    Raises InputError if the folder holds none.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -77,7 +77,7 @@ def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: boo
 def with_dropout(model: Any, probability: float, key: str) -> Any:
     """Set every dropout inside the model, that of attention included, which is mostly no module of its own.
 
-    Raises InputError, naming the config's `key`, where dropout is asked for and the model has no place for it.
+    Raises InputError, naming the config's `key`, if dropout is asked for and the model has no place for it.
     """
     places = 0
     for module in model.modules():
@@ -95,7 +95,7 @@ def with_dropout(model: Any, probability: float, key: str) -> Any:
 def lora_config(config: TrainingSection, model: Any, *, dropout: float) -> Any:
     """PEFT's description of the adapters, or None for full fine-tuning.
 
-    `lora.target_modules` is "all-linear" or names separated by commas. Raises InputError where a name fits no module,
+    `lora.target_modules` is "all-linear" or names separated by commas. Raises InputError if a name fits no module,
     or is the output head (log-probabilities are computed from its plain weight).
     """
     if config.method == "full":
@@ -136,7 +136,7 @@ def save_model(
     """Write an ordinary Hugging Face folder: safetensors, tokenizer with the chat template in use, generation config
     that stops at every token that ends a turn. Adapters are merged into the weights of `initial`; the trained model
     itself stays as it is. `keep_adapter`: they are written too, to the folder `adapter` in `output`. Of several
-    processes the first one writes; where weights are in shards, all must call."""
+    processes the first one writes; if weights are in shards, all must call."""
     from transformers import AutoConfig, GenerationConfig
 
     trained = trained_weights(model)
@@ -173,7 +173,7 @@ def keeps_adapter(config: TrainingSection) -> bool:
 
 
 def set_adapter_aside(output: Path) -> None:
-    """Move the adapters that `save_model` kept in `output` beside it, in place of what stands there."""
+    """Move the adapters that `save_model` kept in `output` beside it, replacing what is there."""
     inside, beside = output / ADAPTER, output.parent / ADAPTER
     if inside.exists():
         shutil.rmtree(beside, ignore_errors=True)
@@ -182,7 +182,7 @@ def set_adapter_aside(output: Path) -> None:
 
 def _merged(model: Any, trained: dict[str, torch.Tensor] | None, initial: Path, trust_remote_code: bool) -> Any:
     """The model in one piece and without adapters (`trained`: what was trained of a model in shards). They are merged
-    into the float32 weights of `initial`: right too where the adapters were trained beside weights of four bits, and
+    into the float32 weights of `initial`: right also if the adapters were trained beside weights of four bits, and
     the model can be trained on."""
     from peft import PeftModel
 
@@ -190,7 +190,7 @@ def _merged(model: Any, trained: dict[str, torch.Tensor] | None, initial: Path, 
         if trained is None:
             return model
         plain = load_model(initial, trust_remote_code=trust_remote_code)
-        parameters = dict(plain.named_parameters())  # a tied head has one name of its two, as in `trained`
+        parameters = dict(plain.named_parameters())  # a tied head goes by one of its two names, the one in `trained`
         for name, tensor in trained.items():
             parameters[name].data = tensor
         return plain

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from judgeloop.compute.companions import companions, gpus
+from judgeloop.compute.processes import gpus, other_processes
 from judgeloop.errors import InputError
 from judgeloop.training import distributed
 
@@ -35,7 +35,7 @@ def test_more_processes_than_gpus_are_refused_before_any_is_started(
     with_gpus(monkeypatch, 2, visible)
     monkeypatch.setattr("subprocess.Popen", None)
     message = rf"compute\.processes: 3 processes need 3 GPUs, and this machine shows {shown}; set it to {shown}"
-    with pytest.raises(InputError, match=message), companions(3, [], None):
+    with pytest.raises(InputError, match=message), other_processes(3, [], None):
         pass
 
 
@@ -55,7 +55,7 @@ def test_each_process_is_told_what_it_holds(monkeypatch: pytest.MonkeyPatch, sha
 
     monkeypatch.setattr("subprocess.Popen", Other)
     monkeypatch.setattr("os.environ", {})
-    with companions(3, [], 6, sharded=sharded):
+    with other_processes(3, [], 6, sharded=sharded):
         assert distributed.sharded() is sharded
         assert distributed.is_main()
     names = (distributed.RANK, distributed.PROCESSES, distributed.SHARDED, "OMP_NUM_THREADS")

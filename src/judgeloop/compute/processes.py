@@ -1,6 +1,6 @@
 """Several processes of one machine for a stage that trains: the first starts the others, and ends if one of them does.
 
-The others are children of the first: they go when it goes, and report errors on the same pipe.
+The others are children of the first: they end when it ends, and report errors on the same pipe.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @contextmanager
-def companions(
+def other_processes(
     processes: int, arguments: Sequence[str], threads: int | None, *, sharded: bool = False
 ) -> Iterator[None]:
     """Within this, `processes − 1` more processes run `judgeloop.run.worker` with the same arguments; CPU threads are
     shared out, and on a machine with GPUs each process sees one. `sharded`: each is to hold a part of the weights
-    only. Raises InputError where there are fewer GPUs."""
+    only. Raises InputError if there are fewer GPUs."""
     devices = gpus(processes)
     each = max(1, (threads or os.cpu_count() or 1) // processes)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,8 +61,8 @@ def companions(
 
 
 def gpus(processes: int) -> list[str]:
-    """The GPU of each process; none on a machine without. Looks at device files: asking CUDA would fix which GPUs this
-    process sees."""
+    """The GPU of each process; empty on a machine without GPUs. Looks at device files: asking CUDA would fix which GPUs
+    this process sees."""
     named = os.environ.get(_GPUS)
     there = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
     found = [name for name in named.split(",") if name] if named is not None else there
@@ -86,7 +86,7 @@ def _start(arguments: Sequence[str], variables: Mapping[str, str], pipe: str | N
 
 
 def _end_with(other: subprocess.Popen[bytes], done: threading.Event) -> None:
-    """The others wait for each other at every step: where one is gone, all would wait forever."""
+    """End this process if another one fails: they wait for each other at every step, so all would wait forever."""
     code = other.wait()
     if code != 0 and not done.is_set():
         print(f"process {other.pid} of this stage ended with code {code}", file=sys.stderr, flush=True)
