@@ -14,8 +14,10 @@ from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Re
 from judgeloop.errors import InputError
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.input_need import wants_input
-from judgeloop.instructions.self_instruct.form import FORMS, shipped_tasks
-from judgeloop.instructions.self_instruct.method import BATCH, parse_list, self_instruct
+from judgeloop.instructions.prompter import Prompter as Asked
+from judgeloop.instructions.search import BATCH, search
+from judgeloop.instructions.self_instruct.self_instruct import SelfInstruct, parse_list
+from judgeloop.instructions.self_instruct.task_form import shipped_tasks, task_form
 from judgeloop.records import Message, Task
 from judgeloop.text.tokens import tokens_of
 
@@ -40,6 +42,8 @@ class PlainChat:
 
     def text_ids(self, text: str) -> list[int]:
         return [ord(character) for character in text]
+
+    words_ids = text_ids
 
 
 class Prompter:
@@ -108,8 +112,11 @@ class Rows:
         self.rows: list[Task] = []
         self.account: dict[str, Any] | None = None
 
-    def __call__(self, tasks: list[Task], account: dict[str, Any]) -> None:
-        self.rows += tasks
+    def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
+        return list(self.rows), self.account
+
+    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None:
+        self.rows += rows
         self.account = json.loads(json.dumps(account))
 
 
@@ -123,8 +130,7 @@ def make(engine: Prompter, rows: Rows | None = None, *, seed: int = 5, **fields:
     known = {key: fields.pop(key) for key in ("earlier", "avoid") if key in fields}
     config = PromptsSection(**{"count": 60, "max_rouge_l": 0.8, **fields})
     gate = Gate(config, seed=[task.instruction for task in tasks], **known)
-    given = rows.account
-    return self_instruct(engine, PlainChat(), tasks, config, seed, list(rows.rows), rows, gate=gate, account=given)
+    return search(SelfInstruct(Asked(engine, PlainChat(), seed), tasks, config, gate), rows)
 
 
 def untimed(account: dict[str, Any]) -> dict[str, Any]:
@@ -157,14 +163,14 @@ def shown_in(request: Request) -> list[str]:
     ],
 )
 def test_lists_are_split_and_a_cut_one_loses_its_last_item(text: str, items: list[str], cut: str | None) -> None:
-    assert parse_list(text, FORMS["en"], True) == (items, None)
-    assert parse_list(text, FORMS["en"], False) == (items if cut is None else items[:-1], cut)
+    assert parse_list(text, task_form("en"), True) == (items, None)
+    assert parse_list(text, task_form("en"), False) == (items if cut is None else items[:-1], cut)
 
 
 def test_chinese_lists_are_split() -> None:
     text = "用一句话介绍雨。\n任务10：列出三种茶。\n任务 11: 写一首短诗。\n12、翻译这句话。"
     items = ["用一句话介绍雨。", "列出三种茶。", "写一首短诗。", "翻译这句话。"]
-    assert parse_list(text, FORMS["zh"], True) == (items, None)
+    assert parse_list(text, task_form("zh"), True) == (items, None)
 
 
 def test_every_item_and_every_instance_is_accounted_for() -> None:

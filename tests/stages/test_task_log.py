@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judgeloop.stages.task_log import write_tasks
 
 from judgeloop.config import parse
 from judgeloop.instructions.gate import Gate
@@ -16,7 +17,6 @@ from judgeloop.loop import INSTRUCTIONS, METHODS
 from judgeloop.records import Prompt, SupervisedRow, Task
 from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.stages.context import Context
-from judgeloop.stages.task_log import write_tasks
 from tiny import make_tiny_model
 
 COUNT = 7
