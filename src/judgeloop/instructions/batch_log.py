@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, read_rows, write_rows_atomically, write_text_atomically
 from judgeloop.records import Prompt, Task
 
@@ -56,15 +57,22 @@ class BatchLog:
     def _whole_batches(self) -> tuple[list[Task], dict[str, Any] | None]:
         RowLog(self._path).close()  # cuts a torn last line
         rows: Sequence[Prompt | Task] = read_rows(self._path, Task if self._whole_tasks else Prompt)
-        account: dict[str, Any] | None = None
-        if self._account.exists():
-            account = json.loads(self._account.read_text(encoding="utf-8"))
-        covered = account.get("rows") if account is not None else 0
+        account = self._read_account()
+        covered = 0 if account is None else account.get("rows")
         if covered is None or covered > len(rows):  # the account of an older version, or rows lost with the power
             account, covered = None, 0
         if covered < len(rows):
             write_rows_atomically(self._path, rows[:covered])
         return [_as_task(row) for row in rows[:covered]], account
+
+    def _read_account(self) -> dict[str, Any] | None:
+        if not self._account.exists():
+            return None
+        try:
+            account: dict[str, Any] = json.loads(self._account.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError.at(self._account, None, "cannot be read", "remove it to ask for all rows anew") from error
+        return account
 
 
 def _as_prompt(task: Task) -> Prompt:
