@@ -38,6 +38,21 @@ _POINTS: dict[Language, re.Pattern[str]] = {
     "ja": re.compile("次の(?!日|週|月|年|世代)|以下の|下記の|この文"),
     "ko": re.compile("다음(?! ?(?:날|주|달|해|세대))|아래의|주어진|이 문장"),
 }
+# What a sentence begins with that states something, and what makes a text a request all the same.
+_STATES = re.compile(
+    r"(?:the|this|that|these|those|it|its|there|here|he|she|they|we|our|you|your|i|i'm|my|a|an|yes|no|sure|okay)\b",
+    re.IGNORECASE,
+)
+_REQUESTS = re.compile(
+    r"(?:^|[.!;:,]\s+|\n\s*|\b(?:and|then|please|to)\s+)(?:please|explain|describe|write|give|tell|list|create|show|help|"
+    r"provide|suggest|compare|summari[sz]e|define|discuss|outline|what|how|why|which|who|when|where|can|could)\b"
+    r"|\bi(?:'d| would) like\b|\bi(?:'m| am)? (?:want|need|wonder(?:ing)?)\b|\blooking for\b",
+    re.IGNORECASE,
+)
+_CHINESE_REQUESTS = re.compile(
+    "请|請|如何|怎|什么|甚麼|什麼|为什么|哪|谁|誰|几|幾|多少|吗|嗎|呢|是否|能否|可否|有没有|写|寫|列|给|給|说|說|讲|講|解释|描述|"
+    "介绍|总结|概括|比较|分析|翻译|推荐|举|帮|告诉|设计|编|回答"
+)
 _MATERIAL = re.compile(r"[:：]\s*\S|\n\s*\S|[“「『《\"‘`].{2,}?[”」』》\"’`]", re.DOTALL)
 _OPENING_SIGNS = "¿¡"
 _UNSPACED = re.compile(f"[{UNSPACED}]")
@@ -72,6 +87,19 @@ def rejection(text: str, config: PromptsSection, *, has_input: bool = False) -> 
     if goes_round(text):
         return "repeats itself"
     return None
+
+
+def is_request(text: str) -> bool:
+    """Whether the text asks for something, as far as its language has a rule: English and Chinese have one. What does
+    not begin like a statement passes."""
+    if "?" in text or "？" in text:
+        return True
+    language = language_of(text)
+    if language == "zh":
+        return _CHINESE_REQUESTS.search(text) is not None
+    if language == "en":
+        return _STATES.match(text) is None or _REQUESTS.search(text) is not None
+    return True
 
 
 def lacks_input(text: str) -> bool:

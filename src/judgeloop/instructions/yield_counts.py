@@ -18,7 +18,7 @@ class YieldCounts:
         self.kept = int(before["kept"])
         self.dropped: Counter[str] = Counter(before["dropped"])
         self._kept_samples: list[Any] = list(before["samples"]["kept"])
-        self._samples: dict[str, list[str]] = {
+        self._samples: dict[str, list[Any]] = {
             name: list(texts) for name, texts in before["samples"]["dropped"].items()
         }
 
@@ -28,7 +28,7 @@ class YieldCounts:
         if len(self._kept_samples) < KEPT:
             self._kept_samples.append(sample)
 
-    def drop(self, reason: str, sample: str) -> None:
+    def drop(self, reason: str, sample: object) -> None:
         """Count one thing as dropped."""
         self.dropped[reason] += 1
         samples = self._samples.setdefault(reason, [])

@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 
 from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Sampling
-from judgeloop.instructions.backtranslation.method import is_request
-from judgeloop.instructions.filters import goes_round, lacks_input
+from judgeloop.instructions.filters import goes_round, is_request, lacks_input
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.search import Draft, Method, Reply, Shown
