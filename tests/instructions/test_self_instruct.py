@@ -251,7 +251,7 @@ def test_what_is_known_already_is_dropped_by_reason() -> None:
         "too close to a seed prompt": 1,
         "too close to an earlier iteration's prompt": 1,
         "too close to an evaluation prompt": 1,
-        "holds a placeholder": 1,
+        "contains a placeholder": 1,
         "too short": 1,
         "too close to a prompt already kept": 1,
     }
@@ -353,15 +353,15 @@ def test_a_question_that_needs_no_input_is_answered_whatever_its_kind() -> None:
     [
         ({"input": ""}, "input is empty"),
         ({"input": "None."}, "input is empty"),
-        ({"input": "Dear [name of a friend], hello"}, "input holds a placeholder"),
+        ({"input": "Dear [name of a friend], hello"}, "input contains a placeholder"),
         ({"input": "Shorten the following sentence."}, "input repeats the instruction"),
-        ({"input": "ho ho ho ho ho"}, "input goes round in itself"),
+        ({"input": "ho ho ho ho ho"}, "input repeats itself"),
         ({"input": "a rusty lantern"}, "input copied from a demonstration"),
         ({"output": [("", "stop")]}, "output is empty"),
         ({"output": [("It was a day", "length")]}, "output cut off by length"),
         ({"input": "All is well", "output": [("All is well.", "stop")]}, "output is the input"),
         ({"output": [("Shorten the following sentence", "stop")]}, "output repeats the instruction"),
-        ({"output": [("no no no no no", "stop")]}, "output goes round in itself"),
+        ({"output": [("no no no no no", "stop")]}, "output repeats itself"),
     ],
 )
 def test_instances_that_cannot_serve_are_dropped_and_counted(fields: dict[str, Any], reason: str) -> None:

@@ -34,7 +34,7 @@ from judgeloop.records import Task
 # Requests that are answered before any of their rows is kept. The rows depend on it, on the seed and on nothing else:
 # neither on the order in which generations finish nor on where an attempt was killed.
 BATCH = 16
-REQUESTS_PER_ROW = 20  # where the config sets no prompts.max_requests
+REQUESTS_PER_ROW = 20  # unless the config sets prompts.max_requests
 CUT_OFF = "cut off by length"
 SURPLUS = "more than were wanted"
 

@@ -151,7 +151,7 @@ def _from_files(context: Context, path: Path) -> dict[str, Any]:
 
 
 def _contamination(gate: Gate, prompt: Prompt) -> str | None:
-    """What shows that an evaluation set holds one of the prompt's turns."""
+    """What shows that an evaluation set contains one of the prompt's turns."""
     signs = (gate.contamination(turn) for turn in user_turns(prompt.messages))
     return next((sign for sign in signs if sign is not None), None)
 

@@ -1,4 +1,4 @@
-"""What a text is made of when texts are compared: words where a script has spaces, characters where it has none."""
+"""What a text is made of when texts are compared: words of scripts with spaces, characters of scripts without."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def by_characters(tokens: Sequence[str]) -> bool:
 
 
 def rouge_l(left: Sequence[str], right: Sequence[str]) -> float:
-    """ROUGE-L F of two token sequences: 2·LCS/(m+n), the harmonic mean of LCS/m and LCS/n; 0 where one is empty."""
+    """ROUGE-L F of two token sequences: 2·LCS/(m+n), the harmonic mean of LCS/m and LCS/n; 0 if one is empty."""
     if not left or not right:
         return 0.0
     return 2 * LCSseq.similarity(list(left), list(right)) / (len(left) + len(right))

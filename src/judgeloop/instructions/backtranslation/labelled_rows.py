@@ -1,5 +1,5 @@
 """Pairs of instruction and text from what the backward model wrote (Instruction Backtranslation, arXiv 2308.06259,
-section 2.2), without those that cannot be."""
+section 2.2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def labelled_rows(
     config: BacktranslationSection,
     taken: Iterable[str],
 ) -> tuple[list[SupervisedRow], dict[str, Any]]:
-    """Pairs of instruction and text from what the backward model wrote, without those that cannot be.
+    """Pairs of instruction and text from what the backward model wrote, without those that are unfit.
 
     `labels` are its generations (`prompt_id` names the segment), `texts` maps segments to text and source, in order;
     `gate` holds what an instruction must differ from, `taken` are instructions that have another response (the seed's).

@@ -124,7 +124,7 @@ def _write_inputs(
         elif not instance.input:
             instance.reason = "input is empty"
         elif has_placeholder(instance.input):
-            instance.reason = "input holds a placeholder"
+            instance.reason = "input contains a placeholder"
         elif tokens_of(instance.input) in [tokens_of(task.input) for task in shown]:
             instance.reason = "input copied from a demonstration"
 

@@ -98,7 +98,7 @@ class SelfInstruct(Method[InstanceDraft]):
     def _refusal(self, draft: InstanceDraft) -> str | None:
         """Why an item is no new instruction. It gets its input later, so it may announce one."""
         if has_placeholder(draft.instruction):
-            return "holds a placeholder"
+            return "contains a placeholder"
         if not self.config.self_instruct.inputs and wants_input(draft.instruction):
             return "wants an input"
         return self.gate.refusal(draft.instruction, has_input=True)

@@ -137,7 +137,7 @@ def shipped_tasks(language: TemplateLanguage) -> list[Task]:
 
 
 def shipped_rephrasings(language: TemplateLanguage) -> list[dict[str, str]]:
-    """Hand-written pairs of `instruction` and `alternative`, which holds {INPUT} if the task has an input."""
+    """Hand-written pairs of `instruction` and `alternative`, which contains {INPUT} if the task has an input."""
     return _shipped("rephrasings", language)
 
 

@@ -110,14 +110,14 @@ def read_formulation(text: str, task: Task, finished: bool) -> tuple[str, str | 
     if bool(task.input) != (INPUT in line):
         return line, "lost the input" if task.input else "asks for an input that the task has not"
     if line.count(INPUT) > 1:
-        return line, "holds the input twice"
+        return line, "contains the input twice"
     return line, None
 
 
 def wording_fault(
     line: str, task: Task, others: Sequence[str], max_rouge_l: float, max_length: float, language: TemplateLanguage
 ) -> str | None:
-    """Why a formulation is of no use beside the original and its other formulations, or None.
+    """Why a formulation adds nothing to the original and its other formulations, or None.
 
     Compared are the words without the input, since all have that in common.
     """

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Sampling
-from judgeloop.instructions.filters import goes_round, is_request, lacks_input
+from judgeloop.instructions.filters import is_request, lacks_input, repeats_itself
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.search import Draft, Method, Reply, Shown
@@ -109,7 +109,7 @@ class Unnatural(Method[ExampleDraft]):
         fields = [tokens_of(text) for text in (task.instruction, task.input, task.constraints) if text]
         if any(left == right for left, right in combinations(fields, 2)):
             return "one field repeats another"
-        if goes_round(task.input) or goes_round(task.constraints):
+        if repeats_itself(task.input) or repeats_itself(task.constraints):
             return "repeats itself"
         return self._refusal(task)
 
