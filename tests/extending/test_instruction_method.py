@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from e2e.conftest import command, environment, judgeloop, make_config, tiny_model  # noqa: F401
 from judgeloop.cli import app
+from judgeloop.config.choices import INSTRUCTION_METHODS
+from judgeloop.errors import InputError
 from judgeloop.run import driver
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
@@ -47,9 +49,9 @@ class Questions(Method):
         own = [task.instruction for task in self.kept[-2:]]
         return Shown("Ask something.", " / ".join([*own, "Question:"]), Sampling(40, temperature=0.9))
 
-    def read(self, reply):
-        task = Task.of(reply.text.strip(), "", "", reply.name)
-        return [Draft(task, None if reply.finished else CUT_OFF)]
+    def read(self, completion):
+        task = Task.of(completion.text.strip(), "", "", completion.name)
+        return [Draft(task, None if completion.finished else CUT_OFF)]
 
     def complete(self, drafts):
         sampling = Sampling(40)
@@ -75,19 +77,25 @@ def config(make_config: Callable[..., Path], tmp_path: Path) -> Path:  # noqa: F
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """The command, its stages in this process: a child for each costs seconds of imports."""
+def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages run in this process: a child for each costs seconds of imports."""
 
     def stage(run: RunDirectory, step: Step, display: driver.Display) -> None:
         run_stage(Context(run, step, display.progress))
+
+    monkeypatch.setattr(driver, "_in_child", stage)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def in_process(no_children: None) -> Callable[..., str]:
+    """The command, in this process."""
 
     def call(*arguments: object) -> str:
         done = CliRunner().invoke(app, [str(argument) for argument in arguments])
         assert done.exit_code == 0, (done.output, done.exception)
         return done.stdout
 
-    monkeypatch.setattr(driver, "_in_child", stage)
-    monkeypatch.setenv("COLUMNS", "200")
     return call
 
 
@@ -159,7 +167,34 @@ def test_the_loop_asks_by_it_shows_it_and_knows_its_file(
     assert re.search(r'prompts\.source was "questions \(sha256:\w+\)", is "questions \(sha256:', done.stderr)
 
 
+def test_the_method_of_the_documentation_works(config: Path, in_process: Callable[..., str], tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "instructions.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code.startswith("# questions.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(INSTRUCTION_METHODS, "_added", {})  # the name belongs to another file in this process
+        (tmp_path / "mine" / "questions.py").parent.mkdir()
+        (tmp_path / "mine" / "questions.py").write_text(code, encoding="utf-8")
+        plugin = f'plugins=["{tmp_path}/mine/questions.py"]'
+        in_process("instruct", config, "--out", tmp_path / "new.jsonl", "--count", 3, "--set", plugin)
+    account = read(tmp_path / "new.jsonl.json")
+    assert (account["source"], account["kept"]) == ("questions", 3)
+
+
 def test_a_name_that_nothing_registers_is_refused(config: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["instruct", str(config), "--out", str(tmp_path / "x.jsonl"), "--source", "riddles"])
     assert "'questions'" in str(done.exception)
     assert "(given: 'riddles')" in str(done.exception)
+
+
+def test_a_method_that_calls_itself_something_else_is_refused(
+    config: Path, no_children: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(INSTRUCTION_METHODS, "_added", {})
+    other = tmp_path / "other" / "questions.py"
+    other.parent.mkdir()
+    other.write_text(PLUGIN.replace('name = "questions"', 'name = "riddles"'), encoding="utf-8")
+    out = str(tmp_path / "x.jsonl")
+    done = CliRunner().invoke(app, ["instruct", str(config), "--out", out, "--set", f'plugins=["{other}"]'])
+    assert isinstance(done.exception, InputError)
+    assert "is no Method of that name; set its `name`" in str(done.exception)

@@ -16,7 +16,7 @@ from judgeloop.instructions import batch_log
 from judgeloop.instructions.batch_log import BatchLog
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
-from judgeloop.instructions.search import Draft, Method, Reply, Shown, search
+from judgeloop.instructions.search import Completion, Draft, Method, Shown, search
 from judgeloop.jsonl import read_rows
 from judgeloop.records import Message, Prompt, Task
 
@@ -63,9 +63,9 @@ class TwoAtATime(Method[Draft]):
     def show(self, number: int) -> Shown:
         return Shown("Write.", " ".join(row.instruction for row in self.kept), Sampling(9))
 
-    def read(self, reply: Reply) -> list[Draft]:
-        after = str(len(reply.shown.text.split())) if self.whole_tasks else ""
-        return [Draft(Task.of(reply.text, after, "", reply.name))]
+    def read(self, completion: Completion) -> list[Draft]:
+        after = str(len(completion.shown.text.split())) if self.whole_tasks else ""
+        return [Draft(Task.of(completion.text, after, "", completion.name))]
 
 
 class Bare(TwoAtATime):

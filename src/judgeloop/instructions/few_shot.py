@@ -17,7 +17,7 @@ from judgeloop.engines.base import Sampling
 from judgeloop.errors import InputError
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
-from judgeloop.instructions.search import Draft, Method, Reply, Shown
+from judgeloop.instructions.search import Completion, Draft, Method, Shown
 from judgeloop.instructions.templates import template
 from judgeloop.records import Task, derive_seed
 from judgeloop.text.tokens import tokens_of
@@ -59,8 +59,11 @@ class FewShot(Method[Draft]):
         sampling = Sampling(section.max_new_tokens, section.temperature, section.top_p, section.top_k, stop)
         return Shown(order, listed, sampling, seed=derive_seed(seed, self.name, "sampling", number))
 
-    def read(self, reply: Reply) -> list[Draft]:
-        return [Draft(Task.of(item, "", "", reply.name)) for item in parse_completion(reply.text, reply.finished)]
+    def read(self, completion: Completion) -> list[Draft]:
+        return [
+            Draft(Task.of(item, "", "", completion.name))
+            for item in parse_completion(completion.text, completion.finished)
+        ]
 
     def account(self) -> dict[str, Any]:
         return {"seed_prompts_too_long_to_show": self._too_long}

@@ -11,9 +11,9 @@ other wordings). A file of your own adds one; name it in the config key `plugins
         def show(self, number):
             return Shown("Ask me something.", "Question:", Sampling(64, temperature=0.8))
 
-        def read(self, reply):
-            task = Task.of(reply.text.strip(), "", "", reply.name)
-            return [Draft(task, None if reply.finished else CUT_OFF)]
+        def read(self, completion):
+            task = Task.of(completion.text.strip(), "", "", completion.name)
+            return [Draft(task, None if completion.finished else CUT_OFF)]
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Completion:
     """What the model wrote to the request `name`; `finished` False: it was cut off by length."""
 
     name: str
@@ -111,7 +111,7 @@ class Method(ABC, Generic[D]):
         """What request `number` shows; it may depend on the seed, the number and the rows kept so far, on nothing
         else."""
 
-    def replies(self, shown: Mapping[str, Shown]) -> list[Reply]:
+    def completions(self, shown: Mapping[str, Shown]) -> list[Completion]:
         """What the model writes to the requests of these names, in their order."""
         requests = [
             self.prompter.continuation(name, one.order, one.text, one.sampling, self.step, seed=one.seed)
@@ -119,12 +119,12 @@ class Method(ABC, Generic[D]):
         ]
         found = self.prompter.generate(requests, self.step)
         return [
-            Reply(name, generation.text, generation.finish_reason == "stop", shown[name])
+            Completion(name, generation.text, generation.finish_reason == "stop", shown[name])
             for name, (generation,) in found.items()
         ]
 
     @abstractmethod
-    def read(self, reply: Reply) -> Sequence[D]:
+    def read(self, completion: Completion) -> Sequence[D]:
         """The instructions in one reply; what is no usable instruction has its reason already."""
 
     def complete(self, drafts: Sequence[D]) -> Iterator[D]:
@@ -219,7 +219,7 @@ class _State:
         method = self._method
         numbers = range(self._requests, min(self._requests + method.batch_size(), self._max_requests))
         shown = {f"{method.name}:{number}": method.show(number) for number in numbers}
-        drafts = [draft for reply in method.replies(shown) for draft in method.read(reply)]
+        drafts = [draft for completion in method.completions(shown) for draft in method.read(completion)]
         self._requests += len(numbers)
         self._got += len(drafts)
         new: list[Task] = []

@@ -50,8 +50,8 @@ def new_prompts(context: Context) -> Outcome:
 def _by_method(context: Context, source: str) -> dict[str, Any]:
     """Let the prompter write by a method until there are enough; returns the account."""
     method: type[Method[Any]] = INSTRUCTION_METHODS[source]
-    if method.name != source:
-        raise InputError(f"prompts.source: the method '{source}' calls itself '{method.name}'; give it one name")
+    if getattr(method, "name", None) != source:
+        raise InputError(f"prompts.source: what is registered as '{source}' is no Method of that name; set its `name`")
     section, config = context.config.prompts, context.config
     seed = _seed_tasks(context, whole_tasks=method.whole_tasks)
     gate = _gate(context, [task.instruction for task in seed])

@@ -15,7 +15,7 @@ from judgeloop.instructions.few_shot import first_line
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.input_need import wants_input
 from judgeloop.instructions.prompter import Prompter
-from judgeloop.instructions.search import BATCH, CUT_OFF, SURPLUS, Method, Reply, Shown
+from judgeloop.instructions.search import BATCH, CUT_OFF, SURPLUS, Completion, Method, Shown
 from judgeloop.instructions.self_instruct.classification import classify
 from judgeloop.instructions.self_instruct.demonstrations import LONGEST_INSTRUCTION, Demonstrations
 from judgeloop.instructions.self_instruct.generate_instances import InstanceDraft, answered, listed
@@ -70,10 +70,10 @@ class SelfInstruct(Method[InstanceDraft]):
         rng.shuffle(shown)
         return [" ".join(text.split()) for text in shown]
 
-    def read(self, reply: Reply) -> list[InstanceDraft]:
-        items, cut = parse_list(reply.text, self._form, reply.finished)
-        drafts = [InstanceDraft(Task.of(item, "", "", f"{reply.name}.{k}")) for k, item in enumerate(items)]
-        return drafts if cut is None else [*drafts, InstanceDraft(Task.of(cut, "", "", reply.name), CUT_OFF)]
+    def read(self, completion: Completion) -> list[InstanceDraft]:
+        items, cut = parse_list(completion.text, self._form, completion.finished)
+        drafts = [InstanceDraft(Task.of(item, "", "", f"{completion.name}.{k}")) for k, item in enumerate(items)]
+        return drafts if cut is None else [*drafts, InstanceDraft(Task.of(cut, "", "", completion.name), CUT_OFF)]
 
     def complete(self, drafts: Sequence[InstanceDraft]) -> Iterator[InstanceDraft]:
         among = Gate(self.config)  # instructions of one batch must differ before any has its instances

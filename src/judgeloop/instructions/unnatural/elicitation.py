@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from judgeloop.instructions.prompter import Prompter
-from judgeloop.instructions.search import Reply, Shown
+from judgeloop.instructions.search import Completion, Shown
 from judgeloop.instructions.unnatural.example_form import ExampleForm
 
 
-def elicit_fields(prompter: Prompter, shown: Mapping[str, Shown], form: ExampleForm, step: str) -> list[Reply]:
+def elicit_fields(prompter: Prompter, shown: Mapping[str, Shown], form: ExampleForm, step: str) -> list[Completion]:
     """The example that follows what each request shows, in their order.
 
     Instruction, input and constraints are asked for in turn, each after what was written before it. The text begins
@@ -37,4 +37,4 @@ def elicit_fields(prompter: Prompter, shown: Mapping[str, Shown], form: ExampleF
             (generation,) = generations[f"{name}.{field}"]
             texts[name] += generation.text
             result[name] = (result[name][0] + opening + generation.text, generation.finish_reason == "stop")
-    return [Reply(name, text, finished, shown[name]) for name, (text, finished) in result.items()]
+    return [Completion(name, text, finished, shown[name]) for name, (text, finished) in result.items()]

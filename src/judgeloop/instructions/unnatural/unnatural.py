@@ -14,7 +14,7 @@ from judgeloop.engines.base import Sampling
 from judgeloop.instructions.filters import is_request, lacks_input, repeats_itself
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
-from judgeloop.instructions.search import Draft, Method, Reply, Shown
+from judgeloop.instructions.search import Completion, Draft, Method, Shown
 from judgeloop.instructions.self_instruct.task_form import task_form
 from judgeloop.instructions.unnatural.elicitation import elicit_fields
 from judgeloop.instructions.unnatural.example_form import (
@@ -89,16 +89,16 @@ class Unnatural(Method[ExampleDraft]):
         rng.shuffle(tasks)
         return tasks
 
-    def replies(self, shown: Mapping[str, Shown]) -> list[Reply]:
+    def completions(self, shown: Mapping[str, Shown]) -> list[Completion]:
         if self.config.unnatural.fields == "together":
-            return super().replies(shown)
+            return super().completions(shown)
         return elicit_fields(self.prompter, shown, self._form, self.step)
 
-    def read(self, reply: Reply) -> list[ExampleDraft]:
+    def read(self, completion: Completion) -> list[ExampleDraft]:
         drafts = []
-        for k, example in enumerate(parse_examples(reply.text, self._form, reply.finished)):
-            task = example.as_task(f"{reply.name}.{k}" if k else reply.name)
-            drafts.append(ExampleDraft(task, example.reason or self._fault(task, reply.shown.tasks)))
+        for k, example in enumerate(parse_examples(completion.text, self._form, completion.finished)):
+            task = example.as_task(f"{completion.name}.{k}" if k else completion.name)
+            drafts.append(ExampleDraft(task, example.reason or self._fault(task, completion.shown.tasks)))
         return drafts
 
     def _fault(self, task: Task, demonstrations: Sequence[Task]) -> str | None:
