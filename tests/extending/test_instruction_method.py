@@ -53,11 +53,11 @@ class Questions(Method):
         task = Task.of(completion.text.strip(), "", "", completion.name)
         return [Draft(task, None if completion.finished else CUT_OFF)]
 
-    def complete(self, drafts):
+    def follow_up(self, drafts):
         sampling = Sampling(40)
         asked = [self.prompter.answer(d.task.source, d.task.messages(), sampling, "answers") for d in drafts]
         answers = self.prompter.generate(asked, "answers")
-        for draft in super().complete(drafts):
+        for draft in super().follow_up(drafts):
             (answer,) = answers[draft.task.source]
             draft.rows = [Task.of(draft.task.instruction, "", answer.text, draft.task.source)]
             yield draft

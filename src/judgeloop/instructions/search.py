@@ -127,7 +127,7 @@ class Method(ABC, Generic[D]):
     def read(self, completion: Completion) -> Sequence[D]:
         """The instructions in one reply; what is no usable instruction has its reason already."""
 
-    def complete(self, drafts: Sequence[D]) -> Iterator[D]:
+    def follow_up(self, drafts: Sequence[D]) -> Iterator[D]:
         """Hand over all drafts of a batch, one at a time, each with its reason or its rows. Each is kept, if it may be,
         before the next is asked for, so a check made then knows of it."""
         for draft in drafts:
@@ -223,7 +223,7 @@ class _State:
         self._requests += len(numbers)
         self._got += len(drafts)
         new: list[Task] = []
-        for draft in method.complete(drafts):
+        for draft in method.follow_up(drafts):
             if draft.reason is None and method.missing <= 0:
                 draft.reason = SURPLUS
             if draft.reason is not None:

@@ -75,7 +75,7 @@ class SelfInstruct(Method[InstanceDraft]):
         drafts = [InstanceDraft(Task.of(item, "", "", f"{completion.name}.{k}")) for k, item in enumerate(items)]
         return drafts if cut is None else [*drafts, InstanceDraft(Task.of(cut, "", "", completion.name), CUT_OFF)]
 
-    def complete(self, drafts: Sequence[InstanceDraft]) -> Iterator[InstanceDraft]:
+    def follow_up(self, drafts: Sequence[InstanceDraft]) -> Iterator[InstanceDraft]:
         among = Gate(self.config)  # instructions of one batch must differ before any has its instances
         waiting: list[InstanceDraft] = []
         for draft in drafts:

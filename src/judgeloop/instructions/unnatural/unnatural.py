@@ -124,7 +124,7 @@ class Unnatural(Method[ExampleDraft]):
         refused = self.gate.refusal(task.instruction, has_input=bool(task.input))
         return refused or self.gate.contamination(task.messages()[0]["content"])
 
-    def complete(self, drafts: Sequence[ExampleDraft]) -> Iterator[ExampleDraft]:
+    def follow_up(self, drafts: Sequence[ExampleDraft]) -> Iterator[ExampleDraft]:
         section = self.config.unnatural
         if section.outputs:
             self._write_outputs([draft for draft in drafts if draft.reason is None])
