@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from judgeloop.cli import app
 from judgeloop.data.readers import read_prompts, read_supervised
 from judgeloop.errors import InputError
-from judgeloop.instructions.self_instruct.form import shipped_tasks
+from judgeloop.instructions.self_instruct.task_form import shipped_tasks
 from judgeloop.jsonl import read_objects
 from judgeloop.run import driver
 from judgeloop.run.directory import RunDirectory

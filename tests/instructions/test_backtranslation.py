@@ -7,18 +7,18 @@ import pytest
 
 from judgeloop.config import BacktranslationSection, PromptsSection, load
 from judgeloop.errors import InputError
-from judgeloop.instructions.backtranslation.method import (
-    copied_share,
-    curate,
-    is_request,
-    labelled_rows,
+from judgeloop.instructions.backtranslation.curation import curate
+from judgeloop.instructions.backtranslation.labelled_rows import labelled_rows
+from judgeloop.instructions.backtranslation.training_rows import (
     reversed_rows,
     system_prompts,
     training_rows,
     with_system,
 )
+from judgeloop.instructions.filters import is_request
 from judgeloop.instructions.gate import Gate
 from judgeloop.records import Candidate, Message, SupervisedRow, stable_id
+from judgeloop.text.tokens import copied_share
 
 TEXT = "Boil fresh water, warm the pot, add one spoon of leaves for each cup, and wait for three minutes."
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from judgeloop.config import PromptsSection
 from judgeloop.instructions.filters import lacks_input, rejection
 from judgeloop.instructions.unnatural.example_form import (
-    FORMS,
+    ExampleForm,
+    example_form,
+    listed_examples,
     parse_examples,
     shipped_rephrasings,
     shipped_tasks,
-    shown,
 )
 from judgeloop.instructions.unnatural.rephrase import INPUT, formulated
 from judgeloop.records import Task
@@ -17,7 +20,8 @@ from judgeloop.text.language import language_of
 from judgeloop.text.similarity import NoveltyPool
 from judgeloop.text.tokens import rouge_l, tokens_of
 
-EN, ZH = FORMS["en"], FORMS["zh"]
+EN, ZH = example_form("en"), example_form("zh")
+LANGUAGES: tuple[tuple[Literal["en", "zh"], ExampleForm], ...] = (("en", EN), ("zh", ZH))
 
 
 def parsed(text: str, form: object = EN, finished: bool = True) -> list[tuple[str, str, str, str | None]]:
@@ -31,20 +35,20 @@ def test_examples_are_numbered_and_the_next_header_is_open() -> None:
         Task.of("Sort the\n words.", "b\n\n a", "", "s", constraints="One\nline."),
         Task.of("Say something kind.", "", "", "s"),
     ]
-    assert shown(tasks, EN) == (
+    assert listed_examples(tasks, EN) == (
         "Example 1\nInstruction: Sort the words.\nInput: b\na\nConstraints: One line.\n\n"
         "Example 2\nInstruction: Say something kind.\nInput: None.\nConstraints: None.\n\n"
         "Example 3\nInstruction:"
     )
-    assert shown([Task.of("排序。", "乙，甲", "", "s")], ZH) == (
+    assert listed_examples([Task.of("排序。", "乙，甲", "", "s")], ZH) == (
         "示例 1\n指令：排序。\n输入：乙，甲\n约束：无。\n\n示例 2\n指令："
     )
 
 
 def test_what_is_shown_is_read_back() -> None:
-    for language, form in FORMS.items():
+    for language, form in LANGUAGES:
         tasks = shipped_tasks(language)
-        text = shown(tasks, form).partition(form.colon.strip())[2]
+        text = listed_examples(tasks, form).partition(form.colon.strip())[2]
         found = parse_examples(text.rpartition("\n\n")[0], form, True)
         assert [(e.instruction, e.input, e.constraints, e.reason) for e in found] == [
             (task.instruction, task.input, task.constraints, None) for task in tasks

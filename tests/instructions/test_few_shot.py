@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from judgeloop.config import PromptSamplingSection, PromptsSection
+from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.errors import InputError
-from judgeloop.instructions.few_shot import BATCH, build_demonstration_prompt, grow_prompts, parse_completion
+from judgeloop.instructions.few_shot import FewShot, build_demonstration_prompt, parse_completion
 from judgeloop.instructions.gate import Gate
-from judgeloop.records import Message, Prompt
+from judgeloop.instructions.prompter import Prompter
+from judgeloop.instructions.search import BATCH, search
+from judgeloop.records import Message, Task
 
 NOUNS = [
     "river",
@@ -54,6 +56,8 @@ class PlainChat:
     def text_ids(self, text: str) -> list[int]:
         return [ord(character) for character in text]
 
+    words_ids = text_ids
+
 
 class ListEngine:
     """Answers each request with three items that depend on its seed and its prompt; ends late requests first."""
@@ -87,20 +91,28 @@ class Rows:
     """What a stage would have on disk: rows, and the last account."""
 
     def __init__(self) -> None:
-        self.rows: list[Prompt] = []
+        self.rows: list[Task] = []
         self.account: dict[str, Any] | None = None
 
-    def __call__(self, prompts: list[Prompt], account: dict[str, Any]) -> None:
-        self.rows += prompts
+    def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
+        return list(self.rows), self.account
+
+    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None:
+        self.rows += rows
         self.account = json.loads(json.dumps(account))
 
 
-def grow(engine: ListEngine, rows: Rows, *, account: bool = True, seed: int = 5, **fields: Any) -> dict[str, Any]:
+def grow(engine: ListEngine, rows: Rows, *, seed: int = 5, **fields: Any) -> dict[str, Any]:
+    seeds = fields.pop("seeds", SEED)
     texts = {key: fields.pop(key) for key in ("earlier", "avoid") if key in fields}
     config = PromptsSection(**{"count": 60, "max_rouge_l": 0.8, **fields})
-    gate = Gate(config, seed=SEED, **texts)
-    given = rows.account if account else None
-    return grow_prompts(engine, PlainChat(), SEED, config, seed, list(rows.rows), rows, gate=gate, account=given)
+    gate = Gate(config, seed=seeds, **texts)
+    tasks = [Task.of(text, "", "", "seed") for text in seeds]
+    return search(FewShot(Prompter(engine, PlainChat(), seed), tasks, config, gate), rows)
+
+
+def untimed(account: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (account or {}).items() if name != "seconds_by_step"}
 
 
 def shown_in(request: Request) -> list[str]:
@@ -146,7 +158,7 @@ def test_completions_are_split_into_items(text: str, finished: bool, items: list
 def test_it_grows_to_the_count_and_accounts_for_every_item() -> None:
     engine, rows = ListEngine(), Rows()
     account = grow(engine, rows)
-    assert account == rows.account
+    assert untimed(account) == untimed(rows.account)
     assert (account["asked"], account["kept"], account["stopped"]) == (60, 60, "count reached")
     assert len(rows.rows) == len({row.id for row in rows.rows}) == 60
     assert account["got"] == 3 * account["requests"] == account["kept"] + sum(account["dropped"].values())
@@ -160,16 +172,15 @@ def test_it_grows_to_the_count_and_accounts_for_every_item() -> None:
 def test_own_prompts_are_demonstrated_once_there_are_some() -> None:
     engine, rows = ListEngine(), Rows()
     grow(engine, rows)
-    by_number = {int(request.id.removeprefix("few_shot-")): request for request in engine.asked}
-    kept = {row.messages[0]["content"] for row in rows.rows}
+    by_number = {int(request.id.removeprefix("few_shot:")): request for request in engine.asked}
+    kept = {row.instruction for row in rows.rows}
     assert not set(shown_in(by_number[0])) & kept
     assert len(set(shown_in(by_number[BATCH])) & kept) == 2
     assert len(set(shown_in(by_number[BATCH])) & set(SEED)) == 6
 
 
-@pytest.mark.parametrize("with_account", [True, False])
 @pytest.mark.parametrize("die_at", [3, BATCH + 1, 2 * BATCH, 2 * BATCH + 9])
-def test_a_killed_search_goes_on_to_the_same_rows(die_at: int, with_account: bool) -> None:
+def test_a_killed_search_goes_on_to_the_same_rows(die_at: int) -> None:
     whole = Rows()
     expected = grow(ListEngine(), whole)
     assert expected["requests"] > 2 * BATCH + 9
@@ -177,20 +188,9 @@ def test_a_killed_search_goes_on_to_the_same_rows(die_at: int, with_account: boo
     with pytest.raises(KeyboardInterrupt):
         grow(ListEngine(die_at=die_at), rows)
     assert len(rows.rows) < 60
-    result = grow(ListEngine(), rows, account=with_account)
-    assert rows.rows == whole.rows
-    assert not with_account or result == expected
-
-
-@pytest.mark.parametrize("torn", [1, 5, 17, 30, 59])
-def test_a_batch_written_in_part_is_made_whole(torn: int) -> None:
-    whole = Rows()
-    grow(ListEngine(), whole)
-    rows = Rows()
-    rows.rows = whole.rows[:torn]
     result = grow(ListEngine(), rows)
     assert rows.rows == whole.rows
-    assert result["kept"] == 60
+    assert untimed(result) == untimed(expected)
 
 
 def test_a_finished_search_asks_nothing_more() -> None:
@@ -203,7 +203,7 @@ def test_a_finished_search_asks_nothing_more() -> None:
 
 def test_rows_that_came_from_elsewhere_are_refused() -> None:
     rows = Rows()
-    rows.rows = [Prompt.of([{"role": "user", "content": "Hello there you"}], "file.jsonl:1")]
+    rows.rows = [Task.of("Hello there you", "", "", "file.jsonl:1")]
     with pytest.raises(InputError, match="not from few_shot"):
         grow(ListEngine(), rows)
 
@@ -247,7 +247,7 @@ def test_prompts_near_seed_earlier_and_evaluation_are_dropped_by_reason() -> Non
 def test_a_cut_completion_loses_its_last_item_only() -> None:
     rows = Rows()
     grow(ListEngine(["Name one river", "Sing about tall tow"], finish="length"), rows, max_requests=1)
-    assert [row.messages[0]["content"] for row in rows.rows] == ["Name one river"]
+    assert [row.instruction for row in rows.rows] == ["Name one river"]
 
 
 def test_nothing_kept_is_an_error_with_advice() -> None:
@@ -257,12 +257,10 @@ def test_nothing_kept_is_an_error_with_advice() -> None:
 
 def test_seeds_too_long_to_show_are_counted_and_still_guard_novelty() -> None:
     long = " ".join(f"word{i}" for i in range(80))
-    config = PromptsSection(count=1, max_requests=1, sampling=PromptSamplingSection(max_new_tokens=9))
-    engine, rows = ListEngine([long, "Name one river"]), Rows()
-    gate = Gate(config, seed=[long, "Say one thing"])
-    account = grow_prompts(engine, PlainChat(), [long, "Say one thing"], config, 0, [], rows, gate=gate)
+    engine = ListEngine([long, "Name one river"])
+    account = grow(engine, Rows(), seeds=[long, "Say one thing"], count=1, max_requests=1)
     assert account["seed_prompts_too_long_to_show"] == 1
     assert account["dropped"] == {"too close to a seed prompt": 1}
     assert shown_in(engine.asked[0]) == ["Say one thing"]
     with pytest.raises(InputError, match="short enough to demonstrate"):
-        grow_prompts(engine, PlainChat(), [long], config, 0, [], rows, gate=Gate(config, seed=[long]))
+        grow(engine, Rows(), seeds=[long])

@@ -32,7 +32,7 @@ def test_two_demonstrations_of_its_kind_and_the_task_without_its_input() -> None
         (SUM, " 这些数的和是多少？【】｛输入}（输入）", True, ("这些数的和是多少？【】｛输入}{INPUT}", None)),
         (SUM, " What is the sum of 2, 3?", True, ("What is the sum of {INPUT}?", None)),
         (SUM, " What is the sum?", True, ("What is the sum?", "lost the input")),
-        (SUM, " Is {INPUT} {INPUT} or not?", True, ("Is {INPUT} {INPUT} or not?", "holds the input twice")),
+        (SUM, " Is {INPUT} {INPUT} or not?", True, ("Is {INPUT} {INPUT} or not?", "contains the input twice")),
         (SUM, " What is the sum of {INPUT} and th", False, ("What is the sum of {INPUT} and th", "cut off by length")),
         (SUM, " What is the sum of {INPUT}?\nMore", False, ("What is the sum of {INPUT}?", None)),
         (SUM, " \n ", True, ("", "empty")),

@@ -14,8 +14,10 @@ from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Re
 from judgeloop.errors import InputError
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.input_need import wants_input
-from judgeloop.instructions.self_instruct.form import FORMS, shipped_tasks
-from judgeloop.instructions.self_instruct.method import BATCH, parse_list, self_instruct
+from judgeloop.instructions.prompter import Prompter
+from judgeloop.instructions.search import BATCH, search
+from judgeloop.instructions.self_instruct.self_instruct import SelfInstruct, parse_list
+from judgeloop.instructions.self_instruct.task_form import shipped_tasks, task_form
 from judgeloop.records import Message, Task
 from judgeloop.text.tokens import tokens_of
 
@@ -41,8 +43,10 @@ class PlainChat:
     def text_ids(self, text: str) -> list[int]:
         return [ord(character) for character in text]
 
+    words_ids = text_ids
 
-class Prompter:
+
+class FakeEngine:
     """Continues lists with items that depend on seed and prompt, or with `items`; calls what contains 'label' in its
     words a classification task; writes inputs and answers. Ends late requests first."""
 
@@ -108,8 +112,11 @@ class Rows:
         self.rows: list[Task] = []
         self.account: dict[str, Any] | None = None
 
-    def __call__(self, tasks: list[Task], account: dict[str, Any]) -> None:
-        self.rows += tasks
+    def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
+        return list(self.rows), self.account
+
+    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None:
+        self.rows += rows
         self.account = json.loads(json.dumps(account))
 
 
@@ -117,21 +124,20 @@ def said(request: Request | OptionRequest) -> str:
     return "".join(map(chr, request.prompt_ids))
 
 
-def make(engine: Prompter, rows: Rows | None = None, *, seed: int = 5, **fields: Any) -> dict[str, Any]:
+def make(engine: FakeEngine, rows: Rows | None = None, *, seed: int = 5, **fields: Any) -> dict[str, Any]:
     rows = rows or Rows()
     tasks = fields.pop("seed_tasks", SEED)
     known = {key: fields.pop(key) for key in ("earlier", "avoid") if key in fields}
     config = PromptsSection(**{"count": 60, "max_rouge_l": 0.8, **fields})
     gate = Gate(config, seed=[task.instruction for task in tasks], **known)
-    given = rows.account
-    return self_instruct(engine, PlainChat(), tasks, config, seed, list(rows.rows), rows, gate=gate, account=given)
+    return search(SelfInstruct(Prompter(engine, PlainChat(), seed), tasks, config, gate), rows)
 
 
 def untimed(account: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in account.items() if name != "seconds_by_step"}
 
 
-def lists(engine: Prompter) -> list[Request]:
+def lists(engine: FakeEngine) -> list[Request]:
     return sorted(
         (request for request in engine.asked if re.fullmatch(r"self_instruct:\d+", request.id)),
         key=lambda request: int(request.id.split(":")[1]),
@@ -157,18 +163,18 @@ def shown_in(request: Request) -> list[str]:
     ],
 )
 def test_lists_are_split_and_a_cut_one_loses_its_last_item(text: str, items: list[str], cut: str | None) -> None:
-    assert parse_list(text, FORMS["en"], True) == (items, None)
-    assert parse_list(text, FORMS["en"], False) == (items if cut is None else items[:-1], cut)
+    assert parse_list(text, task_form("en"), True) == (items, None)
+    assert parse_list(text, task_form("en"), False) == (items if cut is None else items[:-1], cut)
 
 
 def test_chinese_lists_are_split() -> None:
     text = "用一句话介绍雨。\n任务10：列出三种茶。\n任务 11: 写一首短诗。\n12、翻译这句话。"
     items = ["用一句话介绍雨。", "列出三种茶。", "写一首短诗。", "翻译这句话。"]
-    assert parse_list(text, FORMS["zh"], True) == (items, None)
+    assert parse_list(text, task_form("zh"), True) == (items, None)
 
 
 def test_every_item_and_every_instance_is_accounted_for() -> None:
-    engine, rows = Prompter(), Rows()
+    engine, rows = FakeEngine(), Rows()
     account = make(engine, rows)
     assert untimed(account) == untimed(rows.account or {})
     assert (account["asked"], account["kept"], account["stopped"]) == (60, 60, "count reached")
@@ -186,7 +192,7 @@ def test_every_item_and_every_instance_is_accounted_for() -> None:
 
 
 def test_six_of_the_seed_and_two_of_its_own_are_shown() -> None:
-    engine, rows = Prompter(), Rows()
+    engine, rows = FakeEngine(), Rows()
     make(engine, rows)
     asked, seed = lists(engine), {task.instruction for task in SEED}
     kept = {row.instruction for row in rows.rows}
@@ -202,21 +208,21 @@ def test_six_of_the_seed_and_two_of_its_own_are_shown() -> None:
 @pytest.mark.parametrize("die_at", [3, BATCH, BATCH + 5, 3 * BATCH, 5 * BATCH + 2])
 def test_a_killed_search_goes_on_to_the_same_rows(die_at: int) -> None:
     whole, rows = Rows(), Rows()
-    expected = make(Prompter(), whole, count=90)
+    expected = make(FakeEngine(), whole, count=90)
     with pytest.raises(KeyboardInterrupt):
-        make(Prompter(die_at=die_at), rows, count=90)
+        make(FakeEngine(die_at=die_at), rows, count=90)
     assert len(rows.rows) < 90
-    assert untimed(make(Prompter(), rows, count=90)) == untimed(expected)
+    assert untimed(make(FakeEngine(), rows, count=90)) == untimed(expected)
     assert rows.rows == whole.rows
 
 
 def test_a_finished_search_asks_nothing_more_and_another_seed_gives_other_rows() -> None:
     rows, other = Rows(), Rows()
-    expected = make(Prompter(), rows)
-    engine = Prompter()
+    expected = make(FakeEngine(), rows)
+    engine = FakeEngine()
     assert make(engine, rows) == expected
     assert engine.asked == []
-    make(Prompter(), other, seed=6)
+    make(FakeEngine(), other, seed=6)
     assert {row.instruction for row in other.rows} != {row.instruction for row in rows.rows}
 
 
@@ -224,12 +230,12 @@ def test_rows_of_another_method_are_refused() -> None:
     rows = Rows()
     rows.rows = [Task.of("Say hello to them", "", "Hi", "unnatural:3")]
     with pytest.raises(InputError, match="not from self_instruct"):
-        make(Prompter(), rows)
+        make(FakeEngine(), rows)
 
 
 def test_a_list_that_is_cut_off_loses_its_last_item_only() -> None:
     rows = Rows()
-    account = make(Prompter(["Name one river", "Sing about tall tow"], finish="length"), rows, max_requests=1)
+    account = make(FakeEngine(["Name one river", "Sing about tall tow"], finish="length"), rows, max_requests=1)
     assert [row.instruction for row in rows.rows] == ["Name one river"]
     assert account["dropped"] == {"cut off by length": 1}
     assert account["samples"]["dropped"]["cut off by length"] == ["Sing about tall tow"]
@@ -238,21 +244,21 @@ def test_a_list_that_is_cut_off_loses_its_last_item_only() -> None:
 def test_what_is_known_already_is_dropped_by_reason() -> None:
     items = [SEED[0].instruction, "Name one long river", "Praise my old garden", "Visit [name of a city] soon", "So"]
     account = make(
-        Prompter([*items, "Who built this bridge?", "Who built this bridge"]), max_requests=1, count=5,
+        FakeEngine([*items, "Who built this bridge?", "Who built this bridge"]), max_requests=1, count=5,
         earlier=["Name one long river!"], avoid=["praise my old garden"],
     )  # fmt: skip
     assert account["dropped"] == {
         "too close to a seed prompt": 1,
         "too close to an earlier iteration's prompt": 1,
         "too close to an evaluation prompt": 1,
-        "holds a placeholder": 1,
+        "contains a placeholder": 1,
         "too short": 1,
         "too close to a prompt already kept": 1,
     }
 
 
 def test_an_input_is_asked_for_only_where_the_instruction_speaks_of_one() -> None:
-    engine, rows = Prompter(["Shorten the following sentence", "Name one river"], input="It rained all day."), Rows()
+    engine, rows = FakeEngine(["Shorten the following sentence", "Name one river"], input="It rained all day."), Rows()
     make(engine, rows, count=2, max_requests=1)
     first, second = rows.rows
     assert (first.input, second.input) == ("It rained all day.", "")
@@ -267,12 +273,15 @@ def test_an_input_is_asked_for_only_where_the_instruction_speaks_of_one() -> Non
 
 
 def test_a_prompter_too_small_for_inputs_writes_what_stands_by_itself() -> None:
-    engine, rows = Prompter(["Shorten the following sentence", "Describe this person to me", "Name one river"]), Rows()
+    engine, rows = (
+        FakeEngine(["Shorten the following sentence", "Describe this person to me", "Name one river"]),
+        Rows(),
+    )
     account = make(engine, rows, max_requests=1, self_instruct={"inputs": False})
     assert [(row.instruction, row.input) for row in rows.rows] == [("Name one river", "")]
     assert account["dropped"] == {"wants an input": 2}
     assert not any("the given" in text for text in shown_in(lists(engine)[0]))
-    labelled = Prompter(["Put a label on a fox"])
+    labelled = FakeEngine(["Put a label on a fox"])
     make(labelled, rows := Rows(), max_requests=1, self_instruct={"inputs": False})
     assert [(row.input, row.output, row.classification) for row in rows.rows] == [("", "An answer.", True)]
 
@@ -303,7 +312,7 @@ def test_an_instruction_that_speaks_of_material_wants_an_input(instruction: str,
 
 
 def test_classification_is_asked_with_tasks_of_both_kinds() -> None:
-    engine = Prompter(["Put a label on the following tool"])
+    engine = FakeEngine(["Put a label on the following tool"])
     account = make(engine, count=1, max_requests=1)
     assert account["classification"] == {"asked": 1, "yes": 1, "without_labels": 0}
     text = said(engine.weighed[0]).split("<assistant>")[1]
@@ -314,7 +323,7 @@ def test_classification_is_asked_with_tasks_of_both_kinds() -> None:
 
 
 def test_a_classification_task_gets_its_label_first() -> None:
-    engine, rows = Prompter(["Put a label on the following tool"]), Rows()
+    engine, rows = FakeEngine(["Put a label on the following tool"]), Rows()
     make(engine, rows, count=2, max_requests=1, self_instruct={"max_instances": 2})
     assert {row.output for row in rows.rows} == {"old", "new"}
     assert {row.classification for row in rows.rows} == {True}
@@ -326,7 +335,7 @@ def test_a_classification_task_gets_its_label_first() -> None:
 
 
 def test_without_readable_labels_it_is_no_classification_task() -> None:
-    engine, rows = Prompter(["Put a label on the following tool"], labels=" It depends."), Rows()
+    engine, rows = FakeEngine(["Put a label on the following tool"], labels=" It depends."), Rows()
     account = make(engine, rows, count=1, max_requests=1)
     assert account["classification"] == {"asked": 1, "yes": 1, "without_labels": 1}
     assert (rows.rows[0].output, rows.rows[0].classification) == ("An answer.", False)
@@ -335,7 +344,7 @@ def test_without_readable_labels_it_is_no_classification_task() -> None:
 
 def test_a_question_that_needs_no_input_is_answered_whatever_its_kind() -> None:
     rows = Rows()
-    make(Prompter(["Which label fits a fox?"]), rows, count=1, max_requests=1)
+    make(FakeEngine(["Which label fits a fox?"]), rows, count=1, max_requests=1)
     assert (rows.rows[0].input, rows.rows[0].output) == ("", "An answer.")
 
 
@@ -344,21 +353,21 @@ def test_a_question_that_needs_no_input_is_answered_whatever_its_kind() -> None:
     [
         ({"input": ""}, "input is empty"),
         ({"input": "None."}, "input is empty"),
-        ({"input": "Dear [name of a friend], hello"}, "input holds a placeholder"),
+        ({"input": "Dear [name of a friend], hello"}, "input contains a placeholder"),
         ({"input": "Shorten the following sentence."}, "input repeats the instruction"),
-        ({"input": "ho ho ho ho ho"}, "input goes round in itself"),
+        ({"input": "ho ho ho ho ho"}, "input repeats itself"),
         ({"input": "a rusty lantern"}, "input copied from a demonstration"),
         ({"output": [("", "stop")]}, "output is empty"),
         ({"output": [("It was a day", "length")]}, "output cut off by length"),
         ({"input": "All is well", "output": [("All is well.", "stop")]}, "output is the input"),
         ({"output": [("Shorten the following sentence", "stop")]}, "output repeats the instruction"),
-        ({"output": [("no no no no no", "stop")]}, "output goes round in itself"),
+        ({"output": [("no no no no no", "stop")]}, "output repeats itself"),
     ],
 )
 def test_instances_that_cannot_serve_are_dropped_and_counted(fields: dict[str, Any], reason: str) -> None:
     lamps = [Task.of(f"Name the colour of the given thing {k}", "a rusty lantern", "red", "s:1") for k in range(5)]
     rows = Rows()
-    engine = Prompter(["Shorten the following sentence"], **fields)
+    engine = FakeEngine(["Shorten the following sentence"], **fields)
     with pytest.raises(InputError, match=r"no task was kept of 1 from 1 requests \(1 no usable instance\)"):
         make(engine, rows, max_requests=1, seed_tasks=lamps)
     account = rows.account or {}
@@ -371,7 +380,7 @@ def test_instances_that_cannot_serve_are_dropped_and_counted(fields: dict[str, A
 
 def test_a_cut_off_output_is_asked_for_again() -> None:
     rows = Rows()
-    engine = Prompter(["Name one river"], output=[("The Rhine is", "length"), ("The Rhine.", "stop")])
+    engine = FakeEngine(["Name one river"], output=[("The Rhine is", "length"), ("The Rhine.", "stop")])
     account = make(engine, rows, count=1, max_requests=1)
     assert [row.output for row in rows.rows] == ["The Rhine."]
     assert account["instances"]["dropped"] == {}
@@ -384,7 +393,7 @@ def test_a_cut_off_output_is_asked_for_again() -> None:
 
 
 def test_prompts_alone_need_no_outputs() -> None:
-    engine, rows = Prompter(["Shorten the following sentence", "Name one river"]), Rows()
+    engine, rows = FakeEngine(["Shorten the following sentence", "Name one river"]), Rows()
     make(engine, rows, max_requests=1, self_instruct={"outputs": False})
     assert [row.output for row in rows.rows] == ["", ""]
     assert [bool(row.input) for row in rows.rows] == [True, False]
@@ -392,7 +401,7 @@ def test_prompts_alone_need_no_outputs() -> None:
 
 
 def test_the_answer_may_be_as_long_as_it_likes() -> None:
-    engine = Prompter(["Name one river"])
+    engine = FakeEngine(["Name one river"])
     make(engine, count=1, max_requests=1, self_instruct={"brief": False})
     assert said(engine.asked[-1]) == "<user>Name one river<assistant>"
 
@@ -402,7 +411,7 @@ LISTED = " a wet dog\nOutput: Dry it.\nInput: a wet cat\nOutput: Leave it.\n\nIn
 
 def test_listed_instances_are_read_from_one_text_and_filtered() -> None:
     rows = Rows()
-    engine = Prompter(["Advise me on the following animal"], listed=LISTED)
+    engine = FakeEngine(["Advise me on the following animal"], listed=LISTED)
     options = {"instances": "listed", "max_instances": 3}
     account = make(engine, rows, count=9, max_requests=1, self_instruct=options)
     assert [(row.input, row.output) for row in rows.rows] == [("a wet cat", "Leave it.")]
@@ -416,11 +425,11 @@ def test_listed_instances_are_read_from_one_text_and_filtered() -> None:
 def test_listed_instances_of_a_classification_task_begin_with_the_label() -> None:
     rows = Rows()
     listed = " old\nInput: a rusty key\nLabel: new\nInput: a shiny key"
-    engine = Prompter(["Put a label on the following key"], listed=listed, finish="length")
+    engine = FakeEngine(["Put a label on the following key"], listed=listed, finish="length")
     options = {"instances": "listed", "max_instances": 3}
     with pytest.raises(InputError, match="1 cut off by length"):
         make(engine, max_requests=1, self_instruct=options)
-    engine = Prompter(["Put a label on the following key", "Cut o"], listed=listed, finish="length")
+    engine = FakeEngine(["Put a label on the following key", "Cut o"], listed=listed, finish="length")
     account = make(engine, rows, max_requests=1, self_instruct=options)
     assert [(row.input, row.output) for row in rows.rows] == [("a rusty key", "old")]
     assert account["instances"]["dropped"] == {"output cut off by length": 1}
@@ -435,28 +444,28 @@ def test_listed_instances_have_both_parts(part: str) -> None:
 
 def test_more_instances_than_wanted_are_counted() -> None:
     listed = " a\nOutput: b c\nInput: d\nOutput: e f\nInput: d\nOutput: e f"
-    engine = Prompter(["Advise me on the following animal"], listed=listed)
+    engine = FakeEngine(["Advise me on the following animal"], listed=listed)
     account = make(engine, max_requests=1, self_instruct={"instances": "listed"})
     assert account["instances"]["dropped"] == {"duplicate": 1, "more than were wanted": 1}
 
 
 def test_a_prompt_that_an_evaluation_set_holds_is_dropped_with_its_input() -> None:
     held = "a red fox jumped over nine lazy dogs in the garden"
-    engine = Prompter(["Shorten the following sentence", "Name one river"], input=f"I saw that {held}")
+    engine = FakeEngine(["Shorten the following sentence", "Name one river"], input=f"I saw that {held}")
     account = make(engine, max_requests=1, avoid=[held])
     assert account["instances"]["dropped"] == {"shares 8 words in a row with an evaluation prompt": 1}
 
 
 def test_the_surplus_of_a_batch_is_counted() -> None:
     rows = Rows()
-    account = make(Prompter(), rows, count=2)
+    account = make(FakeEngine(), rows, count=2)
     assert len(rows.rows) == 2
     assert account["got"] == 2 + sum(account["dropped"].values())
     assert account["dropped"]["more than were wanted"] > 5
 
 
 def test_the_chinese_templates_are_chinese() -> None:
-    engine = Prompter(["x"])
+    engine = FakeEngine(["x"])
     seed = [Task.of(f"请介绍一下第{k}种茶的味道和来历", "", "好喝。", "s:1") for k in range(9)]
     with pytest.raises(InputError):
         make(engine, seed_tasks=seed, language="zh", max_requests=1)
@@ -470,7 +479,7 @@ def test_chinese_instructions_get_inputs_and_answers() -> None:
     seed = [Task.of(f"请介绍一下第{k}种茶的味道和来历", "", "好喝。", "s:1", classification=False) for k in range(9)]
     rows = Rows()
     items = ["把下面这句话改短。", "写一首关于秋天的短诗。", "画一只猫和一只狗。"]
-    engine = Prompter(items, input="他昨天走了很远的路。", output=[("路很长。", "stop")])
+    engine = FakeEngine(items, input="他昨天走了很远的路。", output=[("路很长。", "stop")])
     account = make(engine, rows, seed_tasks=seed, language="zh", max_requests=1)
     assert [(row.instruction, row.input, row.output) for row in rows.rows] == [
         ("把下面这句话改短。", "他昨天走了很远的路。", "路很长。"),
@@ -486,9 +495,9 @@ def test_chinese_instructions_get_inputs_and_answers() -> None:
 def test_a_seed_that_cannot_be_shown_is_refused() -> None:
     long = Task.of(" ".join(f"word{i}" for i in range(80)), "", "", "s:1")
     with pytest.raises(InputError, match="short enough to demonstrate"):
-        make(Prompter(), seed_tasks=[long])
+        make(FakeEngine(), seed_tasks=[long])
     with pytest.raises(InputError, match="and without input"):
-        make(Prompter(), seed_tasks=SEED[-3:], self_instruct={"inputs": False})
+        make(FakeEngine(), seed_tasks=SEED[-3:], self_instruct={"inputs": False})
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -13,9 +13,11 @@ from judgeloop.config import PromptsSection, UnnaturalSection
 from judgeloop.engines.base import FinishReason, Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.errors import InputError
 from judgeloop.instructions.gate import Gate
-from judgeloop.instructions.unnatural.example_form import FORMS, parse_examples, shipped_tasks
-from judgeloop.instructions.unnatural.method import LARGEST_BATCH as BATCH
-from judgeloop.instructions.unnatural.method import unnatural_instructions
+from judgeloop.instructions.prompter import Prompter
+from judgeloop.instructions.search import search
+from judgeloop.instructions.unnatural.example_form import example_form, parse_examples, shipped_tasks
+from judgeloop.instructions.unnatural.unnatural import LARGEST_BATCH as BATCH
+from judgeloop.instructions.unnatural.unnatural import Unnatural
 from judgeloop.records import Message, Task
 
 NOUNS = ["river", "candle", "bridge", "garden", "engine", "violin", "desert", "market", "winter", "button", "pepper"]
@@ -34,6 +36,8 @@ class PlainChat:
 
     def text_ids(self, text: str) -> list[int]:
         return [ord(character) for character in text]
+
+    words_ids = text_ids
 
 
 def prompt_of(request: Request) -> str:
@@ -104,8 +108,11 @@ class Rows:
         self.rows: list[Task] = []
         self.account: dict[str, Any] | None = None
 
-    def __call__(self, tasks: list[Task], account: dict[str, Any]) -> None:
-        self.rows += tasks
+    def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
+        return list(self.rows), self.account
+
+    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None:
+        self.rows += rows
         self.account = json.loads(json.dumps(account))
 
     def originals(self) -> list[Task]:
@@ -116,7 +123,6 @@ def make(
     engine: TaskEngine,
     rows: Rows,
     *,
-    account: bool = True,
     seed_tasks: Sequence[Task] = SEED,
     unnatural: dict[str, Any] | None = None,
     avoid: Sequence[str] = (),
@@ -126,10 +132,7 @@ def make(
         **{"count": 40, "max_rouge_l": 0.8, "unnatural": {"fields": "together", **(unnatural or {})}, **fields}
     )
     gate = Gate(config, seed=[task.instruction for task in seed_tasks], avoid=avoid)
-    given = rows.account if account else None
-    return unnatural_instructions(
-        engine, PlainChat(), seed_tasks, config, 5, list(rows.rows), rows, gate=gate, account=given
-    )
+    return search(Unnatural(Prompter(engine, PlainChat(), 5), seed_tasks, config, gate), rows)
 
 
 def example(instruction: str, input: str = "a stone", constraints: str = "None.") -> str:
@@ -189,7 +192,7 @@ def test_inputs_are_sampled_and_outputs_greedy() -> None:
 
 def shown_in(request: Request) -> list[tuple[str, str]]:
     text = prompt_of(request).partition("<assistant>Example 1\nInstruction:")[2].rpartition("\n\n")[0]
-    return [(found.instruction, found.input) for found in parse_examples(text, FORMS["en"], True)]
+    return [(found.instruction, found.input) for found in parse_examples(text, example_form("en"), True)]
 
 
 def test_every_request_draws_its_demonstrations_anew() -> None:
@@ -233,9 +236,8 @@ def test_long_seeds_are_not_shown_but_guard_novelty() -> None:
     assert all("word word" not in prompt_of(request) for request in engine.asked["examples"])
 
 
-@pytest.mark.parametrize("with_account", [True, False])
 @pytest.mark.parametrize("die_at", [3, BATCH + 2, BATCH + 25, 2 * BATCH + 20, 3 * BATCH])
-def test_a_killed_search_goes_on_to_the_same_rows(die_at: int, with_account: bool) -> None:
+def test_a_killed_search_goes_on_to_the_same_rows(die_at: int) -> None:
     whole = Rows()
     expected = make(TaskEngine(), whole, unnatural={"own_demonstrations": 1})
     assert expected["requests"] > BATCH
@@ -243,32 +245,9 @@ def test_a_killed_search_goes_on_to_the_same_rows(die_at: int, with_account: boo
     with pytest.raises(KeyboardInterrupt):
         make(TaskEngine(die_at=die_at), rows, unnatural={"own_demonstrations": 1})
     assert len(rows.originals()) < 40
-    result = make(TaskEngine(), rows, account=with_account, unnatural={"own_demonstrations": 1})
+    result = make(TaskEngine(), rows, unnatural={"own_demonstrations": 1})
     assert rows.rows == whole.rows
-    if with_account:
-        assert result | {"seconds_by_step": {}} == expected | {"seconds_by_step": {}}
-
-
-@pytest.mark.parametrize("torn", [1, 2, 9, 30, 50])
-def test_a_batch_written_in_part_is_made_whole(torn: int) -> None:
-    whole = Rows()
-    make(TaskEngine(), whole)
-    assert len(whole.rows) > 50
-    rows = Rows()
-    rows.rows = whole.rows[:torn]
-    result = make(TaskEngine(), rows)
-    assert rows.rows == whole.rows
-    assert result["kept"] == 40
-
-
-def test_rows_of_a_broken_batch_that_do_not_come_again_stay_and_count() -> None:
-    rows = Rows()
-    odd = Task.of("Write a will for a cat", "Minka, nine", "She leaves her basket.", "unnatural:2")
-    rows.rows = [odd]
-    result = make(TaskEngine(), rows, count=5)
-    assert rows.rows[0] == odd
-    assert result["kept"] >= 5
-    assert len(rows.originals()) == result["kept"]
+    assert result | {"seconds_by_step": {}} == expected | {"seconds_by_step": {}}
 
 
 def test_a_finished_search_asks_nothing_more() -> None:

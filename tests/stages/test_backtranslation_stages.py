@@ -11,7 +11,7 @@ import pytest
 
 from judgeloop.config import Config, parse
 from judgeloop.errors import InputError
-from judgeloop.instructions.backtranslation.method import system_prompts
+from judgeloop.instructions.backtranslation.training_rows import system_prompts
 from judgeloop.jsonl import read_objects, read_rows
 from judgeloop.loop import method
 from judgeloop.records import SupervisedRow

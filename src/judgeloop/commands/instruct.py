@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,25 +15,33 @@ from judgeloop.errors import InputError
 if TYPE_CHECKING:
     from judgeloop.config import Config
 
-Source = Literal["self_instruct", "unnatural", "few_shot", "backtranslation"]
+BACKTRANSLATED = "backtranslation"
+SHIPPED = ("self_instruct", "unnatural", "few_shot", BACKTRANSLATED)
 
 
 def instruct(
     config: ConfigName,
-    out: Annotated[Path, typer.Option(help="JSONL file to write; FILE.json beside it tells the yields")],
+    out: Annotated[Path, typer.Option(help="JSONL file to write; FILE.json gets the account of it")],
     count: Annotated[int | None, typer.Option(min=1, help="prompts.count: how many are wanted")] = None,
-    source: Annotated[Source | None, typer.Option(help="the method; default: prompts.source of the config")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            help=f"{', '.join(SHIPPED)}, or one that the config's plugins register; default: prompts.source",
+        ),
+    ] = None,
     overrides: Overrides = None,
     redo: Annotated[
-        list[str] | None, typer.Option(metavar="STEP", help="make anew, such as M1/prompts; the old is kept")
+        list[str] | None,
+        typer.Option(metavar="STEP", help="a step to make anew, such as M1/prompts; the old one is kept"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace FILE")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write new instructions to a file, with answers where the method gives them. Started again, it goes on.
+    """Write new instructions to a file, with answers if the method gives them. Started again, it goes on.
 
     Who writes them is prompts.role: the config's model as it is, M1 (made first), or another model folder. The work is
-    done in FILE's name with .work for its ending, which is a run directory.
+    done in a run directory beside FILE, with .work for its ending.
     """
     from rich.console import Console
 
@@ -45,7 +53,7 @@ def instruct(
     from judgeloop.run.fingerprints import file_hash
 
     settings = _settings(config_path(config), source, count, overrides or [])
-    method = BACKTRANSLATION if source == "backtranslation" else INSTRUCTIONS
+    method = BACKTRANSLATION if source == BACKTRANSLATED else INSTRUCTIONS
     work, told = out.with_name(f"{out.stem}.work"), out.with_name(f"{out.name}.json")
     _refuse_used(out, told, work, overwrite)
     display = TerminalDisplay(Console(highlight=False, stderr=as_json))
@@ -59,14 +67,14 @@ def instruct(
         return
     for line in _yields(account):
         typer.echo(line)
-    typer.echo(f"{out}: {len(rows)} rows; {told.name}: where everything went; {work.name}: the work itself")
+    typer.echo(f"{out}: {len(rows)} rows; {told.name}: what was kept and dropped; {work.name}: the work itself")
 
 
-def _settings(path: Path, source: Source | None, count: int | None, overrides: list[str]) -> Config:
+def _settings(path: Path, source: str | None, count: int | None, overrides: list[str]) -> Config:
     from judgeloop.config import load
 
     said = [] if count is None else [f"prompts.count={count}"]
-    if source == "backtranslation":
+    if source == BACKTRANSLATED:
         if count is not None:
             raise InputError("--count: backtranslation keeps texts by their score; set backtranslation.top_share")
         return load(path, overrides)
@@ -79,7 +87,7 @@ def _settings(path: Path, source: Source | None, count: int | None, overrides: l
 
 
 def _refuse_used(out: Path, told: Path, work: Path, overwrite: bool) -> None:
-    """Refuse a file that stands there, unless it is what the work beside it made."""
+    """Refuse a file that exists, unless it is what the work beside it made."""
     if out.is_dir():
         raise InputError.at(out, None, "is a folder", "name a file with --out")
     if overwrite or not out.exists() or _came_from(work, out, told):

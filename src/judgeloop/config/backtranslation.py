@@ -75,7 +75,7 @@ class BacktranslationSection(Section):
     texts: Paths = Field(
         (), description="folders, or files: plain text, Markdown, HTML, JSONL, Parquet; none: no backtranslation"
     )
-    text_key: str = Field("text", description="key or column that holds the text in JSONL and Parquet files")
+    text_key: str = Field("text", description="key or column with the text in JSONL and Parquet files")
     language: Literal["en", "zh"] = Field("en", description="language of templates, rubric and default system prompts")
     segments: SegmentsSection = Field(default_factory=SegmentsSection)
     samples: int = Field(2, gt=0, description="instructions written for each segment; at most one is kept")

@@ -176,13 +176,13 @@ LOSSES: Choices[Any] = Choices(
 INSTRUCTION_METHODS: Choices[Any] = Choices(
     "prompts.source",
     {
-        "few_shot": "judgeloop.instructions.few_shot:FEW_SHOT",
-        "self_instruct": "judgeloop.instructions.self_instruct.method:SELF_INSTRUCT",
-        "unnatural": "judgeloop.instructions.unnatural.method:UNNATURAL",
+        "few_shot": "judgeloop.instructions.few_shot:FewShot",
+        "self_instruct": "judgeloop.instructions.self_instruct.self_instruct:SelfInstruct",
+        "unnatural": "judgeloop.instructions.unnatural.unnatural:Unnatural",
     },
     extra=("file",),
 )
-"""Name → `instructions.search.Method`."""
+"""Name → a class, `instructions.search.Method`."""
 
 PAIR_RULES: Choices[Any] = Choices("pairs.rule", {"best_worst": "judgeloop.pairs:best_worst"})
 """Name → `pairs.PairRule`."""

@@ -60,7 +60,7 @@ class PromptsSection(Section):
     novelty: NoveltySection = Field(default_factory=NoveltySection)
     contamination: Paths = Field(
         (),
-        description="evaluation sets: drop prompts that one of them holds; those of evaluation are always among them",
+        description="evaluation sets: drop prompts that are in one of them; those of evaluation are always among them",
     )
     min_words: int = Field(3, ge=1, description="drop shorter prompts")
     max_words: int = Field(150, gt=0, description="drop longer prompts")
@@ -73,7 +73,7 @@ class PromptsSection(Section):
     blocked_words: tuple[BlockedWord, ...] | None = Field(
         None,
         description="drop prompts with one of these words or phrases, in any language; null: the shipped list of the "
-        "prompt's language; '*' alone stands for up to two words, at the end of a word for any ending",
+        "prompt's language; '*' alone means up to two words, at the end of a word for any ending",
     )
     sampling: PromptSamplingSection = Field(default_factory=PromptSamplingSection)
     max_requests: int | None = Field(None, gt=0, description="give up after this many generations; null: 20 per prompt")

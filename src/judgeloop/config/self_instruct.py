@@ -18,10 +18,10 @@ class InstanceSamplingSection(SamplingSection):
 class SelfInstructSection(Section):
     """Self-Instruct (arXiv 2212.10560): a list of instructions is continued, then each gets inputs and outputs."""
 
-    new_tasks: int = Field(8, gt=0, description="instructions asked for in one request, behind the demonstrations")
+    new_tasks: int = Field(8, gt=0, description="instructions asked for in one request, after the demonstrations")
     inputs: bool = Field(
         True,
-        description="false: show and keep only instructions that stand by themselves, for prompters too small to write "
+        description="false: show and keep only instructions that need no input, for prompters too small to write "
         "inputs that fit",
     )
     classification: bool = Field(
@@ -29,7 +29,7 @@ class SelfInstructSection(Section):
     )
     instances: Literal["answered", "listed"] = Field(
         "answered",
-        description="answered: an input only where the instruction speaks of one, then the model's own answer (small "
+        description="answered: an input only if the instruction speaks of one, then the model's own answer (small "
         "chat models); listed: the model continues a text of inputs and outputs (the paper)",
     )
     demonstrations: int = Field(

@@ -12,9 +12,9 @@ from judgeloop.config.section import Section
 class UnnaturalSection(Section):
     """Unnatural Instructions (arXiv 2212.09689): examples elicit another one, which is then put in other words."""
 
-    demonstrations: int = Field(3, gt=0, description="examples shown to elicit the next; drawn anew for every request")
+    demonstrations: int = Field(3, gt=0, description="examples shown to elicit the next; drawn again for every request")
     shipped_demonstrations: int = Field(
-        1, ge=0, description="how many of them are hand-written ones with constraints, which seed tasks have not"
+        1, ge=0, description="how many of them are hand-written ones with constraints, which seed tasks lack"
     )
     own_demonstrations: int = Field(0, ge=0, description="how many of them are tasks made before (the paper: none)")
     fields: Literal["together", "one_by_one"] = Field(
@@ -29,12 +29,12 @@ class UnnaturalSection(Section):
     outputs: bool = Field(True, description="let the model write each task's output, greedily, and drop what has none")
     brief: bool = Field(
         True,
-        description="ask for outputs of a few sentences where a task has no constraints; the rows do not show that it "
+        description="ask for outputs of a few sentences if a task has no constraints; the rows do not show that it "
         "was asked",
     )
     output_tokens: int = Field(256, gt=0, description="tokens an output may have at most")
     alternatives: int = Field(
-        2, ge=0, description="formulations asked for beside each instruction, kept on top of prompts.count; 0: none"
+        2, ge=0, description="formulations asked for on each instruction, kept on top of prompts.count; 0: none"
     )
     alternative_max_rouge_l: float = Field(
         0.8, gt=0, le=1, description="drop a formulation closer than this to its original or to another one"

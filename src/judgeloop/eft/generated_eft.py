@@ -29,7 +29,6 @@ from judgeloop.eft.rank_agreement import AGREED, OUTCOMES, by_chance, choose
 from judgeloop.eft.sampled_scores import MARKS, NO_JUSTIFICATION, drawn
 from judgeloop.eft.worked_judgements import with_examples
 from judgeloop.engines.base import Engine
-from judgeloop.instructions.backtranslation.method import copied_share
 from judgeloop.jsonl import RowLog, read_rows
 from judgeloop.judging.copied_scores import blank_copies
 from judgeloop.judging.parse_score import parse_score, score_place
@@ -38,7 +37,7 @@ from judgeloop.judging.rubric import Rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement, RankedSet, SupervisedRow, derive_seed, stable_id
 from judgeloop.text.thoughts import split_thought
-from judgeloop.text.tokens import tokens_of
+from judgeloop.text.tokens import copied_share, tokens_of
 
 NOT_WHOLE = "score is not a whole number"
 COPIED = "justification copied from the prompt"

@@ -1,6 +1,6 @@
-"""Contamination: a new prompt that an evaluation set holds, in whole or in part, would be trained on and measured by.
+"""Contamination: a new prompt that is part of an evaluation set, or near it, would be trained on and measured by.
 
-Two signs, each for each evaluation set: a run of tokens in common (8 words; 13 characters where a text is mostly
+Two signs, each for each evaluation set: a run of tokens in common (8 words; 13 characters if a text is mostly
 Chinese, Japanese, Korean or of another unspaced script), and a ROUGE-L F above a threshold with one of its prompts.
 """
 
@@ -18,7 +18,7 @@ CHARACTERS = 13
 class Contamination:
     """Evaluation sets by name, each the texts of its prompts.
 
-    `seed`: prompts of the seed. A run of tokens that stands in the seed too is a phrase of the data ("answer in
+    `seed`: prompts of the seed. A run of tokens that is in the seed too is a phrase of the data ("answer in
     exactly three bullet points that …") and no sign; how many seed prompts share one is in the account.
     """
 

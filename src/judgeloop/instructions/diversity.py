@@ -126,7 +126,8 @@ def _spread(found: Sequence[Sequence[str]]) -> dict[str, Any]:
 
 
 def _nearest(texts: Sequence[list[str]], others: Sequence[list[str]], *, itself: bool) -> float | None:
-    """Mean ROUGE-L F with the nearest of `others`, which text i is one of, at place i, where `itself`."""
+    """Mean ROUGE-L F with the nearest of `others`. `itself`: they are the texts themselves, and text i is not
+    compared with place i."""
     from rapidfuzz import process
     from rapidfuzz.distance import Indel
 

@@ -1,6 +1,6 @@
 """Is a text an instruction that a text model can be asked? The filters of Self-Instruct (arXiv 2212.10560, §2.2 and
-its appendix), made to hold per language: a Chinese instruction is measured by Chinese rules, an English one by English
-rules, and one in a language without rules of its own by those that hold for every script."""
+its appendix), language by language: a Chinese instruction is measured by Chinese rules, an English one by English
+rules, and one in a language without rules of its own by those that apply to every script."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DANGLING: dict[Language, re.Pattern[str]] = {
     "ja": re.compile("(?:[をは]|または|および|について|による|ための)$"),
     "ko": re.compile("(?:를|및|그리고|또는|에 대한|위한)$"),
 }
-# Words that point at material which must stand somewhere.
+# Words that point at material, which must then be there.
 _THING = r"(?:texts?|sentences?|paragraphs?|passages?|articles?|words?|phrases?|statements?|reviews?|tweets?|emails?)"
 _POINTS: dict[Language, re.Pattern[str]] = {
     "en": re.compile(
@@ -38,6 +38,21 @@ _POINTS: dict[Language, re.Pattern[str]] = {
     "ja": re.compile("次の(?!日|週|月|年|世代)|以下の|下記の|この文"),
     "ko": re.compile("다음(?! ?(?:날|주|달|해|세대))|아래의|주어진|이 문장"),
 }
+# What a sentence begins with that states something, and what makes a text a request all the same.
+_STATES = re.compile(
+    r"(?:the|this|that|these|those|it|its|there|here|he|she|they|we|our|you|your|i|i'm|my|a|an|yes|no|sure|okay)\b",
+    re.IGNORECASE,
+)
+_REQUESTS = re.compile(
+    r"(?:^|[.!;:,]\s+|\n\s*|\b(?:and|then|please|to)\s+)(?:please|explain|describe|write|give|tell|list|create|show|help|"
+    r"provide|suggest|compare|summari[sz]e|define|discuss|outline|what|how|why|which|who|when|where|can|could)\b"
+    r"|\bi(?:'d| would) like\b|\bi(?:'m| am)? (?:want|need|wonder(?:ing)?)\b|\blooking for\b",
+    re.IGNORECASE,
+)
+_CHINESE_REQUESTS = re.compile(
+    "请|請|如何|怎|什么|甚麼|什麼|为什么|哪|谁|誰|几|幾|多少|吗|嗎|呢|是否|能否|可否|有没有|写|寫|列|给|給|说|說|讲|講|解释|描述|"
+    "介绍|总结|概括|比较|分析|翻译|推荐|举|帮|告诉|设计|编|回答"
+)
 _MATERIAL = re.compile(r"[:：]\s*\S|\n\s*\S|[“「『《\"‘`].{2,}?[”」』》\"’`]", re.DOTALL)
 _OPENING_SIGNS = "¿¡"
 _UNSPACED = re.compile(f"[{UNSPACED}]")
@@ -47,11 +62,12 @@ _BRACKETS = ("()", "（）", "[]", "【】", "“”", "「」", "『』", "《�
 
 
 def rejection(text: str, config: PromptsSection, *, has_input: bool = False) -> str | None:
-    """Why the text is no usable instruction, or None where it is.
+    """Why the text is no usable instruction, or None if it is one.
 
     Length counts words in spaced scripts (`config.min_words`, `config.max_words`), and characters in Chinese,
-    Japanese, Korean and other unspaced scripts (`config.min_characters`, `config.max_characters`), where a word of
-    another script counts as one. `has_input` says that the instruction comes with an input, which it may announce.
+    Japanese, Korean and other unspaced scripts (`config.min_characters`, `config.max_characters`); a word of
+    another script among them counts as one. `has_input` says that the instruction comes with an input, which it may
+    announce.
     """
     text = text.strip()
     language = language_of(text)
@@ -69,15 +85,28 @@ def rejection(text: str, config: PromptsSection, *, has_input: bool = False) -> 
         return "cut off"
     if not has_input and text.endswith((":", "：")):
         return "announces an input that is missing"
-    if goes_round(text):
+    if repeats_itself(text):
         return "repeats itself"
     return None
 
 
-def lacks_input(text: str) -> bool:
-    """Whether the instruction speaks of material ("the following sentence", "下面这句话") that it does not hold.
+def is_request(text: str) -> bool:
+    """Whether the text asks for something, as far as its language has a rule: English and Chinese have one. What does
+    not begin like a statement passes."""
+    if "?" in text or "？" in text:
+        return True
+    language = language_of(text)
+    if language == "zh":
+        return _CHINESE_REQUESTS.search(text) is not None
+    if language == "en":
+        return _STATES.match(text) is None or _REQUESTS.search(text) is not None
+    return True
 
-    For instructions that will get no input any more; one with a quotation, or with words behind a colon or on a
+
+def lacks_input(text: str) -> bool:
+    """Whether the instruction speaks of material ("the following sentence", "下面这句话") that it does not contain.
+
+    For instructions that will get no input any more; one with a quotation, or with words after a colon or on a
     further line, has what it speaks of.
     """
     text = text.strip()
@@ -88,7 +117,7 @@ def lacks_input(text: str) -> bool:
 
 
 def shipped_words(language: Language) -> tuple[str, ...]:
-    """The words and phrases that ship as blocked in one language; none where the language has no list."""
+    """The words and phrases that ship as blocked in one language; none if the language has no list."""
     file = resources.files("judgeloop.instructions") / "blocked" / f"{language}.txt"
     if not file.is_file():
         return ()
@@ -97,7 +126,7 @@ def shipped_words(language: Language) -> tuple[str, ...]:
 
 
 def _blocked(words: tuple[str, ...] | None, language: Language, text: str) -> bool:
-    """Whether a blocked word stands in the text: the user's words in any language, the shipped ones in their own."""
+    """Whether the text contains a blocked word: the user's words in any language, the shipped ones in their own."""
     pattern = _shipped_pattern(language) if words is None else _pattern(words)
     return pattern is not None and pattern.search(text) is not None
 
@@ -109,8 +138,8 @@ def _shipped_pattern(language: Language) -> re.Pattern[str] | None:
 
 @lru_cache(maxsize=8)
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str] | None:
-    """One expression for all of the words. Words of a spaced script match whole, whatever stands beside them in
-    another script; characters of unspaced scripts match anywhere."""
+    """One expression for all of the words. Words of a spaced script match whole, whatever is next to them in another
+    script; characters of unspaced scripts match anywhere."""
     anywhere = [re.escape(word).replace(r"\*", "[^。！？\n]{0,4}") for word in words if _UNSPACED.search(word)]
     whole = [_spaced_expression(word) for word in words if not _UNSPACED.search(word)]
     letter = rf"[^\W{UNSPACED}]"
@@ -132,7 +161,7 @@ def _spaced_expression(word: str) -> str:
 
 def _starts_with_punctuation(text: str) -> bool:
     first = text[0]
-    if first in "\"'":  # a quotation is fine where the instruction goes on behind it
+    if first in "\"'":  # a quotation is fine if the instruction goes on after it
         closing = text.find(first, 1)
         return closing < 0 or len(tokens_of(text[closing + 1 :])) < 2
     if first in string.punctuation:
@@ -149,9 +178,9 @@ def _cut_off(text: str, language: Language) -> bool:
     return any(text.count(pair[0]) > text.count(pair[1]) for pair in _BRACKETS)
 
 
-def goes_round(text: str) -> bool:
+def repeats_itself(text: str) -> bool:
     """Whether a text repeats itself: fewer than 60% of its token triples differ, in texts long enough to tell, or a
-    word stands thrice in a row, or a sequence of characters four times."""
+    word occurs three times in a row, or a sequence of characters four times."""
     tokens = tokens_of(text)
     triples = [tuple(tokens[i : i + 3]) for i in range(len(tokens) - 2)]
     if len(triples) >= 4 and len(set(triples)) < 0.6 * len(triples):

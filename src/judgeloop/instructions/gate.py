@@ -1,4 +1,4 @@
-"""What a new instruction must pass to be kept: the filters, no evaluation set that holds it, and novelty."""
+"""What a new instruction must pass to be kept: the filters, no evaluation set that contains it, and novelty."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Gate:
     """Filters, contamination and novelty in one place, for every method that makes instructions.
 
     A new instruction must differ from those of the `seed`, of `earlier` iterations and from all that were admitted.
-    None may be held by what is evaluated on: the prompts to `avoid` (the run's own evaluation), and `evaluation_sets`
+    None may be part of what is evaluated on: the prompts to `avoid` (the run's own evaluation), and `evaluation_sets`
     by name (prompts.contamination).
     """
 
@@ -55,7 +55,7 @@ class Gate:
         return NEAR[match.label] if match is not None else None
 
     def contamination(self, text: str) -> str | None:
-        """The evaluation set that holds the text, and what shows it, or None. Filters and novelty do not count."""
+        """The evaluation set that contains the text, and what shows it, or None. Filters and novelty do not count."""
         found = self._contamination.sign(text)
         if found is None:
             return None
@@ -70,7 +70,7 @@ class Gate:
         return reason
 
     def add(self, text: str, label: str = "pool") -> None:
-        """Put a text into the pool without asking (a row kept by an attempt before)."""
+        """Put a text into the pool without a check (a row that was kept)."""
         self._pool.add(text, label)
 
     def account(self) -> dict[str, Any]:

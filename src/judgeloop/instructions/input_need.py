@@ -30,7 +30,7 @@ _MATERIAL = re.compile(r"[:：]\s*\S|\n\s*\S|[“「『《\"‘`].{2,}?[”」�
 
 
 def wants_input(instruction: str) -> bool:
-    """Whether the instruction speaks of material that it does not hold: "the text", "this person", "一句给定的话"."""
+    """Whether the instruction speaks of material that it lacks: "the text", "this person", "一句给定的话"."""
     if lacks_input(instruction):
         return True
     pattern = _SPEAKS.get(language_of(instruction))

@@ -1,4 +1,4 @@
-"""A model asked in several steps, with the tokens and the time that each step took."""
+"""The model that writes instructions: asked in several steps, with the tokens and the time that each step took."""
 
 from __future__ import annotations
 
@@ -11,27 +11,36 @@ from judgeloop.models.chat import Chat
 from judgeloop.records import Message, derive_seed
 
 
-class Asking:
-    """One loaded model; every request's seed derives from `seed`, the step and the request's name."""
+class Prompter:
+    """One loaded model. A request's seed derives from `seed`, the step and the request's name, unless it is given.
+
+    What a request shows was written by people and by models: the name of a control token in it stays text.
+    """
 
     def __init__(self, engine: Engine, chat: Chat, seed: int) -> None:
-        self._engine, self._chat, self._seed = engine, chat, seed
+        self._engine, self._chat, self.seed = engine, chat, seed
         self.tokens: Counter[str] = Counter()
         self.seconds: dict[str, float] = {}
 
-    def continuation(self, name: str, order: str, text: str, sampling: Sampling, step: str, n: int = 1) -> Request:
-        """The model is given an order and finds its own answer to it begun with `text`, which it goes on from."""
-        ids = (*self._chat.prompt_ids([{"role": "user", "content": order}]), *self._chat.text_ids(text))
-        return Request(name, ids, sampling, n=n, seed=derive_seed(self._seed, step, name))
+    def continuation(
+        self, name: str, order: str, text: str, sampling: Sampling, step: str, n: int = 1, seed: int | None = None
+    ) -> Request:
+        """The model is given an order, and its own answer begun with `text`, from which it goes on."""
+        seed = derive_seed(self.seed, step, name) if seed is None else seed
+        return Request(name, self._begun(order, text), sampling, n=n, seed=seed)
 
     def answer(self, name: str, messages: list[Message], sampling: Sampling, step: str) -> Request:
         """The model is asked, and answers."""
-        return Request(name, tuple(self._chat.prompt_ids(messages)), sampling, seed=derive_seed(self._seed, step, name))
+        return Request(name, tuple(self._chat.prompt_ids(messages)), sampling, seed=derive_seed(self.seed, step, name))
 
     def choice(self, name: str, order: str, text: str, options: Sequence[str]) -> OptionRequest:
-        """As `continuation`; asked is how likely each of a few texts is to follow."""
-        ids = (*self._chat.prompt_ids([{"role": "user", "content": order}]), *self._chat.text_ids(text))
-        return OptionRequest(name, ids, tuple(tuple(self._chat.text_ids(option)) for option in options))
+        """As `continuation`, but the question is how likely each of a few texts is to follow."""
+        return OptionRequest(
+            name, self._begun(order, text), tuple(tuple(self._chat.words_ids(option)) for option in options)
+        )
+
+    def _begun(self, order: str, text: str) -> tuple[int, ...]:
+        return (*self._chat.prompt_ids([{"role": "user", "content": order}]), *self._chat.words_ids(text))
 
     def weigh(self, requests: Sequence[OptionRequest], step: str) -> dict[str, tuple[float, ...]]:
         """Request id → the log-probability of each of its options. Seconds are added to those of the step."""

@@ -6,26 +6,30 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-KEPT, DROPPED = 5, 3  # samples, of each reason
+KEPT, DROPPED = 5, 3  # samples that are shown: of what was kept, and of each reason
 
 
-class Tally:
-    """Counts by reason, and samples; goes into an account and comes back from it."""
+class YieldCounts:
+    """Counts by reason, and samples. They go into an account and come back from it."""
 
     def __init__(self, stored: Mapping[str, Any] | None = None) -> None:
-        """`stored` is what `as_account` gave to an attempt before."""
-        given = stored or {"kept": 0, "dropped": {}, "samples": {"kept": [], "dropped": {}}}
-        self.kept = int(given["kept"])
-        self.dropped: Counter[str] = Counter(given["dropped"])
-        self._kept_samples: list[Any] = list(given["samples"]["kept"])
-        self._samples: dict[str, list[str]] = {name: list(texts) for name, texts in given["samples"]["dropped"].items()}
+        """`stored` is what `as_account` gave to an earlier attempt."""
+        before = stored or {"kept": 0, "dropped": {}, "samples": {"kept": [], "dropped": {}}}
+        self.kept = int(before["kept"])
+        self.dropped: Counter[str] = Counter(before["dropped"])
+        self._kept_samples: list[Any] = list(before["samples"]["kept"])
+        self._samples: dict[str, list[Any]] = {
+            name: list(texts) for name, texts in before["samples"]["dropped"].items()
+        }
 
     def keep(self, sample: object) -> None:
+        """Count one thing as kept."""
         self.kept += 1
         if len(self._kept_samples) < KEPT:
             self._kept_samples.append(sample)
 
-    def drop(self, reason: str, sample: str) -> None:
+    def drop(self, reason: str, sample: object) -> None:
+        """Count one thing as dropped."""
         self.dropped[reason] += 1
         samples = self._samples.setdefault(reason, [])
         if len(samples) < DROPPED:

@@ -11,16 +11,16 @@ from typing import Any
 
 from judgeloop.config import BacktranslationSection, JudgeSamplingSection, JudgeSection
 from judgeloop.errors import InputError
-from judgeloop.instructions.backtranslation.method import (
-    SAYS_NOTHING,
+from judgeloop.instructions.backtranslation.curation import curate
+from judgeloop.instructions.backtranslation.labelled_rows import labelled_rows
+from judgeloop.instructions.backtranslation.segments import read_segments, segments_of
+from judgeloop.instructions.backtranslation.training_rows import (
     backward_messages,
-    curate,
-    labelled_rows,
+    empty_request,
     reversed_rows,
     system_prompts,
     with_system,
 )
-from judgeloop.instructions.backtranslation.segments import read_segments, segments_of
 from judgeloop.instructions.gate import Gate
 from judgeloop.jsonl import append_missing, read_objects, write_rows_atomically
 from judgeloop.judging.likelihood import gains
@@ -121,7 +121,7 @@ def scores(context: Context) -> Outcome:
         if how is not None and rubric is not None:
             yield from judge(engine, chat, rubric, how, owed, config.seed)
         else:
-            yield from gains(engine, chat, owed, SAYS_NOTHING[section.language])
+            yield from gains(engine, chat, owed, empty_request(section.language))
         engine.close()
 
     found = append_missing(

@@ -4,43 +4,79 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from judgeloop.config import PromptsSection
+from judgeloop.config.choices import INSTRUCTION_METHODS
 from judgeloop.data.readers import read_prompts
 from judgeloop.errors import InputError
+from judgeloop.instructions.batch_log import BatchLog
 from judgeloop.instructions.diversity import diversity
 from judgeloop.instructions.gate import NEAR, Gate
-from judgeloop.jsonl import RowLog, read_rows
-from judgeloop.records import Prompt, SupervisedRow, derive_seed
-from judgeloop.run.directory import read_json, write_json
+from judgeloop.instructions.prompter import Prompter
+from judgeloop.instructions.search import Method, search
+from judgeloop.jsonl import read_rows, write_rows_atomically
+from judgeloop.records import Prompt, SupervisedRow, Task, derive_seed
+from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
+from judgeloop.seed.tasks import tasks_of
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets, user_turns
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, last_words
 from judgeloop.stages.keys import ENGINE, of
-from judgeloop.stages.task_log import seed_tasks, write_tasks
 from judgeloop.text.similarity import NoveltyPool
 
 
 def new_prompts(context: Context) -> Outcome:
-    """Prompts for this iteration, from files or by one of the methods that make them; none is evaluated on. Methods
-    that write whole tasks leave tasks.jsonl beside."""
+    """Prompts for this iteration, from files or by the method that the config names; none is evaluated on. A method
+    that writes whole tasks leaves them in tasks.jsonl."""
     path = context.output()
     started = time.monotonic()
-    account = SOURCES[context.config.prompts.source](context, path)
+    source = context.config.prompts.source
+    account = _from_files(context, path) if source == "file" else _by_method(context, source)
     rows = read_rows(path, Prompt)
     if not rows:
         raise InputError(
-            f"{context.step.model}: no new prompt passed the filters; see {path.with_suffix('.json')}, "
+            f"{context.step.model}: no new prompt passed the filters; see {context.output('prompts.json')}, "
             "raise prompts.max_requests or prompts.max_rouge_l, or give prompts in a file"
         )
     seconds = context.run.spent(context.step) + time.monotonic() - started
     texts = [last_words(row.messages) for row in rows]
     found = {"diversity": diversity(_seed_prompts(context), texts, context.config.seed), "seconds": round(seconds, 2)}
-    write_json(path.with_suffix(".json"), {**account, **found})
+    write_json(context.output("prompts.json"), {**account, **found})
     return Outcome({"rows": len(rows)})
+
+
+def _by_method(context: Context, source: str) -> dict[str, Any]:
+    """Let the prompter write by a method until there are enough; returns the account."""
+    method: type[Method[Any]] = INSTRUCTION_METHODS[source]
+    if getattr(method, "name", None) != source:
+        raise InputError(f"prompts.source: what is registered as '{source}' is no Method of that name; set its `name`")
+    section, config = context.config.prompts, context.config
+    seed = _seed_tasks(context, whole_tasks=method.whole_tasks)
+    gate = _gate(context, [task.instruction for task in seed])
+    model = context.model("prompter")
+    chat = model.chat()
+    engine = model.open(chat)
+    prompter = Prompter(engine, chat, derive_seed(config.seed, "prompts", context.step.model))
+    with BatchLog(context.folder, whole_tasks=method.whole_tasks) as log:
+        account = search(
+            method(prompter, seed, section, gate),
+            log,
+            lambda kept, requests: context.progress(kept, section.count, f"{requests} requests"),
+        )
+    engine.close()
+    log.write_prompts()
+    return {**account, "rows": log.rows, **gate.account()}
+
+
+def _seed_tasks(context: Context, *, whole_tasks: bool) -> list[Task]:
+    """The run's IFT rows, to be shown as examples: as tasks with their parts, or each prompt as one instruction.
+    Held-out and EFT prompts are not among them."""
+    if not whole_tasks:
+        return [Task.of(text, "", "", "seed") for text in _seed_prompts(context)]
+    return tasks_of(context.rows("ift", SupervisedRow), context.config.seed_data.ift)
 
 
 def _gate(context: Context, seed: Sequence[str]) -> Gate:
@@ -93,16 +129,14 @@ def _from_files(context: Context, path: Path) -> dict[str, Any]:
             f"prompts.files: {len(order)} usable prompts are used up before {context.step.model}; "
             "lower prompts.count or add prompts"
         )
-    path.unlink(missing_ok=True)
-    with RowLog(path) as log:
-        log.append(chosen)
+    write_rows_atomically(path, chosen)
     return {"source": "file", "detected": detected, "asked": section.count, "got": total, "kept": len(chosen),
             "dropped": dropped, "left_for_later": max(0, len(order) - (number + 1) * section.count),
             **gate.account()}  # fmt: skip
 
 
 def _contamination(gate: Gate, prompt: Prompt) -> str | None:
-    """What shows that an evaluation set holds one of the prompt's turns."""
+    """What shows that an evaluation set contains one of the prompt's turns."""
     signs = (gate.contamination(turn) for turn in user_turns(prompt.messages))
     return next((sign for sign in signs if sign is not None), None)
 
@@ -120,61 +154,6 @@ def _novel(
             dropped[NEAR[match.label]] = dropped.get(NEAR[match.label], 0) + 1
     return [prompt for prompt, match in zip(prompts, matches, strict=True) if match is None]
 
-
-def _few_shot(context: Context, path: Path) -> dict[str, Any]:
-    from judgeloop.instructions.few_shot import grow_prompts
-
-    section = context.config.prompts
-    demonstrations = _seed_prompts(context)
-    gate = _gate(context, demonstrations)
-    model = context.model("prompter")
-    chat = model.chat()
-    engine = model.open(chat)
-    with RowLog(path) as log:
-        existing = read_rows(path, Prompt)
-        stored = path.with_suffix(".json")
-
-        def keep(prompts: Sequence[Prompt], account: dict[str, Any]) -> None:
-            log.append(prompts)
-            write_json(stored, account)  # after its rows, so that a restart knows how far the counts reach
-            context.progress(int(account["kept"]), section.count, f"{account['requests']} requests")
-
-        made = grow_prompts(
-            engine,
-            chat,
-            demonstrations,
-            section,
-            derive_seed(context.config.seed, "prompts", context.step.model),
-            existing,
-            keep,
-            gate=gate,
-            account=read_json(stored) if stored.exists() else None,
-        )
-    return {**made, **gate.account()}
-
-
-def _self_instruct(context: Context, _path: Path) -> dict[str, Any]:
-    from judgeloop.instructions.self_instruct.method import self_instruct
-
-    gate = _gate(context, [task.instruction for task in seed_tasks(context)])
-    made = write_tasks(context, context.model("prompter"), gate, self_instruct)
-    return {**made, **gate.account()}
-
-
-def _unnatural(context: Context, _path: Path) -> dict[str, Any]:
-    from judgeloop.instructions.unnatural.method import unnatural_instructions
-
-    gate = _gate(context, [task.instruction for task in seed_tasks(context)])
-    made = write_tasks(context, context.model("prompter"), gate, unnatural_instructions)
-    return {**made, **gate.account()}
-
-
-SOURCES: dict[str, Callable[[Context, Path], dict[str, Any]]] = {
-    "file": _from_files,
-    "few_shot": _few_shot,
-    "self_instruct": _self_instruct,
-    "unnatural": _unnatural,
-}
 
 PROMPTS = Stage(
     "prompts",

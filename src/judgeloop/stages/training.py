@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import Config, SftSection
-from judgeloop.instructions.backtranslation.method import training_rows
+from judgeloop.instructions.backtranslation.training_rows import training_rows
 from judgeloop.jsonl import RowLog
 from judgeloop.records import Candidate, PreferencePair, SupervisedRow
 from judgeloop.run.directory import drop_metrics, write_json

@@ -37,8 +37,8 @@ ENGLISH_WORDS, _OTHER_WORDS = frozenset(_ENGLISH.split()), frozenset(_OTHER_LATI
 def language_of(text: str) -> Language:
     """The language that frames a text; what it quotes, and terms of another script inside it, do not decide.
 
-    A text is Chinese, Japanese or Korean where it begins in that script, or has at least as many of its characters as
-    words of spaced scripts ("Python里的列表是什么？"); of the three, kana make it Japanese and Hangul, where they
+    A text is Chinese, Japanese or Korean if it begins in that script, or has at least as many of its characters as
+    words of spaced scripts ("Python里的列表是什么？"); of the three, kana make it Japanese and Hangul, if they
     outnumber Han, Korean. Latin script is English unless words or letters of another language outnumber English ones.
     """
     plain = unicodedata.normalize("NFC", text)

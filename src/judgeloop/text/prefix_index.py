@@ -1,10 +1,10 @@
 """Which texts of a pool may lie above a ROUGE-L threshold, found exactly and without looking at every one.
 
-A pair above the threshold shares at least `needed` keys, so its shared keys cannot all stand among the last
-`needed - 1` of either text, whatever the order: one stands among the first m - needed + 1. With the rarest keys first
+A pair above the threshold shares at least `needed` keys, so its shared keys cannot all be among the last
+`needed - 1` of either text, whatever the order: one is among the first m - needed + 1. With the rarest keys first
 these prefixes are shared with few texts (prefix filtering: Chaudhuri, Ganti and Kaushik, "A primitive operator for
 similarity joins in data cleaning", ICDE 2006; with positions: Xiao et al., "Efficient similarity joins for near
-duplicate detection", WWW 2008; here with the bound of ROUGE-L). Postings of short and long texts stand apart, because
+duplicate detection", WWW 2008; here with the bound of ROUGE-L). Postings of short and long texts are apart, because
 a query needs a longer prefix for the short ones.
 """
 
@@ -122,7 +122,7 @@ class PrefixIndex:
         return self._depths[size]
 
     def _reorder(self) -> None:
-        """Order the keys by how many entries have them and post all entries anew, whenever the pool has doubled."""
+        """Order the keys by how many entries have them and post all entries again, whenever the pool has doubled."""
         self._next_order = 2 * len(self._entries)
         for rank, key in enumerate(sorted(range(len(self._frequency)), key=lambda key: (self._frequency[key], -key))):
             self._rank[key] = rank

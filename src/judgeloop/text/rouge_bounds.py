@@ -19,8 +19,8 @@ _SPREAD = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: consecutive numbers 
 class Encoded:
     """A text as numbers.
 
-    `symbols`: one character a token, for the LCS. `keys`: one number a token, where the second occurrence of a token
-    is a number of its own, so that two texts share as many keys as their multisets of tokens overlap. `signature`: the
+    `symbols`: one character a token, for the LCS. `keys`: one number a token; the second occurrence of a token
+    has a number of its own, so that two texts share as many keys as their multisets of tokens overlap. `signature`: the
     keys hashed into 256 bits, as four 64-bit words.
     """
 
@@ -71,7 +71,7 @@ class Bounds:
         return next((n for n in range(start, size + 1) if self.needed(size + n) <= n), None)
 
     def longest_partner(self, size: int) -> int:
-        """The most tokens a text may have to come above the threshold with one of `size`, where any can."""
+        """The most tokens a text may have to come above the threshold with one of `size`, if any can."""
         most = math.ceil(2 * size / self.threshold - size) + 1
         while self.needed(size + most) > size:
             most -= 1

@@ -34,7 +34,7 @@ class Match:
 
 
 class NoveltyPool:
-    """Prompts so far. A new one is novel where its ROUGE-L F with each of them is at most `max_rouge_l`; at 1, where it
+    """Prompts so far. A new one is novel if its ROUGE-L F with each of them is at most `max_rouge_l`; at 1, if it
     is none of them word by word."""
 
     def __init__(self, max_rouge_l: float) -> None:
@@ -124,7 +124,7 @@ class NoveltyPool:
         return scored
 
     def _score(self, text: str, symbols: str, other_text: str, other_symbols: str) -> float:
-        """ROUGE-L F, exact where it is above the threshold."""
+        """ROUGE-L F, exact if it is above the threshold."""
         total = len(symbols) + len(other_symbols)
         score = 2 * LCSseq.similarity(symbols, other_symbols, score_cutoff=self._bounds.needed(total)) / total
         if score > self.max_rouge_l and len(self._ids) > _SYMBOLS:

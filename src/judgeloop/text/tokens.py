@@ -1,4 +1,4 @@
-"""What a text is made of when texts are compared: words where a script has spaces, characters where it has none."""
+"""What a text is made of when texts are compared: words of scripts with spaces, characters of scripts without."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ UNSPACED = (
     "\u1100-\u11ff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
+_COPIED_RUN = 5  # tokens in a row that are found in another text too count as copied
 _ONE_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
@@ -32,7 +33,21 @@ def by_characters(tokens: Sequence[str]) -> bool:
 
 
 def rouge_l(left: Sequence[str], right: Sequence[str]) -> float:
-    """ROUGE-L F of two token sequences: 2·LCS/(m+n), the harmonic mean of LCS/m and LCS/n; 0 where one is empty."""
+    """ROUGE-L F of two token sequences: 2·LCS/(m+n), the harmonic mean of LCS/m and LCS/n; 0 if one is empty."""
     if not left or not right:
         return 0.0
     return 2 * LCSseq.similarity(list(left), list(right)) / (len(left) + len(right))
+
+
+def copied_share(instruction: str, text: str) -> float:
+    """The share of the instruction's tokens that are in runs of 5 (of all, if it is shorter) found in the text."""
+    asked, said = tokens_of(instruction), tokens_of(text)
+    run = min(_COPIED_RUN, len(asked))
+    if not run:
+        return 0.0
+    runs = {tuple(said[i : i + run]) for i in range(len(said) - run + 1)}
+    copied: set[int] = set()
+    for i in range(len(asked) - run + 1):
+        if tuple(asked[i : i + run]) in runs:
+            copied.update(range(i, i + run))
+    return len(copied) / len(asked)

@@ -1,7 +1,7 @@
 """HTML and Markdown as headings and blocks of running text, without what surrounds it on a page.
 
 Instruction Backtranslation (arXiv 2308.06259, section 3.1 and its appendix) takes its texts from web pages: what
-stands under each heading. Markdown becomes HTML first, so both are read the same way.
+is under each heading. Markdown becomes HTML first, so both are read the same way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _VOID = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
 }  # fmt: skip
 _HEADING = re.compile(r"h([1-6])")
-_BREAK = "\x00"  # what `br` is until its block is closed; HTML cannot hold it
+_BREAK = "\x00"  # what `br` is until its block is closed; HTML cannot contain it
 _LAYOUT_WORDS = 15  # cells that hold this many words on average are a page's layout, not data
 
 
@@ -187,7 +187,7 @@ class _Blocks(HTMLParser):
             self._linked += len("".join(data.split()))
 
     def _flush(self) -> None:
-        """Close the block that is open, where it holds any text."""
+        """Close the block that is open, if it has any text."""
         raw = "".join(self._text)
         text = raw.strip("\n") if self._pre else _run_together(raw)
         if text.strip():

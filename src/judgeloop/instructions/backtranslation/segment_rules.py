@@ -1,7 +1,7 @@
 """Which segments may serve as a response, and which are dropped for which reason.
 
 Instruction Backtranslation (arXiv 2308.06259, appendix A) drops short and long segments, duplicates, and those with
-too many capitals or repeated sentences; here the rules hold for scripts without spaces too.
+too many capitals or repeated sentences; here the rules apply to scripts without spaces too.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from judgeloop.config import SegmentsSection
+from judgeloop.instructions.yield_counts import YieldCounts
 from judgeloop.text.tokens import tokens_of
 
-_SHOWN = 3  # samples of each reason in the account
 _CONTROL = re.compile(r"<\|[^<>\n]{0,40}\|>|</?s>|\[/?INST\]|<(?:start_of_turn|end_of_turn|bos|eos|pad|unk)>")
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 _SHINGLE = 5
@@ -22,8 +22,8 @@ _SHINGLE = 5
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A text that could be a response. `source` is file and line where it begins, `title` the headings it stands
-    under."""
+    """A text that could be a response. `source` is file and line where it begins, `title` the headings above
+    it."""
 
     id: str
     text: str
@@ -32,7 +32,7 @@ class Segment:
 
 
 class SegmentRules:
-    """Takes segments one by one, keeps those that pass, and counts the others by the first reason that holds."""
+    """Takes segments one by one, keeps those that pass, and counts the others by the first reason that applies."""
 
     def __init__(self, config: SegmentsSection) -> None:
         self._config = config
@@ -41,8 +41,7 @@ class SegmentRules:
         self._sizes: list[int] = []
         self.kept: list[Segment] = []
         self.seen = 0
-        self.dropped: Counter[str] = Counter()
-        self.samples: dict[str, list[dict[str, str]]] = {}
+        self.yields = YieldCounts()
 
     def judge(self, segment: Segment) -> None:
         self.seen += 1
@@ -50,11 +49,8 @@ class SegmentRules:
         reason = _fault(segment.text, len(tokens), self._config) or self._seen_before(tokens)
         if reason is None:
             self.kept.append(segment)
-            return
-        self.dropped[reason] += 1
-        samples = self.samples.setdefault(reason, [])
-        if len(samples) < _SHOWN:
-            samples.append({"source": segment.source, "text": segment.text[:200]})
+        else:
+            self.yields.drop(reason, {"source": segment.source, "text": segment.text[:200]})
 
     def _seen_before(self, tokens: Sequence[str]) -> str | None:
         """Whether an earlier kept segment says the same, or shares too many 5-grams with this one, measured by the

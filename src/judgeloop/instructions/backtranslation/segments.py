@@ -1,6 +1,6 @@
 """Texts cut into segments that can stand alone as a response.
 
-Instruction Backtranslation (arXiv 2308.06259, section 3.1 and appendix A): a segment is what stands under a heading,
+Instruction Backtranslation (arXiv 2308.06259, section 3.1 and appendix A): a segment is what is under a heading,
 lower headings included. Here a section that is too long is cut between its paragraphs, and so is plain text.
 """
 
@@ -36,7 +36,7 @@ _UNWRAPPED = 45  # a paragraph whose lines are longer than this was wrapped by a
 
 @dataclass(slots=True)
 class Segments:
-    """The segments kept, in the order of the texts, and where everything else went."""
+    """The segments kept, in the order of the texts, and what became of everything else."""
 
     kept: list[Segment]
     account: dict[str, Any]
@@ -51,7 +51,7 @@ def segments_of(paths: Sequence[str], text_key: str, config: SegmentsSection, se
     """Read the texts, cut them, and keep what passes the rules, at most `config.max_count` of it.
 
     The account says what was read, which blocks were left out, how many segments there were, and how many were
-    dropped for which reason, with samples. Raises InputError where a file is wrong or no segment is left.
+    dropped for which reason, with samples. Raises InputError if a file is wrong or no segment is left.
     """
     reading = Reading()
     rules = SegmentRules(config)
@@ -62,22 +62,23 @@ def segments_of(paths: Sequence[str], text_key: str, config: SegmentsSection, se
     kept = rules.kept
     if config.max_count is not None and len(kept) > config.max_count:
         chosen = random.Random(derive_seed(seed, "segments")).sample(range(len(kept)), config.max_count)
-        rules.dropped["above max_count"] += len(kept) - len(chosen)
+        rules.yields.dropped["above max_count"] += len(kept) - len(chosen)
         kept = [kept[i] for i in sorted(chosen)]
     lengths = sorted(len(tokens_of(segment.text)) for segment in kept)
+    counted = rules.yields.as_account()
     account = {
         "documents": dict(reading.documents),
         "files_left_out": dict(reading.left_out),
         "files_left_out_named": reading.named,
         "blocks_left_out": dict(sorted(left_out.items())),
         "segments": rules.seen,
-        "dropped": dict(sorted(rules.dropped.items())),
+        "dropped": counted["dropped"],
         "kept": len(kept),
         "words": {"least": lengths[0], "median": lengths[len(lengths) // 2], "most": lengths[-1]} if lengths else {},
-        "dropped_samples": rules.samples,
+        "dropped_samples": counted["samples"]["dropped"],
     }
     if not kept:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in rules.dropped.items()) or "no running text"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rules.yields.dropped.items()) or "no running text"
         raise InputError(
             f"backtranslation.texts: no segment is left of {rules.seen} ({reasons}); "
             "bring other texts or widen backtranslation.segments"
@@ -103,7 +104,7 @@ def _cut(document: Document, config: SegmentsSection, left_out: Counter[str]) ->
 
 
 def _paragraphs(text: str) -> list[Block]:
-    """Plain text: paragraphs stand between blank lines; lines that a program wrapped are joined again."""
+    """Plain text: paragraphs are between blank lines; lines that a program wrapped are joined again."""
     blocks = []
     line = 1
     for part in re.split(r"(\n[ \t]*\n\s*)", text):
@@ -192,8 +193,8 @@ def _pieces(
 
 
 def _between_paragraphs(blocks: Sequence[Block], config: SegmentsSection) -> list[list[Block]]:
-    """Pieces of at least `target_words` (of `min_words`, where the next paragraph would make one too long), never cut
-    inside a list or behind a colon; a short rest joins the last piece where that still fits."""
+    """Pieces of at least `target_words` (of `min_words`, if the next paragraph would make one too long), never cut
+    inside a list or after a colon; a short rest joins the last piece if that still fits."""
     pieces: list[list[Block]] = []
     piece: list[Block] = []
     words = 0

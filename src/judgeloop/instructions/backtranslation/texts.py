@@ -30,7 +30,7 @@ _CHARSET = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)", re.I
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text: what it was taken for, and where it stands. `line` is set for rows of a table (JSONL line, Parquet row
+    """One text: what it was taken for, and where it is. `line` is set for rows of a table (JSONL line, Parquet row
     from 1); lines inside a file of its own are counted from its beginning."""
 
     form: Form
@@ -58,7 +58,7 @@ def read_texts(paths: Iterable[str], text_key: str, reading: Reading) -> Iterato
     """Yield the documents of all paths, in order; a folder's files (plain text, Markdown, HTML) in sorted order.
 
     In a folder, hidden files, other kinds of files and files that are not text in their encoding are left out and
-    counted in `reading`; a file that is named must be readable. Raises InputError where one is not, or where a row of
+    counted in `reading`; a file that is named must be readable. Raises InputError if one is not, or if a row of
     JSONL or Parquet has no text under `text_key`.
     """
     for name in paths:

@@ -1,8 +1,8 @@
 """Two ways to have a model write instances of its instructions.
 
-`answered` asks for one thing at a time: an input only where the instruction speaks of one, then the answer to the
+`answered` asks for one thing at a time: an input only if the instruction speaks of one, then the answer to the
 prompt that this gives. `listed` continues a text of inputs and outputs, as in Self-Instruct (arXiv 2212.10560, §2.2).
-Both write the label first, then the input, where the instruction is a classification task.
+Both write the label first, then the input, if the instruction is a classification task.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from judgeloop.config import PromptsSection, SelfInstructSection
 from judgeloop.engines.base import Sampling
 from judgeloop.instructions.filters import lacks_input
 from judgeloop.instructions.input_need import wants_input
-from judgeloop.instructions.prompter import Asking
-from judgeloop.instructions.self_instruct.form import FORMS, Form
+from judgeloop.instructions.prompter import Prompter
+from judgeloop.instructions.search import Draft
+from judgeloop.instructions.self_instruct.demonstrations import Demonstrations
 from judgeloop.instructions.self_instruct.parse_instances import (
     CUT_OFF,
     Instance,
@@ -25,34 +26,40 @@ from judgeloop.instructions.self_instruct.parse_instances import (
     parse_instances,
     parse_labels,
 )
-from judgeloop.instructions.self_instruct.shown_tasks import Demonstrations
+from judgeloop.instructions.self_instruct.task_form import TaskForm, task_form
 from judgeloop.records import Task, derive_seed
 from judgeloop.text.tokens import tokens_of
 
 
 @dataclass(slots=True)
-class Draft:
+class InstanceDraft(Draft):
     """An instruction that passed the filters, on its way to its instances."""
 
-    name: str
-    instruction: str
     classification: bool | None = None
     without_labels: bool = False  # taken for a classification task, but no labels could be read
     instances: list[Instance] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        return self.task.source
+
+    @property
+    def instruction(self) -> str:
+        return self.task.instruction
+
 
 def answered(
-    asking: Asking, drafts: Sequence[Draft], demonstrations: Demonstrations, config: PromptsSection, seed: int
+    prompter: Prompter, drafts: Sequence[InstanceDraft], demonstrations: Demonstrations, config: PromptsSection
 ) -> None:
     """Give every draft its instances, input by input and answer by answer."""
-    form, section = FORMS[config.language], config.self_instruct
-    _plan(asking, drafts, form, section, seed)
-    _write_inputs(asking, drafts, demonstrations, form, section)
+    form, section = task_form(config.language), config.self_instruct
+    _plan(prompter, drafts, form, section)
+    _write_inputs(prompter, drafts, demonstrations, form, section)
     if section.outputs:
-        _write_outputs(asking, drafts, form, section)
+        _write_outputs(prompter, drafts, form, section)
 
 
-def _plan(asking: Asking, drafts: Sequence[Draft], form: Form, section: SelfInstructSection, seed: int) -> None:
+def _plan(prompter: Prompter, drafts: Sequence[InstanceDraft], form: TaskForm, section: SelfInstructSection) -> None:
     """One instance for an instruction without input, so many for others; those of a classification task begin with
     different labels."""
     to_label = [
@@ -60,7 +67,7 @@ def _plan(asking: Asking, drafts: Sequence[Draft], form: Form, section: SelfInst
     ]
     sampling = _sampling(section, section.sampling.max_new_tokens // 4, ("\n",))
     requests = [
-        asking.continuation(
+        prompter.continuation(
             f"{draft.name}.labels",
             form.labels_order.format(task=draft.instruction),
             form.labels_begun,
@@ -69,11 +76,11 @@ def _plan(asking: Asking, drafts: Sequence[Draft], form: Form, section: SelfInst
         )
         for draft in to_label
     ]
-    generations = asking.generate(requests, "labels")
+    generations = prompter.generate(requests, "labels")
     for draft in to_label:
         (generation,) = generations[f"{draft.name}.labels"]
         labels = parse_labels(generation.text) if generation.finish_reason == "stop" else []
-        random.Random(derive_seed(seed, "labels", draft.name)).shuffle(labels)
+        random.Random(derive_seed(prompter.seed, "labels", draft.name)).shuffle(labels)
         draft.instances = [Instance("", label) for label in labels[: section.max_instances]]
         if not labels:
             draft.without_labels, draft.classification = True, False
@@ -89,7 +96,11 @@ def _asks_by_itself(instruction: str) -> bool:
 
 
 def _write_inputs(
-    asking: Asking, drafts: Sequence[Draft], demonstrations: Demonstrations, form: Form, section: SelfInstructSection
+    prompter: Prompter,
+    drafts: Sequence[InstanceDraft],
+    demonstrations: Demonstrations,
+    form: TaskForm,
+    section: SelfInstructSection,
 ) -> None:
     stops = tuple(f"\n{label}{form.colon}" for label in (form.task, form.input, form.output, form.label))
     sampling = _sampling(section, section.sampling.max_new_tokens // 2, (*stops, "\n\n"))
@@ -103,8 +114,8 @@ def _write_inputs(
             name = f"{draft.name}.input.{number}"
             wanted = Task.of(draft.instruction, "", instance.output, "")
             text = "\n\n".join(_block(task, form, label=bool(instance.output)) for task in (*shown, wanted))
-            asked.append((instance, shown, asking.continuation(name, order, text, sampling, "inputs")))
-    generations = asking.generate([request for _, _, request in asked], "inputs")
+            asked.append((instance, shown, prompter.continuation(name, order, text, sampling, "inputs")))
+    generations = prompter.generate([request for _, _, request in asked], "inputs")
     for instance, shown, request in asked:
         (generation,) = generations[request.id]
         instance.input = parse_input(generation.text)
@@ -113,13 +124,13 @@ def _write_inputs(
         elif not instance.input:
             instance.reason = "input is empty"
         elif has_placeholder(instance.input):
-            instance.reason = "input holds a placeholder"
+            instance.reason = "input contains a placeholder"
         elif tokens_of(instance.input) in [tokens_of(task.input) for task in shown]:
             instance.reason = "input copied from a demonstration"
 
 
-def _block(task: Task, form: Form, *, label: bool) -> str:
-    """A task, the label where one is given, and the input; the block of the task that wants an input ends with its
+def _block(task: Task, form: TaskForm, *, label: bool) -> str:
+    """A task, the label if there is one, and the input; the block of the task that wants an input ends with its
     label."""
     lines = [form.line(form.task, " ".join(task.instruction.split()))]
     if label:
@@ -127,7 +138,9 @@ def _block(task: Task, form: Form, *, label: bool) -> str:
     return "\n".join([*lines, form.line(form.input, task.input)])
 
 
-def _write_outputs(asking: Asking, drafts: Sequence[Draft], form: Form, section: SelfInstructSection) -> None:
+def _write_outputs(
+    prompter: Prompter, drafts: Sequence[InstanceDraft], form: TaskForm, section: SelfInstructSection
+) -> None:
     """The model's answers; one that is cut off by length is asked for again, as often as the config says."""
     order = form.brief if section.brief else ""
     open_instances = [
@@ -139,7 +152,7 @@ def _write_outputs(asking: Asking, drafts: Sequence[Draft], form: Form, section:
     sampling = _sampling(section, section.sampling.max_new_tokens)
     for attempt in range(section.output_attempts):
         requests = [
-            asking.answer(
+            prompter.answer(
                 f"{name}.{attempt}",
                 Task.of(draft.instruction, instance.input, "", "", constraints=order).messages(),
                 sampling,
@@ -147,7 +160,7 @@ def _write_outputs(asking: Asking, drafts: Sequence[Draft], form: Form, section:
             )
             for name, draft, instance in open_instances
         ]
-        generations = asking.generate(requests, "outputs")
+        generations = prompter.generate(requests, "outputs")
         for name, _, instance in open_instances:
             (generation,) = generations[f"{name}.{attempt}"]
             instance.output = generation.text.strip()
@@ -156,10 +169,10 @@ def _write_outputs(asking: Asking, drafts: Sequence[Draft], form: Form, section:
 
 
 def listed(
-    asking: Asking, drafts: Sequence[Draft], demonstrations: Demonstrations, config: PromptsSection, _seed: int
+    prompter: Prompter, drafts: Sequence[InstanceDraft], demonstrations: Demonstrations, config: PromptsSection
 ) -> None:
     """Give every draft its instances from one text: inputs and outputs in turn, or labels and inputs."""
-    form, section = FORMS[config.language], config.self_instruct
+    form, section = task_form(config.language), config.self_instruct
     sampling = _sampling(section, section.sampling.max_new_tokens, (f"\n{form.task}{form.colon}",))
     requests = []
     for draft in drafts:
@@ -169,8 +182,8 @@ def listed(
         begun = f"{task}\n{form.line(form.label if label_first else form.input, '')}"
         text = "\n\n".join([*(_instance(task, form, label_first) for task in shown), begun])
         order = form.labelled_instances_order if label_first else form.instances_order
-        requests.append(asking.continuation(draft.name, order, text, sampling, "instances"))
-    generations = asking.generate(requests, "instances")
+        requests.append(prompter.continuation(draft.name, order, text, sampling, "instances"))
+    generations = prompter.generate(requests, "instances")
     for draft in drafts:
         (generation,) = generations[draft.name]
         finished = generation.finish_reason == "stop"
@@ -180,7 +193,7 @@ def listed(
                 instance.reason = instance.reason or (None if instance.input else "input is empty")
 
 
-def _instance(task: Task, form: Form, label_first: bool) -> str:
+def _instance(task: Task, form: TaskForm, label_first: bool) -> str:
     lines = [form.line(form.task, " ".join(task.instruction.split()))]
     given = form.line(form.input, task.input or form.none)
     if label_first:

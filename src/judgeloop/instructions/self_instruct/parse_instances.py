@@ -1,4 +1,4 @@
-"""Instances of an instruction (an input and its output): read from what a model wrote, and held against the filters of
+"""Instances of an instruction (an input and its output): read from what a model wrote, and judged by the filters of
 Self-Instruct (arXiv 2212.10560, §2.2)."""
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from judgeloop.instructions.filters import goes_round
-from judgeloop.instructions.self_instruct.form import Form
+from judgeloop.instructions.filters import repeats_itself
+from judgeloop.instructions.self_instruct.task_form import TaskForm
 from judgeloop.text.tokens import tokens_of
 
 MOST_LABELS = 12
@@ -39,7 +39,7 @@ def has_placeholder(text: str) -> bool:
 
 
 def parse_labels(text: str) -> list[str]:
-    """The labels of a list in one line, in their order; none where it does not give 2 to 12 different short ones."""
+    """The labels of a list in one line, in their order; none if it does not give 2 to 12 different short ones."""
     line = next((line for line in text.splitlines() if line.strip()), "")
     pieces = [_BULLET.sub("", piece).strip(" \t\"'“”‘’*.。()[]【】") for piece in _BETWEEN_LABELS.split(line)]
     labels = list({piece.casefold(): piece for piece in pieces if piece}.values())
@@ -48,15 +48,15 @@ def parse_labels(text: str) -> list[str]:
 
 
 def parse_input(text: str) -> str:
-    """An input that stood behind its label: up to the first empty line, and empty where it says that there is none."""
+    """An input as it followed its label: up to the first empty line, and empty if it says that there is none."""
     text = text.strip().split("\n\n")[0].strip()
     quoted = re.fullmatch(r'"([^"]+)"|“([^“”]+)”', text)
     text = (quoted.group(1) or quoted.group(2)).strip() if quoted else text
     return "" if _NOTHING.fullmatch(text) else text
 
 
-def parse_instances(text: str, form: Form, finished: bool, *, label_first: bool = False) -> list[Instance]:
-    """The instances of a text that begins behind the first one's label: inputs and outputs in turn, or labels and
+def parse_instances(text: str, form: TaskForm, finished: bool, *, label_first: bool = False) -> list[Instance]:
+    """The instances of a text that begins after the first one's label: inputs and outputs in turn, or labels and
     inputs (`label_first`), any number of them.
 
     An instance begins where its first field comes again; headers such as "Example 2" are left out. A text cut off by
@@ -96,7 +96,7 @@ CUT_OFF = "output cut off by length"
 
 def judge_instances(instances: Sequence[Instance], instruction: str, *, outputs: bool = True) -> None:
     """Give every instance that must not be kept its reason: no output, an output that is the input or the instruction
-    again, a text that goes round in itself, an input that has several outputs (all of them go), a duplicate. Without
+    again, a text that repeats itself, an input that has several outputs (all of them go), a duplicate. Without
     input there is but one prompt, so all instances after the first are duplicates.
 
     `outputs` False: inputs alone are looked at.
@@ -123,8 +123,8 @@ def _fault(instance: Instance, asked: list[str], outputs: bool) -> str | None:
     given, answer = tokens_of(instance.input), tokens_of(instance.output)
     if given and given == asked:
         return "input repeats the instruction"
-    if goes_round(instance.input):
-        return "input goes round in itself"
+    if repeats_itself(instance.input):
+        return "input repeats itself"
     if not outputs:
         return None
     if not instance.output.strip():
@@ -133,7 +133,7 @@ def _fault(instance: Instance, asked: list[str], outputs: bool) -> str | None:
         return "output is the input"
     if answer == asked:
         return "output repeats the instruction"
-    return "output goes round in itself" if goes_round(instance.output) else None
+    return "output repeats itself" if repeats_itself(instance.output) else None
 
 
 def _key(text: str) -> str:

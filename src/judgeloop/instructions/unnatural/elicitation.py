@@ -1,67 +1,40 @@
-"""Examples that elicit another one (Unnatural Instructions, arXiv 2212.09689, §2.1): whole, as in the paper, or field
-by field, so that a small model leaves none out."""
+"""Examples that elicit another one (Unnatural Instructions, arXiv 2212.09689, §2.1), field by field, so that a small
+model leaves none out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
-from judgeloop.config import PromptsSection
-from judgeloop.engines.base import Sampling
-from judgeloop.instructions.prompter import Asking
-from judgeloop.instructions.unnatural.example_form import FORMS, shown
-from judgeloop.records import Task
-
-STEP = "examples"
+from judgeloop.instructions.prompter import Prompter
+from judgeloop.instructions.search import Completion, Shown
+from judgeloop.instructions.unnatural.example_form import ExampleForm
 
 
-def elicit(
-    asking: Asking, demonstrations: Mapping[str, Sequence[Task]], config: PromptsSection
-) -> dict[str, tuple[str, bool]]:
-    """Name → what follows the demonstrations of that name, and whether it came to its own end.
+def elicit_fields(prompter: Prompter, shown: Mapping[str, Shown], form: ExampleForm, step: str) -> list[Completion]:
+    """The example that follows what each request shows, in their order.
 
-    The text begins behind the label of the next example's instruction.
+    Instruction, input and constraints are asked for in turn, each after what was written before it. The text begins
+    after the label of the example's instruction. A field that was cut off, or an empty instruction,
+    ends its example.
     """
-    form, ask = FORMS[config.language], config.unnatural.examples
-    orders = {name: form.order.format(count=len(tasks) + ask) for name, tasks in demonstrations.items()}
-    texts = {name: shown(tasks, form) for name, tasks in demonstrations.items()}
-    numbers = {name: len(tasks) + ask + 1 for name, tasks in demonstrations.items()}
-
-    def go_on(names: Sequence[str], suffix: str, stops: tuple[str, ...]) -> dict[str, tuple[str, bool]]:
-        requests = [
-            asking.continuation(
-                f"{name}{suffix}",
-                orders[name],
-                texts[name],
-                _sampling(config, (f"\n{form.example} {numbers[name]}", *stops)),
-                STEP,
-            )
-            for name in names
-        ]
-        generations = asking.generate(requests, STEP)
-        found = {}
-        for name in names:
-            (generation,) = generations[f"{name}{suffix}"]
-            found[name] = (generation.text, generation.finish_reason == "stop")
-        return found
-
-    if config.unnatural.fields == "together":
-        return go_on(list(texts), "", ())
+    texts = {name: one.text for name, one in shown.items()}
     result = dict.fromkeys(texts, ("", True))
-    # A field that was cut off, or is empty where it may not be, ends its example.
     for field, opening, stops in (
         ("instruction", "", ("\n",)),
         ("input", f"\n{form.input}{form.colon}", (f"\n{form.constraints}", f"\n{form.output}", "\n\n")),
         ("constraints", f"\n{form.constraints}{form.colon}", ("\n",)),
     ):
         names = [name for name, (text, finished) in result.items() if finished and (text.strip() or not opening)]
+        requests = []
         for name in names:
             texts[name] += opening.rstrip(" ")
-        for name, (text, finished) in go_on(names, f".{field}", stops).items():
-            texts[name] += text
-            result[name] = (result[name][0] + opening + text, finished)
-    return result
-
-
-def _sampling(config: PromptsSection, stops: tuple[str, ...]) -> Sampling:
-    section = config.sampling
-    return Sampling(section.max_new_tokens, section.temperature, section.top_p, section.top_k, stops)
+            sampling = shown[name].sampling
+            sampling = replace(sampling, stop_strings=(*sampling.stop_strings, *stops))
+            requests.append(prompter.continuation(f"{name}.{field}", shown[name].order, texts[name], sampling, step))
+        generations = prompter.generate(requests, step)
+        for name in names:
+            (generation,) = generations[f"{name}.{field}"]
+            texts[name] += generation.text
+            result[name] = (result[name][0] + opening + generation.text, generation.finish_reason == "stop")
+    return [Completion(name, text, finished, shown[name]) for name, (text, finished) in result.items()]

@@ -1,5 +1,5 @@
 """The form in which examples of tasks are shown to a model and read back from what it writes: instruction, input,
-constraints (Unnatural Instructions, arXiv 2212.09689, §2.1). The wording is ours."""
+constraints (Unnatural Instructions, arXiv 2212.09689, §2.1). The wording is ours; it is in templates/."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from itertools import zip_longest
-from typing import Literal
 
+from judgeloop.instructions.templates import TemplateLanguage, template, words
 from judgeloop.records import Task
-
-FormLanguage = Literal["en", "zh"]
-
 
 _EMPTY = re.compile(
     r"[\W_]*(?:none|no|n/?a|no input|no constraints?|nothing|empty|not applicable|无|没有|空|不需要)?[\W_]*",
@@ -24,8 +21,8 @@ _EMPTY = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """Labels of one language. `none` stands in a field that has nothing to say; `order` is what the model is asked."""
+class ExampleForm:
+    """Labels and orders of one language. `none` is the text of a field that has nothing to say."""
 
     example: str
     instruction: str
@@ -34,13 +31,15 @@ class Form:
     output: str
     none: str
     colon: str
-    order: str
+    other_wording: str
+    examples_order: str
+    rephrase_order: str
 
     def header(self, number: int) -> str:
         return f"{self.example} {number}\n{self.instruction}{self.colon}".rstrip(" ")
 
     def show(self, number: int, task: Task) -> str:
-        """One example; line breaks inside a field become spaces but in the input, where they may mean something."""
+        """One example. Line breaks in a field become spaces; those in the input may mean something, and stay."""
         fields = (
             (self.input, "\n".join(line.strip() for line in task.input.splitlines() if line.strip())),
             (self.constraints, " ".join(task.constraints.split())),
@@ -49,34 +48,25 @@ class Form:
         return f"{self.example} {number}\n{self.instruction}{self.colon}{' '.join(task.instruction.split())}\n{rest}"
 
 
-FORMS: dict[FormLanguage, Form] = {
-    "en": Form(
-        "Example",
-        "Instruction",
-        "Input",
-        "Constraints",
-        "Output",
-        "None.",
-        ": ",
-        "Write {count} examples of tasks for a language assistant, each about something else. An example has an "
-        "instruction, an input that the instruction is applied to, and constraints on the form of the answer.",
-    ),
-    "zh": Form(
-        "示例",
-        "指令",
-        "输入",
-        "约束",
-        "输出",
-        "无。",
-        "：",
-        "请写出{count}个语言助手的任务示例，内容各不相同。每个示例包括一条指令、指令所针对的输入，以及对回答形式的约束。",
-    ),
-}
+_PACKAGE = "judgeloop.instructions.unnatural"
+
+
+@lru_cache(maxsize=2)
+def example_form(language: TemplateLanguage) -> ExampleForm:
+    """The form of one language, from the files in templates/."""
+    labels = words(_PACKAGE, language)
+    if labels["colon"] == ":":
+        labels["colon"] += " "  # a full-width colon has no space after it
+    return ExampleForm(
+        **labels,
+        examples_order=template(_PACKAGE, "examples", language),
+        rephrase_order=template(_PACKAGE, "rephrase", language),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """An example as the model wrote it, and the reason why it is none, or None."""
+    """An example as the model wrote it, and the reason why it is unusable, or None."""
 
     instruction: str
     input: str
@@ -87,11 +77,11 @@ class Parsed:
         return Task.of(self.instruction, self.input, "", source, constraints=self.constraints)
 
 
-def parse_examples(text: str, form: Form, finished: bool) -> list[Parsed]:
-    """The examples of a completion that begins behind the first example's instruction label.
+def parse_examples(text: str, form: ExampleForm, finished: bool) -> list[Parsed]:
+    """The examples of a completion that begins after the first example's instruction label.
 
-    An example is whole where instruction, input and constraints each stand behind their label, in this order; whatever
-    follows (an output, a remark) is left out. Empty fields and "None." in input or constraints are empty text. A
+    An example is whole if instruction, input and constraints each follow their label, in this order; whatever comes
+    after them (an output, a remark) is left out. Empty fields and "None." in input or constraints are empty text. A
     completion cut off by length (`finished` False) loses its last example, unless it had gone on beyond it.
     """
     pieces = _header(form).split(form.instruction + form.colon + text)
@@ -99,14 +89,14 @@ def parse_examples(text: str, form: Form, finished: bool) -> list[Parsed]:
     for number, piece in enumerate(pieces):
         fields, closed = _fields(piece, form)
         if number and not piece.strip():
-            continue  # a header and nothing behind it
+            continue  # a header and nothing after it
         cut = not finished and number == len(pieces) - 1 and not closed
         examples.append(_example(fields, form, cut))
     return examples
 
 
-def _fields(piece: str, form: Form) -> tuple[dict[str, str], bool]:
-    """Field name → text of the fields before the output, and whether something stands behind the last of them."""
+def _fields(piece: str, form: ExampleForm) -> tuple[dict[str, str], bool]:
+    """Field name → text of the fields before the output, and whether anything follows the last of them."""
     names = {
         **dict.fromkeys(("instruction", form.instruction), "instruction"),
         **dict.fromkeys(("input", form.input), "input"),
@@ -122,8 +112,8 @@ def _fields(piece: str, form: Form) -> tuple[dict[str, str], bool]:
     return fields, "\n\n" in fields.get("constraints", "")
 
 
-def _example(fields: dict[str, str], form: Form, cut: bool) -> Parsed:
-    # What stands behind an empty line is no longer part of a field, but for the input, which may have paragraphs.
+def _example(fields: dict[str, str], form: ExampleForm, cut: bool) -> Parsed:
+    # An empty line ends a field, except the input, which may have paragraphs.
     given = {name: _bare(text if name == "input" else text.split("\n\n")[0]) for name, text in fields.items()}
     one_line = {name: text if name == "input" else " ".join(text.split()) for name, text in given.items()}
     kept = {name: "" if name != "instruction" and _EMPTY.fullmatch(text) else text for name, text in one_line.items()}
@@ -138,7 +128,7 @@ def _example(fields: dict[str, str], form: Form, cut: bool) -> Parsed:
     return Parsed(kept.get("instruction", ""), kept.get("input", ""), kept.get("constraints", ""), reason)
 
 
-def shipped_tasks(language: FormLanguage) -> list[Task]:
+def shipped_tasks(language: TemplateLanguage) -> list[Task]:
     """The hand-written demonstrations of one language; most of them have constraints."""
     return [
         Task.of(row["instruction"], row["input"], "", f"shipped:{number}", constraints=row["constraints"])
@@ -146,18 +136,18 @@ def shipped_tasks(language: FormLanguage) -> list[Task]:
     ]
 
 
-def shipped_rephrasings(language: FormLanguage) -> list[dict[str, str]]:
-    """Hand-written pairs of `instruction` and `alternative`, which holds {INPUT} where the task has an input."""
+def shipped_rephrasings(language: TemplateLanguage) -> list[dict[str, str]]:
+    """Hand-written pairs of `instruction` and `alternative`, which contains {INPUT} if the task has an input."""
     return _shipped("rephrasings", language)
 
 
 @lru_cache(maxsize=8)
-def _shipped(name: str, language: FormLanguage) -> list[dict[str, str]]:
+def _shipped(name: str, language: TemplateLanguage) -> list[dict[str, str]]:
     file = resources.files("judgeloop.instructions") / "demonstrations" / f"{name}.{language}.jsonl"
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def shown(tasks: Sequence[Task], form: Form) -> str:
+def listed_examples(tasks: Sequence[Task], form: ExampleForm) -> str:
     """The examples one after the other, and the header of the next."""
     examples = [form.show(number, task) for number, task in enumerate(tasks, 1)]
     return "\n\n".join([*examples, form.header(len(tasks) + 1)])
@@ -169,18 +159,18 @@ def _bare(text: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _labels(form: Form) -> re.Pattern[str]:
+def _labels(form: ExampleForm) -> re.Pattern[str]:
     own = {form.instruction, form.input, form.constraints, form.output}
     names = "|".join(sorted({*own, "Instruction", "Input", "Constraints?", "Output", "要求"}))
     return re.compile(rf"(?m)^[ \t]*\**({names})\**[ \t]*[:：]\**[ \t]*", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4)
-def _header(form: Form) -> re.Pattern[str]:
+def _header(form: ExampleForm) -> re.Pattern[str]:
     return re.compile(rf"(?m)^[ \t#*]*{form.example}[ \t]*\d+[ \t]*[:.：。]?\**[ \t]*$", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4)
-def _echo(form: Form) -> re.Pattern[str]:
+def _echo(form: ExampleForm) -> re.Pattern[str]:
     names = "|".join([form.example, form.instruction, form.input, form.constraints, form.output])
     return re.compile(rf"[\W_]*(?:the |an? |your )?(?:{names})s?(?: \d+)?(?: (?:here|text))?[\W_]*", re.IGNORECASE)

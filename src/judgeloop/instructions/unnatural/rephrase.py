@@ -11,8 +11,9 @@ from itertools import pairwise
 
 from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Sampling
-from judgeloop.instructions.prompter import Asking
-from judgeloop.instructions.unnatural.example_form import FORMS, FormLanguage, shipped_rephrasings
+from judgeloop.instructions.prompter import Prompter
+from judgeloop.instructions.templates import TemplateLanguage
+from judgeloop.instructions.unnatural.example_form import example_form, shipped_rephrasings
 from judgeloop.records import Task, derive_seed
 from judgeloop.text.language import ENGLISH_WORDS
 from judgeloop.text.tokens import by_characters, rouge_l, tokens_of
@@ -25,22 +26,6 @@ _PLACE = re.compile(r"[{\[<（(]\s*(?:INPUT|输入)\s*[}\]>）)]", re.IGNORECASE
 
 
 @dataclass(frozen=True, slots=True)
-class _Wording:
-    label: str
-    order: str
-
-
-_WORDINGS: dict[FormLanguage, _Wording] = {
-    "en": _Wording(
-        "Other wording",
-        "Say the task in other words, as another person would ask for the same thing. "
-        "{INPUT} marks the place where the input goes.",
-    ),
-    "zh": _Wording("另一种说法", "换一种说法表达同样的任务，就像另一个人在提同样的要求。{INPUT}标出输入所在的位置。"),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Formulation:
     """One that the model wrote: its line, with the placeholder, and the task it makes, or why it makes none."""
 
@@ -49,7 +34,7 @@ class Formulation:
     reason: str | None
 
 
-def rephrased(asking: Asking, tasks: Sequence[Task], config: PromptsSection, seed: int) -> list[list[Formulation]]:
+def rephrased(prompter: Prompter, tasks: Sequence[Task], config: PromptsSection) -> list[list[Formulation]]:
     """`config.unnatural.alternatives` formulations of every task, in the order of the tasks.
 
     The formulation k of a task has the source "<the task's>.alt<k>".
@@ -64,11 +49,13 @@ def rephrased(asking: Asking, tasks: Sequence[Task], config: PromptsSection, see
     )
     requests = []
     for task in tasks:
-        shown = listing(task, language, random.Random(derive_seed(seed, STEP, task.source)))
+        shown = listing(task, language, random.Random(derive_seed(prompter.seed, STEP, task.source)))
         requests.append(
-            asking.continuation(task.source, _WORDINGS[language].order, shown, sampling, STEP, section.alternatives)
+            prompter.continuation(
+                task.source, example_form(language).rephrase_order, shown, sampling, STEP, section.alternatives
+            )
         )
-    generations = asking.generate(requests, STEP)
+    generations = prompter.generate(requests, STEP)
     found = []
     for task, request in zip(tasks, requests, strict=True):
         formulations: list[Formulation] = []
@@ -85,8 +72,8 @@ def rephrased(asking: Asking, tasks: Sequence[Task], config: PromptsSection, see
     return found
 
 
-def listing(task: Task, language: FormLanguage, rng: random.Random) -> str:
-    """Two demonstrations (with an input where the task has one, else without) and the task, its formulation open.
+def listing(task: Task, language: TemplateLanguage, rng: random.Random) -> str:
+    """Two demonstrations (with an input if the task has one, else without) and the task, its formulation open.
 
     The input itself is not shown, only its place: a small model that sees it answers instead.
     """
@@ -98,19 +85,19 @@ def listing(task: Task, language: FormLanguage, rng: random.Random) -> str:
     return "\n\n".join([*shown, _entry(task.instruction, bool(task.input), language).rstrip(" ")])
 
 
-def _entry(instruction: str, has_input: bool, language: FormLanguage) -> str:
-    form = FORMS[language]
+def _entry(instruction: str, has_input: bool, language: TemplateLanguage) -> str:
+    form = example_form(language)
     words = " ".join(instruction.split())
     if has_input:
         words += (" " if form.colon.endswith(" ") else "") + INPUT
-    return f"{form.instruction}{form.colon}{words}\n{_WORDINGS[language].label}{form.colon}"
+    return f"{form.instruction}{form.colon}{words}\n{form.other_wording}{form.colon}"
 
 
 def read_formulation(text: str, task: Task, finished: bool) -> tuple[str, str | None]:
     """The formulation in a completion, and why it is none, or None.
 
-    It is the first line. The input may stand in it word for word; the placeholder then takes its place. One that lost
-    the input of its task, or asks for one where the task has none, is malformed.
+    It is the first line. If it contains the input word for word, the placeholder takes its place. One that lost the
+    input of its task, or asks for one though the task has none, is malformed.
     """
     lines = text.strip().splitlines()
     if not lines:
@@ -123,14 +110,14 @@ def read_formulation(text: str, task: Task, finished: bool) -> tuple[str, str | 
     if bool(task.input) != (INPUT in line):
         return line, "lost the input" if task.input else "asks for an input that the task has not"
     if line.count(INPUT) > 1:
-        return line, "holds the input twice"
+        return line, "contains the input twice"
     return line, None
 
 
 def wording_fault(
-    line: str, task: Task, others: Sequence[str], max_rouge_l: float, max_length: float, language: FormLanguage
+    line: str, task: Task, others: Sequence[str], max_rouge_l: float, max_length: float, language: TemplateLanguage
 ) -> str | None:
-    """Why a formulation is of no use beside the original and its other formulations, or None.
+    """Why a formulation adds nothing to the original and its other formulations, or None.
 
     Compared are the words without the input, since all have that in common.
     """
@@ -163,7 +150,7 @@ def _subject(tokens: Sequence[str]) -> set[str]:
 
 
 def formulated(line: str, task: Task, source: str) -> Task:
-    """A formulation as a task: its input apart where the placeholder ends it, else filled in. Constraints, output and
+    """A formulation as a task: its input apart if the placeholder ends it, else filled in. Constraints, output and
     kind are the original's, since the task is the same."""
     instruction, input = line, ""
     if line.endswith(INPUT):

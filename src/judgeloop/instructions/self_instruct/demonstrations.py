@@ -1,4 +1,4 @@
-"""Which tasks a prompter is shown by Self-Instruct: drawn from the seed, and where it has too few, hand-written."""
+"""Which tasks a prompter is shown by Self-Instruct: the seed's, and hand-written ones if it has too few."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 
 from judgeloop.instructions.input_need import wants_input
-from judgeloop.instructions.self_instruct.form import FormLanguage, shipped_tasks
+from judgeloop.instructions.self_instruct.task_form import shipped_tasks
+from judgeloop.instructions.templates import TemplateLanguage
 from judgeloop.records import Task, derive_seed
 from judgeloop.text.tokens import tokens_of
 
@@ -17,7 +18,7 @@ class Demonstrations:
     """The seed's tasks that are short enough to show, each instruction once. What is drawn depends on the seed and on
     what it is drawn for, and on nothing else."""
 
-    def __init__(self, seed_tasks: Sequence[Task], language: FormLanguage, count: int, seed: int) -> None:
+    def __init__(self, seed_tasks: Sequence[Task], language: TemplateLanguage, count: int, seed: int) -> None:
         unique = list({task.instruction: task for task in seed_tasks}.values())
         self._tasks = [task for task in unique if len(tokens_of(task.instruction)) <= LONGEST_INSTRUCTION]
         self.too_long = len(unique) - len(self._tasks)
@@ -25,7 +26,7 @@ class Demonstrations:
         self._count, self._seed = count, seed
 
     def instructions(self, *, inputs: bool = True) -> list[str]:
-        """The seed's instructions, to draw the list from; without `inputs`, those that stand by themselves."""
+        """The seed's instructions, to draw the list from; without `inputs`, those that need none."""
         return [task.instruction for task in self._tasks if inputs or not (task.input or wants_input(task.instruction))]
 
     def classification(self) -> list[Task]:
@@ -37,7 +38,7 @@ class Demonstrations:
         return mixed
 
     def with_input(self, name: str, *, label: bool) -> list[Task]:
-        """Tasks with a short input, to show how an input is made up: classification tasks where a `label` is given
+        """Tasks with a short input, to show how an input is made up: classification tasks if a `label` is given
         first, else tasks that speak of their input, as the instruction does that wants one."""
 
         def fits(task: Task) -> bool:
