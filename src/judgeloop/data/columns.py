@@ -1,0 +1,302 @@
+"""Which column of a file says what: a table of the names that data sets use, and how a row's own are found in it.
+
+Names are compared without regard to case and to how words are joined ("Response A", "responseA", "response_a"). Of the
+names of a role the first that the row has counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from judgeloop.data.fields import decoded, label_of, number_of
+from judgeloop.data.provenance import Place
+from judgeloop.data.thoughts import NAMES as THOUGHTS
+from judgeloop.errors import InputError
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "prompt": (
+        "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "inst",
+        "human", "user", "request", "ask", "user_message", "input_text", "prompt_text", "question_text", "source_text",
+        "question_body",
+    ),
+    "input": ("input", "context", "orig_input"),
+    "constraints": ("constraints",),
+    "system": ("system", "system_prompt", "system_message"),
+    "history": ("history",),
+    "conversation": (
+        "messages", "conversations", "conversation", "chat", "dialogue", "dialog", "dialogs", "turns", "thread",
+        "chat_messages", "chat_history",
+    ),
+    "response": (
+        "orig_response", "response", "completion", "output", "solution", "answer", "reply", "model_output", "generation",
+        "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
+        "generated_text", "target_text",
+    ),
+    "chosen": (
+        "chosen", "accepted", "preferred", "positive", "better", "winner_response", "chosen_response", "best", "win",
+        "response_chosen", "preferred_response", "better_response", "preferred_output", "answer_chosen", "accept",
+        "preferred_answer", "chosen_answer", "positive_response", "good", "pos", "winning_response", "better_answer",
+    ),
+    "rejected": (
+        "rejected", "dispreferred", "non_preferred", "negative", "worse", "loser_response", "rejected_response", "worst",
+        "response_rejected", "dispreferred_response", "worse_response", "non_preferred_output", "answer_rejected",
+        "reject", "rejected_answer", "negative_response", "bad", "neg", "lose", "losing_response", "unpreferred",
+        "worse_answer", "non_preferred_answer", "less_preferred", "nonpreferred",
+    ),
+    "answers": (
+        "responses", "generations", "answers", "completions", "candidates", "outputs", "candidate_responses", "replies",
+        "summaries", "model_outputs", "samples",
+    ),
+    "ranks": ("ranks", "rank", "ranking", "rankings"),
+    "scores": ("ratings", "scores", "rewards", "score", "rating", "all_rm_scores"),
+    "score": (
+        "overall_score", "score", "rating", "helpfulness", "overall", "quality", "overall_rating", "orig_score",
+        "overall_quality", "grade", "reward", "stars", "human_rating", "human_score", "preference_score", "correctness",
+        "upvotes", "votes", "likes", "gpt4_score", "judge_score",
+    ),
+    "rank": ("rank", "ranking"),
+    "label": (
+        "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked", "good",
+        "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct", "is_safe",
+        "thumbs", "feedback", "vote", "is_helpful",
+    ),
+    "bad_label": (
+        "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
+        "harmful", "is_harmful", "flagged",
+    ),
+    "winner": (
+        "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
+        "preference_strength", "choice", "chosen", "labels", "label", "best", "better_id", "preferred_response", "verdict",
+        "selected", "human_preference", "safer_response_id",
+    ),
+    "tie": ("winner_tie", "tie", "is_tie"),
+    "chosen_score": ("score_chosen", "chosen_score", "chosen_rating", "rating_chosen", "chosen_avg_rating"),
+    "rejected_score": ("score_rejected", "rejected_score", "rejected_rating", "rating_rejected", "rejected_avg_rating"),
+    "thought": THOUGHTS,
+    "text": ("text",),
+    "group": ("group",),
+}  # fmt: skip
+ROLES = tuple(NAMES)
+BARE = ("prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "orig_instruction")
+_USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
+_SIDE = r"(?:[0-9]{1,2}|[a-h])"
+_ANSWER = (
+    r"response|answer|output|completion|generation|reply|candidate|human_ref|model_output|conversation|summary|assistant|"
+    r"sample|model_response|text|resp|ans"
+)
+_AFTER = re.compile(rf"(?P<stem>{_ANSWER})_?(?P<side>{_SIDE})(?:_(?:body|text|content|response))?")
+_BEFORE = re.compile(rf"(?:model_|assistant_)?(?P<side>{_SIDE})_(?P<stem>response|answer|output|completion)")
+_OVERALL = re.compile(r"(?:.*_)?(?:score|rating|grade|reward|helpfulness|stars)")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of several answers with a column each: what tells it apart ("0", "a"), its column, and the columns with its
+    score, a 1 if it won, and whether it is safe."""
+
+    name: str
+    answer: str
+    score: str | None = None
+    won: str | None = None
+    safe: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Role → column. `sides` are answers that have a column each, `doubtful` columns of which any may be the score."""
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    sides: tuple[Side, ...] = ()
+    doubtful: tuple[str, ...] = ()
+
+    def __contains__(self, role: object) -> bool:
+        return role in self.roles
+
+
+EMPTY = Columns()
+
+
+def given_columns(
+    row: Mapping[str, Any], fields: Mapping[str, str | None] | None, place: Place
+) -> Mapping[str, str | None] | None:
+    """What the user says of a file's columns, checked against its first row. A file that has none of the columns is
+    another file than the one that was meant, and is read without. Raises InputError for an unknown role, and for a file
+    that has some of the columns only."""
+    named = {role: key for role, key in (fields or {}).items() if key is not None}
+    for role in fields or {}:
+        if role not in NAMES:
+            raise InputError(f"seed_data.fields: {role} is no role of a column; the roles are {', '.join(ROLES)}")
+    missing = [key for key in named.values() if key not in row]
+    if missing and len(missing) == len(named):
+        return {role: key for role, key in (fields or {}).items() if key is None}
+    if missing:
+        keys = ", ".join(list(row)[:20]) or "none"
+        raise place.error(f"no field '{missing[0]}' (its keys: {keys})", "mend seed_data.fields")
+    return fields
+
+
+def plain_name(key: str) -> str:
+    """A column's name as the table has it: lower case, words joined by underscores."""
+    return re.sub(r"[\s\-.]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())).casefold()
+
+
+def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = None) -> Columns:
+    """The columns of a row, found by name and by the kind of value; `given` (role → column, or None for "no column
+    says this") goes before what is found."""
+    names: dict[str, str] = {}
+    for key in row:
+        names.setdefault(plain_name(key), key)
+    taken = {key for key in (given or {}).values() if key is not None}
+    free = {name: key for name, key in names.items() if key not in taken}
+    sides = _sides(row, free)
+    for side in sides:
+        for key in (side.answer, side.score, side.won, side.safe):
+            free = {name: other for name, other in free.items() if other != key}
+    roles: dict[str, str] = {}
+    for role, known in NAMES.items():
+        if given and role in given:
+            continue
+        found = next((free[name] for name in known if name in free and _fits(role, row[free[name]], name, roles)), None)
+        if found is not None:
+            roles[role] = found
+    roles = {**roles, **{role: key for role, key in (given or {}).items() if key is not None}}
+    return _settled(row, free, roles, sides, given or {})
+
+
+def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool:
+    """Whether a value can be what its column's name promises. A null can be anything."""
+    listed = _listed(value)
+    if role == "conversation":
+        return name in ("messages", "conversations") or (listed and not (name in _USER_ONLY and _texts(value)))
+    if role == "answers":
+        return name == "responses" or listed
+    if role in ("ranks", "scores"):
+        return listed
+    if role == "history":
+        return not isinstance(value, str) or "prompt" in roles
+    if role == "input" and "prompt" not in roles:
+        return False
+    if role in ("score", "rank", "chosen_score", "rejected_score"):
+        return value is None or value == "" or (not isinstance(value, bool) and number_of(value) is not None)
+    if role in ("label", "bad_label"):
+        return value is None or label_of(value) is not None
+    if role in ("chosen", "rejected"):
+        return value is None or isinstance(value, (str, list, dict))
+    if role == "winner":
+        return value is None or isinstance(value, (str, int, float))
+    return True
+
+
+def _settled(
+    row: Mapping[str, Any],
+    free: Mapping[str, str],
+    roles: dict[str, str],
+    sides: tuple[Side, ...],
+    given: Mapping[str, str | None],
+) -> Columns:
+    """The roles that hold together: a score of one answer beside several is none, an `input` that an `output` answers is
+    the prompt, and so on."""
+    if "chosen" not in roles or "rejected" not in roles:
+        for role in ("chosen", "rejected", "chosen_score", "rejected_score"):
+            if role not in given:
+                roles.pop(role, None)
+    pair = "chosen" in roles
+    if pair:
+        sides = ()
+    if "prompt" not in roles and "conversation" not in roles:
+        texts = [name for name in ("input", "history", "context", "post", "source", "article") if name in free]
+        rest = [name for name in texts if isinstance(row[free[name]], (str, list))]
+        answered = pair or sides or "answers" in roles or "response" in roles
+        if rest and answered and "prompt" not in given:
+            roles["prompt"] = free[rest[0]]
+    if isinstance(context := row.get(free.get("context", "")), list) and _listed(context) and not given.get("prompt"):
+        if sides or pair or "answers" in roles or "response" in roles:
+            roles["prompt"] = free["context"]
+    for role in ("input", "history"):
+        if roles.get(role) is not None and roles[role] == roles.get("prompt"):
+            del roles[role]
+    if "orig_instruction" in free and "orig_response" in free and "conversation" not in given:
+        roles.pop("conversation", None)  # Prometheus: the others hold a judge's prompt and what it wrote
+    ranked = "ranks" in roles or "scores" in roles
+    if "answers" in roles and "response" in roles and not ranked and plain_name(roles["answers"]) != "responses":
+        del roles["answers"]
+    several = pair or bool(sides) or "answers" in roles
+    doubtful: tuple[str, ...] = ()
+    one = "response" in roles or "conversation" in roles
+    if several or not one:
+        for role in ("score", "rank", "label", "bad_label"):
+            if role not in given:
+                roles.pop(role, None)
+    elif "score" not in roles and "score" not in given:
+        found = [
+            key for name, key in free.items() if _OVERALL.fullmatch(name) and _fits("score", row[key], name, roles)
+        ]
+        if len(found) == 1:
+            roles["score"] = found[0]
+        elif "label" not in roles and "bad_label" not in roles:
+            numbered = free.get("label") if number_of(row.get(free.get("label", ""))) is not None else None
+            doubtful = tuple([*found, numbered] if numbered else found)
+    if "answers" not in roles and not sides:
+        for role in ("ranks", "scores", "winner", "tie"):
+            roles.pop(role, None)
+    used = {key for role, key in roles.items() if role in ("prompt", "conversation", "response", "chosen", "rejected")}
+    for role in ("input", "label", "bad_label", "winner"):  # a name that two roles share is the first one's
+        if role not in given and roles.get(role) in used:
+            del roles[role]
+    return Columns(roles, sides, doubtful)
+
+
+def _sides(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[Side, ...]:
+    """Answers with a column each: `response_0` and `response_1`, `answer1` and `answer2`, `human_ref_A` and `_B`."""
+    found: dict[str, dict[str, str]] = {}
+    for name, key in free.items():
+        match = _AFTER.fullmatch(name) or _BEFORE.fullmatch(name)
+        value = row[key]
+        if match is not None and (value is None or (isinstance(value, (str, list, dict)))):
+            found.setdefault(match["stem"], {}).setdefault(match["side"], key)
+    stems = [stem for stem in _ANSWER.split("|") if len(found.get(stem, {})) >= 2]
+    if not stems:
+        return ()
+    stem, answers = stems[0], found[stems[0]]
+
+    def column(side: str, *patterns: str) -> str | None:
+        names = [pattern.format(side=side, stem=stem) for pattern in patterns]
+        return next((free[name] for name in names if name in free), None)
+
+    return tuple(
+        Side(
+            side,
+            key,
+            column(
+                side, "score_{side}", "rating_{side}", "{stem}_{side}_score", "{stem}_{side}_rating", "score{side}",
+                "score_{stem}_{side}", "{stem}{side}_score", "rating{side}", "overall_score_{side}", "reward_{side}",
+                "{side}_score", "helpfulness_{side}", "{stem}_score_{side}", "{stem}_rating_{side}",
+            ),
+            column(side, "winner_model_{side}", "winner_{side}", "{side}_wins", "model_{side}_wins", "is_better_{side}"),
+            column(side, "is_{stem}_{side}_safe", "{stem}_{side}_safe", "is_safe_{side}", "{stem}_{side}_is_safe"),
+        )
+        for side, key in sorted(answers.items())
+    )  # fmt: skip
+
+
+def _listed(value: object) -> bool:
+    """A list, also one in a string, or an object of columns."""
+    if isinstance(value, str):
+        value = decoded(value)
+    return isinstance(value, (list, Mapping)) or value is None
+
+
+def _texts(value: object) -> bool:
+    """A list of texts alone: turns of whom?"""
+    value = decoded(value) if isinstance(value, str) else value
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def used_columns(columns: Columns) -> Iterator[str]:
+    """Every column that is read."""
+    yield from columns.roles.values()
+    for side in columns.sides:
+        yield from (key for key in (side.answer, side.score, side.won, side.safe) if key is not None)

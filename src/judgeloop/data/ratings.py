@@ -1,0 +1,106 @@
+"""Answers that were rated one by one: which belong to one prompt, how they rank, and which are good enough to imitate.
+
+A row that says its answer is bad is never learnt as good: only the best answer to a prompt may be imitated, and only if
+no label calls it bad and its rating is in the upper half of the scale.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from judgeloop.data.conversations import Answer, Rating
+from judgeloop.data.fields import dense
+from judgeloop.data.provenance import Place
+from judgeloop.records import Message, stable_id
+
+_SCALES = (1.0, 4.0, 5.0, 10.0, 100.0)  # the best that a scale has; the worst is 0 or 1
+
+
+@dataclass(slots=True)
+class RatedPrompt:
+    """A prompt and the answers to it, in the order of the file."""
+
+    prompt: list[Message]
+    answers: list[tuple[Answer, Rating, Place]] = field(default_factory=list)
+
+
+class RatedAnswers:
+    """Answers by prompt, gathered row by row."""
+
+    def __init__(self) -> None:
+        self._prompts: dict[str, RatedPrompt] = {}
+
+    def add(self, answer: Answer, rating: Rating, place: Place) -> None:
+        key = stable_id("p", answer.prompt)
+        self._prompts.setdefault(key, RatedPrompt(answer.prompt)).answers.append((answer, rating, place))
+
+    def sets(self, dropped: Counter[str]) -> Iterator[tuple[list[Message], list[dict[str, Any]], Place]]:
+        """Prompts with at least two answers that are rated apart, ranked."""
+        for known in self._prompts.values():
+            rated: dict[str, float] = {}
+            for answer, rating, _ in known.answers:
+                value = _order(rating)
+                if value is None:
+                    dropped["answer without a rating"] += 1
+                elif answer.text in rated:
+                    dropped["response that occurs twice in its set"] += 1
+                else:
+                    rated[answer.text] = value
+            if len(rated) < 2:
+                dropped["prompt with a single rated answer"] += 1
+            elif len(set(rated.values())) < 2:
+                dropped["prompt whose answers are rated alike"] += 1
+            else:
+                responses = dense([{"text": text, "rank": -value} for text, value in rated.items()])
+                yield known.prompt, responses, known.answers[0][2]
+
+    def imitable(self, dropped: Counter[str], by_rank: bool) -> Iterator[tuple[Answer, Place]]:
+        """The answers that may be imitated: all that a label calls good; of rated ones the best to each prompt, if its
+        rating is in the upper half of the scale (`by_rank`: if it has the first rank)."""
+        values = [r.value for known in self._prompts.values() for _, r, _ in known.answers if r.value is not None]
+        least = max(values, default=0.0) if by_rank else lowest_good(values)
+        for known in self._prompts.values():
+            scored = [
+                rating.value for _, rating, _ in known.answers if rating.value is not None and rating.good is not False
+            ]
+            best = max(scored, default=None)
+            taken = False
+            for answer, rating, place in known.answers:
+                if rating.good is False:
+                    dropped["answer that its label calls bad"] += 1
+                elif rating.value is None and rating.good is None:
+                    dropped["answer without a rating"] += 1
+                elif rating.value is None:
+                    yield answer, place
+                elif rating.value < least:
+                    dropped["answer rated low"] += 1
+                elif rating.value != best or taken:
+                    dropped["answer that is not the best of its prompt"] += 1
+                else:
+                    taken = True
+                    yield answer, place
+
+
+def _order(rating: Rating) -> float | None:
+    """What ranks an answer: its rating, one that is called bad below all others."""
+    if rating.value is None:
+        return None if rating.good is None else float(rating.good)
+    return rating.value - (1e9 if rating.good is False else 0.0)
+
+
+def lowest_good(values: Sequence[float], *, unbounded: bool = True) -> float:
+    """The lowest rating that may be imitated: above the middle of the scale that the ratings fit (0–1, 0–4, 1–5, 1–10,
+    1–100). Ratings that fit none, such as rewards, are halved at their median (`unbounded`), or all may be."""
+    if not values:
+        return float("-inf")
+    top = next((top for top in _SCALES if max(values) <= top), None)
+    if min(values) < 0 or top is None:
+        return statistics.median(values) if unbounded else float("-inf")
+    if top == 1:
+        return 1.0 if set(values) <= {0.0, 1.0} else 0.5
+    low = 0.0 if 0.0 in values or top == 4 else 1.0
+    return (low + top) / 2 + 1e-9
