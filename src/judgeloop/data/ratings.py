@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from judgeloop.data.fields import dense
 from judgeloop.data.provenance import Place
 from judgeloop.records import Message, stable_id
 
+NO_SET = ("prompt with a single rated answer", "prompt whose answers are rated alike", "answer without a rating")
 _SCALES = (1.0, 4.0, 5.0, 10.0, 100.0)  # the best that a scale has; the worst is 0 or 1
 
 
@@ -45,25 +46,29 @@ class RatedAnswers:
             for answer, rating, _ in known.answers:
                 value = _order(rating)
                 if value is None:
-                    dropped["answer without a rating"] += 1
+                    dropped[NO_SET[2]] += 1
                 elif answer.text in rated:
                     dropped["response that occurs twice in its set"] += 1
                 else:
                     rated[answer.text] = value
             if len(rated) < 2:
-                dropped["prompt with a single rated answer"] += 1
+                dropped[NO_SET[0]] += 1
             elif len(set(rated.values())) < 2:
-                dropped["prompt whose answers are rated alike"] += 1
+                dropped[NO_SET[1]] += 1
             else:
                 responses = dense([{"text": text, "rank": -value} for text, value in rated.items()])
                 yield known.prompt, responses, known.answers[0][2]
 
-    def imitable(self, dropped: Counter[str], by_rank: bool) -> Iterator[tuple[Answer, Place]]:
+    def imitable(
+        self, dropped: Counter[str], by_rank: bool, but: Collection[str] = ()
+    ) -> Iterator[tuple[Answer, Place]]:
         """The answers that may be imitated: all that a label calls good; of rated ones the best to each prompt, if its
-        rating is in the upper half of the scale (`by_rank`: if it has the first rank)."""
+        rating is in the upper half of the scale (`by_rank`: if it has the first rank). Prompts whose ids are in `but` are passed over."""
         values = [r.value for known in self._prompts.values() for _, r, _ in known.answers if r.value is not None]
         least = max(values, default=0.0) if by_rank else lowest_good(values)
-        for known in self._prompts.values():
+        for name, known in self._prompts.items():
+            if name in but:
+                continue
             scored = [
                 rating.value for _, rating, _ in known.answers if rating.value is not None and rating.good is not False
             ]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,7 +20,7 @@ from judgeloop.data.conversations import Answer, rating_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, first_format, same_format
 from judgeloop.data.provenance import Account, Place, Turns, Unusable
-from judgeloop.data.ratings import RatedAnswers, lowest_good
+from judgeloop.data.ratings import NO_SET, RatedAnswers, lowest_good
 from judgeloop.data.sources import Source, open_source
 from judgeloop.data.thoughts import with_thought
 from judgeloop.errors import InputError
@@ -72,12 +72,16 @@ def read_supervised(
     lang: str | None = None,
     fields: Fields | None = None,
     thoughts: Thoughts = "leave_out",
+    *,
+    but: Collection[str] = (),
+    empty: bool = False,
 ) -> tuple[list[SupervisedRow], Account]:
     """IFT rows: chat messages whose last turn is the assistant's, prompt and response, instruction and output, the
     best of ranked or rated responses, or the rank-0 replies of Open Assistant trees (the paper's IFT data).
 
     An answer that its row calls bad (a label, a rating in the lower half of the scale, a turn of weight 0) is left out
-    and counted. `thoughts` says whether the thought before an answer is part of what is imitated.
+    and counted. `thoughts` says whether the thought before an answer is part of what is imitated. Prompts whose ids are
+    in `but` are passed over; `empty` allows that nothing is left.
     """
     rated = RatedAnswers()
     low: list[tuple[float, str]] = []
@@ -94,6 +98,8 @@ def read_supervised(
                 rated.add(answer, rating_of(row, intake), intake.place)
                 continue
             found = made(answer, intake.place)
+            if found.prompt_id in but:
+                continue
             if answer.rating is not None:
                 low.append((answer.rating, found.id))
             yield found
@@ -104,15 +110,20 @@ def read_supervised(
         for rating, name in low:
             if rating < least and found.pop(name, None) is not None:
                 dropped["best answer that is rated low"] += 1
-        for answer, place in rated.imitable(dropped, "rank" in columns and "score" not in columns):
+        for answer, place in rated.imitable(dropped, "rank" in columns and "score" not in columns, but):
             yield made(answer, place)
 
     allowed = tuple(form for form in FORMATS if form.answers)
-    return _read(source, allowed, take, turns, lang, fields, finish, best=True, trained=thoughts == "train")
+    return _read(source, allowed, take, turns, lang, fields, finish, best=True, trained=thoughts == "train", empty=empty)
 
 
 def read_ranked(
-    source: str | Path, turns: Turns = "first", lang: str | None = None, fields: Fields | None = None
+    source: str | Path,
+    turns: Turns = "first",
+    lang: str | None = None,
+    fields: Fields | None = None,
+    *,
+    empty: bool = False,
 ) -> tuple[list[RankedSet], Account]:
     """Prompts with several responses as people ranked them: lists with ranks or scores, preference pairs, answers that
     were compared or rated, or Open Assistant trees, whose `turns` are the first only, or all with the conversation
@@ -134,7 +145,26 @@ def read_ranked(
             yield RankedSet(stable_id("r", messages, responses), messages, responses, place.source)
 
     allowed = tuple(form for form in FORMATS if form.rankings or form.rated)
-    return _read(source, allowed, take, turns, lang, fields, finish)
+    return _read(source, allowed, take, turns, lang, fields, finish, empty=empty)
+
+
+def read_both(
+    source: str | Path,
+    turns: Turns = "first",
+    lang: str | None = None,
+    fields: Fields | None = None,
+    thoughts: Thoughts = "leave_out",
+) -> tuple[list[RankedSet], list[SupervisedRow], Account]:
+    """Ranked sets, and IFT rows of the prompts that give none: each row of the source serves once. The account is of
+    both."""
+    sets, ranked = read_ranked(source, turns, lang, fields, empty=True)
+    but = {stable_id("p", found.messages) for found in sets}
+    rows, rest = read_supervised(source, turns, lang, fields, thoughts, but=but, empty=bool(sets))
+    dropped = Counter({reason: count for reason, count in ranked.dropped.items() if reason not in NO_SET})
+    dropped += Counter(rest.dropped) - dropped
+    notes = (*rest.notes, f"{len(sets)} ranked sets, {len(rows)} more IFT rows")
+    both = replace(rest, taken=len(sets) + len(rows), dropped=dict(sorted(dropped.items())), notes=notes)
+    return sets, rows, both
 
 
 def read_judgements(source: str | Path, has_score: Callable[[str], bool]) -> tuple[list[SupervisedRow], Account]:
@@ -191,6 +221,7 @@ def _read(
     *,
     best: bool = False,
     trained: bool = False,
+    empty: bool = False,
 ) -> tuple[list[T], Account]:
     opened = open_source(source)
     layout = _layout(opened, allowed, fields)
@@ -216,7 +247,7 @@ def _read(
             dropped["duplicate"] += 1
         found[result.id] = result
     reasons = {reason: count for reason, count in sorted(dropped.items()) if count}
-    if not found:
+    if not found and not empty:
         listed = "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or "nothing in it"
         raise InputError.at(
             opened.path, None, f"{form.name}, but no usable row ({listed})", "bring other data or other keys"
@@ -272,14 +303,14 @@ def _same(
 ) -> Iterator[tuple[Place, Columns, dict[str, Any]]]:
     """The rows as they pass, each with its columns, counted. Raises InputError if one is of another format than the
     first. Rows with the same fields have the same columns."""
-    known: dict[tuple[Any, ...], tuple[Columns, frozenset[str]]] = {}
+    known: dict[tuple[Any, ...], tuple[Columns, tuple[str, ...]]] = {}
     for place, row in rows:
         signature = (*row, row.get("kind") if isinstance(row.get("kind"), str) else None)
         if signature not in known:
             columns = layout.columns if not known else columns_of(row, given)
             same_format(row, columns, layout.form, first, place)
             read = {*used_columns(columns), *layout.form.reads, *_IDS, *(_OURS if _is_ours(row) else ())}
-            known[signature] = columns, frozenset(key for key in row if key not in read)
+            known[signature] = columns, tuple(key for key in row if key not in read)
         columns, unread = known[signature]
         layout.counted["rows"] += 1
         layout.unread.update(key for key in unread if row[key] is not None and row[key] != "")
