@@ -188,6 +188,14 @@ def read_judgements(source: str | Path, has_score: Callable[[str], bool]) -> tup
     return _read(source, (EFT_ROWS,), take)
 
 
+def checked_rows(
+    source: str | Path, allowed: tuple[Format, ...], fields: Fields | None = None
+) -> tuple[Format, Iterator[tuple[Place, Columns, dict[str, Any]]]]:
+    """The format of a source and its rows, each with its place and its columns, checked as they pass to be of it."""
+    layout = _layout(open_source(source), allowed, fields)
+    return layout.form, layout.rows
+
+
 def detect(source: str | Path, fields: Fields | None = None) -> Format:
     """The format of a source, from its first row. Raises InputError if there is none or it is unknown."""
     opened = open_source(source)
