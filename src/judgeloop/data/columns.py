@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from judgeloop.data.fields import decoded, label_of, number_of
+from judgeloop.data.fields import decoded, label_of, number_of, numbers_of
 from judgeloop.data.provenance import Place
 from judgeloop.data.thoughts import NAMES as THOUGHTS
 from judgeloop.errors import InputError
@@ -174,7 +174,7 @@ def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool
     if role == "answers":
         return name == "responses" or listed
     if role in ("ranks", "scores"):
-        return listed
+        return numbers_of(value) is not None
     if role == "history":
         return not isinstance(value, str) or "prompt" in roles
     if role == "input" and "prompt" not in roles:
@@ -207,7 +207,7 @@ def _settled(
     if pair:
         sides = ()
     if "prompt" not in roles and "conversation" not in roles:
-        texts = [name for name in ("input", "history", "context", "post", "source", "article") if name in free]
+        texts = [name for name in ("input", "history", "context", "post") if name in free]
         rest = [name for name in texts if isinstance(row[free[name]], (str, list))]
         answered = pair or sides or "answers" in roles or "response" in roles
         if rest and answered and "prompt" not in given:

@@ -6,7 +6,6 @@ from set to set, so only its order is kept; the score itself says whether the be
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -14,9 +13,9 @@ from typing import Any
 
 from judgeloop.data.columns import Side, plain_name
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in, conversation_in, with_system
-from judgeloop.data.fields import decoded, dense, kind_of, number_of, rank_of, rows_of_columns, text_of
+from judgeloop.data.fields import decoded, dense, kind_of, number_of, numbers_of, rank_of, rows_of_columns, text_of
 from judgeloop.data.intake import Intake
-from judgeloop.data.messages import Turn, alternating, answer_of, answerable, turns_of
+from judgeloop.data.messages import Turn, alternating, answer_of, answerable, messages_in, turns_of
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.records import MAX_SCORE, Message
@@ -73,8 +72,7 @@ def asked_in_pair(row: Row, intake: Intake) -> Iterator[list[Message]]:
 
 def chosen_in_pair(row: Row, intake: Intake) -> Iterator[Answer]:
     """The chosen response."""
-    columns = intake.columns.roles
-    scores = [number_of(row.get(columns.get(role, ""))) for role in ("chosen_score", "rejected_score")]
+    scores = [number_of(intake.value(row, role)) for role in ("chosen_score", "rejected_score")]
     for prompt, responses, _ in pair_in(row, intake):
         intake.ratings.extend(score for score in scores if score is not None)
         yield Answer(prompt, responses[0]["text"], responses[0].get("thought", ""), scores[0])
@@ -121,13 +119,13 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
 def _given(row: Row, intake: Intake) -> list[Message] | None:
     """The prompt that a row states beside its sides, as a prompt or as a conversation."""
     columns = intake.columns
-    if "conversation" in columns and row.get(columns.roles["conversation"]) is not None:
+    if intake.value(row, "conversation") is not None:
         messages = [turn.message for turn in conversation_in(row, intake)]
         if messages[-1]["role"] == "assistant" and "prompt" not in columns:
             messages.pop()
         if messages and messages[-1]["role"] == "user":
             return with_system(row, messages, intake)
-    if "prompt" not in columns or row.get(columns.roles["prompt"]) is None:
+    if intake.value(row, "prompt") is None:
         return None
     return asked_in(row, intake)
 
@@ -135,8 +133,8 @@ def _given(row: Row, intake: Intake) -> list[Message] | None:
 def _side(value: object, key: str, intake: Intake) -> list[Turn]:
     """A side's turns: its answer alone, or the whole conversation."""
     if isinstance(value, str):
-        read = decoded(value)
-        if isinstance(read, (list, dict)):
+        read = messages_in(value)
+        if read is not None:
             value = read
         else:
             found = split_transcript(value)
@@ -207,7 +205,7 @@ def ranked_set(row: Row, intake: Intake) -> Iterator[Ranking]:
             raise Unusable("fewer than two responses")
         if responses[-1]["rank"] == 0:
             raise Unusable("all responses tie")
-        group = row.get(intake.key("group"))
+        group = intake.value(row, "group")
         name = text_of(group, intake.key("group"), intake.place, "group") if group else ""
         yield prompt, [_plain(response) for response in responses], name
 
@@ -301,13 +299,8 @@ def _parallel(row: Row, role: str, count: int, intake: Intake) -> list[float | N
     if role not in intake.columns:
         return None
     key = intake.columns.roles[role]
-    value = row.get(key)
-    if isinstance(value, str):
-        try:
-            value = json.loads(value.replace("nan", "null").replace("None", "null"))
-        except ValueError:
-            value = [float(part) if number_of(part) is not None else part for part in value.split()]
-    if not isinstance(value, list) or len(value) != count:
+    value = numbers_of(row.get(key))
+    if value is None or len(value) != count:
         raise intake.place.error(f"'{key}' is not a list of {count} numbers", "give one number for each answer")
     numbers = [None if item is None else number_of(item) for item in value]
     for item, number in zip(value, numbers, strict=True):
@@ -329,7 +322,7 @@ _SIGNED = ("overall_preference", "preference_strength")
 def asked_of_all(row: Row, intake: Intake) -> Iterator[list[Message]]:
     """The prompt of answers with a column each. Of a conversation in which each model was answered on its own, the
     first turn."""
-    questions = _texts_in(row.get(intake.key("prompt")))
+    questions = _turns_in(row, intake)
     if questions:
         yield answerable(with_system(row, [{"role": "user", "content": text_of(
             questions[0], intake.key("prompt"), intake.place, "prompt"
@@ -386,7 +379,7 @@ def _compared(row: Row, intake: Intake) -> list[dict[str, Any]]:
             raise Unusable("answers without a score")
         names = ", ".join(side.answer for side in sides)
         raise intake.place.error(f"nothing ranks the answers {names}", _NAME.format("winner"))
-    given = None if _texts_in(row.get(intake.key("prompt"))) else _given(row, intake)
+    given = None if _turns_in(row, intake) else _given(row, intake)
     found = []
     for side, score in zip(sides, scores, strict=True):
         try:
@@ -411,11 +404,11 @@ def _told(row: Row, side: Side, given: list[Message] | None, intake: Intake) -> 
     """A side's whole conversation, its answer last."""
     value = row.get(side.answer)
     key = intake.key("prompt")
-    questions, answers = _texts_in(row.get(key)), _texts_in(value)
-    if questions:
-        if answers is None or len(answers) != len(questions):
+    questions, answers = _turns_in(row, intake), _texts_in(value)
+    if questions and answers is not None:
+        if len(answers) != len(questions):
             raise intake.place.error(
-                f"'{key}' has {len(questions)} turns, '{side.answer}' {len(answers or [value])}", "give each an answer"
+                f"'{key}' has {len(questions)} turns, '{side.answer}' {len(answers)}", "give each an answer"
             )
         both = [text for pair in zip(questions, answers, strict=True) for text in pair]
         if any(text is None or not text.strip() for text in both):
@@ -434,6 +427,12 @@ def _told(row: Row, side: Side, given: list[Message] | None, intake: Intake) -> 
     if not given:
         raise Unusable("empty prompt")
     return [*(Turn(message) for message in given), turns[-1]]
+
+
+def _turns_in(row: Row, intake: Intake) -> list[Any] | None:
+    """The user's turns, if prompt and answers are lists of texts that belong together (the arena's)."""
+    listed = all(_texts_in(row.get(side.answer)) is not None for side in intake.columns.sides)
+    return _texts_in(intake.value(row, "prompt")) if listed else None
 
 
 def _texts_in(value: object) -> list[Any] | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from judgeloop.data.fields import decoded, kind_of, label_of, number_of, text_of
 from judgeloop.data.intake import Intake
-from judgeloop.data.messages import Turn, alternating, answer_of, answerable, is_message, messages_of, turns_of
+from judgeloop.data.messages import Turn, alternating, answer_of, answerable, is_message, messages_in, messages_of, turns_of
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.records import Message, Task
@@ -52,21 +52,21 @@ def asked_in(row: Row, intake: Intake) -> list[Message]:
     value = row.get(key)
     what = "instruction" if key == "instruction" else "prompt"
     if (isinstance(value, str | None) and key in _WITH_INPUT) or type(value) in (int, float, bool):
-        given = _optional(row.get(intake.key("input")), intake.key("input"), intake)
-        constraints = _optional(row.get(intake.key("constraints")), intake.key("constraints"), intake)
+        given = _optional(intake.value(row, "input"), intake.key("input"), intake)
+        constraints = _optional(intake.value(row, "constraints"), intake.key("constraints"), intake)
         text = text_of(value, key, intake.place, what)
         asked = Task.of(text, given, "", "", constraints=constraints).messages()
         if not given and not constraints and split_transcript(text) is not None:
             asked = messages_of(text, key, intake, what)
     else:
         asked = messages_of(value, key, intake, what)
-    return with_system(row, [*_history(row.get(intake.key("history")), intake), *asked], intake)
+    return with_system(row, [*_history(intake.value(row, "history"), intake), *asked], intake)
 
 
 def with_system(row: Row, messages: list[Message], intake: Intake) -> list[Message]:
     """The row's own system column, if it says anything, before the messages."""
     key = intake.key("system")
-    system = row.get(key)
+    system = intake.value(row, "system")
     if system is None or system == "" or messages[0]["role"] == "system":
         return messages
     content = text_of(system, key, intake.place, "system message")
@@ -98,12 +98,14 @@ def pair_of(row: Row, intake: Intake) -> Iterator[Answer]:
 def response_in(row: Row, intake: Intake) -> tuple[str, str]:
     """(answer, thought) of a row's own answer column."""
     key = intake.key("response")
-    beside = {intake.columns.roles["thought"]: row.get(intake.key("thought"))} if "thought" in intake.columns else {}
+    beside = {"thinking": intake.value(row, "thought")}
     return reply(row.get(key), key, intake, beside)
 
 
 def reply(value: object, name: str, intake: Intake, beside: Mapping[str, Any]) -> tuple[str, str]:
     """(answer, thought) of a text or of one assistant message."""
+    if isinstance(value, str):
+        value = messages_in(value) or value
     if isinstance(value, list) or is_message(value):
         turns = turns_of(value, name, intake, "response")
         if len(turns) != 1 or turns[0].role != "assistant":
@@ -133,7 +135,7 @@ def answered_in_chat(row: Row, intake: Intake) -> Iterator[Answer]:
     answer column goes on with."""
     turns = conversation_in(row, intake)
     messages = with_system(row, [turn.message for turn in turns], intake)
-    if messages[-1]["role"] == "user" and row.get(intake.columns.roles.get("response", "")) is not None:
+    if messages[-1]["role"] == "user" and intake.value(row, "response") is not None:
         text, thought = response_in(row, intake)
         yield Answer(answerable(messages), text, thought)
         return
@@ -163,16 +165,16 @@ def rating_of(row: Row, intake: Intake) -> Rating:
     """What the row says of its answer. A null says nothing; what is neither number nor label is an error."""
     columns, value, good = intake.columns, None, None
     for role in ("score", "rank"):
-        found = row.get(columns.roles.get(role, ""))
-        if role in columns and found is not None and found != "":
+        found = intake.value(row, role)
+        if found is not None and found != "":
             number = number_of(found)
             if number is None:
                 raise intake.place.error(f"'{columns.roles[role]}' is {found!r:.60}, no number", _SAY.format(role))
             value = number if role == "score" else -number
             break
     for role in ("label", "bad_label"):
-        found = row.get(columns.roles.get(role, ""))
-        if role in columns and found is not None and found != "":
+        found = intake.value(row, role)
+        if found is not None and found != "":
             label = label_of(found)
             if label is None:
                 raise intake.place.error(

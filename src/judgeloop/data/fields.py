@@ -42,10 +42,11 @@ def decoded(value: str) -> object:
     text = value.strip()
     if not (text.startswith("[") and text.endswith("]")) and not (text.startswith("{") and text.endswith("}")):
         return value
-    for read, broken in ((json.loads, ValueError), (_python, (ValueError, SyntaxError, MemoryError))):
+    broken = (ValueError, SyntaxError, RecursionError, MemoryError)
+    for read in (json.loads, _python):
         try:
             found = read(text)
-        except (RecursionError, broken):
+        except broken:
             continue
         objects = [found] if isinstance(found, dict) else found
         if (
@@ -64,6 +65,20 @@ def _python(text: str) -> object:
 
 
 _BETWEEN_ROWS = re.compile(r"\}\s*\n\s*\{")  # numpy prints no comma there
+
+
+def numbers_of(value: object) -> list[object] | None:
+    """A list, also one of numbers that was written into a string ("[5, 1]", "5 1"); None if it is something else."""
+    if isinstance(value, str):
+        cells = re.sub(r"[\[\](),]", " ", value).split()
+        known = [number_of(cell) for cell in cells]
+        if len(cells) < 2 or any(n is None and c.casefold() not in _NO_NUMBER for n, c in zip(known, cells, strict=True)):
+            return None
+        return list(known)
+    return value if isinstance(value, list) else None
+
+
+_NO_NUMBER = ("null", "none", "nan")
 
 
 def number_of(value: object) -> float | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from judgeloop.data.columns import EMPTY, Columns
 from judgeloop.data.provenance import Place, Turns
@@ -21,6 +23,10 @@ class Intake:
     columns: Columns = EMPTY
     counted: Counter[str] = field(default_factory=Counter)
     ratings: list[float] = field(default_factory=list)
+
+    def value(self, row: Mapping[str, Any], role: str) -> Any:
+        """What the row's column of this role holds; None if the file has none."""
+        return row.get(self.columns.roles[role]) if role in self.columns else None
 
     def key(self, role: str) -> str:
         """The column that says this; the role's own name if the file has none."""

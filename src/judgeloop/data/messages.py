@@ -57,7 +57,7 @@ def turns_of(value: object, name: str, intake: Intake, what: str = "prompt") -> 
     """
     place = intake.place
     if isinstance(value, str):
-        value = decoded(value)
+        value = messages_in(value) or value
     if value is None or isinstance(value, str):
         text = text_of(value, name, place, what)
         found = split_transcript(text)
@@ -91,7 +91,8 @@ def alternating(value: object, name: str, intake: Intake, what: str, *, alone: b
     found = split_transcript(value, alone=True) if alone and isinstance(value, str) else None
     if found:
         return [_turn(message, {}, True, name, intake) for message in found]
-    value = decoded(value) if isinstance(value, str) else value
+    read = decoded(value) if isinstance(value, str) else value
+    value = read if isinstance(read, list) else value
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         roles = ("user", "assistant")
         return [
@@ -99,6 +100,13 @@ def alternating(value: object, name: str, intake: Intake, what: str, *, alone: b
             for n, text in enumerate(value)
         ]
     return turns_of(value, name, intake, what)
+
+
+def messages_in(text: str) -> list[Any] | None:
+    """The chat messages that were written into a string; None if it is a text, and be it JSON of another kind."""
+    found = decoded(text)
+    items = [found] if isinstance(found, dict) else found
+    return items if isinstance(items, list) and all(is_message(item) for item in items) else None
 
 
 def is_message(item: object) -> bool:
