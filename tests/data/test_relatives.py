@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from judgeloop.data.readers import read_both, read_prompts, read_ranked, read_supervised
+from judgeloop.data.readers import read_both, read_prompts, read_supervised
 from judgeloop.errors import InputError
 
 Rows = list[dict[str, Any]]

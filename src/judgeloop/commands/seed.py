@@ -301,7 +301,9 @@ def fields_of(option: str | None, overrides: Sequence[str]) -> dict[str, str | N
     except yaml.YAMLError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(v, str | None) for pair in found.items() for v in pair):
-        raise InputError(f"--fields {said[-1]}: write {{prompt: COLUMN, response: COLUMN}}; docs/data.md lists the roles")
+        raise InputError(
+            f"--fields {said[-1]}: write {{prompt: COLUMN, response: COLUMN}}; docs/data.md lists the roles"
+        )
     return found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,9 @@ def read_answered(source: str | Path) -> list[AnsweredRow]:
                 (prompt,) = prompt_of(row, intake)
                 text = _text(row, intake)
         except Unusable as unusable:
-            raise place.error(unusable.reason, "every row needs a prompt and an answer; mend or remove it") from unusable
+            raise place.error(
+                unusable.reason, "every row needs a prompt and an answer; mend or remove it"
+            ) from unusable
         found.append(AnsweredRow(place, row, prompt, text))
     return found
 

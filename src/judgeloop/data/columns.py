@@ -12,96 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from judgeloop.data.fields import decoded, label_of, number_of, numbers_of
+from judgeloop.data.names import BARE, NAMES, ROLES, plain_name
 from judgeloop.data.provenance import Place
-from judgeloop.data.thoughts import NAMES as THOUGHTS
+from judgeloop.data.sides import Side, sides_of
 from judgeloop.errors import InputError
 
-NAMES: dict[str, tuple[str, ...]] = {
-    "prompt": (
-        "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "inst",
-        "human", "user", "request", "ask", "user_message", "input_text", "prompt_text", "question_text", "source_text",
-        "question_body",
-    ),
-    "input": ("input", "context", "orig_input"),
-    "constraints": ("constraints",),
-    "system": ("system", "system_prompt", "system_message"),
-    "history": ("history",),
-    "conversation": (
-        "messages", "conversations", "conversation", "chat", "dialogue", "dialog", "dialogs", "turns", "thread",
-        "chat_messages", "chat_history",
-    ),
-    "response": (
-        "orig_response", "response", "completion", "output", "solution", "answer", "reply", "model_output", "generation",
-        "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
-        "generated_text", "target_text",
-    ),
-    "chosen": (
-        "chosen", "accepted", "preferred", "positive", "better", "winner_response", "chosen_response", "best", "win",
-        "response_chosen", "preferred_response", "better_response", "preferred_output", "answer_chosen", "accept",
-        "preferred_answer", "chosen_answer", "positive_response", "good", "pos", "winning_response", "better_answer",
-    ),
-    "rejected": (
-        "rejected", "dispreferred", "non_preferred", "negative", "worse", "loser_response", "rejected_response", "worst",
-        "response_rejected", "dispreferred_response", "worse_response", "non_preferred_output", "answer_rejected",
-        "reject", "rejected_answer", "negative_response", "bad", "neg", "lose", "losing_response", "unpreferred",
-        "worse_answer", "non_preferred_answer", "less_preferred", "nonpreferred",
-    ),
-    "answers": (
-        "responses", "generations", "answers", "completions", "candidates", "outputs", "candidate_responses", "replies",
-        "summaries", "model_outputs", "samples",
-    ),
-    "ranks": ("ranks", "rank", "ranking", "rankings"),
-    "scores": ("ratings", "scores", "rewards", "score", "rating", "all_rm_scores"),
-    "score": (
-        "overall_score", "score", "rating", "helpfulness", "overall", "quality", "overall_rating", "orig_score",
-        "overall_quality", "grade", "reward", "stars", "human_rating", "human_score", "preference_score", "correctness",
-        "upvotes", "votes", "likes", "gpt4_score", "judge_score",
-    ),
-    "rank": ("rank", "ranking"),
-    "label": (
-        "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked", "good",
-        "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct", "is_safe",
-        "thumbs", "feedback", "vote", "is_helpful",
-    ),
-    "bad_label": (
-        "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
-        "harmful", "is_harmful", "flagged",
-    ),
-    "winner": (
-        "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
-        "preference_strength", "choice", "chosen", "labels", "label", "best", "better_id", "preferred_response", "verdict",
-        "selected", "human_preference", "safer_response_id",
-    ),
-    "tie": ("winner_tie", "tie", "is_tie"),
-    "chosen_score": ("score_chosen", "chosen_score", "chosen_rating", "rating_chosen", "chosen_avg_rating"),
-    "rejected_score": ("score_rejected", "rejected_score", "rejected_rating", "rating_rejected", "rejected_avg_rating"),
-    "thought": THOUGHTS,
-    "text": ("text",),
-    "group": ("group",),
-}  # fmt: skip
-ROLES = tuple(NAMES)
-BARE = ("prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "orig_instruction")
 _USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
-_SIDE = r"(?:[0-9]{1,2}|[a-h])"
-_ANSWER = (
-    r"response|answer|output|completion|generation|reply|candidate|human_ref|model_output|conversation|summary|assistant|"
-    r"sample|model_response|text|resp|ans"
-)
-_AFTER = re.compile(rf"(?P<stem>{_ANSWER})_?(?P<side>{_SIDE})(?:_(?:body|text|content|response))?")
-_BEFORE = re.compile(rf"(?:model_|assistant_)?(?P<side>{_SIDE})_(?P<stem>response|answer|output|completion)")
-_OVERALL = re.compile(r"(?:.*_)?(?:score|rating|grade|reward|helpfulness|stars)")
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One of several answers with a column each: what tells it apart ("0", "a"), its column, and the columns with its
-    score, a 1 if it won, and whether it is safe."""
-
-    name: str
-    answer: str
-    score: str | None = None
-    won: str | None = None
-    safe: str | None = None
+_OVERALL = re.compile(r"(?:.*_)?(?:score|rating|reward|helpfulness|stars)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +55,6 @@ def given_columns(
     return fields
 
 
-def plain_name(key: str) -> str:
-    """A column's name as the table has it: lower case, words joined by underscores."""
-    return re.sub(r"[\s\-.]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())).casefold()
-
-
 def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = None) -> Columns:
     """The columns of a row, found by name and by the kind of value; `given` (role → column, or None for "no column
     says this") goes before what is found."""
@@ -151,7 +63,7 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
         names.setdefault(plain_name(key), key)
     taken = {key for key in (given or {}).values() if key is not None}
     free = {name: key for name, key in names.items() if key not in taken}
-    sides = _sides(row, free)
+    sides = sides_of(row, free)
     for side in sides:
         for key in (side.answer, side.score, side.won, side.safe):
             free = {name: other for name, other in free.items() if other != key}
@@ -204,7 +116,8 @@ def _settled(
             if role not in given:
                 roles.pop(role, None)
     pair = "chosen" in roles
-    if pair:
+    voted = "winner" in roles or "scores" in roles or any(side.score or side.won for side in sides)
+    if pair or ("response" in roles and not voted):
         sides = ()
     if "prompt" not in roles and "conversation" not in roles:
         texts = [name for name in ("input", "history", "context", "post") if name in free]
@@ -223,6 +136,9 @@ def _settled(
     ranked = "ranks" in roles or "scores" in roles
     if "answers" in roles and "response" in roles and not ranked and plain_name(roles["answers"]) != "responses":
         del roles["answers"]
+    answered = pair or bool(sides) or "answers" in roles or "response" in roles
+    if not answered and "prompt" not in given and plain_name(roles.get("prompt", "prompt")) not in BARE:
+        del roles["prompt"]  # a "user" or a "request" with nothing beside it may be anything
     several = pair or bool(sides) or "answers" in roles
     doubtful: tuple[str, ...] = ()
     one = "response" in roles or "conversation" in roles
@@ -247,39 +163,6 @@ def _settled(
         if role not in given and roles.get(role) in used:
             del roles[role]
     return Columns(roles, sides, doubtful)
-
-
-def _sides(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[Side, ...]:
-    """Answers with a column each: `response_0` and `response_1`, `answer1` and `answer2`, `human_ref_A` and `_B`."""
-    found: dict[str, dict[str, str]] = {}
-    for name, key in free.items():
-        match = _AFTER.fullmatch(name) or _BEFORE.fullmatch(name)
-        value = row[key]
-        if match is not None and (value is None or (isinstance(value, (str, list, dict)))):
-            found.setdefault(match["stem"], {}).setdefault(match["side"], key)
-    stems = [stem for stem in _ANSWER.split("|") if len(found.get(stem, {})) >= 2]
-    if not stems:
-        return ()
-    stem, answers = stems[0], found[stems[0]]
-
-    def column(side: str, *patterns: str) -> str | None:
-        names = [pattern.format(side=side, stem=stem) for pattern in patterns]
-        return next((free[name] for name in names if name in free), None)
-
-    return tuple(
-        Side(
-            side,
-            key,
-            column(
-                side, "score_{side}", "rating_{side}", "{stem}_{side}_score", "{stem}_{side}_rating", "score{side}",
-                "score_{stem}_{side}", "{stem}{side}_score", "rating{side}", "overall_score_{side}", "reward_{side}",
-                "{side}_score", "helpfulness_{side}", "{stem}_score_{side}", "{stem}_rating_{side}",
-            ),
-            column(side, "winner_model_{side}", "winner_{side}", "{side}_wins", "model_{side}_wins", "is_better_{side}"),
-            column(side, "is_{stem}_{side}_safe", "{stem}_{side}_safe", "is_safe_{side}", "{stem}_{side}_is_safe"),
-        )
-        for side, key in sorted(answers.items())
-    )  # fmt: skip
 
 
 def _listed(value: object) -> bool:

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 from judgeloop.data.fields import decoded, kind_of, label_of, number_of, text_of
 from judgeloop.data.intake import Intake
-from judgeloop.data.messages import Turn, alternating, answer_of, answerable, is_message, messages_in, messages_of, turns_of
+from judgeloop.data.messages import (
+    Turn,
+    alternating,
+    answer_of,
+    answerable,
+    is_message,
+    messages_in,
+    messages_of,
+    turns_of,
+)
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.records import Message, Task
@@ -117,6 +126,19 @@ def reply(value: object, name: str, intake: Intake, beside: Mapping[str, Any]) -
     if text.strip().casefold() in _NOTHING:
         raise Unusable("empty response")
     return answer_of(text, beside, intake)
+
+
+def judgement_of(row: Row, intake: Intake) -> Iterator[Answer]:
+    """A filled judge prompt and the judgement, word for word."""
+    (prompt,) = prompt_of(row, intake)
+    key = intake.key("response")
+    value = row.get(key)
+    reply(value, key, intake, {})
+    while isinstance(value, list):
+        value = value[0]
+    if isinstance(value, Mapping):
+        value = next((value[name] for name in ("content", "value") if isinstance(value.get(name), str)), None)
+    yield Answer(prompt, text_of(value, key, intake.place, "response"))
 
 
 # Conversations ---------------------------------------------------------------------------------------------------

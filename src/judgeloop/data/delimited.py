@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from judgeloop.data.columns import NAMES, plain_name
+from judgeloop.data.names import NAMES, plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.errors import InputError
 from judgeloop.jsonl import raw_lines
@@ -50,15 +50,18 @@ def delimited_rows(path: Path, head: str) -> tuple[str, Iterator[tuple[Place, di
     Raises InputError if the first line is no header.
     """
     line = head.splitlines()[0] if head.splitlines() else ""
-    mark = separator_of(line)
+    mark = separator_of(line) or ("," if plain_name(line.strip().strip('"')) in _KNOWN else None)
     if mark is None:
         raise InputError.at(
-            path, 1, f"is no header of a table ({line!r:.60})", "write the columns' names there, separated by commas or tabs"
+            path,
+            1,
+            f"is no header of a table ({line!r:.60})",
+            "write the columns' names there, separated by commas or tabs",
         )
     columns = len(next(csv.reader([line], delimiter=mark)))
     name = "TSV" if mark == "\t" else "CSV"
     by = "" if mark in ",\t" else f", separated by {_SEPARATORS[mark]}s"
-    return f"{name}{by}, {columns} columns", _rows(path, mark)
+    return f"{name}{by}, {columns} column{'' if columns == 1 else 's'}", _rows(path, mark)
 
 
 def _rows(path: Path, mark: str) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -75,12 +78,13 @@ def _rows(path: Path, mark: str) -> Iterator[tuple[Place, dict[str, Any]]]:
         end = reader.line_num
         if cells is None:
             return
-        if header is None:
+        if header is None and cells:
             header = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
-        elif len(cells) != len(header):
-            if cells:  # else a blank line
-                raise place.error(f"{len(cells)} cells, the header has {len(header)}", "quote cells that hold the separator")
-        else:
+        elif header is not None and cells and len(cells) != len(header):
+            raise place.error(
+                f"{len(cells)} cells, the header has {len(header)}", "quote cells that hold the separator"
+            )
+        elif header is not None and cells:
             yield place, dict(zip(header, cells, strict=True))
 
 

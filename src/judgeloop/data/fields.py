@@ -11,6 +11,7 @@ import json
 import math
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -61,7 +62,15 @@ def decoded(value: str) -> object:
 
 
 def _python(text: str) -> object:
-    return ast.literal_eval(_BETWEEN_ROWS.sub("}, {", text))
+    if _PYTHON.match(text) is None or len(text) > _LONGEST:
+        raise ValueError(text[:20])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of escapes that Python does not know
+        return ast.literal_eval(_BETWEEN_ROWS.sub("}, {", text))
+
+
+_PYTHON = re.compile(r"""\[\s*['"{]|\{\s*['"]""")
+_LONGEST = 1_000_000  # characters; JSON has no such limit
 
 
 _BETWEEN_ROWS = re.compile(r"\}\s*\n\s*\{")  # numpy prints no comma there
@@ -72,7 +81,9 @@ def numbers_of(value: object) -> list[object] | None:
     if isinstance(value, str):
         cells = re.sub(r"[\[\](),]", " ", value).split()
         known = [number_of(cell) for cell in cells]
-        if len(cells) < 2 or any(n is None and c.casefold() not in _NO_NUMBER for n, c in zip(known, cells, strict=True)):
+        if len(cells) < 2 or any(
+            n is None and c.casefold() not in _NO_NUMBER for n, c in zip(known, cells, strict=True)
+        ):
             return None
         return list(known)
     return value if isinstance(value, list) else None

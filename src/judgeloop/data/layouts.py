@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judgeloop.data import comparisons as several
+from judgeloop.data import compared, oasst, preferences, ranked_lists
 from judgeloop.data import conversations as said
-from judgeloop.data import oasst
 from judgeloop.data.columns import Columns, columns_of
 from judgeloop.data.conversations import Answer, Ranking, Row
 from judgeloop.data.intake import Intake
@@ -76,20 +75,20 @@ TREE_MESSAGES = Format(
 )  # fmt: skip
 EFT_ROWS = Format(
     "EFT rows", "eft", lambda row, _: row.get("kind") == "eft", {"prompt": "prompt", "response": "completion"},
-    judgements=said.pair_of, reads=("kind", "prompt_id"),
+    judgements=said.judgement_of, reads=("kind", "prompt_id"),
 )  # fmt: skip
 RANKED = Format(
-    "ranked responses", "ranked", lambda row, columns: "answers" in columns, {"prompt": "prompt", "answers": "responses"},
-    several.asked_in_set, several.best_in_set, several.ranked_set, answers_follow=True,
+    "ranked responses", "ranked", lambda _, columns: "answers" in columns, {"prompt": "prompt", "answers": "responses"},
+    ranked_lists.asked_in_set, ranked_lists.best_in_set, ranked_lists.ranked_set, answers_follow=True,
 )  # fmt: skip
 PREFERENCES = Format(
-    "preference pairs", "preferences", lambda row, columns: "chosen" in columns and "rejected" in columns,
+    "preference pairs", "preferences", lambda _, columns: "chosen" in columns and "rejected" in columns,
     {"chosen": "chosen", "rejected": "rejected"},
-    several.asked_in_pair, several.chosen_in_pair, several.ranked_pair,
+    preferences.asked_in_pair, preferences.chosen_in_pair, preferences.ranked_pair,
 )  # fmt: skip
 COMPARED = Format(
-    "compared answers", "compared", lambda row, columns: bool(columns.sides), {},
-    several.asked_of_all, several.best_of_all, several.ranked_of_all,
+    "compared answers", "compared", lambda _, columns: bool(columns.sides), {},
+    compared.asked_of_all, compared.best_of_all, compared.ranked_of_all,
 )  # fmt: skip
 SEED_TASKS = Format(
     "Self-Instruct seed tasks", "self-instruct", lambda row, _: "instruction" in row and "instances" in row,
@@ -97,29 +96,29 @@ SEED_TASKS = Format(
     reads=("instances",),
 )  # fmt: skip
 RATED_CHAT = Format(
-    "rated conversations", "rated", lambda row, columns: "conversation" in columns and _rated(columns),
+    "rated conversations", "rated", lambda _, columns: "conversation" in columns and _rated(columns),
     {"conversation": "messages"}, said.asked_in_chat, said.answered_in_chat, rated=True,
 )  # fmt: skip
 RATED = Format(
-    "rated answers", "rated", lambda row, columns: _answered(columns) and _rated(columns),
+    "rated answers", "rated", lambda _, columns: _answered(columns) and _rated(columns),
     {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of, rated=True,
 )  # fmt: skip
 CHAT = Format(
     "chat messages", "chat",
-    lambda row, columns: "conversation" in columns and columns.roles["conversation"] != "conversations",
+    lambda _, columns: "conversation" in columns and columns.roles["conversation"] != "conversations",
     {"conversation": "messages"}, said.asked_in_chat, said.answered_in_chat,
 )  # fmt: skip
 SHAREGPT = Format(
-    "ShareGPT conversations", "sharegpt", lambda row, columns: "conversation" in columns,
+    "ShareGPT conversations", "sharegpt", lambda _, columns: "conversation" in columns,
     {"conversation": "conversations"}, said.asked_in_chat, said.answered_in_chat,
 )  # fmt: skip
 ALPACA = Format(
     "Alpaca rows", "alpaca",
-    lambda row, columns: _answered(columns) and columns.roles["prompt"] == "instruction",
+    lambda _, columns: _answered(columns) and columns.roles["prompt"] == "instruction",
     {"prompt": "instruction", "response": "output"}, said.prompt_of, said.pair_of,
 )  # fmt: skip
 PAIRS = Format(
-    "prompt and response", "pairs", lambda row, columns: _answered(columns) or _strong(columns, "response", "completion"),
+    "prompt and response", "pairs", lambda _, columns: _answered(columns) or _strong(columns, "response", "completion"),
     {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of,
 )  # fmt: skip
 TRANSCRIPTS = Format(
@@ -128,7 +127,7 @@ TRANSCRIPTS = Format(
     {"text": "text"}, said.asked_in_chat, said.answered_in_chat,
 )  # fmt: skip
 INSTRUCTIONS = Format(
-    "instructions", "prompts", lambda row, columns: columns.roles.get("prompt") == "instruction",
+    "instructions", "prompts", lambda _, columns: columns.roles.get("prompt") == "instruction",
     {"prompt": "instruction"}, said.prompt_of,
 )  # fmt: skip
 QUESTIONS = Format(
@@ -136,7 +135,7 @@ QUESTIONS = Format(
     said.first_turn_of, reads=("turns",),
 )  # fmt: skip
 PROMPTS = Format(
-    "prompts", "prompts", lambda row, columns: "prompt" in columns, {"prompt": "prompt"}, said.prompt_of
+    "prompts", "prompts", lambda _, columns: "prompt" in columns, {"prompt": "prompt"}, said.prompt_of
 )  # fmt: skip
 
 # The first that matches: a row with more fields goes before one with fewer.

@@ -114,7 +114,9 @@ def read_supervised(
             yield made(answer, place)
 
     allowed = tuple(form for form in FORMATS if form.answers)
-    return _read(source, allowed, take, turns, lang, fields, finish, best=True, trained=thoughts == "train", empty=empty)
+    return _read(
+        source, allowed, take, turns, lang, fields, finish, best=True, trained=thoughts == "train", empty=empty
+    )
 
 
 def read_ranked(

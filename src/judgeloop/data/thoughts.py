@@ -11,14 +11,16 @@ NAMES = (
     "reasoning_text", "thinking_trajectory", "reasoning_trace",
 )  # fmt: skip
 _CLOSE = re.compile(r"</(?:think|thinking|thought)>|\[/THINK\]")
+_CLOSED_LINE = re.compile(r"(?:</(?:think|thinking|thought)>|\[/THINK\])[ \t]*(?=\n|\Z)")
 _OPEN = re.compile(r"\s*(?:<(?:think|thinking|thought)>|\[THINK\])")
 
 
 def split_thought(text: str) -> tuple[str, str]:
-    """(answer, thought) of what a model wrote. All before the last closing tag is thought, with or without an opening
-    one (templates may open it); after an opening tag that nothing closes, all is."""
-    closed = list(_CLOSE.finditer(text))
+    """(answer, thought) of what a model wrote. All before the last closing tag is thought if the text begins with an
+    opening one, or if there is none (templates may open it) and a closing one ends its line; after an opening tag that
+    nothing closes, all is thought. Tags that a text merely speaks of are text."""
     opened = _OPEN.match(text)
+    closed = list((_CLOSE if opened is not None else _CLOSED_LINE).finditer(text))
     if closed and (opened is not None or _OPEN.search(text) is None):
         return text[closed[-1].end() :].lstrip(), text[opened.end() if opened else 0 : closed[-1].start()].strip()
     if opened is not None:

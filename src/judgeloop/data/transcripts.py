@@ -47,21 +47,25 @@ _STYLES = (
     _Style(re.compile(r"(?P<who>\[/?INST\])"), re.compile(r"<s>|</s>")),
     _Style(
         re.compile(
-            r"\s*###[ ]*(?P<who>System|Human|User|Assistant|Instruction|Input|Context|Question|Response|Output|Answer)"
+            r"###[ ]*(?P<who>System|Human|User|Assistant|Instruction|Input|Context|Question|Response|Output|Answer)"
             r"[ ]*(?::|\n)[ \t]*",
             re.IGNORECASE,
         ),
-        re.compile(r"</s>|<\|endoftext\|>|\s*### End\s*\Z"),
+        re.compile(r"</s>|<\|endoftext\|>|### End\s*\Z"),
         plain=True,
     ),
-    _Style(re.compile(rf"(?:\A|\n)\s*\n(?P<who>{_WORDS}|H|A)[ ]*:[ \t]*"), plain=True),
-    _Style(re.compile(rf"(?:\A|\n)\s*(?P<who>{_WORDS})[ ]*:[ \t]*", re.IGNORECASE), plain=True),
-    _Style(re.compile(r"(?:\A|(?<=\s)|(?<=</s>))(?P<who>SYSTEM|USER|ASSISTANT):[ \t]*"), re.compile("</s>"), plain=True),
+    _Style(re.compile(rf"(?:\A\s*|\n[ \t]*\n[ \t]*)(?P<who>{_WORDS}|H|A)[ ]*:[ \t]*"), plain=True),
+    _Style(re.compile(rf"(?:\A\s*|\n[ \t]*)(?P<who>{_WORDS})[ ]*:[ \t]*", re.IGNORECASE), plain=True),
+    _Style(re.compile(r"(?:\A|(?<=\s)|(?<=</s>))(?P<who>SYSTEM|USER|ASSISTANT):[ \t]*"), re.compile("</s>"), True),
     _Style(
-        re.compile(r"(?:\A|\n)\s*(?P<who>Question|Answer|Q|A)[ ]*:[ \t]*", re.IGNORECASE), plain=True, alone=True
+        re.compile(r"(?:\A\s*|\n[ \t]*)(?P<who>Question|Answer|Q|A)[ ]*:[ \t]*", re.IGNORECASE),
+        plain=True,
+        alone=True,
     ),
-)  # fmt: skip
-_PREAMBLE = re.compile(r"\s*(?:Below is an instruction|A chat between|The following is a conversation)[^#]*?(?=\s*###|USER:|Human:)")  # fmt: skip
+)
+_PREAMBLE = re.compile(
+    r"\s*(?:Below is an instruction|A chat between|The following is a conversation)[^#]{0,1000}?(?=\s###|USER:|Human:)"
+)
 _SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>\s*", re.DOTALL)
 
 
@@ -80,14 +84,14 @@ def split_transcript(text: str, *, alone: bool = False) -> list[Message] | None:
 
 
 def _split(text: str, style: _Style) -> list[Message] | None:
+    if style.plain and style.turn.match(text.lstrip()) is None and _PREAMBLE.match(text) is None:
+        return None
     first = style.turn.search(text)
     if first is None:
         return None
     before = text[: first.start()]
     if style.noise is not None:
         before = style.noise.sub("", before)
-    if style.plain and before.strip() and _PREAMBLE.match(text) is None:
-        return None
     matches = list(style.turn.finditer(text))
     turns: list[tuple[str, str]] = []
     if style.user_first and before.strip():
