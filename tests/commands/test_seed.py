@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from beside import shared
 from judgeloop.cli import app
 from judgeloop.data.layouts import FORMATS, WORDS
 from judgeloop.data.readers import detect, read_judgements, read_prompts, read_ranked, read_supervised
@@ -22,7 +23,7 @@ from judgeloop.errors import InputError, JudgeloopError
 from tiny import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
+DATA = shared("data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
 
 

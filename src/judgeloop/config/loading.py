@@ -60,8 +60,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def configure(overrides: Sequence[str], origin: str, *, seedless: bool = False) -> Config:
-    """The defaults with `key=value` overrides; `origin` names the command in errors. `seedless`: what is configured is no
-    run, so no seed need be named."""
+    """The defaults with `key=value` overrides; `origin` names the command in errors. `seedless`: what is configured is
+    no run, so no seed need be named."""
     tree: dict[str, Any] = {}
     for override in overrides:
         _apply(tree, override)

@@ -65,8 +65,8 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
     free = {name: key for name, key in names.items() if key not in taken}
     sides = sides_of(row, free)
     for side in sides:
-        for key in (side.answer, side.score, side.won, side.safe):
-            free = {name: other for name, other in free.items() if other != key}
+        for column in (side.answer, side.score, side.won, side.safe):
+            free = {name: other for name, other in free.items() if other != column}
     roles: dict[str, str] = {}
     for role, known in NAMES.items():
         if given and role in given:
@@ -109,8 +109,8 @@ def _settled(
     sides: tuple[Side, ...],
     given: Mapping[str, str | None],
 ) -> Columns:
-    """The roles that hold together: a score of one answer beside several is none, an `input` that an `output` answers is
-    the prompt, and so on."""
+    """The roles that hold together: a score of one answer beside several is none, an `input` that an `output` answers
+    is the prompt, and so on."""
     if "chosen" not in roles or "rejected" not in roles:
         for role in ("chosen", "rejected", "chosen_score", "rejected_score"):
             if role not in given:
@@ -119,15 +119,14 @@ def _settled(
     voted = "winner" in roles or "scores" in roles or any(side.score or side.won for side in sides)
     if pair or ("response" in roles and not voted):
         sides = ()
+    answered = pair or bool(sides) or "answers" in roles or "response" in roles
     if "prompt" not in roles and "conversation" not in roles:
         texts = [name for name in ("input", "history", "context", "post") if name in free]
         rest = [name for name in texts if isinstance(row[free[name]], (str, list))]
-        answered = pair or sides or "answers" in roles or "response" in roles
         if rest and answered and "prompt" not in given:
             roles["prompt"] = free[rest[0]]
-    if isinstance(context := row.get(free.get("context", "")), list) and _listed(context) and not given.get("prompt"):
-        if sides or pair or "answers" in roles or "response" in roles:
-            roles["prompt"] = free["context"]
+    if isinstance(row.get(free.get("context", "")), list) and answered and "prompt" not in given:
+        roles["prompt"] = free["context"]
     for role in ("input", "history"):
         if roles.get(role) is not None and roles[role] == roles.get("prompt"):
             del roles[role]
@@ -136,7 +135,6 @@ def _settled(
     ranked = "ranks" in roles or "scores" in roles
     if "answers" in roles and "response" in roles and not ranked and plain_name(roles["answers"]) != "responses":
         del roles["answers"]
-    answered = pair or bool(sides) or "answers" in roles or "response" in roles
     if not answered and "prompt" not in given and plain_name(roles.get("prompt", "prompt")) not in BARE:
         del roles["prompt"]  # a "user" or a "request" with nothing beside it may be anything
     several = pair or bool(sides) or "answers" in roles

@@ -9,7 +9,7 @@ from judgeloop.data.conversations import Answer, Ranking, Row, with_system
 from judgeloop.data.fields import decoded, dense, number_of, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.messages import Turn, alternating, answerable
-from judgeloop.data.preferences import belongs, given_prompt, ranked_only, side_turns
+from judgeloop.data.preferences import belongs, given_prompt, side_turns
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.sides import Side
 from judgeloop.data.votes import NAME_IT, numbers_beside, winners_of
@@ -59,7 +59,7 @@ def ranked_of_all(row: Row, intake: Intake) -> Iterator[Ranking]:
         raise Unusable("all responses tie")
     if any(response["prompt"] != found[0]["prompt"] for response in found):
         raise Unusable("conversations that part before their last answer")
-    yield answerable(found[0]["prompt"]), [ranked_only(response) for response in found], ""
+    yield answerable(found[0]["prompt"]), found, ""
 
 
 def _compared(row: Row, intake: Intake) -> list[dict[str, Any]]:

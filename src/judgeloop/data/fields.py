@@ -38,8 +38,8 @@ def text_of(value: object, name: str, place: Place, what: str) -> str:
 
 
 def decoded(value: str) -> object:
-    """A list or a list of objects that was written into a string, as JSON or as Python prints it (a table of lists saved
-    as CSV); else the string itself."""
+    """A list of texts or of objects that was written into a string, as JSON or as Python prints it (a table of lists
+    saved as CSV); else the string itself."""
     text = value.strip()
     if not (text.startswith("[") and text.endswith("]")) and not (text.startswith("{") and text.endswith("}")):
         return value

@@ -84,7 +84,7 @@ RANKED = Format(
 PREFERENCES = Format(
     "preference pairs", "preferences", lambda _, columns: "chosen" in columns and "rejected" in columns,
     {"chosen": "chosen", "rejected": "rejected"},
-    preferences.asked_in_pair, preferences.chosen_in_pair, preferences.ranked_pair,
+    preferences.asked_in_pair, preferences.chosen_in_pair, preferences.pair_in,
 )  # fmt: skip
 COMPARED = Format(
     "compared answers", "compared", lambda _, columns: bool(columns.sides), {},
@@ -140,8 +140,8 @@ PROMPTS = Format(
 
 # The first that matches: a row with more fields goes before one with fewer.
 FORMATS = (
-    TREES, TREE_MESSAGES, EFT_ROWS, PREFERENCES, RANKED, COMPARED, SEED_TASKS, RATED_CHAT, CHAT, SHAREGPT, RATED, ALPACA,
-    PAIRS, TRANSCRIPTS, INSTRUCTIONS, QUESTIONS, PROMPTS,
+    TREES, TREE_MESSAGES, EFT_ROWS, PREFERENCES, RANKED, COMPARED, SEED_TASKS, RATED_CHAT, CHAT, SHAREGPT, RATED,
+    ALPACA, PAIRS, TRANSCRIPTS, INSTRUCTIONS, QUESTIONS, PROMPTS,
 )  # fmt: skip
 _BARE = (INSTRUCTIONS, QUESTIONS, PROMPTS)
 WORDS = tuple(dict.fromkeys(form.word for form in FORMATS))

@@ -17,8 +17,8 @@ ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "prompter", "customer", "student", "instruction", "question", "query"), "user"),
     **dict.fromkeys(
-        ("assistant", "gpt", "chatgpt", "gpt4", "gpt-4", "bard", "bing", "claude", "model", "bot", "chatbot", "ai", "llm",
-         "chosen", "rejected", "answer", "response"),
+        ("assistant", "gpt", "chatgpt", "gpt4", "gpt-4", "bard", "bing", "claude", "model", "bot", "chatbot", "ai",
+         "llm", "chosen", "rejected", "answer", "response"),
         "assistant",
     ),
 }  # fmt: skip
@@ -70,9 +70,9 @@ def turns_of(value: object, name: str, intake: Intake, what: str = "prompt") -> 
     if is_message(value):
         value = [value]
     if isinstance(value, dict):
-        text = next((value[key] for key in ("full_text", "text") if isinstance(value.get(key), str)), None)
-        if text is not None:  # WebGPT keeps its question so
-            return turns_of(text, name, intake, what)
+        said = next((value[key] for key in ("full_text", "text") if isinstance(value.get(key), str)), None)
+        if said is not None:  # WebGPT keeps its question so
+            return turns_of(said, name, intake, what)
     if not isinstance(value, list):
         raise place.error(f"'{name}' is {kind_of(value)}", f"write {name} as a string or a list of chat messages")
     if not value:

@@ -8,9 +8,9 @@ from judgeloop.data.thoughts import NAMES as THOUGHTS
 
 NAMES: dict[str, tuple[str, ...]] = {
     "prompt": (
-        "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "inst",
-        "human", "user", "request", "ask", "user_message", "input_text", "prompt_text", "question_text", "source_text",
-        "question_body",
+        "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input",
+        "inst", "human", "user", "request", "ask", "user_message", "input_text", "prompt_text", "question_text",
+        "source_text", "question_body",
     ),
     "input": ("input", "context", "orig_input"),
     "constraints": ("constraints",),
@@ -21,8 +21,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "chat_messages", "chat_history",
     ),
     "response": (
-        "orig_response", "response", "completion", "output", "solution", "answer", "reply", "model_output", "generation",
-        "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
+        "orig_response", "response", "completion", "output", "solution", "answer", "reply", "model_output",
+        "generation", "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
         "generated_text", "target_text",
     ),
     "chosen": (
@@ -31,10 +31,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         "preferred_answer", "chosen_answer", "positive_response", "good", "pos", "winning_response", "better_answer",
     ),
     "rejected": (
-        "rejected", "dispreferred", "non_preferred", "negative", "worse", "loser_response", "rejected_response", "worst",
-        "response_rejected", "dispreferred_response", "worse_response", "non_preferred_output", "answer_rejected",
-        "reject", "rejected_answer", "negative_response", "bad", "neg", "lose", "losing_response", "unpreferred",
-        "worse_answer", "non_preferred_answer", "less_preferred", "nonpreferred",
+        "rejected", "dispreferred", "non_preferred", "negative", "worse", "loser_response", "rejected_response",
+        "worst", "response_rejected", "dispreferred_response", "worse_response", "non_preferred_output",
+        "answer_rejected", "reject", "rejected_answer", "negative_response", "bad", "neg", "lose", "losing_response",
+        "worse_answer", "non_preferred_answer", "less_preferred", "nonpreferred", "unpreferred",
     ),
     "answers": (
         "responses", "generations", "answers", "completions", "candidates", "outputs", "candidate_responses", "replies",
@@ -49,9 +49,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "rank": ("rank", "ranking"),
     "label": (
-        "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked", "good",
-        "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct", "is_safe",
-        "thumbs", "feedback", "vote", "is_helpful",
+        "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked",
+        "good", "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct",
+        "is_safe", "thumbs", "feedback", "vote", "is_helpful",
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
@@ -59,8 +59,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "winner": (
         "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
-        "preference_strength", "choice", "chosen", "labels", "label", "best", "better_id", "preferred_response", "verdict",
-        "selected", "human_preference", "safer_response_id",
+        "preference_strength", "choice", "chosen", "labels", "label", "best", "better_id", "preferred_response",
+        "verdict", "selected", "human_preference", "safer_response_id",
     ),
     "tie": ("winner_tie", "tie", "is_tie"),
     "chosen_score": ("score_chosen", "chosen_score", "chosen_rating", "rating_chosen", "chosen_avg_rating"),

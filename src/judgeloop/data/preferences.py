@@ -7,7 +7,6 @@ prompt; a prompt beside it must be one of its turns.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in, conversation_in, with_system
 from judgeloop.data.fields import dense, number_of, text_of
@@ -26,16 +25,9 @@ def asked_in_pair(row: Row, intake: Intake) -> Iterator[list[Message]]:
 
 def chosen_in_pair(row: Row, intake: Intake) -> Iterator[Answer]:
     """The chosen response."""
-    scores = [number_of(intake.value(row, role)) for role in ("chosen_score", "rejected_score")]
     for prompt, responses, _ in pair_in(row, intake):
-        intake.ratings.extend(score for score in scores if score is not None)
-        yield Answer(prompt, responses[0]["text"], responses[0].get("thought", ""), scores[0])
-
-
-def ranked_pair(row: Row, intake: Intake) -> Iterator[Ranking]:
-    """Both responses, ranked."""
-    for prompt, responses, group in pair_in(row, intake):
-        yield prompt, [ranked_only(response) for response in responses], group
+        intake.ratings.extend(response["rating"] for response in responses if response["rating"] is not None)
+        yield Answer(prompt, responses[0]["text"], responses[0]["thought"], responses[0]["rating"])
 
 
 def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
@@ -64,11 +56,12 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
         raise Unusable("chosen and rejected are the same")
     if histories and given is not None:
         prompt = with_system(row, prompt, intake)
-    yield (
-        answerable(prompt),
-        dense([{"text": text, "rank": rank, "thought": thought} for rank, (text, thought) in enumerate(texts)]),
-        "",
-    )
+    scores = [number_of(intake.value(row, role)) for role in ("chosen_score", "rejected_score")]
+    responses = [
+        {"text": text, "rank": rank, "thought": thought, "rating": score}
+        for rank, ((text, thought), score) in enumerate(zip(texts, scores, strict=True))
+    ]
+    yield answerable(prompt), dense(responses), ""
 
 
 def given_prompt(row: Row, intake: Intake) -> list[Message] | None:
@@ -113,7 +106,3 @@ def belongs(given: list[Message] | None, heard: list[Message]) -> bool:
         return True
     said = {message["content"].strip() for message in heard if message["role"] == "user"}
     return given[-1]["content"].strip() in said
-
-
-def ranked_only(response: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in response.items() if key in ("text", "rank", "score")}

@@ -15,7 +15,7 @@ from judgeloop.data.conversations import Answer, Ranking, Row, asked_in
 from judgeloop.data.fields import decoded, dense, kind_of, number_of, rank_of, rows_of_columns, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.messages import answer_of, answerable, turns_of
-from judgeloop.data.preferences import given_prompt, ranked_only
+from judgeloop.data.preferences import given_prompt
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.votes import NAME_IT, numbers_beside, winners_of
 from judgeloop.records import MAX_SCORE, Message
@@ -61,7 +61,7 @@ def ranked_set(row: Row, intake: Intake) -> Iterator[Ranking]:
             raise Unusable("all responses tie")
         group = intake.value(row, "group")
         name = text_of(group, intake.key("group"), intake.place, "group") if group else ""
-        yield prompt, [ranked_only(response) for response in responses], name
+        yield prompt, responses, name
 
 
 def _native(row: Row, intake: Intake) -> bool:
@@ -114,11 +114,11 @@ def _responses(row: Row, intake: Intake) -> list[dict[str, Any]]:
             intake.dropped[f"{unusable.reason} in a set"] += 1
             continue
         response: dict[str, Any] = {"text": text, "thought": thought, "rank": -(score or 0.0) if rank is None else rank}
-        found.append({**response, "rating": score} if score is not None and _rates(row, fields, intake) else response)
+        found.append({**response, "rating": score} if score is not None and _rates(fields, intake) else response)
     return dense(found)
 
 
-def _rates(row: Row, fields: Mapping[str, Any], intake: Intake) -> bool:
+def _rates(fields: Mapping[str, Any], intake: Intake) -> bool:
     """Whether the scores are ratings on a scale, not rewards or votes, whose size says nothing by itself."""
     name = intake.columns.roles.get("scores") or next((name for name in _SCORES if fields.get(name) is not None), "")
     return re.search("reward|vote|like|pm_score|rm_", name) is None

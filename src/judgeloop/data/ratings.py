@@ -39,10 +39,15 @@ class RatedAnswers:
         key = stable_id("p", answer.prompt)
         self._prompts.setdefault(key, RatedPrompt(answer.prompt)).answers.append((answer, rating, place))
 
-    def sets(self, dropped: Counter[str]) -> Iterator[tuple[list[Message], list[dict[str, Any]], Place]]:
-        """Prompts with at least two answers that are rated apart, ranked."""
+    def sets(
+        self, dropped: Counter[str], by_rank: bool
+    ) -> Iterator[tuple[list[Message], list[dict[str, Any]], Place, bool]]:
+        """Prompts with at least two answers that are rated apart, ranked; where the first of them is, and whether the
+        best is good enough to be imitated."""
+        least = self._least(by_rank)
         for known in self._prompts.values():
             rated: dict[str, float] = {}
+            good: set[str] = set()
             for answer, rating, _ in known.answers:
                 value = _order(rating)
                 if value is None:
@@ -51,21 +56,23 @@ class RatedAnswers:
                     dropped["response that occurs twice in its set"] += 1
                 else:
                     rated[answer.text] = value
+                    if rating.good is not False and (rating.value is None or rating.value >= least):
+                        good.add(answer.text)
             if len(rated) < 2:
                 dropped[NO_SET[0]] += 1
             elif len(set(rated.values())) < 2:
                 dropped[NO_SET[1]] += 1
             else:
                 responses = dense([{"text": text, "rank": -value} for text, value in rated.items()])
-                yield known.prompt, responses, known.answers[0][2]
+                yield known.prompt, responses, known.answers[0][2], responses[0]["text"] in good
 
     def imitable(
         self, dropped: Counter[str], by_rank: bool, but: Collection[str] = ()
     ) -> Iterator[tuple[Answer, Place]]:
         """The answers that may be imitated: all that a label calls good; of rated ones the best to each prompt, if its
-        rating is in the upper half of the scale (`by_rank`: if it has the first rank). Prompts whose ids are in `but` are passed over."""
-        values = [r.value for known in self._prompts.values() for _, r, _ in known.answers if r.value is not None]
-        least = max(values, default=0.0) if by_rank else lowest_good(values)
+        rating is in the upper half of the scale (`by_rank`: if it has the first rank). Prompts whose ids are in `but`
+        are passed over."""
+        least = self._least(by_rank)
         for name, known in self._prompts.items():
             if name in but:
                 continue
@@ -88,6 +95,10 @@ class RatedAnswers:
                 else:
                     taken = True
                     yield answer, place
+
+    def _least(self, by_rank: bool) -> float:
+        values = [r.value for known in self._prompts.values() for _, r, _ in known.answers if r.value is not None]
+        return max(values, default=0.0) if by_rank else lowest_good(values)
 
 
 def _order(rating: Rating) -> float | None:

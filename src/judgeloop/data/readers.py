@@ -110,7 +110,7 @@ def read_supervised(
         for rating, name in low:
             if rating < least and found.pop(name, None) is not None:
                 dropped["best answer that is rated low"] += 1
-        for answer, place in rated.imitable(dropped, "rank" in columns and "score" not in columns, but):
+        for answer, place in rated.imitable(dropped, by_rank="score" not in columns, but=but):
             yield made(answer, place)
 
     allowed = tuple(form for form in FORMATS if form.answers)
@@ -131,6 +131,8 @@ def read_ranked(
     were compared or rated, or Open Assistant trees, whose `turns` are the first only, or all with the conversation
     before."""
     rated = RatedAnswers()
+    best: dict[str, float | None] = {}  # set id → rating of its best answer; None: it is called unsafe
+    ratings: list[float] = []
 
     def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[RankedSet]:
         if form.rated:
@@ -140,14 +142,34 @@ def read_ranked(
             return
         assert form.rankings is not None
         for messages, responses, group in form.rankings(row, intake):
-            yield RankedSet(stable_id("r", messages, responses), messages, responses, intake.place.source, group)
+            plain: list[dict[str, Any]] = [
+                {key: r[key] for key in ("text", "rank", "score") if key in r} for r in responses
+            ]
+            found = RankedSet(stable_id("r", messages, plain), messages, plain, intake.place.source, group)
+            ratings.extend(r["rating"] for r in responses if r.get("rating") is not None)
+            if responses[0].get("safe") is False:
+                best[found.id] = None
+            elif responses[0].get("rating") is not None:
+                best[found.id] = responses[0]["rating"]
+            yield found
 
     def finish(found: dict[str, RankedSet], columns: Columns, dropped: Counter[str]) -> Iterator[RankedSet]:
-        for messages, responses, place in rated.sets(dropped):
-            yield RankedSet(stable_id("r", messages, responses), messages, responses, place.source)
+        least = lowest_good(ratings, unbounded=False)
+        for name, rating in best.items():
+            if rating is None or rating < least:
+                found[name] = not_to_imitate(found[name])
+        for messages, responses, place, good in rated.sets(dropped, by_rank="score" not in columns):
+            made = RankedSet(stable_id("r", messages, responses), messages, responses, place.source)
+            yield made if good else not_to_imitate(made)
 
     allowed = tuple(form for form in FORMATS if form.rankings or form.rated)
     return _read(source, allowed, take, turns, lang, fields, finish, empty=empty)
+
+
+def not_to_imitate(ranked: RankedSet) -> RankedSet:
+    """The set with a mark on its best answer: better than the others, and still not good."""
+    first, *rest = ranked.responses
+    return replace(ranked, responses=[{**first, "imitable": False}, *rest])
 
 
 def read_both(

@@ -54,7 +54,7 @@ def sides_of(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[Side, ...
                 "score_{stem}_{side}", "{stem}{side}_score", "rating{side}", "overall_score_{side}", "reward_{side}",
                 "{side}_score", "helpfulness_{side}", "{stem}_score_{side}", "{stem}_rating_{side}",
             ),
-            column(side, "winner_model_{side}", "winner_{side}", "{side}_wins", "model_{side}_wins", "is_better_{side}"),
+            column(side, "winner_model_{side}", "winner_{side}", "{side}_wins", "model_{side}_wins"),
             column(side, "is_{stem}_{side}_safe", "{stem}_{side}_safe", "is_safe_{side}", "{stem}_{side}_is_safe"),
         )
         for side, key in sorted(answers.items())

@@ -1,7 +1,7 @@
 """Files that are one JSON object: a table by columns, as pandas writes it, or rows under one key.
 
-{"col": {"0": …}}, {"col": [ … ]}, {"columns": [ … ], "data": [[ … ]]}, {"0": {row}, …}, {"data": [{row}, …]}. Such a file
-is held in memory whole.
+{"col": {"0": …}}, {"col": [ … ]}, {"columns": [ … ], "data": [[ … ]]}, {"0": {row}, …}, {"data": [{row}, …]}. Such
+a file is held in memory whole.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
         return None
     for name in _WRAPPERS:
         rows = value.get(name)
-        if isinstance(rows, list) and rows and all(isinstance(row, dict) and not is_message(row) for row in rows):
-            if all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name):
-                inner = [row["row"] if set(row) == {"row_idx", "row", "truncated_cells"} else row for row in rows]
-                return f"JSON, rows under '{name}'", inner
+        alone = all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name)
+        if alone and isinstance(rows, list) and rows and all(isinstance(r, dict) and not is_message(r) for r in rows):
+            inner = [row["row"] if set(row) == {"row_idx", "row", "truncated_cells"} else row for row in rows]
+            return f"JSON, rows under '{name}'", inner
     names, cells = value.get("columns"), value.get("data")
-    if isinstance(names, list) and isinstance(cells, list) and set(value) <= {"columns", "data", "index", "schema"}:
-        if all(isinstance(row, list) and len(row) == len(names) for row in cells):
-            return "JSON, split table", [dict(zip(names, row, strict=True)) for row in cells]
+    known = set(value) <= {"columns", "data", "index"}
+    if known and isinstance(names, list) and isinstance(cells, list) and all(len(row) == len(names) for row in cells):
+        return "JSON, split table", [dict(zip(names, row, strict=True)) for row in cells]
     columns = list(value.values())
     if all(isinstance(column, dict) and column and all(key.isdigit() for key in column) for column in columns):
         order = list(columns[0])
         if all(set(column) == set(order) for column in columns):
             return "JSON by columns", [{name: column[key] for name, column in value.items()} for key in order]
-    if all(isinstance(column, list) and column and not any(map(is_message, column)) for column in columns):
-        if len(value) > 1 and len({len(column) for column in columns}) == 1:
-            return "JSON by columns", [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+    listed = all(isinstance(column, list) and column and not any(map(is_message, column)) for column in columns)
+    if listed and len(value) > 1 and len({len(column) for column in columns}) == 1:
+        return "JSON by columns", [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
     if all(key.isdigit() for key in value) and all(isinstance(row, dict) for row in columns):
         return "JSON by row numbers", columns
     return None

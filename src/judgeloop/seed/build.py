@@ -23,8 +23,9 @@ from judgeloop.seed.leakage import Known, clusters
 class SeedData:
     """`ift` and `eft` train M1, `held_out` is for evaluation only; `eft_sets` are the ranked sets for EFT, whose rows
     are in `eft` already unless a model is to write them (`eft.source: written`). `account` says where everything went:
-    {"detected", "columns" (of each file those that were read and those that were not), "taken", "dropped", "ift", "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain
-    values; with `eft_files` also "eft_given" (rows) and "eft_unchecked" (those whose instruction is not known)."""
+    {"detected", "columns" (of each file those that were read and those that were not), "taken", "dropped", "ift",
+    "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain values; with `eft_files` also "eft_given"
+    (rows) and "eft_unchecked" (those whose instruction is not known)."""
 
     ift: list[SupervisedRow]
     eft: list[SupervisedRow]
@@ -140,7 +141,9 @@ def _ift_rows(
     best = [
         supervised_row("ift", ranked.messages, ranked.messages, ranked.responses[0]["text"], ranked.source)
         for ranked in best_of
+        if ranked.responses[0].get("imitable", True)
     ]
+    dropped["set whose best answer is rated low, for IFT"] += len(best_of) - len(best)
     rows: dict[str, SupervisedRow] = {}
     for row in (*given, *best):
         if row.id in rows:

@@ -80,9 +80,7 @@ def clusters(sets: Sequence[RankedSet], near_duplicate: float) -> tuple[list[lis
         if ranked.group:
             edges.append((i, groups.setdefault(ranked.group, i)))
     for i, beginnings in enumerate(keys):
-        for key in beginnings[:-1]:
-            if key in owner:
-                edges.append((i, owner[key]))
+        edges += [(i, owner[key]) for key in beginnings[:-1] if key in owner]
     before = len(_components(edges, len(sets)))
     if near_duplicate < 1:
         pool = NoveltyPool(near_duplicate)
