@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from beside import shared
 from judgeloop.config import SeedSection
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.records import Message
 from judgeloop.seed.build import SeedData, build_seed
 
-TREES = Path(__file__).resolve().parents[3] / "shared" / "data" / "oasst_en_100_trees.jsonl"
+TREES = shared("data", "oasst_en_100_trees.jsonl")
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "verifiable" / "seed.jsonl"
 needs_trees = pytest.mark.skipif(not TREES.is_file(), reason="the Open Assistant sample is not beside the project")
 RUBRIC = load_rubric("additive-5-short")
