@@ -179,8 +179,10 @@ def _sorted(given: Sequence[str], fields: dict[str, str | None]) -> _Inputs:
         form = detect(source, fields)
         if word is not None and form.word != word:
             raise InputError(f"{source}: holds {form.name}, not {word}; leave out '{word}', or write {form.word}")
-        if form.rated:
+        if form.rated or form.word == "compared":  # what is no set may still be an answer to learn
             groups["ranked"].append(source)
+            groups["ift"].append(source)
+            continue
         use = "ranked" if form.rankings else "ift" if form.answers else "eft" if form.judgements else "prompts"
         groups[use].append(source)
     return _Inputs(**{use: tuple(found) for use, found in groups.items()})

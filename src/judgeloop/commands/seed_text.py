@@ -29,6 +29,8 @@ def print_rows(account: Mapping[str, Any], contents: Mapping[str, Sequence[Any]]
         read = ", ".join(f"{role}: {key}" for role, key in columns["read"].items())
         typer.echo(f"  {source}: read as {{{read}}}" if read else f"  {source}")
     for name, rows in contents.items():
+        if not rows:
+            continue
         typer.echo(f"\n{name}: {len(rows)} rows" + (f", the first {_SHOWN}:" if len(rows) > _SHOWN else ""))
         for row in rows[:_SHOWN]:
             typer.echo(f"- {row.source}" if row.source else f"- {row.id}")

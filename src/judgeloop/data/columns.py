@@ -7,7 +7,7 @@ names of a role the first that the row has counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,14 @@ class Columns:
     roles: Mapping[str, str] = field(default_factory=dict)
     sides: tuple[Side, ...] = ()
     doubtful: tuple[str, ...] = ()
+
+    def of(self, roles: Container[str]) -> dict[str, str]:
+        """These roles and the sides, each with its column."""
+        found = {role: key for role, key in self.roles.items() if role in roles}
+        for side in self.sides:
+            parts = {"answer": side.answer, "score": side.score, "won": side.won, "safe": side.safe}
+            found |= {f"{part} {side.name}": key for part, key in parts.items() if key is not None}
+        return found
 
     def __contains__(self, role: object) -> bool:
         return role in self.roles
@@ -174,10 +182,3 @@ def _texts(value: object) -> bool:
     """A list of texts alone: turns of whom?"""
     value = decoded(value) if isinstance(value, str) else value
     return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
-
-
-def used_columns(columns: Columns) -> Iterator[str]:
-    """Every column that is read."""
-    yield from columns.roles.values()
-    for side in columns.sides:
-        yield from (key for key in (side.answer, side.score, side.won, side.safe) if key is not None)

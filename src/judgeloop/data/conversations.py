@@ -165,7 +165,10 @@ def answered_in_chat(row: Row, intake: Intake) -> Iterator[Answer]:
         raise Unusable("last turn is not the assistant's")
     if not turns[-1].imitable:
         raise Unusable("last turn has weight 0")
-    yield Answer(answerable(messages[:-1]), turns[-1].content, turns[-1].thought)
+    thought = turns[-1].thought
+    if not thought:
+        _, thought = answer_of(turns[-1].content, {"thinking": intake.value(row, "thought")}, intake)
+    yield Answer(answerable(messages[:-1]), turns[-1].content, thought)
 
 
 def conversation_in(row: Row, intake: Intake) -> list[Turn]:

@@ -36,7 +36,8 @@ class Format:
     judgements: Callable[[Row, Intake], Iterator[Answer]] | None = None
     assemble: Callable[[Rows, Counter[str]], Rows] | None = None
     rated: bool = False
-    reads: tuple[str, ...] = ()  # fields that count as read besides the columns
+    roles: tuple[str, ...] = ()  # of the columns, those that are read
+    reads: tuple[str, ...] = ()  # fields that are read besides the columns
     answers_follow: bool = False  # a conversation can be the prompt
 
     def missing(self, row: Row, columns: Columns) -> str | None:
@@ -49,6 +50,12 @@ class Format:
     def takes(self, key: str) -> bool:
         """Whether a prompt of this name belongs to the format."""
         return self.needs.get("prompt") != "instruction" or key == "instruction"
+
+
+_PROMPT = ("prompt", "input", "constraints", "system", "history")
+_ANSWER = (*_PROMPT, "response", "thought")
+_CHAT = ("conversation", "text", "system", "response", "thought")
+_RATING = ("score", "rank", "label", "bad_label")
 
 
 def _rated(columns: Columns) -> bool:
@@ -76,66 +83,80 @@ TREE_MESSAGES = Format(
 EFT_ROWS = Format(
     "EFT rows", "eft", lambda row, _: row.get("kind") == "eft", {"prompt": "prompt", "response": "completion"},
     judgements=said.judgement_of, reads=("kind", "prompt_id"),
+    roles=_ANSWER,
 )  # fmt: skip
 RANKED = Format(
     "ranked responses", "ranked", lambda _, columns: "answers" in columns, {"prompt": "prompt", "answers": "responses"},
     ranked_lists.asked_in_set, ranked_lists.best_in_set, ranked_lists.ranked_set, answers_follow=True,
+    roles=(*_PROMPT, "conversation", "answers", "ranks", "scores", "winner", "group"),
 )  # fmt: skip
 PREFERENCES = Format(
     "preference pairs", "preferences", lambda _, columns: "chosen" in columns and "rejected" in columns,
     {"chosen": "chosen", "rejected": "rejected"},
     preferences.asked_in_pair, preferences.chosen_in_pair, preferences.pair_in,
+    roles=(*_PROMPT, "conversation", "chosen", "rejected", "chosen_score", "rejected_score"),
 )  # fmt: skip
 COMPARED = Format(
     "compared answers", "compared", lambda _, columns: bool(columns.sides), {},
     compared.asked_of_all, compared.best_of_all, compared.ranked_of_all,
+    roles=(*_PROMPT, "conversation", "winner", "tie", "scores"),
 )  # fmt: skip
 SEED_TASKS = Format(
     "Self-Instruct seed tasks", "self-instruct", lambda row, _: "instruction" in row and "instances" in row,
     {"prompt": "instruction", "instances": "instances"}, said.instance_prompts_of, said.instances_of,
     reads=("instances",),
+    roles=("prompt", "system"),
 )  # fmt: skip
 RATED_CHAT = Format(
     "rated conversations", "rated", lambda _, columns: "conversation" in columns and _rated(columns),
     {"conversation": "messages"}, said.asked_in_chat, said.answered_in_chat, rated=True,
+    roles=(*_CHAT, *_RATING),
 )  # fmt: skip
 RATED = Format(
     "rated answers", "rated", lambda _, columns: _answered(columns) and _rated(columns),
     {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of, rated=True,
+    roles=(*_ANSWER, *_RATING),
 )  # fmt: skip
 CHAT = Format(
     "chat messages", "chat",
     lambda _, columns: "conversation" in columns and columns.roles["conversation"] != "conversations",
     {"conversation": "messages"}, said.asked_in_chat, said.answered_in_chat,
+    roles=_CHAT,
 )  # fmt: skip
 SHAREGPT = Format(
     "ShareGPT conversations", "sharegpt", lambda _, columns: "conversation" in columns,
     {"conversation": "conversations"}, said.asked_in_chat, said.answered_in_chat,
+    roles=_CHAT,
 )  # fmt: skip
 ALPACA = Format(
     "Alpaca rows", "alpaca",
     lambda _, columns: _answered(columns) and columns.roles["prompt"] == "instruction",
     {"prompt": "instruction", "response": "output"}, said.prompt_of, said.pair_of,
+    roles=_ANSWER,
 )  # fmt: skip
 PAIRS = Format(
     "prompt and response", "pairs", lambda _, columns: _answered(columns) or _strong(columns, "response", "completion"),
     {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of,
+    roles=_ANSWER,
 )  # fmt: skip
 TRANSCRIPTS = Format(
     "transcripts", "transcripts",
     lambda row, columns: "text" in columns and "prompt" not in columns and _is_transcript(row[columns.roles["text"]]),
     {"text": "text"}, said.asked_in_chat, said.answered_in_chat,
+    roles=_CHAT,
 )  # fmt: skip
 INSTRUCTIONS = Format(
     "instructions", "prompts", lambda _, columns: columns.roles.get("prompt") == "instruction",
     {"prompt": "instruction"}, said.prompt_of,
+    roles=_PROMPT,
 )  # fmt: skip
 QUESTIONS = Format(
     "MT-Bench questions", "prompts", lambda row, _: isinstance(row.get("turns"), list), {"turns": "turns"},
     said.first_turn_of, reads=("turns",),
 )  # fmt: skip
 PROMPTS = Format(
-    "prompts", "prompts", lambda _, columns: "prompt" in columns, {"prompt": "prompt"}, said.prompt_of
+    "prompts", "prompts", lambda _, columns: "prompt" in columns, {"prompt": "prompt"}, said.prompt_of,
+    roles=_PROMPT,
 )  # fmt: skip
 
 # The first that matches: a row with more fields goes before one with fewer.
@@ -166,7 +187,7 @@ def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: P
         keys = ", ".join(list(row)[:20]) or "none"
         raise place.error(
             f"a row of no known format (its keys: {keys})",
-            f"bring {wanted} (docs/data.md), or say what its fields are: {guessed_fields(row)}",
+            f"bring one that docs/data.md shows, or say what its fields are: {guessed_fields(row)}",
         )
     missing = found.missing(row, columns)
     if missing:

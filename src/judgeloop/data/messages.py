@@ -70,6 +70,8 @@ def turns_of(value: object, name: str, intake: Intake, what: str = "prompt") -> 
     if is_message(value):
         value = [value]
     if isinstance(value, dict):
+        if isinstance(value.get("messages"), list):
+            return turns_of(value["messages"], f"{name}.messages", intake, what)
         said = next((value[key] for key in ("full_text", "text") if isinstance(value.get(key), str)), None)
         if said is not None:  # WebGPT keeps its question so
             return turns_of(said, name, intake, what)

@@ -55,7 +55,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
-        "harmful", "is_harmful", "flagged",
+        "harmful", "is_harmful", "flagged", "deleted", "is_deleted",
     ),
     "winner": (
         "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from judgeloop.data.columns import Columns, columns_of, given_columns, used_columns
+from judgeloop.data.columns import Columns, columns_of, given_columns
 from judgeloop.data.conversations import Answer, rating_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, first_format, same_format
@@ -30,6 +30,7 @@ T = TypeVar("T", Prompt, SupervisedRow, RankedSet)
 Thoughts = Literal["leave_out", "train"]
 Fields = Mapping[str, str | None]
 _IDS = ("id", "message_tree_id", "question_id")
+_ALONE = ("conversations that part before their last answer", "fewer than two responses")  # no set, but an IFT row
 _OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
 
 
@@ -184,7 +185,7 @@ def read_both(
     sets, ranked = read_ranked(source, turns, lang, fields, empty=True)
     but = {stable_id("p", found.messages) for found in sets}
     rows, rest = read_supervised(source, turns, lang, fields, thoughts, but=but, empty=bool(sets))
-    dropped = Counter({reason: count for reason, count in ranked.dropped.items() if reason not in NO_SET})
+    dropped = Counter({reason: count for reason, count in ranked.dropped.items() if reason not in (*NO_SET, *_ALONE)})
     dropped += Counter(rest.dropped) - dropped
     notes = (*rest.notes, f"{len(sets)} ranked sets, {len(rows)} more IFT rows")
     both = replace(rest, taken=len(sets) + len(rows), dropped=dict(sorted(dropped.items())), notes=notes)
@@ -287,7 +288,7 @@ def _read(
     account = Account(
         form.name, len(found), reasons, counted["rows"], opened.container, counted["repeated ids"],
         unread=dict(layout.unread), thoughts=counted["thoughts"], trained_thoughts=trained,
-        notes=layout.notes(best), columns=dict(layout.columns.roles),
+        notes=layout.notes(best), columns=layout.columns.of(form.roles),
     )  # fmt: skip
     return list(found.values()), account
 
@@ -341,7 +342,12 @@ def _same(
         if signature not in known:
             columns = layout.columns if not known else columns_of(row, given)
             same_format(row, columns, layout.form, first, place)
-            read = {*used_columns(columns), *layout.form.reads, *_IDS, *(_OURS if _is_ours(row) else ())}
+            read = {
+                *columns.of(layout.form.roles).values(),
+                *layout.form.reads,
+                *_IDS,
+                *(_OURS if _is_ours(row) else ()),
+            }
             known[signature] = columns, tuple(key for key in row if key not in read)
         columns, unread = known[signature]
         layout.counted["rows"] += 1
