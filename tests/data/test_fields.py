@@ -138,7 +138,7 @@ def test_a_file_that_gives_both_serves_each_row_once(tmp_path: Path) -> None:
     assert [[r["text"] for r in s.responses] for s in sets] == [["good", "bad"]]
     assert [row.completion[0]["content"] for row in more] == ["alone"]
     assert (account.taken, account.dropped) == (2, {"answer rated low": 1})
-    assert account.notes == ("rated by rating", "1 ranked sets, 1 more IFT rows")
+    assert account.notes == ("rated by rating", "ranked sets: 1, more IFT rows: 1")
 
 
 def test_conversations_that_part_are_no_set_but_the_winner_is_learnt(tmp_path: Path) -> None:

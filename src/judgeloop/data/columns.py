@@ -14,7 +14,7 @@ from typing import Any
 from judgeloop.data.fields import decoded, label_of, number_of, numbers_of
 from judgeloop.data.names import BARE, NAMES, ROLES, plain_name
 from judgeloop.data.provenance import Place
-from judgeloop.data.sides import Side, sides_of
+from judgeloop.data.sides import AnswerColumn, sides_of
 from judgeloop.errors import InputError
 
 _USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
@@ -26,7 +26,7 @@ class Columns:
     """Role → column. `sides` are answers that have a column each, `doubtful` columns of which any may be the score."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
-    sides: tuple[Side, ...] = ()
+    sides: tuple[AnswerColumn, ...] = ()
     doubtful: tuple[str, ...] = ()
 
     def of(self, roles: Container[str]) -> dict[str, str]:
@@ -114,7 +114,7 @@ def _settled(
     row: Mapping[str, Any],
     free: Mapping[str, str],
     roles: dict[str, str],
-    sides: tuple[Side, ...],
+    sides: tuple[AnswerColumn, ...],
     given: Mapping[str, str | None],
 ) -> Columns:
     """The roles that hold together: a score of one answer beside several is none, an `input` that an `output` answers

@@ -11,7 +11,7 @@ from judgeloop.data.intake import Intake
 from judgeloop.data.messages import Turn, alternating, answerable
 from judgeloop.data.preferences import belongs, given_prompt, side_turns
 from judgeloop.data.provenance import Unusable
-from judgeloop.data.sides import Side
+from judgeloop.data.sides import AnswerColumn
 from judgeloop.data.votes import NAME_IT, numbers_beside, winners_of
 from judgeloop.records import Message
 
@@ -97,7 +97,7 @@ def _compared(row: Row, intake: Intake) -> list[dict[str, Any]]:
     return dense(found)
 
 
-def _told(row: Row, side: Side, given: list[Message] | None, intake: Intake) -> list[Turn]:
+def _told(row: Row, side: AnswerColumn, given: list[Message] | None, intake: Intake) -> list[Turn]:
     """A side's whole conversation, its answer last."""
     value = row.get(side.answer)
     key = intake.key("prompt")
@@ -140,7 +140,7 @@ def _texts_in(value: object) -> list[Any] | None:
     return None
 
 
-def _flags(row: Row, sides: tuple[Side, ...], intake: Intake) -> set[str] | None:
+def _flags(row: Row, sides: tuple[AnswerColumn, ...], intake: Intake) -> set[str] | None:
     """The sides whose own column says that they won; all of them for a tie. None without such columns."""
     if not all(side.won for side in sides):
         return None

@@ -187,7 +187,7 @@ def read_both(
     rows, rest = read_supervised(source, turns, lang, fields, thoughts, but=but, empty=bool(sets))
     dropped = Counter({reason: count for reason, count in ranked.dropped.items() if reason not in (*NO_SET, *_ALONE)})
     dropped += Counter(rest.dropped) - dropped
-    notes = (*rest.notes, f"{len(sets)} ranked sets, {len(rows)} more IFT rows")
+    notes = (*rest.notes, f"ranked sets: {len(sets)}, more IFT rows: {len(rows)}")
     both = replace(rest, taken=len(sets) + len(rows), dropped=dict(sorted(dropped.items())), notes=notes)
     return sets, rows, both
 

@@ -17,7 +17,7 @@ _BEFORE = re.compile(rf"(?:model_|assistant_)?(?P<side>{_SIDE})_(?P<stem>respons
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class AnswerColumn:
     """One of several answers with a column each: what tells it apart ("0", "a"), its column, and the columns with its
     score, a 1 if it won, and whether it is safe."""
 
@@ -28,7 +28,7 @@ class Side:
     safe: str | None = None
 
 
-def sides_of(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[Side, ...]:
+def sides_of(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[AnswerColumn, ...]:
     """Answers with a column each: `response_0` and `response_1`, `answer1` and `answer2`, `human_ref_A` and `_B`."""
     found: dict[str, dict[str, str]] = {}
     for name, key in free.items():
@@ -46,7 +46,7 @@ def sides_of(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[Side, ...
         return next((free[name] for name in names if name in free), None)
 
     return tuple(
-        Side(
+        AnswerColumn(
             side,
             key,
             column(
