@@ -116,6 +116,13 @@ SETS: dict[str, Rows] = {
     "preferred and dispreferred": [{"prompt": U, "preferred": A, "dispreferred": B}],
     "better and worse": [{"question": U, "better": A, "worse": B}],
     "winner by name": [{"prompt": U, "response_a": B, "response_b": A, "winner": "B"}],
+    "winner by its model": [
+        {"prompt": U, "model_a": "m", "model_b": "n", "response_a": B, "response_b": A, "winner": "n"}
+    ],
+    "winner by its text": [{"prompt": U, "response_1": B, "response_2": A, "chosen": A}],
+    "StackExchange paired": [{"qid": 1, "question": U, "response_j": A, "response_k": B}],
+    "the letters of the paper": [{"x": 1, "prompt": U, "y_w": A, "y_l": B}],
+    "chosen and rejected outputs": [{"Instruction": U, "Chosen Output": A, "Rejected Output": B}],
     "winner in brackets": [{"prompt": U, "response_a": B, "response_b": A, "winner": "[[B]]"}],
     "numbered by camel case": [{"prompt": U, "responseA": B, "responseB": A, "winner": "response_b"}],
     "HelpSteer2": [

@@ -6,6 +6,18 @@ import re
 
 from judgeloop.data.thoughts import NAMES as THOUGHTS
 
+
+def _with_nouns(words: str) -> tuple[str, ...]:
+    """Words for the better or the worse side, alone and with what it is: chosen, chosen_response, answer_chosen …"""
+    nouns = ("response", "answer", "output", "completion", "text", "reply", "generation", "message")
+    pairs = [(word, noun) for noun in nouns for word in words.split()]
+    return (
+        *words.split(),
+        *(f"{word}_{noun}" for word, noun in pairs),
+        *(f"{noun}_{word}" for word, noun in pairs),
+    )
+
+
 NAMES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input",
@@ -23,18 +35,14 @@ NAMES: dict[str, tuple[str, ...]] = {
     "response": (
         "orig_response", "response", "completion", "output", "solution", "answer", "reply", "model_output",
         "generation", "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
-        "generated_text", "target_text",
+        "generated_text", "target_text", "output_text", "reply_text",
     ),
-    "chosen": (
-        "chosen", "accepted", "preferred", "positive", "better", "winner_response", "chosen_response", "best", "win",
-        "response_chosen", "preferred_response", "better_response", "preferred_output", "answer_chosen", "accept",
-        "preferred_answer", "chosen_answer", "positive_response", "good", "pos", "winning_response", "better_answer",
+    "chosen": _with_nouns(
+        "chosen accepted preferred positive better best win winner winning accept good pos y_w response_j"
     ),
-    "rejected": (
-        "rejected", "dispreferred", "non_preferred", "negative", "worse", "loser_response", "rejected_response",
-        "worst", "response_rejected", "dispreferred_response", "worse_response", "non_preferred_output",
-        "answer_rejected", "reject", "rejected_answer", "negative_response", "bad", "neg", "lose", "losing_response",
-        "worse_answer", "non_preferred_answer", "less_preferred", "nonpreferred", "unpreferred",
+    "rejected": _with_nouns(
+        "rejected dispreferred non_preferred negative worse worst lose loser losing reject bad neg unpreferred "
+        "nonpreferred less_preferred y_l response_k"
     ),
     "answers": (
         "responses", "generations", "answers", "completions", "candidates", "outputs", "candidate_responses", "replies",

@@ -19,7 +19,8 @@ _SIGNED = ("overall_preference", "preference_strength")
 
 
 def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False) -> set[str] | None:
-    """The sides that a vote names; all of them for a tie. None if it cannot be read but scores can take its place."""
+    """The sides that a vote names, by their own names, by their models' or by their texts; all of them for a tie. None
+    if it cannot be read but scores can take its place."""
     key = intake.columns.roles["winner"]
     value = row.get(key)
     if value is None or value == "":
@@ -40,11 +41,26 @@ def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False)
     )
     if ended is not None and ended[1] in names:
         return {ended[1]}
+    meant = _called(row, names, value, intake)
+    if len(meant) == 1:
+        return meant
     if scored:
         return None
     raise intake.place.error(
         f"'{key}' is {value!r:.60}, which is none of the answers {', '.join(names)}", "mend the row, or bring scores"
     )
+
+
+def _called(row: Row, names: list[str], value: object, intake: Intake) -> set[str]:
+    """The sides whose model or whose answer the value is."""
+    columns = {plain_name(key): key for key in row}
+    texts = {side.name: row.get(side.answer) for side in intake.columns.sides}
+    found = set()
+    for name in names:
+        models = [columns[known] for known in (f"model_{name}", f"model{name}", f"{name}_model") if known in columns]
+        if value in (texts.get(name), *(row[key] for key in models)):
+            found.add(name)
+    return found
 
 
 def numbers_beside(row: Row, role: str, count: int, intake: Intake) -> list[float | None] | None:
