@@ -31,6 +31,7 @@ Thoughts = Literal["leave_out", "train"]
 Fields = Mapping[str, str | None]
 _IDS = ("id", "message_tree_id", "question_id")
 _ALONE = ("conversations that part before their last answer", "fewer than two responses")  # no set, but an IFT row
+_BEST = "of each set the best answer"
 _OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
 
 
@@ -187,7 +188,7 @@ def read_both(
     rows, rest = read_supervised(source, turns, lang, fields, thoughts, but=but, empty=bool(sets))
     dropped = Counter({reason: count for reason, count in ranked.dropped.items() if reason not in (*NO_SET, *_ALONE)})
     dropped += Counter(rest.dropped) - dropped
-    notes = (*rest.notes, f"ranked sets: {len(sets)}, more IFT rows: {len(rows)}")
+    notes = (*(note for note in rest.notes if note != _BEST), f"ranked sets: {len(sets)}, more IFT rows: {len(rows)}")
     both = replace(rest, taken=len(sets) + len(rows), dropped=dict(sorted(dropped.items())), notes=notes)
     return sets, rows, both
 
@@ -309,7 +310,7 @@ class _Layout:
         by = [self.columns.roles[role] for role in ("score", "rank", "label", "bad_label") if role in self.columns]
         notes = [f"rated by {', '.join(by)}"] if self.form.rated and by else []
         if best and self.form.rankings and not self.form.assemble:
-            notes.append("of each set the best answer")
+            notes.append(_BEST)
         return tuple(notes)
 
 
