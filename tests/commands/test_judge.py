@@ -150,6 +150,6 @@ def test_a_finished_file_stays_and_an_unfinished_one_goes_on(model: str, source:
     out.unlink()
     broken = tmp_path / "broken.jsonl"
     broken.write_text(source.read_text(encoding="utf-8") + '{"prompt": "x"}\n', encoding="utf-8")
-    with pytest.raises(InputError, match="'response' is not a text"):
+    with pytest.raises(InputError, match="a row without 'response'"):
         call("--model", model, "--in", broken, "--out", out, "--engine", "scripted")
     assert not partial_file(out).exists()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from beside import shared
 from judgeloop.cli import app
 from judgeloop.data.layouts import FORMATS, WORDS
 from judgeloop.data.readers import detect, read_judgements, read_prompts, read_ranked, read_supervised
@@ -22,7 +23,7 @@ from judgeloop.errors import InputError, JudgeloopError
 from tiny import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
+DATA = shared("data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
 
 
@@ -307,6 +308,67 @@ def test_nothing_heavy_is_loaded_and_errors_end_with_2(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert re.fullmatch(r"judgeloop: .*out: is not empty; .*\n", again.stderr)
+
+
+def test_a_dry_run_shows_rows_and_writes_nothing(tmp_path: Path) -> None:
+    chats = [
+        {"messages": [{"role": "user", "content": f"Say {n}."}, {"role": "assistant", "content": f"{n}!"}], "tag": "x"}
+        for n in range(5)
+    ]
+    path = write(tmp_path / "a.jsonl", chats)
+    shown = ok(path, "--dry-run", "--out", tmp_path / "out").splitlines()
+    assert shown[0] == "a.jsonl (JSONL, 5 rows): chat messages, 5 taken; columns not read: tag (5 rows)"
+    assert shown[1] == f"  {path}: read as {{conversation: messages}}"
+    assert shown[3:7] == ["ift.jsonl: 5 rows, the first 3:", "- a.jsonl:1", "    user: Say 0.", "    → target: 0!"]
+    assert sum(line.startswith("    → target") for line in shown) == 3
+    assert shown[-1] == "nothing was written (--dry-run)"
+    found = json.loads(ok(path, "--dry-run", "--json"))
+    assert [row["completion"][0]["content"] for row in found["rows"]["ift.jsonl"]] == ["0!", "1!", "2!"]
+    assert found["columns"][str(path)] == {
+        "read": {"conversation": "messages"}, "not_read": {"tag": 5}, "thoughts": 0,
+    }  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jsonl"]
+    assert "no folder to write to; name one with --out" in refused(path)
+
+
+def test_a_dry_run_shows_sets_by_rank(tmp_path: Path) -> None:
+    shown = ok(write(tmp_path / "a.jsonl", ranked(8)), "--dry-run", "--held-out-share", 0.5)
+    held_out = shown.partition("held_out.jsonl: 4 rows, the first 3:\n")[2]
+    assert re.match(r"- a.jsonl:\d\n    user: Question (\d)\?\n    → rank 0: good \1\n    → rank 1: bad \1\n", held_out)
+
+
+def test_own_names_of_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"frage": f"{n}?", "antwort": "b"} for n in range(3)])
+    assert "seed_data.fields: {prompt: ???, response: ???}" in refused(path, "--out", tmp_path / "out")
+    fields = "{prompt: frage, response: antwort}"
+    for more in (["--fields", fields], ["--set", f"seed_data.fields={fields}"]):
+        out = tmp_path / more[0].strip("-")
+        account = json.loads(ok(path, "--out", out, "--json", *more))
+        assert (account["ift"], account["settings"]["seed_data"]["fields"]["prompt"]) == (3, "frage")
+        assert rows(out / "ift.jsonl")[0]["prompt"][0]["content"] == "0?"
+    assert "--fields [prompt]: write {prompt: COLUMN" in refused(path, "--dry-run", "--fields", "[prompt]")
+
+
+def test_rated_answers_are_sets_and_rows_alone(tmp_path: Path) -> None:
+    given = [
+        {"prompt": f"Question {n}?", "response": text, "rating": rating}
+        for n in range(8)
+        for text, rating in ((f"good {n}", 5), (f"bad {n}", 1))
+    ]
+    path = write(tmp_path / "a.jsonl", [*given, {"prompt": "Alone?", "response": "fine", "rating": 4}])
+    account = json.loads(ok(path, "--out", tmp_path / "out", "--json"))
+    assert (account["taken"], account["dropped"]) == (9, {})
+    assert (account["ift"], account["eft"], account["held_out"]) == (4, 6, 2)
+    learnt = [row["completion"][0]["content"] for row in rows(tmp_path / "out" / "ift.jsonl")]
+    assert "fine" in learnt
+    assert not [text for text in learnt if text.startswith("bad")]
+
+
+def test_thoughts_are_trained_on_if_asked(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"prompt": "a?", "response": "b", "reasoning": "Hm."}])
+    ok(path, "--out", tmp_path / "out", "--set", "seed_data.thoughts=train")
+    (row,) = rows(tmp_path / "out" / "ift.jsonl")
+    assert row["completion"][0]["content"] == "<think>\nHm.\n</think>\n\nb"
 
 
 EXAMPLES = re.findall(r"```json\n(.+?)\n```", (ROOT / "docs" / "data.md").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from beside import shared
 from judgeloop.data.layouts import FORMATS, WORDS
 from judgeloop.data.readers import detect, read_judgements, read_prompts, read_ranked, read_supervised, supervised_row
 from judgeloop.eft.existing_eft import has_score
@@ -19,7 +20,7 @@ from judgeloop.judging.rubric import load_rubric
 from judgeloop.records import Message, RankedSet
 
 Write = Callable[..., Path]
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = shared("data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
 USER: Message = {"role": "user", "content": "Name a colour."}
 ASSISTANT: Message = {"role": "assistant", "content": "Blue."}

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from beside import shared
 from judgeloop.data.readers import read_prompts, read_ranked, read_supervised
 from judgeloop.errors import InputError
 
-TREES = Path(__file__).resolve().parents[3] / "shared" / "data" / "oasst_en_100_trees.jsonl"
+TREES = shared("data", "oasst_en_100_trees.jsonl")
 needs_trees = pytest.mark.skipif(not TREES.is_file(), reason="the Open Assistant sample is not beside the project")
 
 

@@ -130,7 +130,7 @@ PAIR = {"prompt": "One?", "response": "1"}
         ({"prompt": 7, "response": "1"}, "'prompt' is a number"),
         ({"prompt": "x", "response": {}}, "'response' is an object, not text"),
         ({"prompt": ["x"], "response": "1"}, r"'prompt\[0\]' is not a chat message"),
-        ({"prompt": [{"role": "bot", "content": "x"}], "response": "1"}, "role"),
+        ({"prompt": [{"role": "robot", "content": "x"}], "response": "1"}, "role"),
         ({"prompt": "x", "completion": [USER]}, "not one assistant message"),
         ({"messages": [USER, ASSISTANT]}, "mixed formats: chat messages here, prompt and response on line 1"),
         ({"prompt": "x", "responses": RESPONSES}, "mixed formats"),

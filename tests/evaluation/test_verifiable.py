@@ -10,7 +10,7 @@ import pytest
 
 from judgeloop.errors import InputError
 from judgeloop.evaluation import verifiable
-from judgeloop.evaluation.inputs import read_verifiable
+from judgeloop.evaluation.ifeval_prompts import read_verifiable
 from judgeloop.evaluation.verifiable import InstructionCheck, InstructionChecker, VerifiablePrompt, summarise
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "data" / "ifeval_prompts.jsonl"

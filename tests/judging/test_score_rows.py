@@ -184,18 +184,16 @@ def test_other_settings_do_not_go_on_with_what_is_there(chat: Chat, tmp_path: Pa
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"response": "x"}, "'prompt' is neither a text nor chat messages"),
-        ({"prompt": " ", "response": "x"}, "'prompt' is neither a text nor chat messages"),
-        ({"prompt": 3, "response": "x"}, "'prompt' is neither a text nor chat messages"),
-        ({"prompt": [], "response": "x"}, "'prompt' is neither a text nor chat messages"),
-        ({"prompt": ["x"], "response": "x"}, "'prompt' holds something that is no chat message"),
-        ({"prompt": [{"role": "human", "content": "x"}], "response": "x"}, "holds something that is no chat message"),
-        ({"prompt": [{"role": "user", "content": None}], "response": "x"}, "holds something that is no chat message"),
-        ({"prompt": [{"role": "assistant", "content": "x"}], "response": "x"}, "does not end with the user's turn"),
-        ({"prompt": "x"}, "'response' is not a text"),
-        ({"prompt": "x", "response": ["y"]}, "'response' is not a text"),
-        ({"prompt": "x", "response": "y", "score": 3}, "has a field 'score', which judging adds; rename or remove it"),
-        ({"prompt": "x", "response": "y", "samples": []}, "has a field 'samples'"),
+        ({"response": "x"}, "a row without 'prompt'"),
+        ({"prompt": " ", "response": "x"}, "empty prompt"),
+        ({"prompt": 3, "response": "x"}, "'prompt' is a number"),
+        ({"prompt": [], "response": "x"}, "empty prompt"),
+        ({"prompt": ["x"], "response": "x"}, r"'prompt\[0\]' is not a chat message"),
+        ({"prompt": [{"role": "cat", "content": "x"}], "response": "x"}, "'cat', an unknown speaker"),
+        ({"prompt": [{"role": "user", "content": None}], "response": "x"}, "empty message"),
+        ({"prompt": [{"role": "assistant", "content": "x"}], "response": "x"}, "does not end with a user turn"),
+        ({"prompt": "x"}, "a row without 'response'"),
+        ({"prompt": "x", "response": ["y"]}, "is not a chat message"),
         ("[1]", "is not a JSON object"),
         ("{", "broken JSON"),
     ],
@@ -205,6 +203,13 @@ def test_a_bad_row_is_named_with_file_and_line(row: object, message: str, tmp_pa
     with pytest.raises(InputError, match=message) as caught:
         read_input(source)
     assert str(caught.value).startswith(f"{source}:2: ")
+
+
+@pytest.mark.parametrize(("name", "value"), [("score", 3), ("samples", [])])
+def test_fields_that_judging_adds_are_refused(name: str, value: object, tmp_path: Path) -> None:
+    source = lines(tmp_path / "rows.jsonl", {**GOOD, name: value})
+    with pytest.raises(InputError, match=rf":1: has a field '{name}', which judging adds; rename or remove it"):
+        read_input(source)
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

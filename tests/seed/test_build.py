@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from beside import shared
 from judgeloop.config import SeedSection
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.records import Message
 from judgeloop.seed.build import SeedData, build_seed
 
-TREES = Path(__file__).resolve().parents[3] / "shared" / "data" / "oasst_en_100_trees.jsonl"
+TREES = shared("data", "oasst_en_100_trees.jsonl")
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "verifiable" / "seed.jsonl"
 needs_trees = pytest.mark.skipif(not TREES.is_file(), reason="the Open Assistant sample is not beside the project")
 RUBRIC = load_rubric("additive-5-short")
@@ -179,3 +180,14 @@ def test_the_shipped_seed_builds() -> None:
     assert sum(scores[:3]) >= 400
     assert sum(scores[4:]) >= 400
     assert all(row.completion[0]["content"].startswith("Score: ") for row in data.eft)
+
+
+def test_the_best_of_a_bad_lot_is_no_ift_row(tmp_path: Path) -> None:
+    path = tmp_path / "rated.jsonl"
+    rows = [{"prompt": f"Question {n}?", "generations": ["x", "y"], "ratings": [2, 1]} for n in range(4)]
+    rows += [{"prompt": f"Question {n}?", "generations": ["v", "w"], "ratings": [5, 1]} for n in range(4, 8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    section = SeedSection(ranked=(str(path),), held_out_share=0, eft_share=0)
+    data = build_seed(section, load_rubric("additive-5"), True, 0)
+    assert {row.completion[0]["content"] for row in data.ift} == {"v"}
+    assert data.account["dropped"] == {"set whose best answer is rated low, for IFT": 4}

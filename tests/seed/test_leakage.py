@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from beside import shared
 from judgeloop.config import SeedSection
 from judgeloop.data.readers import read_ranked
 from judgeloop.judging.rubric import load_rubric
@@ -16,7 +17,7 @@ from judgeloop.records import Message, RankedSet, stable_id
 from judgeloop.seed.build import SeedData, build_seed
 from judgeloop.seed.leakage import Known, clusters
 
-TREES = Path(__file__).resolve().parents[3] / "shared" / "data" / "oasst_en_100_trees.jsonl"
+TREES = shared("data", "oasst_en_100_trees.jsonl")
 needs_trees = pytest.mark.skipif(not TREES.is_file(), reason="the Open Assistant sample is not beside the project")
 RUBRIC = load_rubric("additive-5")
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from beside import shared
 from judgeloop.data.readers import read_supervised
 from judgeloop.records import Message, SupervisedRow
 from judgeloop.seed.tasks import tasks_of
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = shared("data")
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:

@@ -76,7 +76,7 @@ def agreement(
     )  # fmt: skip
     about: dict[str, Any] = {"eval": "agreement", "input": str(in_)}
     if scored:
-        from judgeloop.evaluation.inputs import read_scored
+        from judgeloop.data.answered import read_scored
 
         if model is not None or endpoint is not None:
             raise InputError("--scored: the scores are in the file, so no judge is asked; leave out --model")
@@ -194,7 +194,7 @@ def ifeval(
     if prompts is None:
         asked = published()
     else:
-        from judgeloop.evaluation.inputs import read_verifiable
+        from judgeloop.evaluation.ifeval_prompts import read_verifiable
 
         asked = read_verifiable(prompts)
     asked = asked[:limit]

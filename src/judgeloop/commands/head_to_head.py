@@ -12,10 +12,10 @@ from typing import Any
 from judgeloop.commands.arguments import EngineKind
 from judgeloop.commands.players import Player, find_model
 from judgeloop.commands.progress import bar
+from judgeloop.data.answered import ModelResponse, read_responses
 from judgeloop.engines.base import Sampling
 from judgeloop.errors import InputError
 from judgeloop.evaluation.collect import Pairing, PromptToAnswer, ResumableRows, answers, duels
-from judgeloop.evaluation.inputs import Given, read_responses
 from judgeloop.evaluation.statistics import as_dict
 from judgeloop.evaluation.win_rates import Outcome, length_controlled_rate, win_rate
 from judgeloop.records import Message
@@ -130,7 +130,7 @@ def _check(sides: tuple[Side, Side], prompts: Path | None) -> None:
         raise InputError("--prompts: two models need prompts to answer; name a file of them")
 
 
-def _file(side: Side, left_out: Counter[str]) -> dict[str, Given]:
+def _file(side: Side, left_out: Counter[str]) -> dict[str, ModelResponse]:
     assert side.file is not None
     found, dropped = read_responses(side.file)
     left_out.update({f"{side.file.name}: {reason}": count for reason, count in dropped.items()})
@@ -138,7 +138,7 @@ def _file(side: Side, left_out: Counter[str]) -> dict[str, Given]:
 
 
 def _prompts(
-    path: Path | None, files: Mapping[str, Mapping[str, Given]], left_out: Counter[str]
+    path: Path | None, files: Mapping[str, Mapping[str, ModelResponse]], left_out: Counter[str]
 ) -> dict[str, list[Message]]:
     """The prompts to compare on: the file's, or else those of the responses given (of the first side where both are
     files)."""

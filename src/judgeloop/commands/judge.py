@@ -25,7 +25,7 @@ _OF_RUNS = ("judge.role", "judge.meta")
 
 def judge(
     model: Annotated[str, typer.Option(help="the judge: a folder, a hub id or an alias")],
-    in_: Annotated[Path, typer.Option("--in", help="JSONL rows with prompt (text or chat messages) and response")],
+    in_: Annotated[Path, typer.Option("--in", help="rows with a prompt and an answer: JSONL, JSON, CSV, Parquet …")],
     out: Annotated[Path, typer.Option(help="the rows with score and samples; an unfinished one goes on")],
     scoring: Annotated[Scoring, typer.Option(help="K written judgements, or the expected score")] = "expected",
     samples: Annotated[int | None, typer.Option(min=1, help="K, judgements a row where they are written [3]")] = None,
@@ -114,8 +114,7 @@ def _config(said: dict[str, object], overrides: list[str]) -> Config:
             known = ", ".join([*(f"{name}.…" for name in _SECTIONS), *_KEYS])
             raise InputError(f"--set {override}: has no part in judging rows; the keys are {known}")
     given = [f"{key}={json.dumps(value)}" for key, value in said.items() if value is not None]
-    # The tree is that of a run, which has a seed.
-    return configure([*given, *overrides, "seed_data.ift=none"], "judgeloop judge")
+    return configure([*given, *overrides], "judgeloop judge", seedless=True)
 
 
 def _settings(config: Config, rubric: Rubric, model: str) -> dict[str, object]:

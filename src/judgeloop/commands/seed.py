@@ -39,10 +39,16 @@ def seed(
         typer.Argument(
             metavar="[FORMAT] IN…",
             help="files, folders or hf:org/name; FORMAT first (oasst, ranked, preferences, chat, sharegpt, pairs, "
-            "alpaca, self-instruct, prompts, eft) refuses every other",
+            "alpaca, self-instruct, rated, compared, transcripts, prompts, eft) refuses every other",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="folder to write: ift.jsonl, eft.jsonl, held_out.jsonl, …")],
+    out: Annotated[Path | None, typer.Option(help="folder to write: ift.jsonl, eft.jsonl, held_out.jsonl, …")] = None,
+    fields: Annotated[
+        str | None, typer.Option(metavar="'{ROLE: COLUMN}'", help="which column says what, if its name is not known")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show what was detected and three rows of each kind; write nothing")
+    ] = False,
     turns: Annotated[
         Literal["first", "all"], typer.Option(help="Open Assistant: first turns only, or every turn")
     ] = "first",
@@ -90,11 +96,15 @@ def seed(
 
     The files serve a run as they are: seed_data.ift: OUT/ift.jsonl, seed_data.ranked: OUT/held_out.jsonl.
     """
-    from judgeloop.commands.seed_text import print_detected, print_yields
+    from judgeloop.commands.seed_text import print_detected, print_rows, print_yields
     from judgeloop.seed.folder import WRITTEN, publish, refuse_used, working_folder
 
-    refuse_used(out, overwrite)
-    inputs = _sorted(given)
+    if out is None and not dry_run:
+        raise InputError("judgeloop seed: no folder to write to; name one with --out, or look first with --dry-run")
+    if out is not None and not dry_run:
+        refuse_used(out, overwrite)
+    columns = fields_of(fields, overrides or [])
+    inputs = _sorted(given, columns)
     account: dict[str, Any] = {"detected": [], "taken": 0, "dropped": {}}
     contents: dict[str, Sequence[Any]] = {}
     logs: tuple[str, ...] = ()
@@ -112,6 +122,7 @@ def seed(
             "seed_data.eft.source": eft,
             "seed_data.eft.writer": model,
             "seed_data.ranked": inputs.ranked,
+            "seed_data.fields": columns,
             "seed_data.ift": inputs.ift,
             "seed_data.eft_files": inputs.eft,
         }
@@ -119,9 +130,12 @@ def seed(
         account |= made.account
         contents |= made.contents
     if inputs.prompts:
-        contents["prompts.jsonl"] = _prompts(inputs.prompts, account)
+        contents["prompts.jsonl"] = _prompts(inputs.prompts, account, columns)
     if not as_json:
         print_detected(account)
+    if dry_run or out is None:
+        print_rows(account, contents, as_json)
+        return
     working = working_folder(out)
     if made is not None and made.config.seed_data.eft.source == "written":
         contents["eft.jsonl"] = _written(made, working / WRITTEN, account)
@@ -148,8 +162,9 @@ class _Made:
     account: dict[str, Any]
 
 
-def _sorted(given: Sequence[str]) -> _Inputs:
-    """The sources by what their format allows. Raises InputError where one is not of the FORMAT asked for."""
+def _sorted(given: Sequence[str], fields: dict[str, str | None]) -> _Inputs:
+    """Tell the sources apart by their first rows; what was rated answer by answer may give sets and single rows. Raises
+    InputError if one is not of the FORMAT asked for."""
     from judgeloop.data.layouts import WORDS
     from judgeloop.data.readers import detect
 
@@ -161,9 +176,13 @@ def _sorted(given: Sequence[str]) -> _Inputs:
         )
     groups: dict[str, list[str]] = {"ranked": [], "ift": [], "eft": [], "prompts": []}
     for source in dict.fromkeys(sources):
-        form = detect(source)
+        form = detect(source, fields)
         if word is not None and form.word != word:
             raise InputError(f"{source}: holds {form.name}, not {word}; leave out '{word}', or write {form.word}")
+        if form.rated or form.word == "compared":  # what is no set may still be an answer to learn
+            groups["ranked"].append(source)
+            groups["ift"].append(source)
+            continue
         use = "ranked" if form.rankings else "ift" if form.answers else "eft" if form.judgements else "prompts"
         groups[use].append(source)
     return _Inputs(**{use: tuple(found) for use, found in groups.items()})
@@ -271,12 +290,31 @@ def _asks_for_justification(rubric: Rubric, language: str) -> bool:
     return f"{rubric.name}-direct" in shipped
 
 
-def _prompts(sources: Sequence[str], account: dict[str, Any]) -> list[Any]:
+def fields_of(option: str | None, overrides: Sequence[str]) -> dict[str, str | None]:
+    """Role → column, of --fields or of --set seed_data.fields, which goes last."""
+    import yaml
+
+    said = [option] if option else []
+    said += [o.partition("=")[2] for o in overrides if o.partition("=")[0].strip() == "seed_data.fields"]
+    if not said:
+        return {}
+    try:
+        found = yaml.safe_load(said[-1])
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(v, str | None) for pair in found.items() for v in pair):
+        raise InputError(
+            f"--fields {said[-1]}: write {{prompt: COLUMN, response: COLUMN}}; docs/data.md lists the roles"
+        )
+    return found
+
+
+def _prompts(sources: Sequence[str], account: dict[str, Any], fields: dict[str, str | None]) -> list[Any]:
     from judgeloop.data.readers import read_prompts
 
     found: dict[str, Any] = {}
     for source in sources:
-        rows, read = read_prompts(source)
+        rows, read = read_prompts(source, fields=fields)
         account["detected"].append(read.sentence(source))
         account["taken"] += read.taken
         repeated = sum(row.id in found for row in rows)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -14,6 +16,49 @@ def print_detected(account: Mapping[str, Any]) -> None:
     """One line for each source, before anything else."""
     for sentence in account["detected"]:
         typer.echo(sentence)
+
+
+def print_rows(account: Mapping[str, Any], contents: Mapping[str, Sequence[Any]], as_json: bool) -> None:
+    """The first three rows of each file that would be written, as they would be trained on, and which column says
+    what."""
+    if as_json:
+        shown = {name: [_plain(row) for row in rows[:_SHOWN]] for name, rows in contents.items()}
+        typer.echo(json.dumps({"dry_run": True, **account, "rows": shown}, ensure_ascii=False, indent=2))
+        return
+    for source, columns in account.get("columns", {}).items():
+        read = ", ".join(f"{role}: {key}" for role, key in columns["read"].items())
+        typer.echo(f"  {source}: read as {{{read}}}" if read else f"  {source}")
+    for name, rows in contents.items():
+        if not rows:
+            continue
+        typer.echo(f"\n{name}: {len(rows)} rows" + (f", the first {_SHOWN}:" if len(rows) > _SHOWN else ""))
+        for row in rows[:_SHOWN]:
+            typer.echo(f"- {row.source}" if row.source else f"- {row.id}")
+            for message in _prompt_turns(row):
+                typer.echo(_turn(message["role"], message["content"]))
+            for target in getattr(row, "completion", ()):
+                typer.echo(_turn("→ target", target["content"]))
+            for response in getattr(row, "responses", ()):
+                typer.echo(_turn(f"→ rank {response['rank']}", response["text"]))
+    typer.echo("\nnothing was written (--dry-run)")
+
+
+_SHOWN = 3
+
+
+def _prompt_turns(row: Any) -> Sequence[Mapping[str, str]]:
+    found: Sequence[Mapping[str, str]] = row.prompt if hasattr(row, "prompt") else row.messages
+    return found
+
+
+def _turn(who: str, text: str) -> str:
+    """A turn, shortened in the middle, on lines of its own."""
+    short = text if len(text) <= 600 else f"{text[:400]} … [{len(text) - 600} characters] … {text[-200:]}"
+    return f"    {who}: " + short.replace("\n", "\n      ")
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    return dataclasses.asdict(row)
 
 
 def print_yields(account: Mapping[str, Any]) -> None:

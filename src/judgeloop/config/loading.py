@@ -59,22 +59,23 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     return parse(tree, str(path))
 
 
-def configure(overrides: Sequence[str], origin: str) -> Config:
-    """The defaults with `key=value` overrides; `origin` names the command in errors."""
+def configure(overrides: Sequence[str], origin: str, *, seedless: bool = False) -> Config:
+    """The defaults with `key=value` overrides; `origin` names the command in errors. `seedless`: what is configured is
+    no run, so no seed need be named."""
     tree: dict[str, Any] = {}
     for override in overrides:
         _apply(tree, override)
-    return parse(tree, origin)
+    return parse(tree, origin, seedless=seedless)
 
 
-def parse(tree: Mapping[str, Any], origin: str) -> Config:
+def parse(tree: Mapping[str, Any], origin: str, *, seedless: bool = False) -> Config:
     """Validate a tree of plain values; `origin` names it in errors. Plugins are run first, for their names count."""
     plugins = tree.get("plugins") or ()
     files = [load_plugin(Path(str(plugin))) for plugin in ([plugins] if isinstance(plugins, str) else plugins)]
     if files and isinstance(evaluation := tree.get("evaluation") or {}, Mapping):
         tree = {**tree, "evaluation": {"metrics": METRICS.added(files), **evaluation}}
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate(tree, context={"seedless": seedless})
     except ValidationError as error:
         raise InputError(f"{origin}: {_explain(error)}") from error
 

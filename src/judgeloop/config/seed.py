@@ -70,6 +70,15 @@ class SeedSection(Section):
     )
     turns: Literal["first", "all"] = Field("first", description="Open Assistant trees: first turns only, or every turn")
     lang: str | None = Field("en", description="Open Assistant trees: keep this language; null keeps all")
+    fields: dict[str, str | None] = Field(
+        {},
+        description="which column says what, for files whose names are not known: {prompt: question_text, chosen: "
+        "best, rejected: other}; null: no column says this (docs/data.md lists the roles)",
+    )
+    thoughts: Literal["leave_out", "train"] = Field(
+        "leave_out",
+        description="thoughts before an answer (reasoning_content, <think>): leave_out, or train on them before it",
+    )
     held_out_share: float = Field(
         0.25, ge=0, le=1, description="share of ranked prompts kept for evaluation only; 1: all of them"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from judgeloop.config.backtranslation import BacktranslationSection
 from judgeloop.config.choices import METRICS
@@ -55,9 +55,11 @@ class Config(Section):
     stop: StopSection = Field(default_factory=StopSection)
 
     @model_validator(mode="after")
-    def _sources_are_named(self) -> Config:
+    def _sources_are_named(self, info: ValidationInfo) -> Config:
         if self.prompts.source == "file" and not self.prompts.files:
             raise ValueError("prompts.source is 'file' but prompts.files names none")
+        if info.context and info.context.get("seedless"):
+            return self
         if not self.seed_data.ift and not self.seed_data.ranked and not self.seed_data.eft_files:
             raise ValueError("seed_data names neither ift nor ranked files, so there is nothing to make M1 from")
         return self

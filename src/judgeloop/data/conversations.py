@@ -1,37 +1,85 @@
-"""What a row of each flat format says: the prompt, the response that answers it, the ranked responses.
+"""What a row with one answer says: the prompt, the answer to it, and how the answer was rated.
 
-Functions take a row and its Intake. They raise InputError where a field has the wrong type, and Unusable where the row
-is well formed but cannot serve.
+Functions take a row and its Intake, which knows the row's columns. They raise InputError if a field has the wrong type,
+and Unusable if the row is well formed but cannot serve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from judgeloop.data.fields import answerable, dense, kind_of, messages_of, responses_of, text_of
-from judgeloop.data.provenance import Intake, Unusable
+from judgeloop.data.fields import decoded, kind_of, label_of, number_of, text_of
+from judgeloop.data.intake import Intake
+from judgeloop.data.messages import (
+    Turn,
+    alternating,
+    answer_of,
+    answerable,
+    is_message,
+    messages_in,
+    messages_of,
+    turns_of,
+)
+from judgeloop.data.provenance import Unusable
+from judgeloop.data.transcripts import split_transcript
 from judgeloop.records import Message, Task
 
 Row = Mapping[str, Any]
-Answer = tuple[list[Message], str]
 Ranking = tuple[list[Message], list[dict[str, Any]], str]  # prompt, responses, group
 _NOTHING = frozenset({"<noinput>", "<no input>", "<nooutput>", "<no output>"})
+_WITH_INPUT = ("instruction", "question", "query", "problem", "orig_instruction", "question_text")
 
 
-# Prompt and response, prompts alone ------------------------------------------------------------------------------
+class Answer(NamedTuple):
+    """An answer to a prompt, the thought before it, and its rating on the set's own scale (None: not rated)."""
+
+    prompt: list[Message]
+    text: str
+    thought: str = ""
+    rating: float | None = None
+
+
+class Rating(NamedTuple):
+    """What a row says of its answer: a number (more is better), and whether a label calls it good."""
+
+    value: float | None
+    good: bool | None
+
+
+# Prompts ---------------------------------------------------------------------------------------------------------
 
 
 def prompt_of(row: Row, intake: Intake) -> Iterator[list[Message]]:
-    """The field `prompt`: a text, or messages that end with a user turn."""
-    yield _prompt(row, intake)
+    """The prompt with its input and constraints as one user turn, after system message and history."""
+    yield answerable(asked_in(row, intake))
 
 
-def pair_of(row: Row, intake: Intake) -> Iterator[Answer]:
-    """`prompt`, and `response` or `completion`: a text, or one assistant message."""
-    name = "response" if row.get("response") is not None else "completion"
-    prompt = _prompt(row, intake)
-    yield prompt, _reply(row.get(name), name, intake)
+def asked_in(row: Row, intake: Intake) -> list[Message]:
+    """The prompt of a row, whether or not it ends with the user's turn."""
+    key = intake.key("prompt")
+    value = row.get(key)
+    what = "instruction" if key == "instruction" else "prompt"
+    if (isinstance(value, str | None) and key in _WITH_INPUT) or type(value) in (int, float, bool):
+        given = _optional(intake.value(row, "input"), intake.key("input"), intake)
+        constraints = _optional(intake.value(row, "constraints"), intake.key("constraints"), intake)
+        text = text_of(value, key, intake.place, what)
+        asked = Task.of(text, given, "", "", constraints=constraints).messages()
+        if not given and not constraints and split_transcript(text) is not None:
+            asked = messages_of(text, key, intake, what)
+    else:
+        asked = messages_of(value, key, intake, what)
+    return with_system(row, [*_history(intake.value(row, "history"), intake), *asked], intake)
+
+
+def with_system(row: Row, messages: list[Message], intake: Intake) -> list[Message]:
+    """The row's own system column, if it says anything, before the messages."""
+    key = intake.key("system")
+    system = intake.value(row, "system")
+    if system is None or system == "" or messages[0]["role"] == "system":
+        return messages
+    content = text_of(system, key, intake.place, "system message")
+    return [{"role": "system", "content": content}, *messages]
 
 
 def first_turn_of(row: Row, intake: Intake) -> Iterator[list[Message]]:
@@ -39,9 +87,58 @@ def first_turn_of(row: Row, intake: Intake) -> Iterator[list[Message]]:
     turns = row["turns"]
     if not turns:
         raise Unusable("empty prompt")
-    messages = messages_of(turns[0], "turns[0]", intake.place)
+    if not isinstance(turns, list):
+        raise intake.place.error(f"'turns' is {kind_of(turns)}, not a list", "write turns as a list of questions")
+    messages = messages_of(turns[0], "turns[0]", intake)
     intake.dropped["later turn of a question"] += len(turns) - 1
     yield messages
+
+
+# Prompt and answer -----------------------------------------------------------------------------------------------
+
+
+def pair_of(row: Row, intake: Intake) -> Iterator[Answer]:
+    """A prompt and its answer: a text, or one assistant message."""
+    (prompt,) = prompt_of(row, intake)
+    text, thought = response_in(row, intake)
+    yield Answer(prompt, text, thought)
+
+
+def response_in(row: Row, intake: Intake) -> tuple[str, str]:
+    """(answer, thought) of a row's own answer column."""
+    key = intake.key("response")
+    beside = {"thinking": intake.value(row, "thought")}
+    return reply(row.get(key), key, intake, beside)
+
+
+def reply(value: object, name: str, intake: Intake, beside: Mapping[str, Any]) -> tuple[str, str]:
+    """(answer, thought) of a text or of one assistant message."""
+    if isinstance(value, str):
+        value = messages_in(value) or value
+    if isinstance(value, list) or is_message(value):
+        turns = turns_of(value, name, intake, "response")
+        if len(turns) != 1 or turns[0].role != "assistant":
+            raise intake.place.error(f"'{name}' is not one assistant message", "put earlier turns into 'prompt'")
+        if not turns[0].imitable:
+            raise Unusable("answer of weight 0")
+        return turns[0].content, turns[0].thought
+    text = text_of(value, name, intake.place, "response")
+    if text.strip().casefold() in _NOTHING:
+        raise Unusable("empty response")
+    return answer_of(text, beside, intake)
+
+
+def judgement_of(row: Row, intake: Intake) -> Iterator[Answer]:
+    """A filled judge prompt and the judgement, word for word."""
+    (prompt,) = prompt_of(row, intake)
+    key = intake.key("response")
+    value = row.get(key)
+    reply(value, key, intake, {})
+    while isinstance(value, list):
+        value = value[0]
+    if isinstance(value, Mapping):
+        value = next((value[name] for name in ("content", "value") if isinstance(value.get(name), str)), None)
+    yield Answer(prompt, text_of(value, key, intake.place, "response"))
 
 
 # Conversations ---------------------------------------------------------------------------------------------------
@@ -49,33 +146,74 @@ def first_turn_of(row: Row, intake: Intake) -> Iterator[list[Message]]:
 
 def asked_in_chat(row: Row, intake: Intake) -> Iterator[list[Message]]:
     """The conversation up to its last user turn."""
-    messages = _conversation(row, intake)
+    messages = [turn.message for turn in conversation_in(row, intake)]
     while messages and messages[-1]["role"] != "user":
         messages.pop()
-    yield answerable(messages)
+    yield answerable(with_system(row, messages, intake) if messages else messages)
 
 
 def answered_in_chat(row: Row, intake: Intake) -> Iterator[Answer]:
-    """The last turn, which must be the assistant's, and what stands before it."""
-    messages = _conversation(row, intake)
+    """The last turn, which must be the assistant's, and what comes before it; or a conversation that the row's own
+    answer column goes on with."""
+    turns = conversation_in(row, intake)
+    messages = with_system(row, [turn.message for turn in turns], intake)
+    if messages[-1]["role"] == "user" and intake.value(row, "response") is not None:
+        text, thought = response_in(row, intake)
+        yield Answer(answerable(messages), text, thought)
+        return
     if messages[-1]["role"] != "assistant":
         raise Unusable("last turn is not the assistant's")
-    yield answerable(messages[:-1]), messages[-1]["content"]
+    if not turns[-1].imitable:
+        raise Unusable("last turn has weight 0")
+    thought = turns[-1].thought
+    if not thought:
+        _, thought = answer_of(turns[-1].content, {"thinking": intake.value(row, "thought")}, intake)
+    yield Answer(answerable(messages[:-1]), turns[-1].content, thought)
 
 
-# Instructions ----------------------------------------------------------------------------------------------------
+def conversation_in(row: Row, intake: Intake) -> list[Turn]:
+    """The turns of a row's conversation: messages, a transcript, or texts that take turns."""
+    name = intake.key("conversation") if "conversation" in intake.columns else intake.key("text")
+    value = row.get(name)
+    turns = alternating(value, name, intake, "conversation", alone="conversation" not in intake.columns)
+    if isinstance(value, str) and len(turns) == 1 and turns[0].content == value:
+        if name == intake.key("text"):
+            raise Unusable("text without turns")
+        raise intake.place.error(f"'{name}' is text, not a list", f"write {name} as a list of chat messages")
+    return turns
 
 
-def task_prompt_of(row: Row, intake: Intake) -> Iterator[list[Message]]:
-    """An instruction with its input as one user turn, after the earlier turns of `history`."""
-    yield _task(row, row.get("input") if row.get("input") is not None else row.get("context"), intake)
+# Ratings ---------------------------------------------------------------------------------------------------------
 
 
-def task_of(row: Row, intake: Intake) -> Iterator[Answer]:
-    """An instruction with its input, and `output` (or `response`)."""
-    name = "output" if row.get("output") is not None else "response"
-    for prompt in task_prompt_of(row, intake):
-        yield prompt, _output(row.get(name), name, intake)
+def rating_of(row: Row, intake: Intake) -> Rating:
+    """What the row says of its answer. A null says nothing; what is neither number nor label is an error."""
+    columns, value, good = intake.columns, None, None
+    for role in ("score", "rank"):
+        found = intake.value(row, role)
+        if found is not None and found != "":
+            number = number_of(found)
+            if number is None:
+                raise intake.place.error(f"'{columns.roles[role]}' is {found!r:.60}, no number", _SAY.format(role))
+            value = number if role == "score" else -number
+            break
+    for role in ("label", "bad_label"):
+        found = intake.value(row, role)
+        if found is not None and found != "":
+            label = label_of(found)
+            if label is None:
+                raise intake.place.error(
+                    f"'{columns.roles[role]}' is {found!r:.60}, neither good nor bad", _SAY.format(role)
+                )
+            label = label if role == "label" else not label
+            good = label if good is None else good and label
+    return Rating(value, good)
+
+
+_SAY = "mend the row, or leave the column unread: seed_data.fields: {{{}: null}}"
+
+
+# Self-Instruct ---------------------------------------------------------------------------------------------------
 
 
 def instance_prompts_of(row: Row, intake: Intake) -> Iterator[list[Message]]:
@@ -95,120 +233,29 @@ def instances_of(row: Row, intake: Intake) -> Iterator[Answer]:
         here = f"instances[{number}]"
         try:
             prompt = _task(row, instance.get("input"), intake, f"{here}.input")
-            output = _output(instance.get("output"), f"{here}.output", intake)
+            output, thought = reply(instance.get("output"), f"{here}.output", intake, {})
         except Unusable as unusable:
             intake.dropped[unusable.reason] += 1
             continue
-        yield prompt, output
-
-
-# Several responses -----------------------------------------------------------------------------------------------
-
-
-def asked_in_set(row: Row, intake: Intake) -> Iterator[list[Message]]:
-    """The prompt of ranked responses: `prompt`, or `messages` as our own files have it."""
-    yield _prompt(row, intake, "prompt" if row.get("prompt") is not None or "messages" not in row else "messages")
-
-
-def best_of_set(row: Row, intake: Intake) -> Iterator[Answer]:
-    """The response ranked best."""
-    for prompt in asked_in_set(row, intake):
-        responses = responses_of(row["responses"], intake)
-        if not responses:
-            raise Unusable("no response")
-        yield prompt, responses[0]["text"]
-
-
-def set_of(row: Row, intake: Intake) -> Iterator[Ranking]:
-    """All responses, ranked; at least two, not all tied."""
-    for prompt in asked_in_set(row, intake):
-        responses = responses_of(row["responses"], intake)
-        if len(responses) < 2:
-            raise Unusable("fewer than two responses")
-        if responses[-1]["rank"] == 0:
-            raise Unusable("all responses tie")
-        group = row.get("group")
-        yield prompt, responses, text_of(group, "group", intake.place, "group") if group else ""
-
-
-def asked_in_preference(row: Row, intake: Intake) -> Iterator[list[Message]]:
-    """The prompt of a preference pair."""
-    for prompt, _, _ in preference_of(row, intake):
-        yield prompt
-
-
-def chosen_of_preference(row: Row, intake: Intake) -> Iterator[Answer]:
-    """The chosen response."""
-    for prompt, responses, _ in preference_of(row, intake):
-        yield prompt, responses[0]["text"]
-
-
-def preference_of(row: Row, intake: Intake) -> Iterator[Ranking]:
-    """`chosen` before `rejected`, each a text, one assistant message, or the whole conversation."""
-    prompt = None if row.get("prompt") is None else messages_of(row["prompt"], "prompt", intake.place)
-    texts = []
-    for name in ("chosen", "rejected"):
-        value = row[name]
-        if isinstance(value, list) and len(value) > 1:
-            messages = messages_of(value, name, intake.place, "response")
-            if prompt is None:
-                prompt = messages[:-1]
-            if messages[:-1] != prompt:
-                raise Unusable("chosen and rejected do not answer the same prompt")
-            value = messages[-1:]
-        texts.append(_reply(value, name, intake))
-    if prompt is None:
-        raise Unusable("empty prompt")
-    if texts[0] == texts[1]:
-        raise Unusable("chosen and rejected are the same")
-    responses = dense([{"text": text, "rank": rank} for rank, text in enumerate(texts)])
-    yield answerable(_with_system(row, prompt, intake)), responses, ""
+        yield Answer(prompt, output, thought)
 
 
 # Parts -----------------------------------------------------------------------------------------------------------
 
 
-def _prompt(row: Row, intake: Intake, name: str = "prompt") -> list[Message]:
-    return answerable(_with_system(row, messages_of(row.get(name), name, intake.place), intake))
-
-
-def _conversation(row: Row, intake: Intake) -> list[Message]:
-    name = "messages" if "messages" in row else "conversations"
-    value = row[name]
-    if isinstance(value, str):
-        raise intake.place.error(f"'{name}' is text, not a list", f"write {name} as a list of chat messages")
-    return _with_system(row, messages_of(value, name, intake.place, "conversation"), intake)
-
-
-def _with_system(row: Row, messages: list[Message], intake: Intake) -> list[Message]:
-    """The row's own `system` field, where it has one, before the messages."""
-    system = row.get("system")
-    if system is None or system == "" or messages[0]["role"] == "system":
-        return messages
-    content = text_of(system, "system", intake.place, "system message")
-    return [{"role": "system", "content": content}, *messages]
-
-
-def _reply(value: object, name: str, intake: Intake) -> str:
-    if not isinstance(value, list):
-        return text_of(value, name, intake.place, "response")
-    messages = messages_of(value, name, intake.place, "response")
-    if len(messages) != 1 or messages[0]["role"] != "assistant":
-        raise intake.place.error(f"'{name}' is not one assistant message", "put earlier turns into 'prompt'")
-    return messages[0]["content"]
-
-
-def _task(row: Row, given: object, intake: Intake, name: str = "input") -> list[Message]:
-    place = intake.place
-    instruction = text_of(row["instruction"], "instruction", place, "instruction")
-    constraints = _optional(row.get("constraints"), "constraints", intake)
-    asked = Task.of(instruction, _optional(given, name, intake), "", "", constraints=constraints).messages()
-    return answerable(_with_system(row, [*_history(row.get("history"), intake), *asked], intake))
+def _task(row: Row, given: object, intake: Intake, name: str) -> list[Message]:
+    instruction = text_of(row["instruction"], "instruction", intake.place, "instruction")
+    asked = Task.of(instruction, _optional(given, name, intake), "", "").messages()
+    return answerable(with_system(row, asked, intake))
 
 
 def _history(value: object, intake: Intake) -> list[Message]:
-    """Earlier turns as [asked, answered] pairs."""
+    """Earlier turns as [asked, answered] pairs, or as chat messages."""
     messages: list[Message] = []
+    if isinstance(value, str):
+        value = decoded(value) if value.strip() else None
+    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        return messages_of(value, "history", intake)
     if value is not None and not isinstance(value, list):
         raise intake.place.error(f"'history' is {kind_of(value)}, not a list", 'write [["asked", "answered"], …]')
     for turn in value or []:
@@ -233,10 +280,3 @@ def _optional(value: object, name: str, intake: Intake) -> str:
     if value is None or (isinstance(value, str) and (not value.strip() or value.strip().casefold() in _NOTHING)):
         return ""
     return text_of(value, name, intake.place, "input")
-
-
-def _output(value: object, name: str, intake: Intake) -> str:
-    text = text_of(value, name, intake.place, "response")
-    if text.strip().casefold() in _NOTHING:
-        raise Unusable("empty response")
-    return text

@@ -1,4 +1,4 @@
-"""The fields of seed rows, checked: text, chat messages, ranked responses.
+"""The fields of rows, checked: texts, numbers, labels, ranked responses.
 
 What has the wrong type or shape is an InputError with file and line; what is well formed but empty or cannot be used
 raises Unusable, which the reader counts.
@@ -6,23 +6,17 @@ raises Unusable, which the reader counts.
 
 from __future__ import annotations
 
+import ast
+import json
+import math
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import Any
 
-from judgeloop.data.provenance import Intake, Place, Unusable
-from judgeloop.records import MAX_SCORE, Message
-
-ROLES = {
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bard", "bing", "model"), "assistant"),
-}
-TOOL_ROLES = frozenset(
-    {"tool", "tool_call", "tool_response", "function", "function_call", "function_response", "observation", "ipython"}
-)
+from judgeloop.data.provenance import Place, Unusable
+from judgeloop.records import Message
 
 
 def text_of(value: object, name: str, place: Place, what: str) -> str:
@@ -43,46 +37,138 @@ def text_of(value: object, name: str, place: Place, what: str) -> str:
     return value
 
 
-def messages_of(value: object, name: str, place: Place, what: str = "prompt") -> list[Message]:
-    """Chat messages (`role` and `content`, or ShareGPT's `from` and `value`), or a string that stands for one user
-    turn. Raises InputError for what is no message or has an unknown speaker, Unusable for empty or tool turns."""
-    if value is None or isinstance(value, str):
-        return [{"role": "user", "content": text_of(value, name, place, what)}]
-    value = rows_of_columns(value)
-    if not isinstance(value, list):
-        raise place.error(f"'{name}' is {kind_of(value)}", f"write {name} as a string or a list of chat messages")
-    if not value:
-        raise Unusable(f"empty {what}")
-    return [_message(item, f"{name}[{number}]", place) for number, item in enumerate(value)]
+def decoded(value: str) -> object:
+    """A list of texts or of objects that was written into a string, as JSON or as Python prints it (a table of lists
+    saved as CSV); else the string itself."""
+    text = value.strip()
+    if not (text.startswith("[") and text.endswith("]")) and not (text.startswith("{") and text.endswith("}")):
+        return value
+    broken = (ValueError, SyntaxError, RecursionError, MemoryError)
+    for read in (json.loads, _python):
+        try:
+            found = read(text)
+        except broken:
+            continue
+        objects = [found] if isinstance(found, dict) else found
+        if (
+            isinstance(objects, list)
+            and objects
+            and (
+                all(isinstance(item, dict) for item in objects) or all(isinstance(item, str | None) for item in objects)
+            )
+        ):
+            return found
+    return value
 
 
-def _message(item: object, here: str, place: Place) -> Message:
-    if not isinstance(item, dict) or not ({"role", "from"} & item.keys() and {"content", "value"} & item.keys()):
-        raise place.error(f"'{here}' is not a chat message", 'write {"role": …, "content": …}')
-    key = "role" if item.get("role") is not None else "from"
-    speaker = item.get(key)
-    if not isinstance(speaker, str) or (speaker not in ROLES and speaker not in TOOL_ROLES):
-        known = "system, user (human) or assistant (gpt)"
-        raise place.error(f"'{here}.{key}' is {speaker!r:.60}, an unknown speaker", f"use {known}")
-    if speaker in TOOL_ROLES or item.get("tool_calls") or item.get("function_call"):
-        raise Unusable("conversation with tool calls")
-    key = "content" if item.get("content") is not None else "value"
-    content = item.get(key)
-    if isinstance(content, list):
-        content = _joined_parts(content, f"{here}.{key}", place)
-    return {"role": ROLES[speaker], "content": text_of(content, f"{here}.{key}", place, "message")}
+def _python(text: str) -> object:
+    if _PYTHON.match(text) is None or len(text) > _LONGEST:
+        raise ValueError(text[:20])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of escapes that Python does not know
+        return ast.literal_eval(_BETWEEN_ROWS.sub("}, {", text))
 
 
-def _joined_parts(parts: list[Any], here: str, place: Place) -> str:
-    """The text of a message that is written as a list of parts."""
-    texts = []
-    for part in parts:
-        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise place.error(f"'{here}' is a list, but not of content parts", 'write {"type": "text", "text": …}')
-        if part["type"] != "text":
-            raise Unusable("conversation with images or other media")
-        texts.append(text_of(part.get("text"), f"{here}.text", place, "message"))
-    return "\n".join(texts)
+_PYTHON = re.compile(r"""\[\s*['"{]|\{\s*['"]""")
+_LONGEST = 1_000_000  # characters; JSON has no such limit
+
+
+_BETWEEN_ROWS = re.compile(r"\}\s*\n\s*\{")  # numpy prints no comma there
+
+
+def numbers_of(value: object) -> list[object] | None:
+    """A list, also one of numbers that was written into a string ("[5, 1]", "5 1"); None if it is something else."""
+    if isinstance(value, str):
+        cells = re.sub(r"[\[\](),]", " ", value).split()
+        known = [number_of(cell) for cell in cells]
+        if len(cells) < 2 or any(
+            n is None and c.casefold() not in _NO_NUMBER for n, c in zip(known, cells, strict=True)
+        ):
+            return None
+        return list(known)
+    return value if isinstance(value, list) else None
+
+
+_NO_NUMBER = ("null", "none", "nan")
+
+
+def number_of(value: object) -> float | None:
+    """A number, also one that a table of text holds ("4", "4/5" is none, "true" is 1.0); None if it is none."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        word = value.strip().casefold()
+        if word in ("true", "false"):
+            return float(word == "true")
+        try:
+            value = float(word)
+        except ValueError:
+            return None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+_GOOD = frozenset(
+    [
+        "true",
+        "yes",
+        "good",
+        "chosen",
+        "accepted",
+        "accept",
+        "positive",
+        "preferred",
+        "desirable",
+        "like",
+        "liked",
+        "up",
+        "thumbs_up",
+        "upvote",
+        "upvoted",
+        "correct",
+        "pass",
+        "safe",
+        "better",
+        "win",
+        "won",
+        "approved",
+    ]
+)
+_BAD = frozenset(
+    [
+        "false",
+        "no",
+        "bad",
+        "rejected",
+        "reject",
+        "negative",
+        "dispreferred",
+        "undesirable",
+        "dislike",
+        "disliked",
+        "down",
+        "thumbs_down",
+        "downvote",
+        "downvoted",
+        "incorrect",
+        "wrong",
+        "fail",
+        "unsafe",
+        "worse",
+        "lose",
+        "lost",
+        "disapproved",
+    ]
+)
+
+
+def label_of(value: object) -> bool | None:
+    """Whether a label calls an answer good; None if it says neither."""
+    if isinstance(value, str):
+        word = value.strip().casefold().replace(" ", "_").replace("-", "_")
+        if word in _GOOD or word in _BAD:
+            return word in _GOOD
+    number = number_of(value)
+    return None if number not in (0, 1, -1) else number == 1
 
 
 def rows_of_columns(value: object) -> object:
@@ -92,62 +178,6 @@ def rows_of_columns(value: object) -> object:
     if len({len(column) for column in value.values()}) != 1:
         return value
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
-
-
-def answerable(messages: list[Message]) -> list[Message]:
-    """The messages, if they can be answered: turns alternate and the user has the last word. Else raises Unusable."""
-    if not messages or messages[-1]["role"] != "user":
-        raise Unusable("prompt does not end with a user turn")
-    if not turns_alternate(messages):
-        raise Unusable("user and assistant do not take turns")
-    return messages
-
-
-def turns_alternate(messages: list[Message]) -> bool:
-    """Whether, after a leading system message, user and assistant take turns, the user first."""
-    roles = [m["role"] for m in messages]
-    turns = roles[1:] if roles[:1] == ["system"] else roles
-    return all(role == ("user", "assistant")[i % 2] for i, role in enumerate(turns))
-
-
-def responses_of(value: object, intake: Intake) -> list[dict[str, Any]]:
-    """Ranked responses `{"text", "rank"[, "score"]}`: ranks made dense from 0, best first; ties share a rank.
-
-    Where no response has a rank but all have a score, the ranks follow the scores. Responses without text are left
-    out and counted.
-    """
-    place = intake.place
-    value = [] if value is None else rows_of_columns(value)
-    if not isinstance(value, list):
-        raise place.error(f"'responses' is {kind_of(value)}, not a list", 'write [{"text": …, "rank": …}, …]')
-    responses = []
-    for number, item in enumerate(value):
-        here = f"responses[{number}]"
-        if not isinstance(item, dict) or "text" not in item:
-            raise place.error(f"'{here}' has no 'text'", 'write {"text": …, "rank": …}')
-        try:
-            response: dict[str, Any] = {"text": text_of(item["text"], f"{here}.text", place, "response")}
-        except Unusable as unusable:
-            intake.dropped[f"{unusable.reason} in a set"] += 1
-            continue
-        if item.get("rank") is not None:
-            response["rank"] = rank_of(item["rank"], f"{here}.rank", place)
-        if item.get("score") is not None:
-            score = item["score"]
-            if type(score) not in (int, float) or not 0 <= score <= MAX_SCORE:
-                raise place.error(f"'{here}.score' is {score!r}", f"give a number from 0 to {MAX_SCORE}")
-            response["score"] = score
-        responses.append(response)
-    if responses and not any("rank" in r for r in responses) and all("score" in r for r in responses):
-        for response in responses:
-            response["rank"] = -response["score"]
-    if not all("rank" in r for r in responses):
-        raise place.error("one of the 'responses' has no 'rank'", "rank every response, 0 is best")
-    scored = sorted((r for r in responses if "score" in r), key=lambda r: (r["rank"], -r["score"]))
-    for better, worse in pairwise(scored):
-        if better["rank"] < worse["rank"] and better["score"] < worse["score"]:
-            raise place.error("a response ranked better has the lower score", "make rank and score agree")
-    return dense(responses)
 
 
 def rank_of(value: object, name: str, place: Place) -> int:

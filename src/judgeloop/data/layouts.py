@@ -1,16 +1,20 @@
-"""The formats that are read, and how a row is known to be of one: by its fields alone."""
+"""The layouts that are read, and how a row is known to be of one: by what its columns say."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from judgeloop.data import compared, oasst, preferences, ranked_lists
 from judgeloop.data import conversations as said
-from judgeloop.data import oasst
+from judgeloop.data.columns import Columns, columns_of
 from judgeloop.data.conversations import Answer, Ranking, Row
-from judgeloop.data.provenance import Intake, Place
+from judgeloop.data.intake import Intake
+from judgeloop.data.provenance import Place
+from judgeloop.data.transcripts import split_transcript
 from judgeloop.records import Message
 
 Rows = Iterator[tuple[Place, dict[str, Any]]]
@@ -18,115 +22,221 @@ Rows = Iterator[tuple[Place, dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A file format: its name, the word that stands for it on the command line, how a row of it is known, the fields a
-    row must have (any one of each group), and what can be read from it. `assemble` puts rows together before they are
-    read, where one row is less than a whole."""
+    """A layout of rows: its name, the word for it on the command line, how a row of it is known (by its fields and its
+    columns), what a row must have (role → the field's usual name), and what can be read from it. `assemble` puts rows
+    together before they are read, if one row is less than a whole; `rated` rows are put together by prompt after it."""
 
     name: str
     word: str
-    matches: Callable[[Mapping[str, Any]], bool]
-    fields: tuple[tuple[str, ...], ...]
+    matches: Callable[[Row, Columns], bool]
+    needs: Mapping[str, str]
     prompts: Callable[[Row, Intake], Iterator[list[Message]]] | None = None
     answers: Callable[[Row, Intake], Iterator[Answer]] | None = None
     rankings: Callable[[Row, Intake], Iterator[Ranking]] | None = None
     judgements: Callable[[Row, Intake], Iterator[Answer]] | None = None
     assemble: Callable[[Rows, Counter[str]], Rows] | None = None
+    rated: bool = False
+    roles: tuple[str, ...] = ()  # of the columns, those that are read
+    reads: tuple[str, ...] = ()  # fields that are read besides the columns
+    answers_follow: bool = False  # a conversation can be the prompt
 
-    def missing(self, row: Mapping[str, Any]) -> str | None:
+    def missing(self, row: Row, columns: Columns) -> str | None:
         """The first field that the row lacks. A field that is there and null is another matter: it is empty."""
-        return next((names[0] for names in self.fields if not any(name in row for name in names)), None)
+        have = {role: key for role, key in columns.roles.items() if role != "prompt" or self.takes(key)}
+        if "conversation" in have and self.answers_follow:
+            have["prompt"] = have["conversation"]
+        return next((name for role, name in self.needs.items() if role not in have and name not in row), None)
+
+    def takes(self, key: str) -> bool:
+        """Whether a prompt of this name belongs to the format."""
+        return self.needs.get("prompt") != "instruction" or key == "instruction"
 
 
-def _has(*names: str) -> Callable[[Mapping[str, Any]], bool]:
-    return lambda row: any(name in row for name in names)
+_PROMPT = ("prompt", "input", "constraints", "system", "history")
+_ANSWER = (*_PROMPT, "response", "thought")
+_CHAT = ("conversation", "text", "system", "response", "thought")
+_RATING = ("score", "rank", "label", "bad_label")
+
+
+def _rated(columns: Columns) -> bool:
+    return any(role in columns for role in ("score", "rank", "label", "bad_label"))
+
+
+def _answered(columns: Columns) -> bool:
+    return "prompt" in columns and "response" in columns
+
+
+def _strong(columns: Columns, *names: str) -> bool:
+    return columns.roles.get("response") in names
 
 
 TREES = Format(
-    "Open Assistant trees", "oasst", oasst.is_tree, (("prompt",),),
-    oasst.asked_in_tree, oasst.answers_in_tree, oasst.rankings_in_tree,
+    "Open Assistant trees", "oasst", lambda row, _: oasst.is_tree(row), {"prompt": "prompt"},
+    oasst.asked_in_tree, oasst.answers_in_tree, oasst.rankings_in_tree, reads=("prompt",),
 )  # fmt: skip
 TREE_MESSAGES = Format(
-    "Open Assistant messages", "oasst", lambda row: "message_id" in row and "parent_id" in row,
-    (("message_id",), ("parent_id",), ("text",), ("role",)),
+    "Open Assistant messages", "oasst", lambda row, _: "message_id" in row and "parent_id" in row,
+    {"message_id": "message_id", "parent_id": "parent_id", "text": "text", "role": "role"},
     oasst.asked_in_tree, oasst.answers_in_tree, oasst.rankings_in_tree, assemble=oasst.assembled,
-)  # fmt: skip
-RANKED = Format(
-    "ranked responses", "ranked", _has("responses"), (("prompt", "messages"), ("responses",)),
-    said.asked_in_set, said.best_of_set, said.set_of,
-)  # fmt: skip
-PREFERENCES = Format(
-    "preference pairs", "preferences", lambda row: "chosen" in row and "rejected" in row, (("chosen",), ("rejected",)),
-    said.asked_in_preference, said.chosen_of_preference, said.preference_of,
+    reads=("message_id", "parent_id", "text", "role", "lang", "rank", "deleted", "synthetic", "review_result"),
 )  # fmt: skip
 EFT_ROWS = Format(
-    "EFT rows", "eft", lambda row: row.get("kind") == "eft", (("prompt",), ("completion", "response")),
-    judgements=said.pair_of,
+    "EFT rows", "eft", lambda row, _: row.get("kind") == "eft", {"prompt": "prompt", "response": "completion"},
+    judgements=said.judgement_of, reads=("kind", "prompt_id"),
+    roles=_ANSWER,
 )  # fmt: skip
-CHAT = Format(
-    "chat messages", "chat", _has("messages"), (("messages",),), said.asked_in_chat, said.answered_in_chat
+RANKED = Format(
+    "ranked responses", "ranked", lambda _, columns: "answers" in columns, {"prompt": "prompt", "answers": "responses"},
+    ranked_lists.asked_in_set, ranked_lists.best_in_set, ranked_lists.ranked_set, answers_follow=True,
+    roles=(*_PROMPT, "conversation", "answers", "ranks", "scores", "winner", "group"),
 )  # fmt: skip
-SHAREGPT = Format(
-    "ShareGPT conversations", "sharegpt", _has("conversations"), (("conversations",),),
-    said.asked_in_chat, said.answered_in_chat,
+PREFERENCES = Format(
+    "preference pairs", "preferences", lambda _, columns: "chosen" in columns and "rejected" in columns,
+    {"chosen": "chosen", "rejected": "rejected"},
+    preferences.asked_in_pair, preferences.chosen_in_pair, preferences.pair_in,
+    roles=(*_PROMPT, "conversation", "chosen", "rejected", "chosen_score", "rejected_score"),
+)  # fmt: skip
+COMPARED = Format(
+    "compared answers", "compared", lambda _, columns: bool(columns.sides), {},
+    compared.asked_of_all, compared.best_of_all, compared.ranked_of_all,
+    roles=(*_PROMPT, "conversation", "winner", "tie", "scores"),
 )  # fmt: skip
 SEED_TASKS = Format(
-    "Self-Instruct seed tasks", "self-instruct", lambda row: "instruction" in row and "instances" in row,
-    (("instruction",), ("instances",)), said.instance_prompts_of, said.instances_of,
+    "Self-Instruct seed tasks", "self-instruct", lambda row, _: "instruction" in row and "instances" in row,
+    {"prompt": "instruction", "instances": "instances"}, said.instance_prompts_of, said.instances_of,
+    reads=("instances",),
+    roles=("prompt", "system"),
+)  # fmt: skip
+RATED_CHAT = Format(
+    "rated conversations", "rated", lambda _, columns: "conversation" in columns and _rated(columns),
+    {"conversation": "messages"}, said.asked_in_chat, said.answered_in_chat, rated=True,
+    roles=(*_CHAT, *_RATING),
+)  # fmt: skip
+RATED = Format(
+    "rated answers", "rated", lambda _, columns: _answered(columns) and _rated(columns),
+    {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of, rated=True,
+    roles=(*_ANSWER, *_RATING),
+)  # fmt: skip
+CHAT = Format(
+    "chat messages", "chat",
+    lambda _, columns: "conversation" in columns and columns.roles["conversation"] != "conversations",
+    {"conversation": "messages"}, said.asked_in_chat, said.answered_in_chat,
+    roles=_CHAT,
+)  # fmt: skip
+SHAREGPT = Format(
+    "ShareGPT conversations", "sharegpt", lambda _, columns: "conversation" in columns,
+    {"conversation": "conversations"}, said.asked_in_chat, said.answered_in_chat,
+    roles=_CHAT,
 )  # fmt: skip
 ALPACA = Format(
-    "Alpaca rows", "alpaca", lambda row: "instruction" in row and _has("output", "response")(row),
-    (("instruction",), ("output", "response")), said.task_prompt_of, said.task_of,
+    "Alpaca rows", "alpaca",
+    lambda _, columns: _answered(columns) and columns.roles["prompt"] == "instruction",
+    {"prompt": "instruction", "response": "output"}, said.prompt_of, said.pair_of,
+    roles=_ANSWER,
 )  # fmt: skip
 PAIRS = Format(
-    "prompt and response", "pairs", _has("response", "completion"), (("prompt",), ("response", "completion")),
-    said.prompt_of, said.pair_of,
+    "prompt and response", "pairs", lambda _, columns: _answered(columns) or _strong(columns, "response", "completion"),
+    {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of,
+    roles=_ANSWER,
+)  # fmt: skip
+TRANSCRIPTS = Format(
+    "transcripts", "transcripts",
+    lambda row, columns: "text" in columns and "prompt" not in columns and _is_transcript(row[columns.roles["text"]]),
+    {"text": "text"}, said.asked_in_chat, said.answered_in_chat,
+    roles=_CHAT,
 )  # fmt: skip
 INSTRUCTIONS = Format(
-    "instructions", "prompts", _has("instruction"), (("instruction",),), said.task_prompt_of
+    "instructions", "prompts", lambda _, columns: columns.roles.get("prompt") == "instruction",
+    {"prompt": "instruction"}, said.prompt_of,
+    roles=_PROMPT,
 )  # fmt: skip
 QUESTIONS = Format(
-    "MT-Bench questions", "prompts", lambda row: isinstance(row.get("turns"), list), (("turns",),), said.first_turn_of
+    "MT-Bench questions", "prompts", lambda row, _: isinstance(row.get("turns"), list), {"turns": "turns"},
+    said.first_turn_of, reads=("turns",),
 )  # fmt: skip
-PROMPTS = Format("prompts", "prompts", _has("prompt"), (("prompt",),), said.prompt_of)
+PROMPTS = Format(
+    "prompts", "prompts", lambda _, columns: "prompt" in columns, {"prompt": "prompt"}, said.prompt_of,
+    roles=_PROMPT,
+)  # fmt: skip
 
 # The first that matches: a row with more fields goes before one with fewer.
 FORMATS = (
-    TREES, TREE_MESSAGES, RANKED, PREFERENCES, EFT_ROWS, CHAT, SHAREGPT, SEED_TASKS, ALPACA, PAIRS, INSTRUCTIONS,
-    QUESTIONS, PROMPTS,
+    TREES, TREE_MESSAGES, EFT_ROWS, PREFERENCES, RANKED, COMPARED, SEED_TASKS, RATED_CHAT, CHAT, SHAREGPT, RATED,
+    ALPACA, PAIRS, TRANSCRIPTS, INSTRUCTIONS, QUESTIONS, PROMPTS,
 )  # fmt: skip
 _BARE = (INSTRUCTIONS, QUESTIONS, PROMPTS)
 WORDS = tuple(dict.fromkeys(form.word for form in FORMATS))
 
 
-def format_of(row: Mapping[str, Any]) -> Format | None:
-    """The format of a row; None where it has none that is known."""
-    return next((form for form in FORMATS if form.matches(row)), None)
+def _is_transcript(value: object) -> bool:
+    return isinstance(value, str) and bool(split_transcript(value, alone=True))
 
 
-def first_format(row: Mapping[str, Any], allowed: Sequence[Format], place: Place) -> Format:
-    """The format of a file's first row. Raises InputError where it is unknown, incomplete or not `allowed`."""
-    found = format_of(row)
+def format_of(row: Row, columns: Columns | None = None) -> Format | None:
+    """The format of a row; None if it has none that is known."""
+    found = columns_of(row) if columns is None else columns
+    return next((form for form in FORMATS if form.matches(row, found)), None)
+
+
+def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: Place) -> Format:
+    """The format of a file's first row. Raises InputError if it is unknown, incomplete, doubtful or not `allowed`."""
+    found = format_of(row, columns)
     names = [form.name for form in allowed]
     wanted = " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
     if found is None:
-        keys = ", ".join(list(row)[:6]) or "none"
-        raise place.error(f"a row of no known format (its keys: {keys})", f"bring {wanted}; docs/data.md shows them")
-    missing = found.missing(row)
+        keys = ", ".join(list(row)[:20]) or "none"
+        raise place.error(
+            f"a row of no known format (its keys: {keys})",
+            f"bring one that docs/data.md shows, or say what its fields are: {guessed_fields(row)}",
+        )
+    missing = found.missing(row, columns)
     if missing:
         raise place.error(f"a row without '{missing}'", f"in a file of {found.name} every row needs it")
+    if columns.doubtful and found in (ALPACA, PAIRS, CHAT, SHAREGPT):
+        listed = ", ".join(columns.doubtful)
+        raise place.error(
+            f"a column may rate the answers ({listed}), and bad ones must not be learnt",
+            f"say which: seed_data.fields: {{score: {columns.doubtful[0]}}}, or {{score: null}} if none does",
+        )
     if found not in allowed:
         raise place.error(f"the file holds {found.name}", f"here it must be {wanted}")
     return found
 
 
-def same_format(row: Mapping[str, Any], form: Format, first: Place, place: Place) -> None:
-    """Raise InputError where a later row is not of the file's format."""
-    found, missing = format_of(row), form.missing(row)
+def same_format(row: Row, columns: Columns, form: Format, first: Place, place: Place) -> None:
+    """Raise InputError if a later row is not of the file's format."""
+    found, missing = format_of(row, columns), form.missing(row, columns)
     if found is form and not missing:
         return
-    if missing and (found is None or found is form or found in _BARE or found.missing(row)):
+    if missing and (found is None or found is form or found in _BARE or found.missing(row, columns)):
         raise place.error(f"a row without '{missing}'", f"in a file of {form.name} every row needs it")
     raise place.error(
         f"mixed formats: {found.name if found else 'unknown'} here, {form.name} {first.seen_from(place)}",
         "put each format in a file of its own",
     )
+
+
+def guessed_fields(row: Row) -> str:
+    """The line of the config that says which field is which, filled in as far as names and texts tell."""
+    texts = [key for key, value in row.items() if isinstance(value, (str, list)) and value]
+    found = {role: _like(texts, words) for role, words in _HINTS.items()}
+    if found["chosen"] and found["rejected"]:
+        shown = {"prompt": found["prompt"], "chosen": found["chosen"], "rejected": found["rejected"]}
+    else:
+        rest = [key for key in texts if key != found["prompt"] and not re.search(r"id$|^id|model|source", key.lower())]
+        likely = found["response"] or (rest[0] if found["prompt"] and len(rest) == 1 else None)
+        shown = {"prompt": found["prompt"], "response": None if likely == found["prompt"] else likely}
+    return f"seed_data.fields: {{{', '.join(f'{role}: {key or UNKNOWN}' for role, key in shown.items())}}}"
+
+
+UNKNOWN = "???"
+_HINTS = {
+    "prompt": r"prompt|question|instruct|quer|request|ask|problem|user|human|^q$|title|input",
+    "chosen": r"chosen|accept|better|prefer|best|win|good|positive",
+    "rejected": r"reject|worse|worst|los|bad|negative|dispref",
+    "response": r"respon|answer|repl|output|complet|assistant|bot|gpt|generat|solution|^a$",
+}
+
+
+def _like(keys: Sequence[str], words: str) -> str | None:
+    return next((key for key in keys if re.search(words, key.casefold())), None)

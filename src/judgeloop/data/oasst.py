@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from judgeloop.data.conversations import Answer
 from judgeloop.data.fields import dense, rank_of, text_of
-from judgeloop.data.provenance import Intake, Place, Unusable
+from judgeloop.data.intake import Intake
+from judgeloop.data.provenance import Place, Unusable
 from judgeloop.records import Message, stable_id
 
 _ROLES = {"prompter": "user", "assistant": "assistant"}
@@ -73,14 +75,14 @@ def asked_in_tree(tree: Mapping[str, Any], intake: Intake) -> Iterator[list[Mess
         yield [{"role": "user", "content": root["text"]}]
 
 
-def answers_in_tree(tree: Mapping[str, Any], intake: Intake) -> Iterator[tuple[list[Message], str]]:
+def answers_in_tree(tree: Mapping[str, Any], intake: Intake) -> Iterator[Answer]:
     """The replies of rank 0, counted where people ranked none best."""
     for found in reply_sets(tree, intake):
         best = next((text for text, rank in found.replies if rank == 0), None)
         if best is None:
             intake.dropped["set without a reply of rank 0"] += 1
         else:
-            yield found.messages, best
+            yield Answer(found.messages, best)
 
 
 def rankings_in_tree(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -25,7 +24,8 @@ class Unusable(Exception):
 class Account:
     """What a reader did with one source: the format it detected, what it was kept in (`container`), rows read, results
     taken, and rows or parts dropped, by reason. `repeated_ids` are rows that were kept although the file's own id had
-    occurred before: rows are told apart by content."""
+    occurred before: rows are told apart by content. `unread` says how many rows have each column that was left aside,
+    `thoughts` how many thoughts were split off answers, `columns` which column says what."""
 
     detected: str
     taken: int
@@ -33,12 +33,25 @@ class Account:
     rows: int = 0
     container: str = ""
     repeated_ids: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
+    thoughts: int = 0
+    trained_thoughts: bool = False
+    notes: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
 
     def sentence(self, source: str | Path) -> str:
         """The account in one line, for the first line of output."""
         counts = [f"{count} dropped: {reason}" for reason, count in self.dropped.items()]
         if self.repeated_ids:
             counts.append(f"{self.repeated_ids} kept although their id occurs twice")
+        if self.thoughts:
+            counts.append(f"{self.thoughts} thoughts {'trained on' if self.trained_thoughts else 'left out'}")
+        counts += self.notes
+        if self.unread:
+            columns = ", ".join(
+                f"{name} ({count} row{'' if count == 1 else 's'})" for name, count in self.unread.items()
+            )
+            counts.append(f"columns not read: {columns}")
         held = f" ({self.container}, {self.rows} rows)" if self.container else ""
         return "; ".join([f"{short_name(source)}{held}: {self.detected}, {self.taken} taken", *counts])
 
@@ -66,16 +79,6 @@ class Place:
         if self.path != other.path:
             return f"in {self.source}"
         return f"on line {self.number}" if self.unit == "line" else f"in row {self.number}"
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """A row being taken in: where it stands, what is wanted of trees, and the tally of what cannot serve."""
-
-    place: Place
-    dropped: Counter[str]
-    turns: Turns = "first"
-    lang: str | None = None
 
 
 def short_name(source: str | Path) -> str:

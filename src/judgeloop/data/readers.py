@@ -1,5 +1,5 @@
 """Read what a user brings: prompts, supervised rows, ranked responses, judgements. The format is detected by content,
-from the first row, and every other row must have it too; what was detected, taken and dropped stands in the `Account`.
+from the first row, and every other row must have it too; what was detected, taken and dropped is in the `Account`.
 
 A row that breaks its format is an InputError with file and line. A row that is well formed but cannot serve (an
 unranked tree, a chat that ends with the user, an empty response) is dropped and counted.
@@ -7,27 +7,41 @@ unranked tree, a chat that ends with the user, an empty response) is dropped and
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from judgeloop.data.layouts import FORMATS, Format, Rows, first_format, same_format
-from judgeloop.data.provenance import Account, Intake, Place, Turns, Unusable
+from judgeloop.data.columns import Columns, columns_of, given_columns
+from judgeloop.data.conversations import Answer, rating_of
+from judgeloop.data.intake import Intake
+from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, first_format, same_format
+from judgeloop.data.provenance import Account, Place, Turns, Unusable
+from judgeloop.data.ratings import NO_SET, RatedAnswers, lowest_good
 from judgeloop.data.sources import Source, open_source
+from judgeloop.data.thoughts import with_thought
 from judgeloop.errors import InputError
 from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow, stable_id
 
 T = TypeVar("T", Prompt, SupervisedRow, RankedSet)
+Thoughts = Literal["leave_out", "train"]
+Fields = Mapping[str, str | None]
 _IDS = ("id", "message_tree_id", "question_id")
+_ALONE = ("conversations that part before their last answer", "fewer than two responses")  # no set, but an IFT row
+_BEST = "of each set the best answer"
+_OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
 
 
-def read_prompts(source: str | Path, lang: str | None = None) -> tuple[list[Prompt], Account]:
+def read_prompts(
+    source: str | Path, lang: str | None = None, fields: Fields | None = None
+) -> tuple[list[Prompt], Account]:
     """Instructions to answer, from a source of any format but EFT rows; responses in it are left aside.
 
     A chat log gives the conversation up to its last user turn, a tree its first message. A source is a file, a folder
-    or `hf:org/name[:config][@split]`; see `open_source`.
+    or `hf:org/name[:config][@split]`; see `open_source`. `fields` says which column is which (role → column).
     """
 
     def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[Prompt]:
@@ -35,12 +49,12 @@ def read_prompts(source: str | Path, lang: str | None = None) -> tuple[list[Prom
         for messages in form.prompts(row, intake):
             yield Prompt.of(messages, intake.place.source)
 
-    return _read(source, tuple(form for form in FORMATS if form.prompts), take, lang=lang)
+    return _read(source, tuple(form for form in FORMATS if form.prompts), take, lang=lang, fields=fields)
 
 
 def read_prompt_rows(source: str | Path) -> dict[str, tuple[Place, dict[str, Any]]]:
-    """Prompt id → the row that it was read from, with all its fields, and where that stands. Of rows that give the
-    same prompt, the first."""
+    """Prompt id → the row that it was read from, with all its fields, and where that is. Of rows that give the same
+    prompt, the first."""
     rows: dict[str, tuple[Place, dict[str, Any]]] = {}
 
     def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[Prompt]:
@@ -55,29 +69,128 @@ def read_prompt_rows(source: str | Path) -> dict[str, tuple[Place, dict[str, Any
 
 
 def read_supervised(
-    source: str | Path, turns: Turns = "first", lang: str | None = None
+    source: str | Path,
+    turns: Turns = "first",
+    lang: str | None = None,
+    fields: Fields | None = None,
+    thoughts: Thoughts = "leave_out",
+    *,
+    but: Collection[str] = (),
+    empty: bool = False,
 ) -> tuple[list[SupervisedRow], Account]:
     """IFT rows: chat messages whose last turn is the assistant's, prompt and response, instruction and output, the
-    best of ranked responses, or the rank-0 replies of Open Assistant trees (the paper's IFT data)."""
+    best of ranked or rated responses, or the rank-0 replies of Open Assistant trees (the paper's IFT data).
+
+    An answer that its row calls bad (a label, a rating in the lower half of the scale, a turn of weight 0) is left out
+    and counted. `thoughts` says whether the thought before an answer is part of what is imitated. Prompts whose ids are
+    in `but` are passed over; `empty` allows that nothing is left.
+    """
+    rated = RatedAnswers()
+    low: list[tuple[float, str]] = []
+    ratings: list[float] = []
+
+    def made(answer: Answer, place: Place) -> SupervisedRow:
+        text = with_thought(answer.text, answer.thought) if answer.thought and thoughts == "train" else answer.text
+        return supervised_row("ift", answer.prompt, answer.prompt, text, place.source)
 
     def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[SupervisedRow]:
         assert form.answers is not None
-        for prompt, text in form.answers(row, intake):
-            yield supervised_row("ift", prompt, prompt, text, intake.place.source)
+        for answer in form.answers(row, intake):
+            if form.rated:
+                rated.add(answer, rating_of(row, intake), intake.place)
+                continue
+            found = made(answer, intake.place)
+            if found.prompt_id in but:
+                continue
+            if answer.rating is not None:
+                low.append((answer.rating, found.id))
+            yield found
+        ratings.extend(intake.ratings)
 
-    return _read(source, tuple(form for form in FORMATS if form.answers), take, turns, lang)
+    def finish(found: dict[str, SupervisedRow], columns: Columns, dropped: Counter[str]) -> Iterator[SupervisedRow]:
+        least = lowest_good(ratings, unbounded=False)
+        for rating, name in low:
+            if rating < least and found.pop(name, None) is not None:
+                dropped["best answer that is rated low"] += 1
+        for answer, place in rated.imitable(dropped, by_rank="score" not in columns, but=but):
+            yield made(answer, place)
+
+    allowed = tuple(form for form in FORMATS if form.answers)
+    return _read(
+        source, allowed, take, turns, lang, fields, finish, best=True, trained=thoughts == "train", empty=empty
+    )
 
 
-def read_ranked(source: str | Path, turns: Turns = "first", lang: str | None = None) -> tuple[list[RankedSet], Account]:
-    """Prompts with several responses as people ranked them: `{"prompt", "responses": [{"text", "rank"[, "score"]}]}`,
-    preference pairs, or Open Assistant trees, whose `turns` are the first only, or all with the conversation before."""
+def read_ranked(
+    source: str | Path,
+    turns: Turns = "first",
+    lang: str | None = None,
+    fields: Fields | None = None,
+    *,
+    empty: bool = False,
+) -> tuple[list[RankedSet], Account]:
+    """Prompts with several responses as people ranked them: lists with ranks or scores, preference pairs, answers that
+    were compared or rated, or Open Assistant trees, whose `turns` are the first only, or all with the conversation
+    before."""
+    rated = RatedAnswers()
+    best: dict[str, float | None] = {}  # set id → rating of its best answer; None: it is called unsafe
+    ratings: list[float] = []
 
     def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[RankedSet]:
+        if form.rated:
+            assert form.answers is not None
+            for answer in form.answers(row, intake):
+                rated.add(answer, rating_of(row, intake), intake.place)
+            return
         assert form.rankings is not None
         for messages, responses, group in form.rankings(row, intake):
-            yield RankedSet(stable_id("r", messages, responses), messages, responses, intake.place.source, group)
+            plain: list[dict[str, Any]] = [
+                {key: r[key] for key in ("text", "rank", "score") if key in r} for r in responses
+            ]
+            found = RankedSet(stable_id("r", messages, plain), messages, plain, intake.place.source, group)
+            ratings.extend(r["rating"] for r in responses if r.get("rating") is not None)
+            if responses[0].get("safe") is False:
+                best[found.id] = None
+            elif responses[0].get("rating") is not None:
+                best[found.id] = responses[0]["rating"]
+            yield found
 
-    return _read(source, tuple(form for form in FORMATS if form.rankings), take, turns, lang)
+    def finish(found: dict[str, RankedSet], columns: Columns, dropped: Counter[str]) -> Iterator[RankedSet]:
+        least = lowest_good(ratings, unbounded=False)
+        for name, rating in best.items():
+            if rating is None or rating < least:
+                found[name] = not_to_imitate(found[name])
+        for messages, responses, place, good in rated.sets(dropped, by_rank="score" not in columns):
+            made = RankedSet(stable_id("r", messages, responses), messages, responses, place.source)
+            yield made if good else not_to_imitate(made)
+
+    allowed = tuple(form for form in FORMATS if form.rankings or form.rated)
+    return _read(source, allowed, take, turns, lang, fields, finish, empty=empty)
+
+
+def not_to_imitate(ranked: RankedSet) -> RankedSet:
+    """The set with a mark on its best answer: better than the others, and still not good."""
+    first, *rest = ranked.responses
+    return replace(ranked, responses=[{**first, "imitable": False}, *rest])
+
+
+def read_both(
+    source: str | Path,
+    turns: Turns = "first",
+    lang: str | None = None,
+    fields: Fields | None = None,
+    thoughts: Thoughts = "leave_out",
+) -> tuple[list[RankedSet], list[SupervisedRow], Account]:
+    """Ranked sets, and IFT rows of the prompts that give none: each row of the source serves once. The account is of
+    both."""
+    sets, ranked = read_ranked(source, turns, lang, fields, empty=True)
+    but = {stable_id("p", found.messages) for found in sets}
+    rows, rest = read_supervised(source, turns, lang, fields, thoughts, but=but, empty=bool(sets))
+    dropped = Counter({reason: count for reason, count in ranked.dropped.items() if reason not in (*NO_SET, *_ALONE)})
+    dropped += Counter(rest.dropped) - dropped
+    notes = (*(note for note in rest.notes if note != _BEST), f"ranked sets: {len(sets)}, more IFT rows: {len(rows)}")
+    both = replace(rest, taken=len(sets) + len(rows), dropped=dict(sorted(dropped.items())), notes=notes)
+    return sets, rows, both
 
 
 def read_judgements(source: str | Path, has_score: Callable[[str], bool]) -> tuple[list[SupervisedRow], Account]:
@@ -89,7 +202,7 @@ def read_judgements(source: str | Path, has_score: Callable[[str], bool]) -> tup
 
     def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[SupervisedRow]:
         assert form.judgements is not None
-        for prompt, text in form.judgements(row, intake):
+        for prompt, text, _, _ in form.judgements(row, intake):
             if not has_score(text):
                 raise Unusable("judgement without a readable score")
             made = supervised_row("eft", prompt, prompt, text, intake.place.source)
@@ -98,14 +211,22 @@ def read_judgements(source: str | Path, has_score: Callable[[str], bool]) -> tup
                 made = SupervisedRow(made.id, "eft", about, made.prompt, made.completion, made.source)
             yield made
 
-    return _read(source, tuple(form for form in FORMATS if form.judgements), take)
+    return _read(source, (EFT_ROWS,), take)
 
 
-def detect(source: str | Path) -> Format:
-    """The format of a source, from its first row. Raises InputError where there is none or it is unknown."""
+def checked_rows(
+    source: str | Path, allowed: tuple[Format, ...], fields: Fields | None = None
+) -> tuple[Format, Iterator[tuple[Place, Columns, dict[str, Any]]]]:
+    """The format of a source and its rows, each with its place and its columns, checked as they pass to be of it."""
+    layout = _layout(open_source(source), allowed, fields)
+    return layout.form, layout.rows
+
+
+def detect(source: str | Path, fields: Fields | None = None) -> Format:
+    """The format of a source, from its first row. Raises InputError if there is none or it is unknown."""
     opened = open_source(source)
     for place, row in opened.rows:
-        return first_format(row, FORMATS, place)
+        return first_format(row, columns_of(row, given_columns(row, fields, place)), FORMATS, place)
     raise _empty(opened)
 
 
@@ -129,23 +250,22 @@ def _read(
     take: Callable[[Format, dict[str, Any], Intake], Iterator[T]],
     turns: Turns = "first",
     lang: str | None = None,
+    fields: Fields | None = None,
+    finish: Callable[[dict[str, T], Columns, Counter[str]], Iterable[T]] | None = None,
+    *,
+    best: bool = False,
+    trained: bool = False,
+    empty: bool = False,
 ) -> tuple[list[T], Account]:
     opened = open_source(source)
-    first = next(opened.rows, None)
-    if first is None:
-        raise _empty(opened)
-    form = first_format(first[1], allowed, first[0])
-    dropped: Counter[str] = Counter()
-    counted: Counter[str] = Counter()
-    rows = _same(form, first[0], chain([first], opened.rows), counted)
-    if form.assemble is not None:
-        rows = form.assemble(rows, dropped)
+    layout = _layout(opened, allowed, fields)
+    form, dropped, counted = layout.form, layout.dropped, layout.counted
     found: dict[str, T] = {}
     ids: set[str | int] = set()
-    for place, row in rows:
+    for place, columns, row in layout.rows:
         before = len(found)
         try:
-            for result in take(form, row, Intake(place, dropped, turns, lang)):
+            for result in take(form, row, Intake(place, dropped, turns, lang, columns, counted)):
                 if result.id in found:
                     dropped["duplicate"] += 1
                 else:
@@ -156,22 +276,90 @@ def _read(
         if name is not None and len(found) > before:
             counted["repeated ids"] += name in ids
             ids.add(name)
+    for result in finish(found, layout.columns, dropped) if finish is not None else ():
+        if result.id in found:
+            dropped["duplicate"] += 1
+        found[result.id] = result
     reasons = {reason: count for reason, count in sorted(dropped.items()) if count}
-    if not found:
+    if not found and not empty:
         listed = "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or "nothing in it"
         raise InputError.at(
             opened.path, None, f"{form.name}, but no usable row ({listed})", "bring other data or other keys"
         )
-    account = Account(form.name, len(found), reasons, counted["rows"], opened.container, counted["repeated ids"])
+    account = Account(
+        form.name, len(found), reasons, counted["rows"], opened.container, counted["repeated ids"],
+        unread=dict(layout.unread), thoughts=counted["thoughts"], trained_thoughts=trained,
+        notes=layout.notes(best), columns=layout.columns.of(form.roles),
+    )  # fmt: skip
     return list(found.values()), account
 
 
-def _same(form: Format, first: Place, rows: Rows, counted: Counter[str]) -> Rows:
-    """The rows as they pass, counted. Raises InputError where one is of another format than the first."""
+@dataclass(slots=True)
+class _Layout:
+    """An opened source whose format is known: its rows as they pass, and what is counted of them."""
+
+    form: Format
+    columns: Columns
+    rows: Iterator[tuple[Place, Columns, dict[str, Any]]]
+    dropped: Counter[str] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
+
+    def notes(self, best: bool) -> tuple[str, ...]:
+        """What a reader of the account must know besides the counts."""
+        by = [self.columns.roles[role] for role in ("score", "rank", "label", "bad_label") if role in self.columns]
+        notes = [f"rated by {', '.join(by)}"] if self.form.rated and by else []
+        if best and self.form.rankings and not self.form.assemble:
+            notes.append(_BEST)
+        return tuple(notes)
+
+
+def _layout(opened: Source, allowed: tuple[Format, ...], fields: Fields | None = None) -> _Layout:
+    """Detect the format and check every row that passes against it."""
+    first = next(opened.rows, None)
+    if first is None:
+        raise _empty(opened)
+    place, row = first
+    given = given_columns(row, fields, place)
+    columns = columns_of(row, given)
+    layout = _Layout(first_format(row, columns, allowed, place), columns, iter(()))
+    rows = _same(layout, place, chain([first], opened.rows), given)
+    if layout.form.assemble is None:
+        layout.rows = rows
+        return layout
+    plain = ((where, found) for where, _, found in rows)
+    layout.rows = ((where, columns, found) for where, found in layout.form.assemble(plain, layout.dropped))
+    return layout
+
+
+def _same(
+    layout: _Layout, first: Place, rows: Rows, given: Fields | None
+) -> Iterator[tuple[Place, Columns, dict[str, Any]]]:
+    """The rows as they pass, each with its columns, counted. Raises InputError if one is of another format than the
+    first. Rows with the same fields have the same columns."""
+    known: dict[tuple[Any, ...], tuple[Columns, tuple[str, ...]]] = {}
     for place, row in rows:
-        same_format(row, form, first, place)
-        counted["rows"] += 1
-        yield place, row
+        signature = (*row, row.get("kind") if isinstance(row.get("kind"), str) else None)
+        if signature not in known:
+            columns = layout.columns if not known else columns_of(row, given)
+            same_format(row, columns, layout.form, first, place)
+            read = {
+                *columns.of(layout.form.roles).values(),
+                *layout.form.reads,
+                *_IDS,
+                *(_OURS if _is_ours(row) else ()),
+            }
+            known[signature] = columns, tuple(key for key in row if key not in read)
+        columns, unread = known[signature]
+        layout.counted["rows"] += 1
+        layout.unread.update(key for key in unread if row[key] is not None and row[key] != "")
+        yield place, columns, row
+
+
+def _is_ours(row: Mapping[str, Any]) -> bool:
+    """Whether one of our own stages wrote the row: its id tells."""
+    name = row.get("id")
+    return isinstance(name, str) and re.fullmatch(r"(ift|eft|r|p|pair|t|c)-[0-9a-f]{12}", name) is not None
 
 
 def _empty(opened: Source) -> InputError:

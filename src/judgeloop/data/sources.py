@@ -1,4 +1,4 @@
-"""What rows are kept in: JSONL, a JSON array, either of them gzipped, Parquet, folders, data sets of the hub.
+"""What rows are kept in: JSONL, a JSON array, CSV or TSV, any of them gzipped, Parquet, folders, data sets of the hub.
 
 Which of them it is, is read from the content; a name's ending counts only for which files of a folder hold data.
 """
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import HUB
+from judgeloop.data.delimited import ENDINGS, delimited_rows, looks_delimited
 from judgeloop.data.json_arrays import array_rows
 from judgeloop.data.provenance import Place
+from judgeloop.data.whole_objects import object_rows, read_object, rows_of_object
 from judgeloop.errors import InputError
 from judgeloop.jsonl import read_objects
 
-DATA_FILES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+DATA_FILES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", *ENDINGS)
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 _FOREIGN = (
@@ -86,14 +88,25 @@ def _file(path: Path) -> tuple[str, Objects]:
         head, suffix = _unpacked(head, path), ", gzip"
     _refuse_foreign(head, path)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.startswith(b"["):
+    if start.startswith(b"[") and not path.name.endswith(ENDINGS):
         return "JSON array" + suffix, array_rows(path)
+    if path.name.endswith(ENDINGS) or (start[:1] not in (b"{", b"[") and _is_table(start)):
+        container, rows = delimited_rows(path, start.decode("utf-8", "replace"))
+        return container + suffix, rows
+    whole = read_object(path) if start.startswith(b"{") else None
+    table = rows_of_object(whole) if whole is not None else None
+    if table is not None:
+        return table[0] + suffix, object_rows(path, table[1])
     if start.partition(b"\n")[0].strip() == b"{":
         raise InputError.at(
             path, head.count(b"\n", 0, head.index(b"{")) + 1, "an object over several lines",
             "write one object a line (JSONL), or a JSON array of them",
         )  # fmt: skip
     return "JSONL" + suffix, ((Place(path, line), row) for line, row in read_objects(path))
+
+
+def _is_table(start: bytes) -> bool:
+    return looks_delimited(start.partition(b"\n")[0].decode("utf-8", "replace"))
 
 
 def _unpacked(head: bytes, path: Path) -> bytes:
@@ -109,7 +122,7 @@ def _refuse_foreign(head: bytes, path: Path) -> None:
         raise InputError.at(path, None, "is a gzipped Parquet file", "unpack it first")
     for magic, name in _FOREIGN:
         if head.startswith(magic):
-            raise InputError.at(path, None, f"is {name}", "bring JSONL, a JSON array (gzip allowed) or Parquet")
+            raise InputError.at(path, None, f"is {name}", "bring JSONL, a JSON array, CSV (gzip allowed) or Parquet")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError.at(path, 1, "is UTF-16", "save the file as UTF-8")
 

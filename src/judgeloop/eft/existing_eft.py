@@ -26,7 +26,7 @@ _LITERAL = re.compile(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ExistingEft:
     """`rows` with their whole scores (rounded for the histogram), the `instructions` they judge as far as known, the
     `prompt_ids` they name, and how many rows are `unknown`: only their prompt_id could be compared."""
 
@@ -40,7 +40,7 @@ class Given:
 
 def given_rows(
     sources: Sequence[str], rubric: Rubric, held_out: Sequence[RankedSet], near_duplicate: float, dropped: Counter[str]
-) -> Given:
+) -> ExistingEft:
     """Read the files; rows about a held-out prompt, and rows that stand there twice, are left out and counted."""
     closed = Known(near_duplicate)
     for ranked in held_out:
@@ -69,7 +69,7 @@ def given_rows(
                 unknown += about is None
                 instructions += [about] if about is not None else []
     ids = frozenset(row.prompt_id for _, row in rows.values())
-    return Given(list(rows.values()), instructions, ids, unknown, detected, taken)
+    return ExistingEft(list(rows.values()), instructions, ids, unknown, detected, taken)
 
 
 def has_score(text: str, rubric: Rubric) -> bool:

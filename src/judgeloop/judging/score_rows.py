@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import JudgeSection
+from judgeloop.data.answered import read_answered
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, read_objects, write_rows_atomically
@@ -21,10 +22,9 @@ from judgeloop.judging.adaptive import judge_in_rounds
 from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric
 from judgeloop.models.chat import Chat
-from judgeloop.records import Judgement, Message, stable_id
+from judgeloop.records import Judgement, stable_id
 
 ADDED = ("score", "samples")
-_ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,45 +54,22 @@ class Summary:
 
 
 def read_input(path: Path) -> list[InputRow]:
-    """Rows with `prompt` (text or chat messages that end with the user's) and `response` (text); other fields are kept.
+    """The rows of a file with one prompt and one answer each, in any layout of such rows; all their fields are kept.
 
-    Raises InputError with file and line where a row is not of that form or has a field that scoring adds.
+    Raises InputError with file and row if one has no prompt or no answer, or has a field that scoring adds.
     """
     rows = []
-    for line, value in read_objects(path):
+    for found in read_answered(path):
         for name in ADDED:
-            if name in value:
-                raise InputError.at(path, line, f"has a field '{name}', which judging adds", "rename or remove it")
-        prompt = _messages(path, line, value.get("prompt"))
-        response = value.get("response")
-        if not isinstance(response, str):
-            raise InputError.at(path, line, "'response' is not a text", 'write {"prompt": …, "response": "…"}')
-        name = f"{line}.{stable_id('r', prompt, response)}"
-        rows.append(InputRow(value, ToJudge(name, prompt, response, group=stable_id("p", prompt))))
-    if not rows:
-        raise InputError.at(path, None, "has no rows", 'write one {"prompt": …, "response": …} object a line')
+            if name in found.fields:
+                raise found.place.error(f"has a field '{name}', which judging adds", "rename or remove it")
+        name = f"{found.place.number}.{stable_id('r', found.prompt, found.text)}"
+        rows.append(InputRow(found.fields, ToJudge(name, found.prompt, found.text, group=stable_id("p", found.prompt))))
     return rows
 
 
-def _messages(path: Path, line: int, prompt: object) -> list[Message]:
-    if isinstance(prompt, str) and prompt.strip():
-        return [{"role": "user", "content": prompt}]
-    if isinstance(prompt, list) and prompt:
-        found: list[Message] = []
-        for message in prompt:
-            fits = isinstance(message, dict) and message.get("role") in _ROLES
-            if not fits or not isinstance(message.get("content"), str):
-                remedy = 'write [{"role": "user", "content": "…"}]'
-                raise InputError.at(path, line, "'prompt' holds something that is no chat message", remedy)
-            found.append({"role": message["role"], "content": message["content"]})
-        if found[-1]["role"] == "user":
-            return found
-        raise InputError.at(path, line, "'prompt' does not end with the user's turn", "put the answer into 'response'")
-    raise InputError.at(path, line, "'prompt' is neither a text nor chat messages", "write the instruction there")
-
-
 def partial_file(target: Path) -> Path:
-    """Where the judgements of an unfinished scoring stand, behind a line that says what they are made with."""
+    """Where the judgements of an unfinished scoring are kept, after a line that says what they are made with."""
     return target.with_name(target.name + ".partial.jsonl")
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.config import SeedSection
-from judgeloop.data.readers import read_ranked, read_supervised, supervised_row
+from judgeloop.data.provenance import Account
+from judgeloop.data.readers import read_both, read_ranked, read_supervised, supervised_row
 from judgeloop.eft.existing_eft import given_rows
 from judgeloop.eft.from_ranks import balanced, eft_rows
 from judgeloop.errors import InputError
@@ -22,8 +23,9 @@ from judgeloop.seed.leakage import Known, clusters
 class SeedData:
     """`ift` and `eft` train M1, `held_out` is for evaluation only; `eft_sets` are the ranked sets for EFT, whose rows
     are in `eft` already unless a model is to write them (`eft.source: written`). `account` says where everything went:
-    {"detected", "taken", "dropped", "ift", "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain
-    values; with `eft_files` also "eft_given" (rows) and "eft_unchecked" (those whose instruction is not known)."""
+    {"detected", "columns" (of each file those that were read and those that were not), "taken", "dropped", "ift",
+    "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain values; with `eft_files` also "eft_given"
+    (rows) and "eft_unchecked" (those whose instruction is not known)."""
 
     ift: list[SupervisedRow]
     eft: list[SupervisedRow]
@@ -41,21 +43,28 @@ def build_seed(config: SeedSection, rubric: Rubric, justification: bool, seed: i
     InputError where a file is wrong or nothing is left to train on.
     """
     detected: list[str] = []
+    columns: dict[str, dict[str, Any]] = {}
     taken = 0
     dropped: Counter[str] = Counter()
     sets: dict[str, RankedSet] = {}
+    supervised: list[SupervisedRow] = []
     for name in config.ranked:
-        found, account = read_ranked(name, config.turns, config.lang)
+        if name in config.ift:
+            found, rows, account = read_both(name, config.turns, config.lang, config.fields, config.thoughts)
+            supervised += rows
+        else:
+            found, account = read_ranked(name, config.turns, config.lang, config.fields)
         detected.append(account.sentence(name))
         taken += account.taken
+        columns.update(_told(name, account))
         dropped.update(account.dropped)
         dropped["duplicate"] += sum(ranked.id in sets for ranked in found)
         sets.update((ranked.id, ranked) for ranked in found if ranked.id not in sets)
-    supervised: list[SupervisedRow] = []
-    for name in config.ift:
-        rows, account = read_supervised(name, config.turns, config.lang)
+    for name in (name for name in config.ift if name not in config.ranked):
+        rows, account = read_supervised(name, config.turns, config.lang, config.fields, config.thoughts)
         detected.append(account.sentence(name))
         taken += account.taken
+        columns.update(_told(name, account))
         dropped.update(account.dropped)
         supervised += rows
 
@@ -86,6 +95,7 @@ def build_seed(config: SeedSection, rubric: Rubric, justification: bool, seed: i
         )
     summary = {
         "detected": [*detected, *given.detected],
+        "columns": columns,
         "taken": taken + given.taken,
         "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
         "ift": len(ift),
@@ -98,6 +108,11 @@ def build_seed(config: SeedSection, rubric: Rubric, justification: bool, seed: i
     if config.eft_files:
         summary |= {"eft_given": len(given.rows), "eft_unchecked": given.unknown}
     return SeedData(ift, [row for _, row in eft], held_out, for_eft, summary)
+
+
+def _told(name: str, account: Account) -> dict[str, dict[str, Any]]:
+    """What the account of the seed says of a file's columns: role → column, and column → rows that have it."""
+    return {name: {"read": account.columns, "not_read": account.unread, "thoughts": account.thoughts}}
 
 
 def joined(
@@ -126,7 +141,9 @@ def _ift_rows(
     best = [
         supervised_row("ift", ranked.messages, ranked.messages, ranked.responses[0]["text"], ranked.source)
         for ranked in best_of
+        if ranked.responses[0].get("imitable", True)
     ]
+    dropped["set whose best answer is rated low, for IFT"] += len(best_of) - len(best)
     rows: dict[str, SupervisedRow] = {}
     for row in (*given, *best):
         if row.id in rows:

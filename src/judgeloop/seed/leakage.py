@@ -71,19 +71,17 @@ def clusters(sets: Sequence[RankedSet], near_duplicate: float) -> tuple[list[lis
 
     Sorted by content, so that what is made of them does not depend on the order of lines and files.
     """
-    joined = _Joined(len(sets))
+    edges: list[tuple[int, int]] = []
     owner: dict[str, int] = {}
     groups: dict[str, int] = {}
     keys = [list(prompt_keys(ranked.messages)) for ranked in sets]
     for i, ranked in enumerate(sets):
-        joined.join(i, owner.setdefault(keys[i][-1], i))
+        edges.append((i, owner.setdefault(keys[i][-1], i)))
         if ranked.group:
-            joined.join(i, groups.setdefault(ranked.group, i))
+            edges.append((i, groups.setdefault(ranked.group, i)))
     for i, beginnings in enumerate(keys):
-        for key in beginnings[:-1]:
-            if key in owner:
-                joined.join(i, owner[key])
-    before = joined.count()
+        edges += [(i, owner[key]) for key in beginnings[:-1] if key in owner]
+    before = len(_components(edges, len(sets)))
     if near_duplicate < 1:
         pool = NoveltyPool(near_duplicate)
         texts = [list(prompt_texts(ranked.messages)) for ranked in sets]
@@ -91,32 +89,21 @@ def clusters(sets: Sequence[RankedSet], near_duplicate: float) -> tuple[list[lis
             pool.add(said[-1], str(i))
         for i, said in enumerate(texts):
             for text in said:
-                for match in pool.matches(text):
-                    joined.join(i, int(match.label))
-    members = joined.members()
+                edges += [(i, int(match.label)) for match in pool.matches(text)]
+    members = _components(edges, len(sets))
     return sorted(members, key=lambda cluster: min(sets[i].id for i in cluster)), before - len(members)
 
 
-class _Joined:
-    """Numbers 0 to n−1, joined into clusters."""
+def _components(edges: Sequence[tuple[int, int]], size: int) -> list[list[int]]:
+    """Numbers 0 to size−1, joined into clusters by the edges."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def __init__(self, size: int) -> None:
-        self._parent = list(range(size))
-
-    def _root(self, i: int) -> int:
-        while self._parent[i] != i:
-            self._parent[i] = self._parent[self._parent[i]]
-            i = self._parent[i]
-        return i
-
-    def join(self, i: int, other: int) -> None:
-        self._parent[self._root(i)] = self._root(other)
-
-    def count(self) -> int:
-        return sum(self._root(i) == i for i in range(len(self._parent)))
-
-    def members(self) -> list[list[int]]:
-        found: dict[int, list[int]] = defaultdict(list)
-        for i in range(len(self._parent)):
-            found[self._root(i)].append(i)
-        return list(found.values())
+    if not size:
+        return []
+    ends = [list(side) for side in zip(*edges, strict=True)] or [[], []]
+    _, labels = connected_components(coo_array(([True] * len(edges), (ends[0], ends[1])), shape=(size, size)))
+    found: dict[int, list[int]] = defaultdict(list)
+    for i, label in enumerate(labels.tolist()):
+        found[label].append(i)
+    return list(found.values())

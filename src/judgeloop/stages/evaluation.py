@@ -204,7 +204,7 @@ def _duel(
 
 def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> dict[str, Any]:
     """How many verifiable instructions the model follows (greedy answers)."""
-    from judgeloop.evaluation.inputs import read_verifiable
+    from judgeloop.evaluation.ifeval_prompts import read_verifiable
     from judgeloop.evaluation.verifiable import InstructionChecker, summarise
 
     section, path = context.config.evaluation, context.output(IFEVAL)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from judgeloop.data.answered import read_answered, read_responses, read_scored
 from judgeloop.errors import InputError
-from judgeloop.evaluation.inputs import read_responses, read_scored, read_verifiable
 from judgeloop.records import stable_id
 
 
@@ -47,14 +47,15 @@ def test_a_second_response_to_a_prompt_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"response": "1"}, r"r\.jsonl:2: a row without a prompt \(its keys: response\)"),
-        ({"prompt": "a"}, "a row without a response"),
-        ({"prompt": "a", "response": 5}, "'response' is not text"),
-        ({"prompt": " ", "response": "1"}, "'prompt' is neither text nor chat messages"),
-        ({"prompt": [{"role": "user"}], "response": "1"}, "no chat message"),
-        ({"prompt": [{"role": "cat", "content": "a"}], "response": "1"}, "the role 'cat'"),
-        ({"messages": [{"role": "user", "content": "a"}]}, "do not end with an answer"),
-        ({"prompt": "a", "response": [{"role": "assistant", "content": "1"}] * 2}, "is not one message"),
+        ({"response": "1"}, r"r\.jsonl:2: a row without 'prompt'"),
+        ({"prompt": "a"}, r"r\.jsonl:2: a row without 'response'"),
+        ({"prompt": "a", "response": 5}, "'response' is a number, not text"),
+        ({"prompt": "a", "response": None}, "'response' is null"),
+        ({"prompt": " ", "response": "1"}, "r.jsonl:2: empty prompt; every row needs a prompt and an answer"),
+        ({"prompt": [{"role": "user"}], "response": "1"}, "no.* chat message"),
+        ({"prompt": [{"role": "cat", "content": "a"}], "response": "1"}, "'cat', an unknown speaker"),
+        ({"prompt": "a", "response": [{"role": "assistant", "content": "1"}] * 2}, "is not one assistant message"),
+        ({"messages": [{"role": "user", "content": "a"}]}, "mixed formats"),
     ],
 )
 def test_a_broken_response_is_named(row: object, problem: str, tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     for data, problem in (
         (b"", "has no rows"),
         (b"[]", "has no rows"),
-        (b"[1]", r"r\.json:1: is not a JSON object"),
+        (b"[1]", r"r\.json:row 1: is not a JSON object"),
         (b"[{", "broken JSON"),
         (b'["\xff"]', "not UTF-8"),
     ):
@@ -103,33 +104,17 @@ def test_broken_scores_are_named(responses: object, problem: str, tmp_path: Path
         read_scored(tmp_path / "nan.jsonl")
 
 
-def test_verifiable_prompts(tmp_path: Path) -> None:
-    row = {"key": 1000, "prompt": "No commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
-    (found,) = read_verifiable(lines(tmp_path / "v.jsonl", row))
-    assert (found.id, found.prompt, found.instructions, found.arguments) == (
-        "1000",
-        "No commas.",
-        ["punctuation:no_comma"],
-        [{}],
-    )
+def test_a_chat_without_an_answer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"r\.jsonl:1: last turn is not the assistant's; every row needs"):
+        read_responses(lines(tmp_path / "r.jsonl", {"messages": [{"role": "user", "content": "a"}]}))
+    with pytest.raises(InputError, match="the file holds preference pairs; here it must be prompt and response"):
+        read_responses(lines(tmp_path / "r.jsonl", {"prompt": "a", "chosen": "b", "rejected": "c"}))
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"prompt": None}, "without 'prompt'"),
-        ({"instruction_id_list": []}, "without 'instruction_id_list'"),
-        ({"kwargs": None}, "'kwargs' is not a list"),
-        ({"kwargs": [{}, {}]}, "1 instructions, 2 kwargs"),
-    ],
-)
-def test_broken_verifiable_prompts_are_named(change: dict[str, object], problem: str, tmp_path: Path) -> None:
-    row = {"key": 1, "prompt": "a", "instruction_id_list": ["x:y"], "kwargs": [{}], **change}
-    with pytest.raises(InputError, match=problem):
-        read_verifiable(lines(tmp_path / "v.jsonl", row))
-
-
-def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
-    row = {"key": 1, "prompt": "a", "instruction_id_list": ["x:y"], "kwargs": [{}]}
-    with pytest.raises(InputError, match="the key 1 stands twice"):
-        read_verifiable(lines(tmp_path / "v.jsonl", row, row))
+def test_answers_come_from_any_container_and_without_their_thoughts(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    path.write_text('question,answer,mine\n"Rain, or snow?","<think>Hm.</think>Both, ""often"".",1\nB?,,2\n')
+    first, second = read_answered(path)
+    assert (first.prompt[0]["content"], first.text) == ("Rain, or snow?", 'Both, "often".')
+    assert (first.fields["mine"], first.place.number) == ("1", 2)
+    assert (second.text, second.place.number) == ("", 3)

@@ -1,0 +1,204 @@
+"""Chat messages as data sets write them: under which keys, by which speakers, as text, parts or transcripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from judgeloop.data import thoughts
+from judgeloop.data.fields import decoded, kind_of, number_of, rows_of_columns, text_of
+from judgeloop.data.intake import Intake
+from judgeloop.data.provenance import Place, Unusable
+from judgeloop.data.transcripts import split_transcript
+from judgeloop.records import Message
+
+ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter", "customer", "student", "instruction", "question", "query"), "user"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "chatgpt", "gpt4", "gpt-4", "bard", "bing", "claude", "model", "bot", "chatbot", "ai",
+         "llm", "chosen", "rejected", "answer", "response"),
+        "assistant",
+    ),
+}  # fmt: skip
+TOOL_ROLES = frozenset(
+    {"tool", "tool_call", "tool_response", "tools", "function", "function_call", "function_response", "function-call",
+     "function-response", "observation", "ipython", "environment"}
+)  # fmt: skip
+_WHO = ("role", "from", "speaker", "author", "sender")
+_SAID = ("content", "value", "text", "message", "utterance")
+_WEIGHTS = ("weight", "train", "trainable", "loss", "loss_weight")  # 0 or false: not to be imitated
+_ASKED = ("user", "human", "input", "instruction", "question", "prompt", "query")
+_ANSWERED = ("assistant", "bot", "gpt", "output", "response", "answer", "completion", "model")
+
+
+class Turn(NamedTuple):
+    """One turn: its message, the thought that came with it, and whether it may be imitated."""
+
+    message: Message
+    thought: str = ""
+    imitable: bool = True
+
+    @property
+    def role(self) -> str:
+        return self.message["role"]
+
+    @property
+    def content(self) -> str:
+        return self.message["content"]
+
+
+def turns_of(value: object, name: str, intake: Intake, what: str = "prompt") -> list[Turn]:
+    """The turns of a list of chat messages (also as a JSON string, or as pairs of what was asked and answered) or of a
+    transcript; any other string is one user turn. Thoughts are split off and counted.
+
+    Raises InputError for what is no message or has an unknown speaker, Unusable for empty or tool turns.
+    """
+    place = intake.place
+    if isinstance(value, str):
+        value = messages_in(value) or value
+    if value is None or isinstance(value, str):
+        text = text_of(value, name, place, what)
+        found = split_transcript(text)
+        if found is None:
+            return [Turn({"role": "user", "content": text})]
+        if not found:
+            raise Unusable(f"empty {what}")
+        return [_turn(message, {}, True, name, intake) for message in found]
+    value = rows_of_columns(value)
+    if is_message(value):
+        value = [value]
+    if isinstance(value, dict):
+        if isinstance(value.get("messages"), list):
+            return turns_of(value["messages"], f"{name}.messages", intake, what)
+        said = next((value[key] for key in ("full_text", "text") if isinstance(value.get(key), str)), None)
+        if said is not None:  # WebGPT keeps its question so
+            return turns_of(said, name, intake, what)
+    if not isinstance(value, list):
+        raise place.error(f"'{name}' is {kind_of(value)}", f"write {name} as a string or a list of chat messages")
+    if not value:
+        raise Unusable(f"empty {what}")
+    return [turn for number, item in enumerate(value) for turn in _turns(item, f"{name}[{number}]", intake)]
+
+
+def messages_of(value: object, name: str, intake: Intake, what: str = "prompt") -> list[Message]:
+    """The messages of `turns_of`, thoughts left out."""
+    return [turn.message for turn in turns_of(value, name, intake, what)]
+
+
+def alternating(value: object, name: str, intake: Intake, what: str, *, alone: bool = False) -> list[Turn]:
+    """A list of texts that take turns, the user first (LIMA), or whatever else `turns_of` reads. `alone`: the column
+    holds nothing but transcripts."""
+    found = split_transcript(value, alone=True) if alone and isinstance(value, str) else None
+    if found:
+        return [_turn(message, {}, True, name, intake) for message in found]
+    read = decoded(value) if isinstance(value, str) else value
+    value = read if isinstance(read, list) else value
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        roles = ("user", "assistant")
+        return [
+            _turn({"role": roles[n % 2], "content": text}, {}, True, f"{name}[{n}]", intake)
+            for n, text in enumerate(value)
+        ]
+    return turns_of(value, name, intake, what)
+
+
+def messages_in(text: str) -> list[Any] | None:
+    """The chat messages that were written into a string; None if it is a text, and be it JSON of another kind."""
+    found = decoded(text)
+    items = [found] if isinstance(found, dict) else found
+    return items if isinstance(items, list) and all(is_message(item) for item in items) else None
+
+
+def is_message(item: object) -> bool:
+    """Whether this is an object that says who speaks and what."""
+    return isinstance(item, dict) and any(k in item for k in _WHO) and any(k in item for k in _SAID)
+
+
+def _turns(item: object, here: str, intake: Intake) -> Iterator[Turn]:
+    """A message, or an object that holds a question and its answer (Capybara)."""
+    place = intake.place
+    if not isinstance(item, dict) or not is_message(item):
+        asked = [key for key in _ASKED if isinstance(item, dict) and isinstance(item.get(key), str)]
+        answered = [key for key in _ANSWERED if isinstance(item, dict) and isinstance(item.get(key), str)]
+        if not isinstance(item, dict) or len(asked) != 1 or len(answered) > 1 or not (answered or len(item) == 1):
+            raise place.error(f"'{here}' is not a chat message", 'write {"role": …, "content": …}')
+        yield _turn({"role": "user", "content": item[asked[0]]}, {}, True, f"{here}.{asked[0]}", intake)
+        for key in answered:
+            yield _turn({"role": "assistant", "content": item[key]}, item, True, f"{here}.{key}", intake)
+        return
+    key = next((key for key in _WHO if item.get(key) is not None), "from")
+    speaker = item.get(key)
+    role = speaker.strip().casefold() if isinstance(speaker, str) else None
+    if role is None or (role not in ROLES and role not in TOOL_ROLES):
+        known = "system, user (human) or assistant (gpt)"
+        raise place.error(f"'{here}.{key}' is {speaker!r:.60}, an unknown speaker", f"use {known}")
+    if role in TOOL_ROLES or item.get("tool_calls") or item.get("function_call"):
+        raise Unusable("conversation with tool calls")
+    key = next((key for key in _SAID if item.get(key) is not None), "value")
+    content, thought = item.get(key), ""
+    if isinstance(content, list):
+        content, thought = _joined_parts(content, f"{here}.{key}", place)
+    imitable = not any(number_of(item.get(name)) == 0 for name in _WEIGHTS)
+    fields = {**item, "thinking": thought} if thought else item
+    yield _turn({"role": ROLES[role], "content": content}, fields, imitable, f"{here}.{key}", intake)
+
+
+def _turn(message: Mapping[str, Any], fields: Mapping[str, Any], imitable: bool, here: str, intake: Intake) -> Turn:
+    """The turn, checked; what a model thought is taken out of it."""
+    text = text_of(message["content"], here, intake.place, "message")
+    if message["role"] != "assistant":
+        return Turn({"role": message["role"], "content": text})
+    text, inside = answer_of(text, fields, intake)
+    return Turn({"role": "assistant", "content": text}, inside, imitable)
+
+
+def answer_of(text: str, fields: Mapping[str, Any], intake: Intake) -> tuple[str, str]:
+    """(answer, thought) of a text and of the fields beside it. A thought is counted. Raises Unusable for a thought
+    without an answer, and for an answer of padding alone."""
+    text, inside = thoughts.split_thought(text)
+    thought = "\n\n".join(part for part in (thoughts.beside(fields), inside) if part)
+    if thought:
+        intake.counted["thoughts"] += 1
+    if not text.strip():
+        raise Unusable("thought without an answer")
+    if _PADDING.fullmatch(text):
+        raise Unusable("response of padding alone")
+    return text, thought
+
+
+_PADDING = re.compile(r"\s*(?:(?:\[PAD\]|<pad>|<\|pad\|>|<\|endoftext\|>|<unk>|</?s>)\s*)+")
+
+
+def _joined_parts(parts: list[Any], here: str, place: Place) -> tuple[str, str]:
+    """(text, thought) of a message that is written as a list of parts."""
+    texts, thought = [], []
+    for part in parts:
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise place.error(f"'{here}' is a list, but not of content parts", 'write {"type": "text", "text": …}')
+        if part["type"] in ("thinking", "reasoning"):
+            thought.append(
+                text_of(part.get(part["type"], part.get("text")), f"{here}.{part['type']}", place, "thought")
+            )
+        elif part["type"] != "text":
+            raise Unusable("conversation with images or other media")
+        else:
+            texts.append(text_of(part.get("text"), f"{here}.text", place, "message"))
+    return "\n".join(texts), "\n".join(thought)
+
+
+def answerable(messages: list[Message]) -> list[Message]:
+    """The messages, if they can be answered: turns alternate and the user has the last word. Else raises Unusable."""
+    if not messages or messages[-1]["role"] != "user":
+        raise Unusable("prompt does not end with a user turn")
+    if not turns_alternate(messages):
+        raise Unusable("user and assistant do not take turns")
+    return messages
+
+
+def turns_alternate(messages: list[Message]) -> bool:
+    """Whether, after a leading system message, user and assistant take turns, the user first."""
+    roles = [m["role"] for m in messages]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    return all(role == ("user", "assistant")[i % 2] for i, role in enumerate(turns))

@@ -1,0 +1,108 @@
+"""Preference pairs: a chosen and a rejected answer to one prompt.
+
+Each may be a text, one assistant message, a whole conversation or a transcript. The history that both share is the
+prompt; a prompt beside it must be one of its turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from judgeloop.data.conversations import Answer, Ranking, Row, asked_in, conversation_in, with_system
+from judgeloop.data.fields import dense, number_of, text_of
+from judgeloop.data.intake import Intake
+from judgeloop.data.messages import Turn, alternating, answer_of, answerable, messages_in
+from judgeloop.data.provenance import Unusable
+from judgeloop.data.transcripts import split_transcript
+from judgeloop.records import Message
+
+
+def asked_in_pair(row: Row, intake: Intake) -> Iterator[list[Message]]:
+    """The prompt of a preference pair."""
+    for prompt, _, _ in pair_in(row, intake):
+        yield prompt
+
+
+def chosen_in_pair(row: Row, intake: Intake) -> Iterator[Answer]:
+    """The chosen response."""
+    for prompt, responses, _ in pair_in(row, intake):
+        intake.ratings.extend(response["rating"] for response in responses if response["rating"] is not None)
+        yield Answer(prompt, responses[0]["text"], responses[0]["thought"], responses[0]["rating"])
+
+
+def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
+    """`chosen` before `rejected`, each a text, one assistant message, or the whole conversation. The history that both
+    share is the prompt; a prompt beside it must be one of its turns."""
+    given = given_prompt(row, intake)
+    keys = [intake.key(role) for role in ("chosen", "rejected")]
+    if given is None and all(row[key] is None for key in keys):
+        raise Unusable("empty prompt")
+    told = all(isinstance(row[key], str) and split_transcript(row[key]) for key in keys)
+    sides = [side_turns(row[key], key, intake, told) for key in keys]
+    histories = [side[:-1] for side in sides if len(side) > 1]
+    texts = [(side[-1].content, side[-1].thought) for side in sides]
+    if any(side[-1].role != "assistant" for side in sides):
+        raise intake.place.error(f"'{keys[0]}' or '{keys[1]}' is not one assistant message", "end it with the answer")
+    prompt = given
+    if histories:
+        heard = [[turn.message for turn in history] for history in histories]
+        if any(history != heard[0] for history in heard) or not belongs(given, heard[0]):
+            raise Unusable("chosen and rejected do not answer the same prompt")
+        if given is None or len(given) <= len(heard[0]):
+            prompt = heard[0]
+    if prompt is None:
+        raise Unusable("empty prompt")
+    if texts[0][0] == texts[1][0]:
+        raise Unusable("chosen and rejected are the same")
+    if histories and given is not None:
+        prompt = with_system(row, prompt, intake)
+    scores = [number_of(intake.value(row, role)) for role in ("chosen_score", "rejected_score")]
+    responses = [
+        {"text": text, "rank": rank, "thought": thought, "rating": score}
+        for rank, ((text, thought), score) in enumerate(zip(texts, scores, strict=True))
+    ]
+    yield answerable(prompt), dense(responses), ""
+
+
+def given_prompt(row: Row, intake: Intake) -> list[Message] | None:
+    """The prompt that a row states beside its sides, as a prompt or as a conversation."""
+    columns = intake.columns
+    if intake.value(row, "conversation") is not None:
+        messages = [turn.message for turn in conversation_in(row, intake)]
+        if messages[-1]["role"] == "assistant" and "prompt" not in columns:
+            messages.pop()
+        if messages and messages[-1]["role"] == "user":
+            return with_system(row, messages, intake)
+    if intake.value(row, "prompt") is None:
+        return None
+    return asked_in(row, intake)
+
+
+def side_turns(value: object, key: str, intake: Intake, told: bool) -> list[Turn]:
+    """A side's turns: its answer alone, or the whole conversation. `told`: a text is a transcript, not an answer that
+    looks like one."""
+    if isinstance(value, str):
+        read = messages_in(value)
+        if read is not None:
+            value = read
+        else:
+            found = split_transcript(value) if told else None
+            if not found:
+                text, thought = answer_of(text_of(value, key, intake.place, "response"), {}, intake)
+                return [Turn({"role": "assistant", "content": text}, thought)]
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return side_turns(text_of(value[0], key, intake.place, "response"), key, intake, told)
+    if not isinstance(value, (str, list, dict)):
+        text_of(value, key, intake.place, "response")
+    turns = alternating(value, key, intake, "response")
+    if len(turns) == 1 and turns[0].role != "assistant":
+        raise intake.place.error(f"'{key}' is not one assistant message", "put earlier turns into 'prompt'")
+    return turns
+
+
+def belongs(given: list[Message] | None, heard: list[Message]) -> bool:
+    """Whether a prompt beside a conversation is what the conversation asks, or its beginning."""
+    if given is None:
+        return True
+    said = {message["content"].strip() for message in heard if message["role"] == "user"}
+    return given[-1]["content"].strip() in said

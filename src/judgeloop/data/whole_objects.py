@@ -1,0 +1,68 @@
+"""Files that are one JSON object: a table by columns, as pandas writes it, or rows under one key.
+
+{"col": {"0": …}}, {"col": [ … ]}, {"columns": [ … ], "data": [[ … ]]}, {"0": {row}, …}, {"data": [{row}, …]}. Such
+a file is held in memory whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from judgeloop.data.messages import is_message
+from judgeloop.data.provenance import Place
+from judgeloop.jsonl import raw_lines
+
+_WRAPPERS = ("data", "rows", "train", "examples", "records", "dataset", "items")
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The one object that the file is; None if it is something else (rows on lines, broken JSON)."""
+    lines = raw_lines(path)
+    first = next((line for line in lines if line.strip()), b"")
+    opened = first.strip() in (b"{", b"\xef\xbb\xbf{") or not first.rstrip().endswith(b"}")
+    if not opened and any(line.strip() for line in lines):
+        return None
+    try:
+        value = json.loads(b"".join(raw_lines(path)).decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None:
+    """What kind of table an object is, in words, and its rows; None if it is a row itself.
+
+    Lists of chat messages are a conversation of one row, never a column.
+    """
+    if not value:
+        return None
+    for name in _WRAPPERS:
+        rows = value.get(name)
+        alone = all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name)
+        if alone and isinstance(rows, list) and rows and all(isinstance(r, dict) and not is_message(r) for r in rows):
+            inner = [row["row"] if set(row) == {"row_idx", "row", "truncated_cells"} else row for row in rows]
+            return f"JSON, rows under '{name}'", inner
+    names, cells = value.get("columns"), value.get("data")
+    known = set(value) <= {"columns", "data", "index"}
+    if known and isinstance(names, list) and isinstance(cells, list) and all(len(row) == len(names) for row in cells):
+        return "JSON, split table", [dict(zip(names, row, strict=True)) for row in cells]
+    columns = list(value.values())
+    if all(isinstance(column, dict) and column and all(key.isdigit() for key in column) for column in columns):
+        order = list(columns[0])
+        if all(set(column) == set(order) for column in columns):
+            return "JSON by columns", [{name: column[key] for name, column in value.items()} for key in order]
+    listed = all(isinstance(column, list) and column and not any(map(is_message, column)) for column in columns)
+    if listed and len(value) > 1 and len({len(column) for column in columns}) == 1:
+        return "JSON by columns", [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+    if all(key.isdigit() for key in value) and all(isinstance(row, dict) for row in columns):
+        return "JSON by row numbers", columns
+    return None
+
+
+def object_rows(path: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The rows with their places."""
+    for number, row in enumerate(rows, 1):
+        yield Place(path, number, "row"), row
