@@ -54,7 +54,7 @@ ONLY = {
     "run.stopping": {"config", "run.directory", "run.stage"},
     "loop": {"config", "errors", "run.stage"},
     "pairs": {"records"},
-    "models": {"config", "errors", "jsonl", "records"},
+    "models": {"config", "errors", "jsonl", "records", "text"},
     "data": {"config", "errors", "jsonl", "models", "records", "text"},
     "text": {"errors"},
     "report": {"__init__", "errors", "jsonl", "records"},  # it reads the run directory, not the code that wrote it

@@ -7,6 +7,8 @@ token has a raised probability (`end_bias`), so that sampled generations finish.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -78,7 +80,31 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
-def _write_tokenizer(folder: Path) -> int:
+CONTROL = re.compile(
+    r"<[|｜][^<>{}\n'\"]+?[|｜]>|<\|[a-z_]+>|<[a-z_]+\|>|</?think>|</?tool_\w+>|\[gMASK\]|<sop>|\[/?INST\]"
+    r"|<(?:start|end)_of_turn>"
+)
+NOT_SPECIAL = re.compile(r"</?think>|<｜(?:User|Assistant)｜>|</?tool_\w+>")  # as Qwen3 and DeepSeek have them
+
+
+def write_tokenizer(
+    folder: Path, template: str | None, *, bos: str | None = "<s>", eos: str = "</s>", tokens: Sequence[str] = ()
+) -> int:
+    """A byte-level BPE tokenizer that knows the control tokens a template writes (and `tokens`), with that template.
+    Returns the size of its vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = dict.fromkeys([*([bos] if bos else []), eos, *tokens, *CONTROL.findall(template or "")])
+    tokenizer = _trained([AddedToken(token, special=not NOT_SPECIAL.fullmatch(token), normalized=False) for token in found])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {**({"bos_token": bos} if bos else {}), "eos_token": eos, "pad_token": eos}
+    settings = {**names, "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 4096}
+    if template is not None:
+        settings["chat_template"] = template
+    _write_json(folder / "tokenizer_config.json", settings)
+    return int(tokenizer.get_vocab_size())
+
+
+def _trained(special: Sequence[AddedToken]) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -86,11 +112,17 @@ def _write_tokenizer(folder: Path) -> int:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=448,
-        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL],
+        special_tokens=[token for token in special if token.special],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.add_tokens([token for token in special if not token.special])
+    return tokenizer
+
+
+def _write_tokenizer(folder: Path) -> int:
+    tokenizer = _trained([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"unk_token": SPECIAL[0], "bos_token": SPECIAL[1], "eos_token": SPECIAL[2], "pad_token": SPECIAL[0]}
     _write_json(

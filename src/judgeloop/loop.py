@@ -20,7 +20,10 @@ def method(config: Config) -> list[Step]:
     which starts from the current one and has it as the reference. Each model is evaluated as soon as it exists."""
     # The judge's prompt (chat template, rubric) must be the same in training, judging and evaluation.
     base = Step(
-        "M0", "model", "model.json", ("model", "revision", "trust_remote_code", "chat_template", "system_prompt")
+        "M0",
+        "model",
+        "model.json",
+        ("model", "revision", "trust_remote_code", "chat_template", "system_prompt", "thinking"),
     )
     seed = _seed(config)
     steps = [base, seed]
@@ -74,7 +77,7 @@ def method(config: Config) -> list[Step]:
             made.append(judgements[-1].name if judgements else seed.name)
         if config.train.ift_replay and seed.name not in made:
             made.append(seed.name)
-        under: tuple[str, ...] = ("seed", "train", *(("sft.eft_loss",) if config.train.eft_replay else ()))
+        under: tuple[str, ...] = ("seed", "train", "train_thoughts", *(("sft.eft_loss",) if config.train.eft_replay else ()))
         if config.train.early_stopping.every is not None:
             under += (*_of("evaluation", "prompts", "count", "sampling"), "judge.language", *_ENGINE)
         trained = Step(new, "train", "model", under, (model.name, *made))

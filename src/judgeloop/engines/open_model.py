@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from judgeloop.config import EngineSection
+from judgeloop.config.tree import Thinking
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
@@ -35,6 +36,7 @@ def loaded(
     trust_remote_code: bool = False,
     chat_template: str | None = None,
     system_prompt: str | None = None,
+    thinking: Thinking = "auto",
 ) -> Iterator[Loaded]:
     """Find a model (folder, hub id, alias), check its template and open an engine for it; closed afterwards.
 
@@ -43,7 +45,11 @@ def loaded(
     """
     found = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
     chat = Chat.load(
-        found.path, chat_template=chat_template, system_prompt=system_prompt, trust_remote_code=trust_remote_code
+        found.path,
+        chat_template=chat_template,
+        system_prompt=system_prompt,
+        trust_remote_code=trust_remote_code,
+        thinking=thinking,
     )
     problems = chat.check()
     if problems:

@@ -13,7 +13,7 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Message, Prompt, RankedSet
-from judgeloop.run.directory import RunDirectory
+from judgeloop.run.directory import RunDirectory, read_json
 from judgeloop.run.stage import Step
 
 Progress = Callable[[int, "int | None", str], None]
@@ -66,8 +66,15 @@ class Context:
             self.weights("M0") if ours else Path(model),
             chat_template=self.config.chat_template if ours else None,
             system_prompt=self.config.system_prompt if system_prompt is None else system_prompt,
+            thinking=self.config.thinking if ours else "auto",
+            date=self._date(),
             trust_remote_code=self.config.trust_remote_code,
         )
+
+    def _date(self) -> str | None:
+        """The day that templates are told: the one on which the run found M0."""
+        path = self.run.folder("M0") / "model.json"
+        return read_json(path).get("date") if path.exists() else None
 
     def engine(self, model: str, chat: Chat) -> Engine:
         """Load a model for generation and judging; converted weights are kept beside it in the run."""

@@ -66,7 +66,11 @@ def train(context: Context) -> Outcome:
             reference=context.weights(current),
             output=_partial(context.folder),
             chat=context.chat(),
-            token_ids={row.id: row.token_ids for row in generated if row.id in used},
+            token_ids={
+                row.id: row.token_ids
+                for row in generated
+                if row.id in used and (row.thought is None or context.config.train_thoughts)
+            },
             config=section,
             seed=context.config.seed,
             threads=context.config.threads,

@@ -1,0 +1,109 @@
+"""Split what a model thought from what it said.
+
+A thought is not speech: it is never judged, and no score is read from it. The marks are those of the chat formats in
+use: `<think>` (Qwen3, DeepSeek, GLM, Nemotron), `<thought>` (EXAONE), `<seed:think>`, `[THINK]` (Magistral),
+`◁think▷` (Kimi), `<|START_THINKING|>` (Command A), `<|begin_of_thought|>` (Sky-T1), `<|channel>thought` (Gemma), and
+the channels of gpt-oss (harmony), with or without their control tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NAMES = r"(?:think|thinking|thought|thoughts|seed:think)"
+# Tags that an answer may well use for its own purposes: a thought only if the text begins with one.
+_LEADING = re.compile(r"\s*<(?P<name>reasoning|reflection|analysis|scratchpad)>", re.IGNORECASE)
+_OPEN = (
+    rf"<{_NAMES}>|\[think\]|◁think▷|<\|(?:start_thinking|begin_of_thought|begin▁of▁thinking)\|>"
+    r"|<\|channel>(?:thought|analysis)\b|<unused94>"
+)
+_CLOSE = (
+    rf"</{_NAMES}>|\[/think\]|◁/think▷|<\|(?:end_thinking|end_of_thought|end▁of▁thinking)\|>|<channel\|>|<unused95>"
+)
+MARKS = re.compile(
+    rf"(?P<open>{_OPEN}|<\|channel\|>\s*(?:analysis|commentary)\b)|(?P<close>{_CLOSE}|<\|channel\|>\s*final\b)",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(rf"^[ \t]*(?:{_OPEN})", re.IGNORECASE | re.MULTILINE)
+_HARMONY = re.compile(r"<\|channel\|>\s*(?P<channel>\w+)[^<]{0,200}(?:<\|constrain\|>[^<]{0,200})?<\|message\|>")
+_HARMONY_END = re.compile(r"<\|(?:end|return|call|start)\|>")
+# Harmony decoded without its control tokens: "analysisThe user asks …assistantfinalParis."
+_BARE_HARMONY = re.compile(r"\s*analysis(?=[A-Z<*\"“'(\[\d\u4e00-\u9fff])")
+_BARE_FINAL = re.compile(r"assistant\s?final")
+_AROUND_ANSWER = re.compile(
+    r"<\|(?:start_response|end_response|begin_of_solution|end_of_solution|start_text|end_text)\|>", re.IGNORECASE
+)
+_QUOTES = "`\"'“”‘’「」"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """`answer` is what was said, None if a thought never ended; `thought` is None if there was none.
+
+    `before` is what was said before a thought that never ended.
+    """
+
+    thought: str | None
+    answer: str | None
+    before: str = ""
+
+
+def split_thought(text: str) -> Spoken:
+    """Split a model's text into its thought and its answer.
+
+    All that comes before the last closing mark is thought, with or without an opening mark: many templates open the
+    thought in the prompt. An opening mark counts at the start of a line, and a mark between quotes is only named.
+    A text without a thought is returned unchanged.
+    """
+    if text.lstrip().removeprefix("<|start|>assistant").startswith("<|channel|>") or _HARMONY.search(text):
+        return _by_channel(text)
+    if bare := _BARE_HARMONY.match(text):
+        finals = list(_BARE_FINAL.finditer(text, bare.end()))
+        if not finals:
+            return Spoken(text[bare.end() :].strip(), None)
+        return Spoken(text[bare.end() : finals[-1].start()].strip(), text[finals[-1].end() :].strip())
+    if leading := _LEADING.match(text):
+        end = text.lower().rfind(f"</{leading['name'].lower()}>")
+        if end < 0:
+            return Spoken(text[leading.end() :].strip(), None)
+        inner = split_thought(text[end + len(leading["name"]) + 3 :])
+        return Spoken(_joined(text[leading.end() : end], inner.thought), inner.answer and inner.answer.strip())
+    closes = [mark for mark in MARKS.finditer(text) if mark["close"] and not _named(text, mark)]
+    start = closes[-1].end() if closes else 0
+    rest = text[start:]
+    opened = _OPENING.search(rest)
+    if not closes and opened is None:
+        return Spoken(None, text)
+    thought = MARKS.sub("", text[: closes[-1].start()]) if closes else None
+    if opened is not None:
+        return Spoken(_joined(thought, rest[opened.end() :]), None, rest[: opened.start()].strip())
+    return Spoken(_joined(thought), _AROUND_ANSWER.sub("", rest).strip())
+
+
+def _by_channel(text: str) -> Spoken:
+    """gpt-oss: the last channel, if it is `final`, is the answer; the other channels are thought."""
+    thoughts, answer = [], None
+    headers = list(_HARMONY.finditer(text))
+    limits = [header.start() for header in headers[1:]] + [len(text)]
+    for header, limit in zip(headers, limits, strict=False):
+        end = _HARMONY_END.search(text, header.end(), limit)
+        said = text[header.end() : end.start() if end else limit].strip()
+        if header["channel"].lower() == "final":
+            answer = said
+        else:
+            thoughts.append(said)
+            answer = None
+    before = text[: text.index("<|channel|>")].removesuffix("<|start|>assistant").strip()
+    return Spoken(_joined(*thoughts), answer, before if answer is None else "")
+
+
+def _joined(*thoughts: str | None) -> str | None:
+    told = [thought.strip() for thought in thoughts if thought is not None]
+    return "\n\n".join(thought for thought in told if thought) if told else None
+
+
+def _named(text: str, mark: re.Match[str]) -> bool:
+    """Whether a text only speaks of the mark: it stands between quotes."""
+    around = text[max(0, mark.start() - 1) : mark.start()], text[mark.end() : mark.end() + 1]
+    return all(character and character in _QUOTES for character in around)
