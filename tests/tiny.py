@@ -94,7 +94,9 @@ def write_tokenizer(
     Returns the size of its vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     found = dict.fromkeys([*([bos] if bos else []), eos, *tokens, *CONTROL.findall(template or "")])
-    tokenizer = _trained([AddedToken(token, special=not NOT_SPECIAL.fullmatch(token), normalized=False) for token in found])
+    tokenizer = _trained(
+        [AddedToken(token, special=not NOT_SPECIAL.fullmatch(token), normalized=False) for token in found]
+    )
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {**({"bos_token": bos} if bos else {}), "eos_token": eos, "pad_token": eos}
     settings = {**names, "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 4096}

@@ -77,7 +77,12 @@ def method(config: Config) -> list[Step]:
             made.append(judgements[-1].name if judgements else seed.name)
         if config.train.ift_replay and seed.name not in made:
             made.append(seed.name)
-        under: tuple[str, ...] = ("seed", "train", "train_thoughts", *(("sft.eft_loss",) if config.train.eft_replay else ()))
+        under: tuple[str, ...] = (
+            "seed",
+            "train",
+            "train_thoughts",
+            *(("sft.eft_loss",) if config.train.eft_replay else ()),
+        )
         if config.train.early_stopping.every is not None:
             under += (*_of("evaluation", "prompts", "count", "sampling"), "judge.language", *_ENGINE)
         trained = Step(new, "train", "model", under, (model.name, *made))

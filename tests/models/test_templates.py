@@ -16,7 +16,13 @@ from tiny import make_tiny_model, write_tokenizer
 FOLDER = Path(trl.__file__).parent / "chat_templates"
 VISION = re.compile(r"vl|llava|idefics|smolvlm")
 TEMPLATES = {path.stem: path for path in sorted(FOLDER.glob("*.jinja")) if not VISION.search(path.stem)}
-EOS = {"qwen": "<|im_end|>", "lfm": "<|im_end|>", "nemotron": "<|im_end|>", "llama3": "<|eot_id|>", "gptoss": "<|return|>"}
+EOS = {
+    "qwen": "<|im_end|>",
+    "lfm": "<|im_end|>",
+    "nemotron": "<|im_end|>",
+    "llama3": "<|eot_id|>",
+    "gptoss": "<|return|>",
+}
 EOS |= {"cohere": "<|END_OF_TURN_TOKEN|>", "deepseek": "<｜end▁of▁sentence｜>", "muse": "<|eot|>"}
 ASKED: list[Message] = [{"role": "user", "content": "Name a colour."}]
 ANSWERED: list[Message] = [*ASKED, {"role": "assistant", "content": "Blue."}]
@@ -162,7 +168,9 @@ def test_plain_works_with_any_vocabulary(bos: str | None, tmp_path: Path) -> Non
 
 def test_chatml_is_not_laid_over_a_vocabulary_without_its_tokens(tmp_path: Path) -> None:
     write_tokenizer(tmp_path / "base", None)
-    with pytest.raises(InputError, match=r"no <\|im_start\|> and <\|im_end\|>.*set chat_template: plain, or chatml\+tokens"):
+    with pytest.raises(
+        InputError, match=r"no <\|im_start\|> and <\|im_end\|>.*set chat_template: plain, or chatml\+tokens"
+    ):
         Chat.load(tmp_path / "base", chat_template="chatml")
     folder = make_tiny_model(tmp_path / "chatml")
     assert Chat.load(folder, chat_template="chatml").check() == []

@@ -12,7 +12,8 @@ from judgeloop.engines import open_engine
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
-from judgeloop.models.resolve import cache_folder, resolve
+from judgeloop.models.convert import cache_folder, with_chatml_tokens
+from judgeloop.models.resolve import ModelFolder, content_hash, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,9 @@ def loaded(
     weights' hash. Raises InputError where the model cannot be used.
     """
     found = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
+    if chat_template == "chatml+tokens":
+        path = with_chatml_tokens(found.path, found.hash)
+        found = ModelFolder(found.name, path, content_hash(path))
     chat = Chat.load(
         found.path,
         chat_template=chat_template,

@@ -13,6 +13,7 @@ from typing import Any
 
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
+from judgeloop.models.chat_check import problems
 from judgeloop.models.template import CHATML, PLAIN, PROBE, Template
 from judgeloop.records import Message
 from judgeloop.text.thoughts import Spoken, split_thought
@@ -270,6 +271,4 @@ class Chat:
 
     def check(self) -> list[str]:
         """Problems of tokenizer and template, each with its remedy; empty if all is well (`models.chat_check`)."""
-        from judgeloop.models.chat_check import problems
-
         return problems(self)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from judgeloop.models.template import PROBE
+from judgeloop.models.template import PROBE, Template
 from judgeloop.records import Message
-
-if TYPE_CHECKING:
-    from judgeloop.models.chat import Chat
 
 _ASKED: list[Message] = [{"role": "user", "content": "Name a colour."}]
 
 
-def problems(chat: Chat) -> list[str]:
+class TemplatedTokenizer(Protocol):
+    """What of `models.chat.Chat` is checked."""
+
+    tokenizer: Any
+    template: Template
+    close_id: int
+    end_ids: tuple[int, ...]
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]: ...
+    def text_ids(self, text: str) -> list[int]: ...
+    def response_ids(self, text: str) -> list[int]: ...
+
+
+def problems(chat: TemplatedTokenizer) -> list[str]:
     """Problems, each with its remedy.
 
     Checked: exactly one BOS at the start if the model has one; the template opens an assistant's turn when it asks as
@@ -25,7 +36,7 @@ def problems(chat: Chat) -> list[str]:
     return found
 
 
-def _bos(chat: Chat) -> list[str]:
+def _bos(chat: TemplatedTokenizer) -> list[str]:
     bos = chat.tokenizer.bos_token_id
     if bos is None:
         return []
@@ -45,7 +56,7 @@ def _bos(chat: Chat) -> list[str]:
     return []
 
 
-def _turn(chat: Chat) -> list[str]:
+def _turn(chat: TemplatedTokenizer) -> list[str]:
     turn = chat.template.turn
     opened = turn.prompt + turn.opening
     if not turn.whole.startswith(turn.prompt) and not (turn.thinks or turn.opening):

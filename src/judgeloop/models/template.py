@@ -91,7 +91,7 @@ class Template:
         # A literal in place of the call, for today's date would change prompts, and with them scores, overnight.
         self._frozen = _DATE.sub(lambda match: repr(day.strftime(match["form"])), source)
         self.writes_date = self._frozen != source
-        self._refused = self._find_refused()
+        self.refused = self._find_refused()
         self.switches = tuple(
             name
             for name in _SWITCHES
@@ -127,7 +127,9 @@ class Template:
         except (TemplateError, TypeError, KeyError) as error:
             raise InputError(f"{self.origin}: its chat template fails ({error}); set chat_template") from error
 
-    def _try(self, messages: Sequence[Message], variables: Mapping[str, bool], *, generation: bool = True) -> str | None:
+    def _try(
+        self, messages: Sequence[Message], variables: Mapping[str, bool], *, generation: bool = True
+    ) -> str | None:
         try:
             return self._apply(messages, variables, generation=generation)
         except InputError:
@@ -157,22 +159,22 @@ class Template:
     def notes(self) -> list[str]:
         """What is changed in conversations for this template, in words."""
         said = []
-        if "system" in self._refused:
+        if "system" in self.refused:
             said.append("takes no system message: its text goes into the first user's turn")
-        elif "later system" in self._refused:
+        elif "later system" in self.refused:
             said.append("takes a system message only at the start: a later one goes into the next user's turn")
-        if "repeated role" in self._refused:
+        if "repeated role" in self.refused:
             said.append("wants the roles to alternate: consecutive turns of one role are joined by a blank line")
         return said
 
     def _fold(self, messages: Sequence[Message]) -> list[Message]:
-        if not self._refused:
+        if not self.refused:
             return list(messages)
         turns: list[Message] = []
         waiting: list[str] = []
         for index, message in enumerate(messages):
             role, content = message["role"], message["content"]
-            if role == "system" and ("later system" if index else "system") in self._refused:
+            if role == "system" and ("later system" if index else "system") in self.refused:
                 waiting.append(content)
                 self.folded["system"] += 1
                 continue
@@ -182,7 +184,7 @@ class Template:
             turns.append({"role": role, "content": content})
         if waiting:
             turns.append({"role": "user", "content": "\n\n".join(waiting)})
-        if "repeated role" not in self._refused:
+        if "repeated role" not in self.refused:
             return turns
         merged: list[Message] = []
         for turn in turns:
