@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 Family = Literal["llama", "qwen2", "qwen3"]
@@ -78,6 +78,26 @@ def make_tiny_model(folder: Path, family: Family = "llama", seed: int = 0, end_b
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
+def make_base_model(
+    folder: Path, family: Family = "llama", template: str | None = None, tokens: Sequence[str] = ()
+) -> Path:
+    """A tiny model whose tokenizer has the template given, or none as base models have none, and knows no token of
+    ChatML unless the template writes it."""
+    make_tiny_model(folder, family)
+    size = write_tokenizer(folder, template, tokens=tokens)
+    for name in ("config.json", "generation_config.json"):
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
+        values |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+        _write_json(folder / name, {**values, "vocab_size": size} if "vocab_size" in values else values)
+    weights = load_file(folder / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        if name in weights:
+            weights[name] = np.resize(weights[name], (size, HIDDEN))
+            weights[name][[1, END_ID]] = weights[name][[END_ID, 1]]  # the end token's raised probability goes along
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 CONTROL = re.compile(

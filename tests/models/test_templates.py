@@ -46,7 +46,7 @@ def test_there_are_templates() -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_it_passes(name: str, thinking: str, tmp_path: Path) -> None:
     if thinking == "on" and name.startswith("muse"):  # thoughts are turns of their own
-        with pytest.raises(InputError, match="how its chat template marks a thought .* is not known here"):
+        with pytest.raises(InputError, match=r"how its chat template marks a thought .* is not known here"):
             chat_of(name, tmp_path, thinking=thinking)
         return
     chat = chat_of(name, tmp_path, thinking=thinking)

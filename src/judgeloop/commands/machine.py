@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -56,7 +58,7 @@ def models_show(
         raise InputError(f"--thinking: '{thinking}' is not one of auto, on, off")
     found = report(
         name,
-        "auto",
+        _engine_for,
         revision=revision,
         trust_remote_code=trust_remote_code,
         chat_template=chat_template,
@@ -65,6 +67,16 @@ def models_show(
     typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if as_json else "\n".join(lines(found)))
     if found.problems:
         raise typer.Exit(2)
+
+
+def _engine_for(folder: Path) -> str:
+    """The engine that `engine.kind: auto` picks for this model here, and why if it is not the fastest."""
+    from judgeloop.engines import pick
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        kind = pick(folder)
+    return "; ".join([kind, *(str(warning.message) for warning in said)])
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -95,7 +95,8 @@ def resolve(model: str, *, revision: str | None = None, trust_remote_code: bool 
     cannot be used.
     """
     path = find(model, revision=revision, trust_remote_code=trust_remote_code)
-    check_folder(path)
+    if all(known.alias != model for known in _KNOWN):
+        check_folder(path)
     return ModelFolder(model, path, content_hash(path))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +11,12 @@ from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import check_folder, training_problems
-from judgeloop.models.facts import max_positions, parameters, quantisation, read_config, sliding_window, text_config
+from judgeloop.models.facts import max_positions, parameters, quantisation, read_config, sliding_window
 from judgeloop.models.resolve import find
 
-# Bytes a trained parameter takes in full training on a CPU or one GPU: weights, gradient and AdamW's two moments in
-# float32. With LoRA the frozen weights take 2 in bfloat16 and the adapters little.
-_FULL, _LORA, _RUN = 16, 2, 2
+# Bytes a parameter takes, activations aside. Full training: weights, gradient and AdamW's two moments in float32. LoRA:
+# the frozen weights in bfloat16, and a fifth more for the adapters.
+_RUN, _LORA, _FULL = 2, 2 * 1.2, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class ModelReport:
 
 def report(
     model: str,
-    engine: str,
+    engine: Callable[[Path], str],
     *,
     revision: str | None = None,
     trust_remote_code: bool = False,
     chat_template: str | None = None,
     thinking: Thinking = "auto",
 ) -> ModelReport:
-    """Look a model up and at it. `engine` says what will run it, or asks for "auto". Raises InputError if it is not
+    """Look a model up and at it. `engine` says what will run a folder on this machine. Raises InputError if it is not
     found at all; whatever is wrong with what is found is in `problems`."""
     folder = find(model, revision=revision, trust_remote_code=trust_remote_code)
     found: dict[str, Any] = {}
@@ -65,7 +65,7 @@ def report(
         found = _weights(folder, problems)
     found |= _template(folder, chat_template, thinking, trust_remote_code, problems)
     if found.get("architecture") and not problems:
-        found["engine"] = engine if engine != "auto" else _engine(folder)
+        found["engine"] = engine(folder)
     return ModelReport(name=model, folder=str(folder), problems=problems, **found)
 
 
@@ -91,7 +91,7 @@ def _weights(folder: Path, problems: list[str]) -> dict[str, Any]:
     found["parameters"] = count
     found["memory"] = {
         "generate": round(count * _RUN / gib, 1),
-        "train, lora": round(count * _LORA / gib * 1.2, 1),
+        "train, lora": round(count * _LORA / gib, 1),
         "train, full": round(count * _FULL / gib, 1),
     }
     return found
@@ -142,20 +142,6 @@ def _family(source: str) -> str:
     return next((name for mark, name in _FAMILIES if mark in source), "its own")
 
 
-def _engine(folder: Path) -> str:
-    from judgeloop.models.gguf_export import rope, supports
-    from judgeloop.models.hardware import has_driver
-
-    if has_driver():
-        return "transformers"
-    if importlib.util.find_spec("openvino_genai") is None:
-        return "transformers (openvino-genai is not installed)"
-    reason = supports(folder)
-    if reason is None and rope(text_config(read_config(folder)))["rope_type"] != "default":
-        reason = "OpenVINO GenAI does not apply rope scaling to a GGUF model"
-    return "openvino" if reason is None else f"transformers ({reason})"
-
-
 def lines(found: ModelReport) -> list[str]:
     """The report in plain words, one fact a line."""
     told: list[tuple[str, object]] = [
@@ -170,7 +156,7 @@ def lines(found: ModelReport) -> list[str]:
         ("system message", found.system_message),
         ("date in the prompt", "yes; a run keeps the day it began" if found.date_in_prompt else None),
         ("engine", found.engine),
-        ("memory", "; ".join(f"{what} {gib} GiB" for what, gib in found.memory.items()) or None),
+        ("memory, about", "; ".join(f"{what} {gib} GiB" for what, gib in found.memory.items()) or None),
     ]
     shown = [f"{name:<20} {value}" for name, value in told if value is not None]
     shown += [f"{'note':<20} {note}" for note in found.notes]

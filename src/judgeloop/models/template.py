@@ -7,11 +7,11 @@ which conversations it refuses.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date as Date
 from typing import Any
 
 from judgeloop.config.tree import Thinking
@@ -86,8 +86,8 @@ class Template:
         if isinstance(source, dict):  # several named templates
             source = source.get("default") or next(iter(source.values()))
         self.source: str = source
-        self.date = date or Date.today().isoformat()
-        day = Date.fromisoformat(self.date)
+        self.date = date or datetime.date.today().isoformat()
+        day = datetime.date.fromisoformat(self.date)
         # A literal in place of the call, for today's date would change prompts, and with them scores, overnight.
         self._frozen = _DATE.sub(lambda match: repr(day.strftime(match["form"])), source)
         self.writes_date = self._frozen != source
