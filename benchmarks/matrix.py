@@ -42,11 +42,13 @@ MISTRAL = (
     "{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
 )
 GRANITE = (
-    "{% for m in messages %}{{ '<|start_of_role|>' + m['role'] + '<|end_of_role|>' + m['content'] + eos_token + '\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|start_of_role|>assistant<|end_of_role|>' }}{% endif %}"
+    "{% for m in messages %}"
+    "{{ '<|start_of_role|>' + m['role'] + '<|end_of_role|>' + m['content'] + eos_token + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_of_role|>assistant<|end_of_role|>' }}{% endif %}"
 )
 OLMO = (
-    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '<|assistant|>\\n' + m['content'] + eos_token }}"
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m['role'] == 'assistant' %}{{ '<|assistant|>\\n' + m['content'] + eos_token }}"
     "{% else %}{{ '<|' + m['role'] + '|>\\n' + m['content'] + '\\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
 )
@@ -243,18 +245,18 @@ def _trained(folder: Path, template: str | None, kind: str) -> str:
     from safetensors.torch import load_file
 
     from judgeloop.config import SftSection, TrainSection
-    from judgeloop.records import PreferencePair, SupervisedRow
+    from judgeloop.records import Message, PreferencePair, SupervisedRow
     from judgeloop.training.preference import train_preference
     from judgeloop.training.sft import train_sft
 
     chat = _chat(folder, template)
-    prompt = [[{"role": "user", "content": text}] for text in QUESTIONS]
-    answer = [{"role": "assistant", "content": "The Moon and the sea."}], [{"role": "assistant", "content": "Bread."}]
+    prompt: list[list[Message]] = [[{"role": "user", "content": text}] for text in QUESTIONS]
+    answer: list[list[Message]] = [[{"role": "assistant", "content": text}] for text in ("The Moon and sea.", "Bread.")]
     for method in ("full", "lora"):
         output = folder / f"{kind}-{method}"
         options: dict[str, Any] = {
             "initial": folder, "output": output, "chat": chat, "seed": 0, "threads": 1,
-            "on_progress": lambda done, total: None, "on_metrics": lambda values: None,
+            "on_progress": lambda _done, _total: None, "on_metrics": lambda _values: None,
         }  # fmt: skip
         keys = {
             "method": method,
