@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from tiny import write_tokenizer
+from tiny import write_tokenizer  # type: ignore[import-not-found]
 
 TEMPLATES = "trl.chat_templates"
 SMOLLM3 = (

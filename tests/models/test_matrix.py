@@ -15,7 +15,7 @@ MATRIX = Path(__file__).resolve().parents[2] / "benchmarks" / "matrix.py"
 
 @pytest.fixture(scope="module")
 def matrix() -> ModuleType:
-    return load_module(MATRIX)
+    return load_module(MATRIX, "matrix")
 
 
 def test_there_are_at_least_sixteen(matrix: ModuleType) -> None:
