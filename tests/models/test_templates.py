@@ -9,8 +9,10 @@ import pytest
 import trl
 
 from judgeloop.errors import InputError
+from judgeloop.judging.score_distribution import answer_options
 from judgeloop.models.chat import Chat
 from judgeloop.records import Message
+from judgeloop.training.data import score_places
 from tiny import make_tiny_model, write_tokenizer
 
 FOLDER = Path(trl.__file__).parent / "chat_templates"
@@ -174,3 +176,13 @@ def test_chatml_is_not_laid_over_a_vocabulary_without_its_tokens(tmp_path: Path)
         Chat.load(tmp_path / "base", chat_template="chatml")
     folder = make_tiny_model(tmp_path / "chatml")
     assert Chat.load(folder, chat_template="chatml").check() == []
+
+
+@pytest.mark.parametrize("thinking", ["on", "off"])
+def test_the_score_is_found_among_the_trained_tokens(thinking: str, tmp_path: Path) -> None:
+    chat = chat_of("qwen3", tmp_path, thinking=thinking)
+    ids = chat.response_ids("Good.\nScore: 4")
+    (place,) = score_places("Good.\nScore: 4", chat)
+    assert shown(chat, ids[place : place + 1]).strip() == "4"
+    lead, options = answer_options(chat, "Score: ", ["3", "4"])
+    assert [*lead, *options[1], chat.close_id] == chat.response_ids("Score: 4")
