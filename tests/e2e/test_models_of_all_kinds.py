@@ -68,3 +68,5 @@ def test_a_thought_is_kept_apart_and_neither_judged_nor_trained_on(
     assert pairs
     assert not any("SECRET" in json.dumps(pair) for _, pair in pairs)
     assert json.loads((out / "M0" / "model.json").read_text())["date"]
+    trained = json.loads((out / "M2" / "train.json").read_text())
+    assert trained["responses_from_text"] == 2 * trained["rows"]  # not the generated ids, for they contain the thought
