@@ -57,7 +57,7 @@ ONLY = {
     "run.stopping": {"config", "errors", "run.directory", "run.stage"},
     "loop": {"config", "errors", "run.plan", "run.stage", "stages"},
     "pairs": {"config", "records"},
-    "models": {"config", "errors", "jsonl", "records"},
+    "models": {"config", "errors", "jsonl", "records", "text"},
     "data": {"config", "errors", "jsonl", "models", "records", "text"},
     "text": {"errors"},
     "report": {"__init__", "errors", "jsonl", "records"},  # it reads the run directory, not the code that wrote it
@@ -79,7 +79,7 @@ ONLY = {
 }
 HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "openvino", "openvino_genai", "gguf"}
 HEAVY |= {"plotly", "tokenizers", "huggingface_hub"}
-MAY_BE_HEAVY = ("engines/", "training/", "models/dequantise.py", "models/gguf_export.py")
+MAY_BE_HEAVY = ("engines/", "training/", "models/dequantise.py", "models/gguf_export.py", "models/merge.py")
 
 
 def part(module: str) -> str:

@@ -7,12 +7,14 @@ token has a raised probability (`end_bias`), so that sampled generations finish.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 Family = Literal["llama", "qwen2", "qwen3"]
@@ -78,7 +80,53 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
-def _write_tokenizer(folder: Path) -> int:
+def make_base_model(
+    folder: Path, family: Family = "llama", template: str | None = None, tokens: Sequence[str] = ()
+) -> Path:
+    """A tiny model whose tokenizer has the template given, or none as base models have none, and knows no token of
+    ChatML unless the template writes it."""
+    make_tiny_model(folder, family)
+    size = write_tokenizer(folder, template, tokens=tokens)
+    for name in ("config.json", "generation_config.json"):
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
+        values |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+        _write_json(folder / name, {**values, "vocab_size": size} if "vocab_size" in values else values)
+    weights = load_file(folder / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        if name in weights:
+            weights[name] = np.resize(weights[name], (size, HIDDEN))
+            weights[name][[1, END_ID]] = weights[name][[END_ID, 1]]  # the end token's raised probability goes along
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+CONTROL = re.compile(
+    r"<[|｜][^<>{}\n'\"]+?[|｜]>|<\|[a-z_]+>|<[a-z_]+\|>|</?think>|</?tool_\w+>|\[gMASK\]|<sop>|\[/?INST\]"
+    r"|<(?:start|end)_of_turn>"
+)
+NOT_SPECIAL = re.compile(r"</?think>|<｜(?:User|Assistant)｜>|</?tool_\w+>")  # as Qwen3 and DeepSeek have them
+
+
+def write_tokenizer(
+    folder: Path, template: str | None, *, bos: str | None = "<s>", eos: str = "</s>", tokens: Sequence[str] = ()
+) -> int:
+    """A byte-level BPE tokenizer that knows the control tokens a template writes (and `tokens`), with that template.
+    Returns the size of its vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = dict.fromkeys([*([bos] if bos else []), eos, *tokens, *CONTROL.findall(template or "")])
+    tokenizer = _trained(
+        [AddedToken(token, special=not NOT_SPECIAL.fullmatch(token), normalized=False) for token in found]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {**({"bos_token": bos} if bos else {}), "eos_token": eos, "pad_token": eos}
+    settings = {**names, "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 4096}
+    if template is not None:
+        settings["chat_template"] = template
+    _write_json(folder / "tokenizer_config.json", settings)
+    return int(tokenizer.get_vocab_size())
+
+
+def _trained(special: Sequence[AddedToken]) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -86,11 +134,17 @@ def _write_tokenizer(folder: Path) -> int:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=448,
-        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL],
+        special_tokens=[token for token in special if token.special],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.add_tokens([token for token in special if not token.special])
+    return tokenizer
+
+
+def _write_tokenizer(folder: Path) -> int:
+    tokenizer = _trained([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"unk_token": SPECIAL[0], "bos_token": SPECIAL[1], "eos_token": SPECIAL[2], "pad_token": SPECIAL[0]}
     _write_json(

@@ -53,7 +53,8 @@ class Candidate:
     """One response of a model to a prompt.
 
     `token_ids` are the ids exactly as generated, closing end-of-turn token included where `finish_reason` is "stop";
-    `finish_reason` "length" means that the answer was cut off.
+    `finish_reason` "length" means that the answer was cut off. `thought` is what a model that thinks wrote before it
+    answered: `token_ids` contain it, `text` is the answer alone, empty if the thought never ended.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Candidate:
     text: str
     token_ids: list[int]
     finish_reason: str
+    thought: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

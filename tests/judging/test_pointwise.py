@@ -139,7 +139,8 @@ class WordsChat:
     def __init__(self, joined: bool) -> None:
         self.joined = joined
 
-    def words_ids(self, text: str) -> list[int]:
+    def response_ids(self, text: str, *, finished: bool = False) -> list[int]:
+        assert not finished
         if self.joined:
             text = text.replace(" ", "\0")
         pieces: list[str] = []
@@ -158,7 +159,7 @@ def test_options_follow_the_tokenizers_way_with_spaces(joined: bool, lead: int) 
     assert len(shared) == lead
     assert [len(option) for option in options] == [1] * 6
     for score, option in enumerate(options):
-        assert [*shared, *option] == chat.words_ids(f"Score: {score}")
+        assert [*shared, *option] == chat.response_ids(f"Score: {score}")
 
 
 def test_options_keep_at_least_one_token() -> None:

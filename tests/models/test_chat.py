@@ -133,7 +133,7 @@ def test_a_prompt_that_is_no_prefix_is_found(folder: Path, tmp_path: Path) -> No
 
 def test_no_template_says_what_to_do_and_chatml_does_it(folder: Path, tmp_path: Path) -> None:
     made = altered(folder, tmp_path / "m", chat_template=None)
-    with pytest.raises(InputError, match="has no chat template; set chat_template to a Jinja file, or to 'chatml'"):
+    with pytest.raises(InputError, match="has no chat template, as base models have none; set chat_template: plain"):
         Chat.load(made)
     chat = Chat.load(made, chat_template="chatml")
     assert chat.tokenizer.chat_template == CHATML

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from judgeloop.errors import InputError
+from judgeloop.models import convert
 from judgeloop.models import resolve as models
-from judgeloop.models.resolve import KnownModel, check_folder, content_hash, known_models, pull, resolve
+from judgeloop.models.check_folder import check_folder
+from judgeloop.models.resolve import KnownModel, content_hash, known_models, pull, resolve
 from tiny import make_tiny_model
 
 ALIAS = "smollm2-135m-instruct"
@@ -146,7 +148,7 @@ def fake_installer(monkeypatch: pytest.MonkeyPatch, known: KnownModel, content: 
             make_tiny_model(Path(command[-1]))
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(models, "_run", run)
+    monkeypatch.setattr(convert, "run", run)
     return commands
 
 
@@ -205,7 +207,7 @@ def test_the_alias_is_made_once_by_however_many(monkeypatch: pytest.MonkeyPatch,
 )
 def test_no_network_and_no_pip_are_said(monkeypatch: pytest.MonkeyPatch, stderr: str, expected: str) -> None:
     failed = subprocess.CompletedProcess(["pip"], 1, "", stderr)
-    monkeypatch.setattr(models, "_run", lambda command, environment=None: failed)
+    monkeypatch.setattr(convert, "run", lambda command, environment=None: failed)
     with pytest.raises(InputError, match=expected):
         pull(ALIAS)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
 from judgeloop.training import logprobs
 from judgeloop.training.logprobs import add_response_head
@@ -80,6 +80,28 @@ def test_sharing_is_for_prompts_worth_it_and_plain_attention(model_folder: Path)
     assert pays([50], [250, 250])
     assert not pays([40], [250, 250])
     model = AutoModelForCausalLM.from_pretrained(str(model_folder), dtype=torch.float32)
-    assert can_share(model)
+    assert can_share(model, 4096)
+    model.config.sliding_window = 4095  # as Mistral and Phi-3 say it, in one number for all layers
+    assert not can_share(model, 4096)
+    assert can_share(model, 4095)
+    model.config.use_sliding_window = False  # as Qwen2 has one without using it
+    assert can_share(model, 4096)
     model.config._attn_implementation = "eager"
-    assert not can_share(model)
+    assert not can_share(model, 10)
+
+
+@pytest.mark.parametrize("window", [8, 64])
+def test_a_sliding_window_is_kept(tmp_path: Path, window: int) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = MistralConfig(vocab_size=99, num_key_value_heads=2, sliding_window=window, **sizes)
+    model = MistralForCausalLM._from_config(config, attn_implementation="sdpa").eval()
+    assert add_response_head(model)
+    inputs = batch(PAIRS)
+    alone = model(**inputs, fused_lm_head=True).log_probs
+    shared = model(**inputs, fused_lm_head=True, shared_prompts=[len(p) for p, _, _ in PAIRS]).log_probs
+    torch.testing.assert_close(shared, alone, atol=2e-5, rtol=1e-5)
+    plain = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits.log_softmax(-1)
+    labels = inputs["labels"][:, 1:]
+    expected = plain[:, :-1].gather(2, labels.clamp(min=0)[..., None])[..., 0].masked_fill(labels == -100, 0)
+    torch.testing.assert_close(alone, expected, atol=2e-5, rtol=1e-5)

@@ -26,7 +26,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Python, packages, cores and number formats, memory, disk, accelerators, cache folder."""
-    from judgeloop.models.resolve import cache_folder
+    from judgeloop.models.convert import cache_folder
 
     found = [Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
     for name in REQUIRED:
@@ -76,8 +76,10 @@ def _memory() -> Finding:
 
 
 def _accelerator() -> Finding:
-    if shutil.which("nvidia-smi"):
-        return Finding("accelerator", "ok", "an NVIDIA driver is installed; a CUDA build of torch will use it")
+    from judgeloop.models.hardware import has_driver
+
+    if has_driver():
+        return Finding("accelerator", "ok", "a GPU's driver is installed; a build of torch for it will use it")
     return Finding("accelerator", "note", "none found; everything runs on the processor")
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from judgeloop.commands.arguments import AsJson
+from judgeloop.errors import InputError
+
+if TYPE_CHECKING:
+    from judgeloop.config.tree import Thinking
 
 models_app = typer.Typer(help="Models known by a short name.", no_args_is_help=True)
 
@@ -32,6 +38,45 @@ def models_pull(name: Annotated[str, typer.Argument(metavar="NAME", help="an ali
     from judgeloop.models.resolve import resolve
 
     typer.echo(resolve(name).path)
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="an alias, a folder, a GGUF file or a hub id")],
+    chat_template: Annotated[
+        str | None, typer.Option(help="as the config's key: plain, chatml, chatml+tokens or a Jinja file")
+    ] = None,
+    thinking: Annotated[str, typer.Option(help="as the config's key: auto, on or off")] = "auto",
+    revision: Annotated[str | None, typer.Option(help="branch, tag or commit of a hub model")] = None,
+    trust_remote_code: Annotated[bool, typer.Option(help="run code that comes with the model")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What a model is, what will run it, what it needs, and every problem found. Exit code 2 if there is one."""
+    from judgeloop.models.show import lines, report
+
+    if thinking not in ("auto", "on", "off"):
+        raise InputError(f"--thinking: '{thinking}' is not one of auto, on, off")
+    found = report(
+        name,
+        _engine_for,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        chat_template=chat_template,
+        thinking=cast("Thinking", thinking),
+    )
+    typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if as_json else "\n".join(lines(found)))
+    if found.problems:
+        raise typer.Exit(2)
+
+
+def _engine_for(folder: Path) -> str:
+    """The engine that `engine.kind: auto` picks for this model here, and why if it is not the fastest."""
+    from judgeloop.engines import pick
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        kind = pick(folder)
+    return "; ".join([kind, *(str(warning.message) for warning in said)])
 
 
 def doctor(as_json: AsJson = False) -> None:

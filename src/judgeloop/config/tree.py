@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import yaml
 from pydantic import Field, ValidationInfo, model_validator
 
@@ -19,6 +21,8 @@ from judgeloop.config.seed import SeedSection
 from judgeloop.config.stopping import HealthSection, StopSection
 from judgeloop.config.training import SftSection, TrainSection
 
+Thinking = Literal["auto", "on", "off"]
+
 
 class Config(Section):
     """A whole run."""
@@ -27,7 +31,17 @@ class Config(Section):
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
     trust_remote_code: bool = Field(False, description="run code that comes with the model")
     chat_template: OptionalNameOrPath = Field(
-        None, description="a Jinja file, or 'chatml', for models that bring no chat template"
+        None,
+        description="null: the model's own; plain (base models of any vocabulary), chatml, chatml+tokens (adds its two "
+        "tokens to the vocabulary), or a Jinja file",
+    )
+    thinking: Thinking = Field(
+        "auto",
+        description="off: the model answers without thinking first; on: it thinks, and the thought is split off and "
+        "never judged; auto: off if the chat template can, else on",
+    )
+    train_thoughts: bool = Field(
+        False, description="preference training also learns the thoughts that came before chosen and rejected answers"
     )
     system_prompt: str | None = Field(None, description="system message before every prompt; null: the template's own")
     seed: int = Field(0, ge=0, description="every random choice derives from it")

@@ -44,7 +44,7 @@ def drawn(
         if not justification:
             finished.update({(name, ""): list(range(section.samples)) for name in prompts})
         else:
-            opening = tuple(chat.text_ids(section.opening))
+            opening = tuple(chat.response_ids(section.opening, finished=False))
             requests = [_request(name, (*ids, *opening), rubric, section, seed) for name, ids in prompts.items()]
             for generation in engine.generate(requests):
                 name, k = generation.request_id, generation.index

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from judgeloop.config import EngineSection
+from judgeloop.config.tree import Thinking
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
-from judgeloop.models.resolve import cache_folder, resolve
+from judgeloop.models.convert import cache_folder, with_chatml_tokens
+from judgeloop.models.resolve import ModelFolder, content_hash, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ def loaded(
     trust_remote_code: bool = False,
     chat_template: str | None = None,
     system_prompt: str | None = None,
+    thinking: Thinking = "auto",
 ) -> Iterator[Loaded]:
     """Find a model (folder, hub id, alias), check its template and open an engine for it; closed afterwards.
 
@@ -42,8 +45,15 @@ def loaded(
     weights' hash. Raises InputError where the model cannot be used.
     """
     found = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
+    if chat_template == "chatml+tokens":
+        path = with_chatml_tokens(found.path, found.hash)
+        found = ModelFolder(found.name, path, content_hash(path))
     chat = Chat.load(
-        found.path, chat_template=chat_template, system_prompt=system_prompt, trust_remote_code=trust_remote_code
+        found.path,
+        chat_template=chat_template,
+        system_prompt=system_prompt,
+        trust_remote_code=trust_remote_code,
+        thinking=thinking,
     )
     problems = chat.check()
     if problems:

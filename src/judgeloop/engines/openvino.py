@@ -20,7 +20,8 @@ from judgeloop.engines.base import Engine, FinishReason, Generation, OptionLogpr
 from judgeloop.engines.text import common_prefix, cut_at_stop
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.models.chat import Chat
-from judgeloop.models.gguf_export import read_config, rope, write_gguf
+from judgeloop.models.facts import read_config
+from judgeloop.models.gguf_export import rope, write_gguf
 from judgeloop.models.gguf_export import supports as gguf_supports
 from judgeloop.models.resolve import content_hash
 from judgeloop.records import derive_seed

@@ -40,7 +40,10 @@ class Prompter:
         )
 
     def _begun(self, order: str, text: str) -> tuple[int, ...]:
-        return (*self._chat.prompt_ids([{"role": "user", "content": order}]), *self._chat.words_ids(text))
+        return (
+            *self._chat.prompt_ids([{"role": "user", "content": order}]),
+            *self._chat.response_ids(text, finished=False),
+        )
 
     def weigh(self, requests: Sequence[OptionRequest], step: str) -> dict[str, tuple[float, ...]]:
         """Request id → the log-probability of each of its options. Seconds are added to those of the step."""

@@ -20,7 +20,7 @@ def answer_options(chat: Chat, label: str, answers: Sequence[str]) -> tuple[tupl
     Reading the ids of the whole line keeps the tokenizer's way with spaces: "Score: 5" may be `Score` `:` ` ` `5`. The
     line may hold a justification that a model wrote: a control token's name in it is spelled out.
     """
-    lines = [tuple(chat.words_ids(label + answer)) for answer in answers]
+    lines = [tuple(chat.response_ids(label + answer, finished=False)) for answer in answers]
     shared = 0
     while all(len(line) > shared + 1 for line in lines) and len({line[shared] for line in lines}) == 1:
         shared += 1

@@ -1,4 +1,4 @@
-"""Chat templates, applied in this one place: messages to token ids and back, and the check that they fit together.
+"""Messages to token ids and back: the one place where a tokenizer and its chat template meet.
 
 Engines and trainers are given token ids from here and nothing else, so a prompt has the same ids when it is answered,
 judged and trained on.
@@ -11,21 +11,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
+from judgeloop.models.chat_check import problems
+from judgeloop.models.template import CHATML, PLAIN, PROBE, Template
 from judgeloop.records import Message
+from judgeloop.text.thoughts import Spoken, split_thought
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-_PROBE = "judgeloop"
+SHIPPED = {"chatml": CHATML, "chatml+tokens": CHATML, "plain": PLAIN}
+# Added tokens that are not "special" to the tokenizer and control a conversation all the same.
+_CONTROL_LIKE = re.compile(r"<[|｜].+[|｜]>")
+_OWN_THOUGHT = re.compile(r"\s*(<think>|<thought>|<seed:think>|\[THINK\]|◁think▷|<\|channel\|>)")
 
 
 class Chat:
     """A tokenizer with its chat template.
 
-    `end_ids` are the tokens that end an assistant turn: the tokenizer's EOS, those of the model's generation config,
-    and the token the template closes the turn with.
+    `close_ids` are the tokens that end a finished answer, and the last of them, the tokenizer's EOS and those of the
+    model's generation config are `end_ids`, at which a generation stops. `thinks`: the model may think before it
+    answers, and its thought has to be split off (`spoken`).
     """
 
     def __init__(
@@ -35,27 +39,44 @@ class Chat:
         generation_eos: Sequence[int] = (),
         system_prompt: str | None = None,
         origin: str = "the model",
+        thinking: Thinking = "auto",
+        date: str | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.system_prompt = system_prompt
         self.origin = origin
         if not tokenizer.chat_template:
             raise InputError(
-                f"{origin}: its tokenizer has no chat template; set chat_template to a Jinja file, or to 'chatml'"
+                f"{origin}: its tokenizer has no chat template, as base models have none; set chat_template: plain "
+                "(works with any vocabulary), or to 'chatml' or a Jinja file"
             )
         if tokenizer.eos_token_id is None:
             raise InputError(f"{origin}: its tokenizer has no EOS token; set eos_token in tokenizer_config.json")
-        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-        controls = {str(token) for token in added if token.special} | {str(t) for t in tokenizer.all_special_tokens}
+        self.template = Template(tokenizer, thinking=thinking, date=date, origin=origin)
+        self.thinks = self.template.turn.thinks
+        added = getattr(tokenizer, "added_tokens_decoder", {})
+        self._special: set[int] = set(tokenizer.all_special_ids) | set(added)
+        controls = {str(token) for token in tokenizer.all_special_tokens}
+        for token in added.values():
+            if token.special or _CONTROL_LIKE.fullmatch(str(token)) or str(token) in self.template.source:
+                controls.add(str(token))
+        controls = {token for token in controls if token.strip()}
         self.control_tokens: tuple[str, ...] = tuple(sorted(controls, key=lambda token: (-len(token), token)))
         self._controls = re.compile(f"({'|'.join(map(re.escape, self.control_tokens))})")
-        closing = self._closing_id()
-        self.end_ids: tuple[int, ...] = tuple(
-            dict.fromkeys([int(i) for i in (closing, tokenizer.eos_token_id, *generation_eos) if i is not None])
-        )
-        self.close_id: int = self.end_ids[0]
+        ends = [int(i) for i in (tokenizer.eos_token_id, *generation_eos) if i is not None]
+        self.close_ids: tuple[int, ...] = self._closing_ids(ends)
+        self.close_id: int = self.close_ids[-1]
+        self.end_ids: tuple[int, ...] = tuple(dict.fromkeys([self.close_id, *ends]))
         pad = tokenizer.pad_token_id
         self.pad_id: int = int(pad if pad is not None else tokenizer.eos_token_id)
+        # A tokenizer in the style of SentencePiece writes a space before a text; within a turn there may be none.
+        newline = self._encode("\n")
+        joined = self._encode("\na")
+        self._spaced = joined[: len(newline)] == newline and joined[len(newline) :] != self._encode("a")
+        self._lead = self.template.turn.lead
+        self._continues = self._spaced
+        if self._spaced or self._lead:
+            self._settle_start()
 
     @classmethod
     def load(
@@ -65,8 +86,13 @@ class Chat:
         chat_template: str | None = None,
         system_prompt: str | None = None,
         trust_remote_code: bool = False,
+        thinking: Thinking = "auto",
+        date: str | None = None,
     ) -> Chat:
-        """Load the tokenizer of a model folder. Raises InputError where there is none or it cannot be used."""
+        """Load the tokenizer of a model folder. `chat_template`: the name of a shipped template, or a Jinja file.
+
+        Raises InputError if there is no tokenizer or it cannot be used.
+        """
         from transformers import AutoTokenizer, GenerationConfig
 
         if not any(
@@ -78,8 +104,13 @@ class Chat:
         except Exception as error:  # the libraries raise many kinds; each means the same to the user
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"{folder}: its tokenizer cannot be loaded ({first}); mend the folder") from error
-        if chat_template == "chatml":
-            tokenizer.chat_template = CHATML
+        if chat_template in SHIPPED:
+            if chat_template != "plain" and not {"<|im_start|>", "<|im_end|>"} <= tokenizer.get_vocab().keys():
+                raise InputError(
+                    f"{folder}: its tokenizer has no <|im_start|> and <|im_end|>, which chatml needs; set "
+                    "chat_template: plain, or chatml+tokens to have the two tokens added (they have to be learnt)"
+                )
+            tokenizer.chat_template = SHIPPED[chat_template]
         elif chat_template is not None:
             try:
                 tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
@@ -92,40 +123,26 @@ class Chat:
         if (folder / "generation_config.json").is_file():
             eos = GenerationConfig.from_pretrained(str(folder)).eos_token_id
             generation_eos = eos if isinstance(eos, list) else [eos] if eos is not None else []
-        return cls(tokenizer, generation_eos=generation_eos, system_prompt=system_prompt, origin=str(folder))
+        return cls(
+            tokenizer,
+            generation_eos=generation_eos,
+            system_prompt=system_prompt,
+            origin=str(folder),
+            thinking=thinking,
+            date=date,
+        )
 
-    def _render(self, messages: Sequence[Message], *, generation: bool) -> str:
-        from jinja2 import TemplateError
-
-        try:
-            text = self.tokenizer.apply_chat_template(
-                self._with_system(messages), tokenize=False, add_generation_prompt=generation
-            )
-        except TemplateError as error:
-            raise InputError(f"{self.origin}: its chat template fails ({error}); set chat_template") from error
-        return str(text)
-
-    def _with_system(self, messages: Sequence[Message]) -> list[Message]:
-        if self.system_prompt is not None and (not messages or messages[0]["role"] != "system"):
-            return [{"role": "system", "content": self.system_prompt}, *messages]
-        return list(messages)
-
-    def _closing_id(self) -> int | None:
-        """The first token the template writes after an assistant's words, where that is one special token."""
-        turn: list[Message] = [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": _PROBE}]
-        after = self._render(turn, generation=False).rpartition(_PROBE)[2]
-        ids = self.tokenizer.encode(after, add_special_tokens=False)
-        special = set(self.tokenizer.all_special_ids) | set(getattr(self.tokenizer, "added_tokens_decoder", {}))
-        return int(ids[0]) if ids and ids[0] in special else None
+    # Prompts ---------------------------------------------------------------------------------------------------------
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the conversation, the assistant's turn opened; BOS exactly as the template writes it.
 
-        Control tokens are those that the template writes: one that stands in a message's words is spelled out.
+        Control tokens are those that the template writes: the name of one in a message's words is spelled out.
         """
+        messages = self._with_system(messages)
         whole = "".join(message["content"] for message in messages)
         if not self._controls.search(whole):
-            return self.text_ids(self._render(messages, generation=True))
+            return self.text_ids(self.template.prompt(messages))
         mark = next(c for c in map(chr, range(0xE000, 0xF900)) if c not in whole)  # private use: no template has it
         found: list[str] = []
 
@@ -137,84 +154,121 @@ class Chat:
             {"role": message["role"], "content": self._controls.sub(stand_in, message["content"])}
             for message in messages
         ]
-        pieces = re.split(f"{mark}(\\d+){mark}", self._render(marked, generation=True))
-        ids: list[int] = []
-        for number, piece in enumerate(pieces):
-            ids += self._spelled(found[int(piece)]) if number % 2 else self.text_ids(piece)
+        pieces = re.split(f"{mark}(\\d+){mark}", self.template.prompt(marked))
+        ids = self.text_ids(pieces[0])
+        for number, piece in enumerate(pieces[1:], start=1):
+            ids += self._spelled(found[int(piece)]) if number % 2 else self._continued(piece)
         return ids
+
+    def _with_system(self, messages: Sequence[Message]) -> list[Message]:
+        if self.system_prompt is not None and (not messages or messages[0]["role"] != "system"):
+            return [{"role": "system", "content": self.system_prompt}, *messages]
+        return list(messages)
+
+    # Responses -------------------------------------------------------------------------------------------------------
+
+    def response_ids(self, text: str, *, finished: bool = True) -> list[int]:
+        """Token ids of an answer within the assistant's turn, an empty thought before it if the model thinks; the turn
+        is closed if the answer is finished (never if it was cut off)."""
+        ids = self._answer_ids(text)
+        return [*ids, *self.close_ids] if finished else ids
+
+    def _answer_ids(self, text: str) -> list[int]:
+        if not self._lead:
+            return self.words_ids(text)
+        pieces = self._controls.split(text)
+        start = self._lead + pieces[0]
+        ids = self._continued(start) if self._continues else self.text_ids(start)
+        for number, piece in enumerate(pieces[1:], start=1):
+            ids += self._spelled(piece) if number % 2 else self._continued(piece)
+        return ids
+
+    def _settle_start(self) -> None:
+        """Find the way of writing an answer's first token that gives the template's own tokens."""
+        turn = self.template.turn
+        prompt = self.text_ids(turn.prompt + turn.opening)
+        whole = self.text_ids(f"{turn.prompt}{turn.opening}{turn.lead}{PROBE}")
+        ways = [(turn.lead, False), (turn.lead, True)]
+        ways += [("", False), ("", True)] if not turn.lead.strip() else []
+        for lead, continues in ways:
+            self._lead, self._continues = lead, continues
+            if [*prompt, *self._answer_ids(PROBE)] == whole:
+                return
+        self._lead, self._continues = ways[0]
+
+    def _closing_ids(self, ends: Sequence[int]) -> tuple[int, ...]:
+        """What the template writes after an answer, up to its EOS if control tokens lead there without a break, else
+        up to the first control token; EOS if it writes none."""
+        closing = self.template.turn.closing
+        ids = self._encode(closing)
+        start = next((place for place, token in enumerate(ids) if token in self._special), None)
+        if start is None or self.tokenizer.decode(ids[:start]).strip():
+            return (ends[0],)
+        run = start
+        while run < len(ids) and ids[run] in self._special:
+            run += 1
+        stop = next((place for place in range(start, run) if ids[place] in ends), start)
+        space = closing[: len(closing) - len(closing.lstrip())]
+        before = self._encode(PROBE + space)[len(self._encode(PROBE)) :] if space else []
+        return (*before, *ids[start : stop + 1])
+
+    # Text and tokens -------------------------------------------------------------------------------------------------
 
     def text_ids(self, text: str) -> list[int]:
         """Token ids of plain text, with no special token added; special tokens written in the text count as such."""
-        return [int(i) for i in self.tokenizer.encode(text, add_special_tokens=False)]
-
-    def response_ids(self, text: str, *, finished: bool = True) -> list[int]:
-        """Token ids of an assistant's words, the turn closed where the answer is finished (never where it was cut)."""
-        ids = self.words_ids(text)
-        return [*ids, self.close_id] if finished else ids
+        return self._encode(text)
 
     def words_ids(self, text: str) -> list[int]:
         """Token ids of text that somebody wrote: a control token's name in it is spelled out, never the token."""
-        ids: list[int] = []
-        for number, piece in enumerate(self._controls.split(text)):
-            ids += self._spelled(piece) if number % 2 else self.text_ids(piece)
+        pieces = self._controls.split(text)
+        ids = self._continued(pieces[0]) if self._continues else self.text_ids(pieces[0])
+        for number, piece in enumerate(pieces[1:], start=1):
+            ids += self._spelled(piece) if number % 2 else self._continued(piece)
         return ids
+
+    def _encode(self, text: str, **options: bool) -> list[int]:
+        return [int(i) for i in self.tokenizer.encode(text, add_special_tokens=False, **options)]
+
+    def _continued(self, text: str, **options: bool) -> list[int]:
+        """Token ids of text within a text, so without the space that some tokenizers write before one."""
+        if not self._spaced or not text:
+            return self._encode(text, **options)
+        return self._encode(f"\n{text}", **options)[len(self._encode("\n")) :]
 
     def _spelled(self, name: str) -> list[int]:
         """A control token's name as ordinary tokens."""
         controls = set(self.tokenizer.convert_tokens_to_ids(list(self.control_tokens)))
-        ids = self.tokenizer.encode(name, add_special_tokens=False, split_special_tokens=True)
-        if controls & set(ids):  # a vocabulary that holds the name as a piece like any other
-            ids = [i for letter in name for i in self.tokenizer.encode(letter, add_special_tokens=False)]
-        return [int(i) for i in ids]
+        ids = self._continued(name, split_special_tokens=True)
+        if controls & set(ids):  # a vocabulary that holds the name as a piece like any other, or a token not "special"
+            ids = [i for letter in name for i in self._continued(letter, split_special_tokens=True)]
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated ids, special tokens left out, spaces kept as they are."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def check(self) -> list[str]:
-        """Problems of tokenizer and template, each with its remedy; empty when all is well.
+    # Thoughts --------------------------------------------------------------------------------------------------------
 
-        Checked: exactly one BOS at the start where the model has one; EOS closes an assistant turn; the prompt's
-        tokens are a prefix of prompt + response; special tokens of the template are known to the tokenizer.
-        """
-        problems = []
-        user: list[Message] = [{"role": "user", "content": "Name a colour."}]
-        prompt = self.prompt_ids(user)
-        bos = self.tokenizer.bos_token_id
-        if bos is not None:
-            leading = 0
-            while leading < len(prompt) and prompt[leading] == bos:
-                leading += 1
-            plain = self.tokenizer.encode("a")
-            if leading > 1:
-                problems.append(
-                    f"a prompt starts with {leading} BOS tokens; remove bos_token from the chat template or set "
-                    "add_bos_token to false in tokenizer_config.json"
-                )
-            if leading == 0 and plain and plain[0] == bos:
-                problems.append(
-                    "the tokenizer adds BOS to plain text but a templated prompt has none; "
-                    "start the chat template with {{ bos_token }}"
-                )
-        answer: list[Message] = [*user, {"role": "assistant", "content": "Blue."}]
-        whole = self.text_ids(self._render(answer, generation=False))
-        if whole[: len(prompt)] != prompt:
-            problems.append(
-                "a prompt's tokens are not a prefix of prompt + response (the template renders the two differently); "
-                "use a template whose generation prompt equals the start of the assistant's turn"
-            )
-        elif not set(whole[len(prompt) :]) & set(self.end_ids):
-            problems.append(
-                "no EOS closes an assistant turn; end the turn with {{ eos_token }} in the chat template, or name "
-                "the closing token as eos_token_id in generation_config.json"
-            )
-        else:
-            trained = [*prompt, *self.response_ids("Blue.")]
-            if whole[: len(trained)] != trained:
-                problems.append(
-                    "tokens merge across the start of the response, so what is trained is not what is generated; "
-                    "end the template's generation prompt with a special token or a line break"
-                )
-        if self.close_id == self.tokenizer.unk_token_id:
-            problems.append("the token that closes a turn is the unknown token; add it to the tokenizer")
-        return problems
+    def split(self, text: str) -> tuple[str | None, str]:
+        """A generated text's thought, None if there is none, and its answer, empty if the thought never ended."""
+        if not self.thinks and not _OWN_THOUGHT.match(text):
+            return None, text
+        found = split_thought(text)
+        if found.thought is None and self.template.opens_thought:  # the prompt opened a thought that nothing closed
+            found = Spoken(text.strip(), None)
+        return found.thought, found.answer or ""
+
+    def spoken(self, ids: Sequence[int], text: str) -> tuple[str | None, str]:
+        """Like `split`, from generated ids, whose `text` lacks the control tokens that mark some models' thoughts."""
+        if not self.thinks:
+            return self.split(text)
+        words = list(ids)
+        while words and words[-1] in self.end_ids:
+            words.pop()
+        marked = self.tokenizer.decode(words, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        thought, answer = self.split(str(marked))
+        return (None, text) if answer == marked else (thought, self._controls.sub("", answer))
+
+    def check(self) -> list[str]:
+        """Problems of tokenizer and template, each with its remedy; empty if all is well (`models.chat_check`)."""
+        return problems(self)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
-from tokenizers import pre_tokenizers
+from gguf import GGUFReader
+from tokenizers import Regex, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from judgeloop.models.gguf_export import SPLIT_NAMES
 
 
 def restore(gguf: str, folder: str) -> None:
@@ -16,10 +20,7 @@ def restore(gguf: str, folder: str) -> None:
     """
     source = Path(gguf)
     tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
-    # transformers keeps only the byte-level step; SmolLM's own tokenizer splits digits before it.
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    _restore_split(tokenizer, source)
     read = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name, dtype=torch.float32)
     values = read.config.to_dict()
     for leftover in ("quantization_config", "_name_or_path"):
@@ -33,3 +34,28 @@ def restore(gguf: str, folder: str) -> None:
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _restore_split(tokenizer: object, source: Path) -> None:
+    """Give a byte-level tokenizer its splitting of text into words back, of which transformers keeps only the
+    byte-level step. Ends the process with a reason if the file names a way that is not known here."""
+    reader = GGUFReader(source)
+    kind, split = (
+        field.contents() if (field := reader.get_field(f"tokenizer.ggml.{name}")) is not None else None
+        for name in ("model", "pre")
+    )
+    if kind != "gpt2":
+        return  # SentencePiece has none
+    patterns = {name: pattern for pattern, name in SPLIT_NAMES.items()}
+    if split == "smollm":
+        steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    elif split in patterns:
+        steps = [
+            pre_tokenizers.Split(Regex(patterns[split]), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    elif split == "gpt-2":
+        steps = [pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    else:
+        sys.exit(f"how its tokenizer '{split}' splits text is not known here; give the model's Hugging Face folder")
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from judgeloop.errors import InputError
+from judgeloop.models.facts import TensorHeader, read_config, read_json_object, tensor_headers
 
 FAMILIES = {"llama": "LLAMA", "qwen2": "QWEN2", "qwen3": "QWEN3"}
 ROPE_TYPES = ("default", "linear", "llama3")
@@ -28,7 +29,7 @@ _LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_SPLIT_NAMES = {_LLAMA3_SPLIT: "llama-bpe", _LLAMA3_SPLIT.replace("{1,3}", ""): "qwen2"}
+SPLIT_NAMES = {_LLAMA3_SPLIT: "llama-bpe", _LLAMA3_SPLIT.replace("{1,3}", ""): "qwen2"}
 
 
 def supports(folder: Path) -> str | None:
@@ -96,26 +97,11 @@ def write_gguf(folder: Path, out: Path) -> Path:
     return out
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json. Raises InputError where there is none."""
-    return _read_json(folder / "config.json")
-
-
 def rope(config: dict[str, Any]) -> dict[str, Any]:
     """The rotary embedding's parameters as transformers 5 writes them, from its form or the older one."""
     old = config.get("rope_scaling") or {}
     found = {"rope_theta": config.get("rope_theta", 10000.0), **old, **(config.get("rope_parameters") or {})}
     return {**found, "rope_type": found.get("rope_type") or found.get("type") or "default"}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); restore the model folder") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: is not a JSON object; restore the model folder")
-    return value
 
 
 def _architecture(config: dict[str, Any]) -> Any:
@@ -162,8 +148,8 @@ def _steps(step: dict[str, Any] | None) -> list[dict[str, Any]]:
 def _pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
     steps = _steps(tokenizer.get("pre_tokenizer"))
     for step in steps:
-        if step["type"] == "Split" and step["pattern"].get("Regex") in _SPLIT_NAMES:
-            return _SPLIT_NAMES[step["pattern"]["Regex"]]
+        if step["type"] == "Split" and step["pattern"].get("Regex") in SPLIT_NAMES:
+            return SPLIT_NAMES[step["pattern"]["Regex"]]
     kinds = [step["type"] for step in steps]
     if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):
         return "smollm"
@@ -173,8 +159,10 @@ def _pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
 def _write_tokenizer(writer: Any, config: dict[str, Any], folder: Path) -> None:
     from gguf import TokenType
 
-    tokenizer = _read_json(folder / "tokenizer.json")
-    settings = _read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    tokenizer = read_json_object(folder / "tokenizer.json")
+    settings = (
+        read_json_object(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    )
     size = int(config["vocab_size"])
     ids: dict[str, int] = dict(tokenizer["model"]["vocab"])
     kinds = {}
@@ -238,7 +226,8 @@ def _gguf_tensors(folder: Path, config: dict[str, Any]) -> dict[str, _Tensor]:
     heads = config["num_attention_heads"]
     rows_of = {"q_proj": heads, "k_proj": config.get("num_key_value_heads") or heads}
     tensors: dict[str, _Tensor] = {}
-    for name, shape, read in _safetensors(folder):
+    for tensor in tensor_headers(folder):
+        name, shape, read = tensor.name, tensor.shape, _reader(tensor)
         if name.endswith("rotary_emb.inv_freq"):
             continue  # old checkpoints store what the config says
         if name == "lm_head.weight" and config.get("tie_word_embeddings"):
@@ -286,30 +275,16 @@ def llama3_rope_factors(config: dict[str, Any]) -> NDArray[np.float32]:
     return factors
 
 
-def _safetensors(folder: Path) -> Iterator[tuple[str, tuple[int, ...], Callable[[], NDArray[Any]]]]:
-    """Yield (name, shape, how to read it) of every tensor in the folder; bfloat16 is widened to float32 on reading."""
-    index = folder / "model.safetensors.index.json"
-    names = sorted(set(_read_json(index)["weight_map"].values())) if index.is_file() else ["model.safetensors"]
+def _reader(tensor: TensorHeader) -> Callable[[], NDArray[Any]]:
+    """How to read a tensor's values; bfloat16 is widened to float32."""
     kinds = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-    for path in (folder / name for name in names):
-        try:
-            with path.open("rb") as handle:
-                length = int.from_bytes(handle.read(8), "little")
-                header = json.loads(handle.read(length))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as safetensors ({error}); restore the model folder") from error
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            kind, shape = entry["dtype"], tuple(entry["shape"])
-            if kind not in kinds:
-                raise InputError(f"{path}: tensor '{name}' is {kind}; save the model as bf16, f16 or f32")
-            yield name, shape, _reader(path, kinds[kind], shape, 8 + length + entry["data_offsets"][0])
+    if tensor.dtype not in kinds:
+        raise InputError(f"{tensor.file}: tensor '{tensor.name}' is {tensor.dtype}; save the model as bf16, f16 or f32")
+    kind = kinds[tensor.dtype]
 
-
-def _reader(path: Path, kind: type[Any], shape: tuple[int, ...], offset: int) -> Callable[[], NDArray[Any]]:
     def read() -> NDArray[Any]:
-        data = np.fromfile(path, dtype=kind, count=math.prod(shape), offset=offset).reshape(shape)
+        count = math.prod(tensor.shape)
+        data = np.fromfile(tensor.file, dtype=kind, count=count, offset=tensor.offset).reshape(tensor.shape)
         return (data.astype(np.uint32) << 16).view(np.float32) if kind is np.uint16 else data
 
     return read

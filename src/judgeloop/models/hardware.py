@@ -8,13 +8,18 @@ from pathlib import Path
 from judgeloop.config import TrainingSection
 from judgeloop.errors import InputError
 
-# Device files of the drivers that torch's CUDA can stand on: Nvidia's, Windows' under WSL, AMD's (ROCm), Tegra's.
+# Device files of the drivers that torch's CUDA can use: Nvidia's, Windows' under WSL, AMD's (ROCm), Tegra's.
 _DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/nvmap")
 
 
+def has_driver() -> bool:
+    """Is a GPU's driver there that torch's CUDA can use? Answered without torch."""
+    return any(Path(file).exists() for file in _DRIVERS)
+
+
 def has_cuda() -> bool:
-    """Is there a CUDA device that torch can use? Asks torch only where a driver is there: its import takes seconds."""
-    if not any(Path(file).exists() for file in _DRIVERS):
+    """Is there a CUDA device that torch can use? Asks torch only if there is a driver: its import takes seconds."""
+    if not has_driver():
         return False
     import torch
 

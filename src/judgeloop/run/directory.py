@@ -125,6 +125,11 @@ class RunDirectory:
         """The folder of M0, from which every later model has its tokenizer and chat template."""
         return self.weights(self.maker("M0"))
 
+    def day(self) -> str | None:
+        """The day that chat templates are told ("2026-11-29"): the one on which the run found M0."""
+        artifact = self.artifact(self.maker("M0").name)
+        return read_json(artifact).get("date") if artifact.exists() else None
+
     def identity(self, model: str) -> dict[str, Any]:
         """{"name", "path", "hash"} of a finished model of the run."""
         step = self.maker(model)

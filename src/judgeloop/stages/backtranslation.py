@@ -67,6 +67,7 @@ def labels(context: Context) -> Outcome:
         context,
         context.output(),
         lambda: model.open(chat),
+        chat,
         asked,
         section.samples,
         sampling(section.sampling),

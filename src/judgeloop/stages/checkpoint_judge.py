@@ -45,7 +45,7 @@ def checkpoint_judge(context: Context) -> Callable[[Path, int, int], Compared] |
         path = beside / f"responses.{step}.jsonl"
         asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
         with _opened(reference, chat, weights) as engine:
-            respond(context, path, engine, asked, 1, sampling(context.config.evaluation.sampling),
+            respond(context, path, engine, chat, asked, 1, sampling(context.config.evaluation.sampling),
                     purpose="early stopping", keep_open=True)  # fmt: skip
         return {row.prompt_id: row.text for row in read_rows(path, Candidate)}
 

@@ -52,7 +52,7 @@ def evaluate(context: Context) -> Outcome:
         return opened[0]
 
     asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
-    respond(context, context.output(RESPONSES), engine, asked, section.samples, sampling(section.sampling),
+    respond(context, context.output(RESPONSES), engine, chat, asked, section.samples, sampling(section.sampling),
             purpose="evaluation", keep_open=True)  # fmt: skip
     responses = read_rows(context.output(RESPONSES), Candidate)
 
@@ -213,7 +213,7 @@ def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> dict[
     prompts = [Prompt(entry.id, [{"role": "user", "content": entry.prompt}], "IFEval") for entry in asked]
     ids = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
     how = Sampling(section.ifeval_max_new_tokens)
-    respond(context, path, engine, ids, 1, how, purpose="ifeval", keep_open=True)
+    respond(context, path, engine, chat, ids, 1, how, purpose="ifeval", keep_open=True)
     given = {row.prompt_id: row for row in read_rows(path, Candidate)}
     checked = [checker.check(entry, given[entry.id].text) for entry in asked]
     return {

@@ -10,6 +10,7 @@ from pathlib import Path
 from judgeloop.config import SamplingSection
 from judgeloop.engines.base import Engine, Generation, Request, Sampling
 from judgeloop.jsonl import append_missing, read_rows
+from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Prompt, derive_seed
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, sampling
@@ -40,13 +41,16 @@ def _answer_prompts(context: Context, role: str, count: int, section: SamplingSe
     asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in context.rows("prompts", Prompt)]
     how = sampling(section)
     purpose = context.step.stage.name
-    return respond(context, context.output(), lambda: model.open(chat), asked, count, how, purpose=purpose, named=named)
+    return respond(
+        context, context.output(), lambda: model.open(chat), chat, asked, count, how, purpose=purpose, named=named
+    )
 
 
 def respond(
     context: Context,
     path: Path,
     open_engine: Callable[[], Engine],
+    chat: Chat,
     asked: Sequence[tuple[Prompt, tuple[int, ...]]],
     count: int,
     how: Sampling,
@@ -69,7 +73,7 @@ def respond(
         engine = open_engine()
         for generation in engine.generate(requests):
             fresh += len(generation.token_ids)
-            yield _candidate(name, generation)
+            yield _candidate(name, generation, chat)
         if not keep_open:
             engine.close()
 
@@ -90,13 +94,15 @@ def candidate_id(model: str, prompt_id: str, k: int) -> str:
     return f"{model}.{prompt_id}.{k}"
 
 
-def _candidate(model: str, generation: Generation) -> Candidate:
+def _candidate(model: str, generation: Generation, chat: Chat) -> Candidate:
+    thought, text = chat.spoken(generation.token_ids, generation.text)
     return Candidate(
         id=candidate_id(model, generation.request_id, generation.index),
         prompt_id=generation.request_id,
-        text=generation.text,
+        text=text,
         token_ids=list(generation.token_ids),
         finish_reason=generation.finish_reason,
+        thought=thought,
     )
 
 

@@ -1,7 +1,8 @@
-"""M0: find the weights, and check tokenizer and chat template before anything expensive starts."""
+"""M0: find the weights, and check weights, tokenizer and chat template before anything expensive starts."""
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 from judgeloop.errors import InputError
@@ -11,26 +12,41 @@ from judgeloop.stages.context import Context, Outcome
 
 
 def base_model(context: Context) -> Outcome:
-    """Resolve `model`, check that it can be trained on its own words, write model.json {name, path, hash}."""
-    from judgeloop.models.resolve import resolve
+    """Resolve `model`, check that it can be trained on its own words, write model.json {name, path, hash, date}.
+
+    `date` is the day on which the run began: chat templates that write a date write this one, however long the run
+    takes and whenever it is resumed.
+    """
+    from judgeloop.models.chat import Chat
+    from judgeloop.models.check_folder import training_problems
+    from judgeloop.models.convert import with_chatml_tokens
+    from judgeloop.models.resolve import content_hash, resolve
 
     config = context.config
     context.progress(0, None, config.model)
     found = resolve(config.model, revision=config.revision, trust_remote_code=config.trust_remote_code)
-    model = {"name": found.name, "path": str(found.path), "hash": found.hash}
-    from judgeloop.models.chat import Chat
-
+    path, identity = found.path, found.hash
+    if config.chat_template == "chatml+tokens":
+        path = with_chatml_tokens(path, identity)
+        identity = content_hash(path)
+    written = context.output()
+    day = read_json(written).get("date") if written.exists() else None
+    model = {"name": found.name, "path": str(path), "hash": identity, "date": day or date.today().isoformat()}
     chat = Chat.load(
-        found.path,
+        path,
         chat_template=config.chat_template,
         system_prompt=config.system_prompt,
         trust_remote_code=config.trust_remote_code,
+        thinking=config.thinking,
+        date=model["date"],
     )
-    problems = chat.check()
+    problems = [*training_problems(path), *chat.check()]
     if problems:
-        raise InputError(f"{found.path}: {'; also: '.join(problems)}")
-    write_json(context.output(), model)
-    return Outcome({"end_tokens": list(chat.end_ids)})
+        raise InputError(f"{path}: {'; also: '.join(problems)}")
+    write_json(written, model)
+    account = {"end_tokens": list(chat.end_ids), "thinks": chat.thinks}
+    notes = [f"the chat template {note}" for note in chat.template.notes()]
+    return Outcome({**account, **({"yields": notes} if notes else {})})
 
 
 MODEL = Stage(
@@ -38,7 +54,7 @@ MODEL = Stage(
     "find the weights, check the tokenizer",
     run=base_model,
     writes=("model.json", "engine"),
-    keys=("model", "revision", "trust_remote_code", "chat_template", "system_prompt"),
+    keys=("model", "revision", "trust_remote_code", "chat_template", "system_prompt", "thinking"),
     gives="policy",
     weights="",
     content="hash",

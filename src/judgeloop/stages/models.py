@@ -60,6 +60,8 @@ class Model:
             self.run.base_weights() if self.ours else self.folder,
             chat_template=config.chat_template if self.ours else None,
             system_prompt=config.system_prompt if system_prompt is None else system_prompt,
+            thinking=config.thinking if self.ours else "auto",
+            date=self.run.day(),
             trust_remote_code=config.trust_remote_code,
         )
         if not self.ours and (problems := chat.check()):

@@ -67,7 +67,11 @@ def train(context: Context) -> Outcome:
             reference=reference.folder,
             output=_partial(context),
             chat=policy.chat(),
-            token_ids={row.id: row.token_ids for row in generated if row.id in used},
+            token_ids={
+                row.id: row.token_ids
+                for row in generated
+                if row.id in used and (row.thought is None or context.config.train_thoughts)
+            },
             config=section,
             seed=context.config.seed,
             threads=context.config.threads,
@@ -159,7 +163,7 @@ def _sft_keys(config: Config) -> tuple[str, ...]:
 
 
 def _train_keys(config: Config) -> tuple[str, ...]:
-    keys: tuple[str, ...] = ("seed", "train", *(("sft.eft_loss",) if config.train.eft_replay else ()))
+    keys: tuple[str, ...] = ("seed", "train", "train_thoughts", *(("sft.eft_loss",) if config.train.eft_replay else ()))
     if config.train.early_stopping.every is not None:
         keys += (*of("evaluation", "prompts", "count", "sampling"), *of("judge", "language", "min_mass"), *ENGINE)
     return keys

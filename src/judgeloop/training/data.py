@@ -117,8 +117,8 @@ def score_places(text: str, chat: Chat) -> tuple[int, ...]:
         raise InputError(
             f"sft.eft_loss: the judgement '{text.strip()[-40:]}' does not end with its score; set it to all"
         )
-    ids = chat.text_ids(head + digit)
-    others = [chat.text_ids(head + other) for other in "0123456789" if other != digit]
+    ids = chat.response_ids(head + digit, finished=False)
+    others = [chat.response_ids(head + other, finished=False) for other in "0123456789" if other != digit]
     shared = min(sum(1 for _ in takewhile(lambda p: p[0] == p[1], zip(ids, o, strict=False))) for o in others)
     return tuple(range(shared, len(ids)))
 

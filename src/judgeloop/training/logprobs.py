@@ -88,7 +88,7 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         if not fused_lm_head:
             return original(*args, **kwargs)
         inputs = kwargs["input_ids"], kwargs["attention_mask"].sum(dim=1).tolist(), kwargs["labels"]
-        share = bool(shared_prompts) and pays(shared_prompts, inputs[1]) and can_share(self)
+        share = bool(shared_prompts) and pays(shared_prompts, inputs[1]) and can_share(self, max(inputs[1]))
         if owners is not None:
             place, hidden = _packed(self, budget, *inputs, owners, kwargs["position_ids"])
         else:

@@ -191,6 +191,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         sums, counts = self.sums(found.log_probs, inputs), mask.sum(dim=1)
         nll = mean_token_nll(found.log_probs, mask)[:pairs]
         nothing = torch.zeros_like(nll)
+        losses = getattr(found, "token_losses", None)  # TRL's own head, of a model without a plain one, has none
         return PairTerms(
             chosen=sums[:pairs],
             rejected=sums[pairs:] if self.loss.rejected else nothing,
@@ -199,7 +200,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
             chosen_tokens=counts[:pairs],
             rejected_tokens=counts[pairs:] if self.loss.rejected else nothing,
             chosen_nll=nll,
-            token_loss=nothing if found.token_losses is None else -mean_token_nll(found.token_losses, mask)[pairs:],
+            token_loss=nothing if losses is None else -mean_token_nll(losses, mask)[pairs:],
         )
 
     def _token_loss(self, inputs: dict[str, Tensor]) -> TokenLossOfRows | None:

@@ -127,7 +127,7 @@ def train_sft(
         arguments = trainer_arguments(
             config, stage="sft", seed=seed, precision=precision, scratch=scratch, output=output
         )
-        most = config.pack_judgements if plain_head(model) and can_share(model) else 1
+        most = config.pack_judgements if plain_head(model) and can_share(model, config.max_length) else 1
         made = packs(data.examples, config.weighting, most, config.max_length)
         blocks = None
         if config.tokens_per_step is not None:

@@ -37,11 +37,13 @@ def pays(prompts: Sequence[int], lengths: Sequence[int]) -> bool:
     return sum(prompts) >= PAYS * sum(lengths)
 
 
-def can_share(model: Any) -> bool:
-    """Whether the model takes a mask of its own: plain attention through SDPA, no sliding window, no state."""
+def can_share(model: Any, longest: int) -> bool:
+    """Whether the model takes a mask of its own: plain attention through SDPA, no state, and no sliding window shorter
+    than the `longest` sequence (tokens), for the mask would let a token see past it."""
     config = model.config.get_text_config()
     layers = getattr(config, "layer_types", None) or ()
-    plain = all(kind == "full_attention" for kind in layers) and not getattr(config, "use_sliding_window", False)
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    plain = all(kind == "full_attention" for kind in layers) and (bool(layers) or window is None or longest <= window)
     return plain and config._attn_implementation == "sdpa" and not getattr(config, "is_encoder_decoder", False)
 
 

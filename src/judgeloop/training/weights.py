@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,10 @@ def lora_config(config: TrainingSection, model: Any, *, dropout: float) -> Any:
         return None
     from peft import LoraConfig
 
+    fused = any(weight.ndim == 3 and "experts" in name for name, weight in model.named_parameters())
+    if dropout and fused and config.lora.target_modules == "all-linear":
+        warnings.warn("lora.dropout is left out: PEFT has none for the fused experts of this model", stacklevel=2)
+        dropout = 0.0
     return LoraConfig(
         r=config.lora.rank,
         lora_alpha=config.lora.alpha,

@@ -1,0 +1,127 @@
+"""Models that are not folders of plain weights, made into such folders once and kept in the user's cache: a GGUF file,
+an adapter and its base, a vocabulary with two tokens added.
+
+The work is done by a process of its own (`models.dequantise`, `models.merge`), for this one may have to stay free of
+torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from judgeloop.errors import InputError
+
+MARKER = "judgeloop.json"
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for judgeloop: JUDGELOOP_CACHE, else judgeloop in XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get("JUDGELOOP_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "judgeloop"
+
+
+def from_gguf(path: Path) -> Path:
+    """The weights of a GGUF file, restored to float32, with its tokenizer."""
+    with path.open("rb") as handle:
+        if handle.read(4) != b"GGUF":
+            raise InputError(f"{path}: is not a GGUF file; check the path, or give a model folder")
+        handle.seek(0)
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    return _kept(f"gguf-{digest[:16]}", "dequantise:restore", [str(path)], f"{path}: cannot be restored from GGUF")
+
+
+def merged_adapter(adapter: Path, base: Path, base_hash: str) -> Path:
+    """The adapter's weights merged into those of its base."""
+    total = hashlib.sha256(base_hash.encode())
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        with (adapter / name).open("rb") as handle:
+            total.update(hashlib.file_digest(handle, "sha256").digest())
+    return _kept(
+        f"merged-{total.hexdigest()[:16]}",
+        "merge:merge_adapter",
+        [str(adapter), str(base)],
+        f"{adapter}: this adapter cannot be merged into {base}",
+    )
+
+
+def with_chatml_tokens(folder: Path, folder_hash: str) -> Path:
+    """The model with <|im_start|> and <|im_end|> added to its vocabulary; itself if it has them."""
+    known = "".join(
+        (folder / name).read_text(encoding="utf-8", errors="replace")
+        for name in ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")
+        if (folder / name).is_file()
+    )
+    if "<|im_start|>" in known and "<|im_end|>" in known:
+        return folder
+    return _kept(
+        f"chatml-{folder_hash[:16]}", "merge:add_chatml_tokens", [str(folder)], f"{folder}: tokens cannot be added"
+    )
+
+
+def _kept(name: str, function: str, arguments: Sequence[str], failure: str) -> Path:
+    """The cached folder of this name, made by `function(*arguments, folder)` if it is not there yet."""
+    target = cache_folder() / "models" / name
+    if (target / MARKER).is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(target.with_name(f"{name}.lock")):
+            if not (target / MARKER).is_file():
+                _make(target, function, arguments, failure)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or target}: {error.strerror or error}; set JUDGELOOP_CACHE to a writable folder with "
+            "room for the model"
+        ) from error
+    return target
+
+
+def _make(target: Path, function: str, arguments: Sequence[str], failure: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"{target.name}.partial-", dir=target.parent) as work:
+        made = Path(work) / "model"
+        done = in_own_process(function, [*arguments, str(made)])
+        if done.returncode:
+            raise InputError(f"{failure} ({last_line(done)})")
+        (made / MARKER).write_text(json.dumps({"made_by": function, "from": list(arguments)}), encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)  # without its marker, so never finished
+        made.rename(target)
+
+
+def in_own_process(function: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Call `module:function` of this package with the arguments in a new interpreter."""
+    module, _, name = function.partition(":")
+    call = f"import sys; from judgeloop.models.{module} import {name}; {name}(*sys.argv[1:])"
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
+    return run([sys.executable, "-c", call, *arguments], environment)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it writes."""
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The last thing a command said on stderr, which is where the reason is."""
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"exit code {done.returncode}"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file; the kernel frees it should this process die."""
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
