@@ -49,7 +49,7 @@ def _engines() -> list[Finding]:
     for name in ENGINES:
         kind = ENGINES[name]
         missing = kind.missing()
-        detail = f"{missing}; {kind.install}" if missing else "can be used"
+        detail = f"{missing}; {kind.install}" if missing else (kind.package and _version(kind.package)) or "can be used"
         found.append(Finding(f"engine {name}", "note" if missing else "ok", detail))
     return found
 

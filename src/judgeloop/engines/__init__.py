@@ -45,7 +45,7 @@ def open_engine(
 def pick(folder: Path) -> str:
     """The name that `auto` means for this model on this machine."""
     ranked = sorted(
-        ((kind.auto(), name) for name in ENGINES if (kind := ENGINES[name]).auto is not None),
+        ((ENGINES[name].auto(), name) for name in ENGINES if ENGINES[name].auto is not None),
         key=lambda found: -found[0],
     )
     passed: list[str] = []
