@@ -310,3 +310,14 @@ def test_an_endpoint_that_fails_a_third_of_the_time_answers_every_row() -> None:
         found = replies(engine(server.url, concurrency=4, attempts=8), *(ask(f"t{k}", f"r{k}") for k in range(40)))
     assert {name: reply.text for name, reply in found.items()} == {f"r{k}": f"t{k}" for k in range(40)}
     assert len(server.asked) <= 40 * 8
+
+
+@pytest.mark.parametrize(("key", "value", "wait"), [("requests_per_minute", 6, 10.0), ("tokens_per_minute", 84, 10.0)])
+def test_requests_keep_to_the_limits_of_a_minute(key: str, value: float, wait: float) -> None:
+    stop = Stop()
+    with serving(lambda asked: says("yes")) as server:  # an answer of 14 tokens
+        judge = engine(server.url, **{key: value})
+        judge._ask(ask(), stop)
+        judge._ask(ask(), stop)
+    assert len(stop.waits) == 1
+    assert wait - 2 < stop.waits[0] <= wait

@@ -73,6 +73,7 @@ class OpenAiEngine:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._client_made: Any = None
+        self._next_start = 0.0
         self._headers: dict[str, Any] = {}
 
     def _client(self) -> Any:
@@ -141,6 +142,7 @@ class OpenAiEngine:
         jitter = random.Random(derive_seed("wait", request.id, request.index))
         tries = self._section.attempts
         for attempt in range(1, tries + 1):
+            self._take_turn(stop)
             try:
                 return self._reply(request, self._post(request))
             except _Retry as failed:
@@ -155,6 +157,17 @@ class OpenAiEngine:
         raise JudgeloopError(
             f"{self.url}: still {last.cause} after {tries} tries; what was answered is kept, start again later"
         )
+
+    def _take_turn(self, stop: threading.Event) -> None:
+        """Wait until the limits of a minute allow the next request."""
+        rate = self._section.requests_per_minute
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._next_start)
+            if rate is not None:
+                self._next_start = start + 60 / rate
+        if start > now:
+            stop.wait(start - now)
 
     def _post(self, request: MessageRequest) -> dict[str, Any]:
         client = self._client()
@@ -270,6 +283,9 @@ class OpenAiEngine:
                 for name in ("prompt_tokens", "completion_tokens"):
                     if isinstance(usage.get(name), int):
                         self.tokens[name] += usage[name]
+                        if self._section.tokens_per_minute is not None:
+                            spent = 60 * usage[name] / self._section.tokens_per_minute
+                            self._next_start = max(self._next_start, time.monotonic()) + spent
         if request.top_logprobs and tokens is None and text:
             self._note(_NO_LOGPROBS)
         return Reply(request.id, request.index, text, finish, tokens)
