@@ -75,7 +75,7 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[Endpoint]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
-                asked = Asked(len(endpoint.asked), self.path, dict(self.headers), body)
+                asked = Asked(len(endpoint.asked), self.path, {k.title(): v for k, v in self.headers.items()}, body)
                 endpoint.asked.append(asked)
                 under_way[0] += 1
                 endpoint.most_at_once = max(endpoint.most_at_once, under_way[0])

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from judgeloop.cli import app
 from judgeloop.commands import examine_machine as doctor
 from judgeloop.commands.examine_machine import OPTIONAL, REQUIRED, Finding, examine
+from judgeloop.config.choices import ENGINES
 
 
 def found() -> dict[str, Finding]:
@@ -31,7 +32,8 @@ def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 def test_everything_is_examined() -> None:
     findings = found()
     places = {"python", "processor", "memory", "accelerator", "cache folder"}
-    assert set(findings) == {*places, *REQUIRED, *OPTIONAL}
+    engines = {f"engine {name}" for name in ENGINES}
+    assert set(findings) == {*places, *REQUIRED, *OPTIONAL, *engines}
     assert findings["torch"] == Finding("torch", "ok", importlib.metadata.version("torch"))
 
 

@@ -248,3 +248,76 @@ def test_the_address() -> None:
     with pytest.raises(InputError, match="password") as caught:
         completions_url("http://user:hunter2@h/v1")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "seed"])
+def test_a_model_that_refuses_a_sampling_parameter_is_asked_without(name: str) -> None:
+    message = f"Unsupported value: '{name}' does not support 0.7 with this model."
+    with serving(lambda asked: fails(400, message) if name in asked.body else says("yes")) as server:
+        judge = engine(server.url, concurrency=1)
+        found = replies(judge, ask(name="a"), ask(name="b"))
+    assert {reply.text for reply in found.values()} == {"yes"}
+    assert len(server.asked) == 3
+    assert [name in note for note in judge.notes] == [True]
+
+
+def test_a_key_of_one_letter_does_not_mangle_the_names_of_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead. Key: x"
+    with serving(lambda asked: fails(400, message) if "max_tokens" in asked.body else says("yes")) as server:
+        assert replies(engine(server.url), ask())["r"].text == "yes"
+    with serving(lambda asked: fails(400, "max length; key x")) as server, pytest.raises(InputError) as caught:
+        replies(engine(server.url), ask())
+    assert "max length; key ***" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("<think>Score: 1?</think>\n\nScore: 4", "Score: 4"), ("<think>Score: 1", ""), ("", ""), ("hm</think>B", "B")],
+)
+def test_a_thought_is_never_read_as_the_answer(text: str, answer: str) -> None:
+    sent = says(text)
+    sent.body["choices"][0]["message"]["reasoning_content"] = "Score: 2"
+    with serving(lambda asked: sent) as server:
+        assert replies(engine(server.url), ask())["r"].text == answer
+
+
+def test_a_redirect_to_another_host_never_gets_the_key() -> None:
+    with (
+        serving(lambda asked: says("stolen")) as other,
+        serving(lambda asked: Answer(b"", 307, {"Location": f"{other.url}/chat/completions"})) as server,
+        pytest.raises(InputError, match="redirects to"),
+    ):
+        replies(engine(server.url), ask())
+    assert other.asked == []
+
+
+def test_an_azure_address_keeps_its_version_and_sends_the_key_in_its_own_header() -> None:
+    with serving(lambda asked: says("yes")) as server:
+        replies(engine(f"{server.url}/deployments/d?api-version=2024-10-21"), ask())
+    (asked,) = server.asked
+    assert asked.path == "/v1/deployments/d/chat/completions?api-version=2024-10-21"
+    assert {name.lower(): value for name, value in asked.headers.items()}["api-key"] == KEY
+    assert "Authorization" not in asked.headers
+
+
+def test_an_endpoint_that_fails_a_third_of_the_time_answers_every_row() -> None:
+    def answer(asked: Asked) -> Answer:
+        kinds = [fails(429), fails(500), Answer(hang_up=True), Answer(b"<html>busy</html>"), Answer(b'{"choi')]
+        return kinds[asked.number // 3 % 5] if asked.number % 3 == 0 else says(asked.words)
+
+    with serving(answer) as server:
+        found = replies(engine(server.url, concurrency=4, attempts=8), *(ask(f"t{k}", f"r{k}") for k in range(40)))
+    assert {name: reply.text for name, reply in found.items()} == {f"r{k}": f"t{k}" for k in range(40)}
+    assert len(server.asked) <= 40 * 8
+
+
+@pytest.mark.parametrize(("key", "value", "wait"), [("requests_per_minute", 6, 10.0), ("tokens_per_minute", 84, 10.0)])
+def test_requests_keep_to_the_limits_of_a_minute(key: str, value: float, wait: float) -> None:
+    stop = Stop()
+    with serving(lambda asked: says("yes")) as server:  # an answer of 14 tokens
+        judge = engine(server.url, **{key: value})
+        judge._ask(ask(), stop)
+        judge._ask(ask(), stop)
+    assert len(stop.waits) == 1
+    assert wait - 2 < stop.waits[0] <= wait

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from judgeloop.config.choices import ENGINES
 from judgeloop.errors import InputError
 
 ConfigName = Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config")]
@@ -14,7 +15,14 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run directory")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for other programs")]
 
-EngineKind = Literal["auto", "openvino", "transformers", "scripted"]
+
+def _known_engine(name: str) -> str:
+    if name not in ENGINES.names():
+        raise typer.BadParameter(f"'{name}' is not one of {', '.join(ENGINES.names())}")
+    return name
+
+
+EngineName = Annotated[str, typer.Option("--engine", callback=_known_engine, help="what runs local models")]
 Scoring = Literal["sampled", "expected"]
 Language = Literal["en", "zh"]
 

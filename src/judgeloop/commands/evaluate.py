@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from judgeloop.commands.arguments import AsJson, EngineKind, Language, Scoring
+from judgeloop.commands.arguments import AsJson, EngineName, Language, Scoring
 from judgeloop.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ Out = Annotated[Path | None, typer.Option(help="rows as they finish; given again
 Limit = Annotated[int | None, typer.Option(min=1, help="only the first so many prompts")]
 Seed = Annotated[int, typer.Option(help="every random choice derives from it")]
 Resamples = Annotated[int, typer.Option(min=1, help="bootstrap resamples of the intervals")]
-Engine = Annotated[EngineKind, typer.Option("--engine", help="what runs local models")]
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint", metavar="URL", help="the judge is a model of this OpenAI-compatible API")
 ]
@@ -55,7 +54,7 @@ def agreement(
     top_p: TopP = 0.9,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a written judgement")] = 200,
     min_mass: MinMass = 0.5,
-    engine: Engine = "auto",
+    engine: EngineName = "auto",
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     concurrency: Concurrency = 8,
@@ -128,7 +127,7 @@ def winrate(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a response")] = 512,
     verdict_tokens: Annotated[int, typer.Option(min=1, help="tokens of a written verdict")] = 200,
     min_mass: MinMass = 0.5,
-    engine: Engine = "auto",
+    engine: EngineName = "auto",
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     concurrency: Concurrency = 8,
@@ -175,7 +174,7 @@ def ifeval(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a response")] = 1024,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
-    engine: Engine = "auto",
+    engine: EngineName = "auto",
     seed: Seed = 0,
     resamples: Resamples = 1000,
     out: Out = None,

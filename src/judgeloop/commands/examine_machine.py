@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-REQUIRED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "openvino-genai", "gguf", "safetensors")
+REQUIRED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "gguf", "safetensors")
 OPTIONAL = {"tensorboard": "pip install 'judgeloop[tensorboard]'"}
 
 
@@ -33,10 +33,24 @@ def examine() -> list[Finding]:
         version = _version(name)
         hint = f"not installed; pip install {name}"
         found.append(Finding(name, "ok" if version else "missing", version or hint))
+    found += _engines()
     for name, hint in OPTIONAL.items():
         version = _version(name)
         found.append(Finding(name, "ok" if version else "note", version or f"optional, not installed; {hint}"))
     found += [_processor(), _memory(), _accelerator(), _cache(cache_folder())]
+    return found
+
+
+def _engines() -> list[Finding]:
+    """Every engine by the name that `engine.kind` takes, and what it still needs."""
+    from judgeloop.config.choices import ENGINES
+
+    found = []
+    for name in ENGINES:
+        kind = ENGINES[name]
+        missing = kind.missing()
+        detail = f"{missing}; {kind.install}" if missing else (kind.package and _version(kind.package)) or "can be used"
+        found.append(Finding(f"engine {name}", "note" if missing else "ok", detail))
     return found
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from judgeloop.commands.arguments import EngineKind
 from judgeloop.commands.players import Player, find_model
 from judgeloop.commands.progress import bar
 from judgeloop.data.answered import ModelResponse, read_responses
@@ -50,7 +49,7 @@ def head_to_head(
     prompts: Path | None,
     limit: int | None,
     how: Sampling,
-    kind: EngineKind,
+    kind: str,
     seed: int,
     resamples: int,
     out: Path | None,
@@ -156,7 +155,7 @@ def _prompts(
 
 
 def _answers(
-    side: Side, asked: Mapping[str, list[Message]], how: Sampling, kind: EngineKind, seed: int, out: Path | None
+    side: Side, asked: Mapping[str, list[Message]], how: Sampling, kind: str, seed: int, out: Path | None
 ) -> tuple[Answered, float]:
     assert side.model is not None
     path = None if out is None else out.with_suffix(f".{side.option}.jsonl")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from judgeloop.commands.arguments import AsJson, EngineKind, Language, Overrides, Scoring
+from judgeloop.commands.arguments import AsJson, EngineName, Language, Overrides, Scoring
 from judgeloop.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def judge(
     justification: Annotated[
         bool, typer.Option("--justification/--no-justification", help="expected: after a written justification")
     ] = False,
-    engine: Annotated[EngineKind, typer.Option(help="what runs the model")] = "auto",
+    engine: EngineName = "auto",
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from judgeloop.commands.arguments import EngineKind, Language, Scoring
+from judgeloop.commands.arguments import Language, Scoring
 from judgeloop.config import EndpointSection, EngineSection, JudgeSamplingSection, JudgeSection
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
@@ -39,7 +39,7 @@ class Player:
     after: Callable[[], dict[str, Any] | None]
 
 
-def find_model(name: str, kind: EngineKind, seed: int, stack: ExitStack) -> Model:
+def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> Model:
     """Find a model (folder, hub id, alias). It stays loaded until the stack is closed."""
     from judgeloop.models.resolve import resolve
 
@@ -65,7 +65,7 @@ def find_judge(
     config: JudgeSection,
     compares: bool,
     endpoint: EndpointSection | None,
-    kind: EngineKind,
+    kind: str,
     seed: int,
     written: bool = False,
 ) -> Player:

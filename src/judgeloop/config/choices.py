@@ -148,13 +148,13 @@ def load_plugin(path: Path) -> str:
 ENGINES: Choices[Any] = Choices(
     "engine.kind",
     {
-        "openvino": "judgeloop.engines.openvino:OPENVINO",
-        "transformers": "judgeloop.engines.transformers:TRANSFORMERS",
-        "scripted": "judgeloop.engines.scripted:SCRIPTED",
+        "openvino": "judgeloop.engines.kinds:OPENVINO",
+        "transformers": "judgeloop.engines.kinds:TRANSFORMERS",
+        "scripted": "judgeloop.engines.kinds:SCRIPTED",
     },
     extra=("auto",),
 )
-"""Name → `engines.base.EngineKind`."""
+"""Name → `engines.kinds.EngineKind`."""
 
 LOSSES: Choices[Any] = Choices(
     "train.loss",

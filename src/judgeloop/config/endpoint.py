@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from judgeloop.config.section import Section
+from judgeloop.config.section import SPEED_ONLY, Section
 
 
 class EndpointSection(Section):
@@ -17,3 +19,9 @@ class EndpointSection(Section):
     concurrency: int = Field(8, gt=0, description="requests under way at once")
     timeout: float = Field(120.0, gt=0, description="seconds without an answer after which a request is tried again")
     attempts: int = Field(6, gt=0, description="tries of a request that meets a busy or failing endpoint")
+    requests_per_minute: Annotated[float | None, SPEED_ONLY] = Field(
+        None, gt=0, description="requests that are started in a minute at most; none: no limit"
+    )
+    tokens_per_minute: Annotated[float | None, SPEED_ONLY] = Field(
+        None, gt=0, description="tokens of prompts and answers in a minute at most, by the endpoint's count"
+    )

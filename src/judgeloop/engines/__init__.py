@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from pathlib import Path
 
 from judgeloop.config import EngineSection
+from judgeloop.config.choices import ENGINES
 from judgeloop.engines.base import Engine
+from judgeloop.engines.kinds import EngineKind, Opening
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
-from judgeloop.models.hardware import has_cuda
 
 
 def open_engine(
@@ -25,43 +25,37 @@ def open_engine(
 ) -> Engine:
     """Load the model in `folder` with the engine that `section.kind` names, or that `auto` picks.
 
-    `auto`: transformers on a machine with CUDA, else openvino where it can run the model, else transformers with a
-    warning of what that costs. `work_dir` is for files the engine makes (a GGUF), `threads` the CPU threads it may
-    use (none: its own choice); `seed` colours the scripted engine's replies, the others draw by each request's seed.
-    Raises InputError where the engine cannot run the model or its library is missing.
+    `auto`: transformers on a machine with CUDA, else openvino if it can run the model, else transformers with a
+    warning of what that costs; an engine of a plugin takes part if it declares a rank. `work_dir` is for files that the
+    engine makes (a GGUF), `threads` the CPU threads it may use (none: its own choice); `seed` varies the scripted
+    engine's replies, the others draw by each request's seed. Raises InputError if the engine cannot run the model or
+    its library is missing.
     """
-    kind = section.kind if section.kind != "auto" else pick(folder)
-    if kind == "scripted":
-        from judgeloop.engines.scripted import ScriptedEngine
-
-        return ScriptedEngine(chat, script=Path(section.script) if section.script else None, seed=seed)
-    if kind == "openvino":
-        if importlib.util.find_spec("openvino_genai") is None:
-            raise InputError("engine.kind: openvino is not installed; run `pip install openvino-genai`")
-        from judgeloop.engines.openvino import OpenVinoEngine
-
-        return OpenVinoEngine(
-            section, folder, chat, work_dir=work_dir, threads=threads, trust_remote_code=trust_remote_code
-        )
-    from judgeloop.engines.transformers import TransformersEngine
-
-    return TransformersEngine(section, folder, chat, threads=threads, trust_remote_code=trust_remote_code)
+    name = section.kind if section.kind != "auto" else pick(folder)
+    kind: EngineKind = ENGINES[name]
+    missing = kind.missing()
+    if missing is not None:
+        raise InputError(f"engine.kind: {name} cannot be used, {missing}; run `{kind.install}`")
+    reason = kind.can_run(folder)
+    if reason is not None:
+        raise InputError(f"engine.kind: {name} cannot run {folder}: {reason}; set it to transformers")
+    return kind.open(Opening(section, folder, chat, work_dir, threads, seed, trust_remote_code))
 
 
 def pick(folder: Path) -> str:
-    """What `auto` means for this model on this machine: "openvino" or "transformers"."""
-    if has_cuda():
-        return "transformers"
-    if importlib.util.find_spec("openvino_genai") is None:
-        reason: str | None = "openvino-genai is not installed"
-    else:
-        from judgeloop.engines.openvino import supports
-
-        reason = supports(folder)
-    if reason is None:
-        return "openvino"
-    warnings.warn(
-        f"engine transformers instead of openvino ({reason}): generation on this CPU takes about three times as long",
-        stacklevel=2,
+    """The name that `auto` means for this model on this machine."""
+    ranked = sorted(
+        ((ENGINES[name].auto(), name) for name in ENGINES if ENGINES[name].auto is not None),
+        key=lambda found: -found[0],
     )
-    return "transformers"
+    passed: list[str] = []
+    for _, name in ranked:
+        kind: EngineKind = ENGINES[name]
+        reason = kind.missing() or kind.can_run(folder)
+        if reason is None:
+            if passed:
+                cost = f": {kind.as_fallback}" if kind.as_fallback else ""
+                warnings.warn(f"engine {name} instead of {', '.join(passed)}{cost}", stacklevel=2)
+            return name
+        passed.append(f"{name} ({reason})")
+    raise InputError(f"engine.kind: auto finds no engine that can run {folder}: {', '.join(passed)}")

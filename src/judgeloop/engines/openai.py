@@ -8,20 +8,16 @@ the header would go with them, and messages of the endpoint are shown without it
 from __future__ import annotations
 
 import email.utils
-import http.client
 import json
 import os
 import queue
 import random
 import re
-import ssl
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from judgeloop.config import EndpointSection
@@ -32,6 +28,14 @@ from judgeloop.records import derive_seed
 _BUSY = (408, 409, 425, 429)
 _LONGEST_WAIT = 60.0
 _MOST_LOGPROBS = 20  # what the API allows
+_SHORTEST_KEY = 8  # characters
+_OPTIONAL = {  # fields that a model may refuse, and what is lost without them
+    "temperature": "it draws at a temperature of its own",
+    "top_p": "it draws from all tokens",
+    "top_k": "it draws from all tokens",
+    "seed": "asked again, it may answer otherwise",
+    "stop": "its answers end where it ends them",
+}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")  # never asked for through a proxy
 _NO_LOGPROBS = "the endpoint gives no log-probabilities: scores and preferences are read from the text"
 
@@ -68,10 +72,36 @@ class OpenAiEngine:
         self._without: frozenset[str] = frozenset()  # request fields that this endpoint refuses
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        handlers: list[Any] = [_NoRedirect]
-        if urllib.parse.urlsplit(self.url).hostname in _LOOPBACK:
-            handlers.append(urllib.request.ProxyHandler({}))
-        self._opener = urllib.request.build_opener(*handlers)
+        self._client_made: Any = None
+        self._next_start = 0.0
+        self._headers: dict[str, Any] = {}
+
+    def _client(self) -> Any:
+        """The SDK's client, made at the first request: its import takes most of a second. It follows no redirect and
+        tries nothing again: retries are counted and bounded here."""
+        with self._lock:
+            if self._client_made is None:
+                import openai
+
+                parts = urllib.parse.urlsplit(self.url)
+                key: Any = self._key
+                azure = (parts.hostname or "").endswith(".azure.com") or "api-version" in parts.query
+                if key is None or azure:
+                    self._headers["Authorization"] = openai.Omit()
+                if key is not None and azure:
+                    self._headers["api-key"] = key
+                base = parts._replace(path=parts.path.removesuffix("/chat/completions"), query="")
+                self._client_made = openai.OpenAI(
+                    api_key=key or "none",
+                    base_url=urllib.parse.urlunsplit(base),
+                    default_query=dict(urllib.parse.parse_qsl(parts.query)),
+                    timeout=self._section.timeout,
+                    max_retries=0,
+                    http_client=openai.DefaultHttpxClient(
+                        follow_redirects=False, trust_env=parts.hostname not in _LOOPBACK
+                    ),
+                )
+            return self._client_made
 
     def generate(self, requests: Sequence[MessageRequest]) -> Iterator[Reply]:
         """Yield the reply to every request as it comes in. An error ends all: what was yielded before stays."""
@@ -112,6 +142,7 @@ class OpenAiEngine:
         jitter = random.Random(derive_seed("wait", request.id, request.index))
         tries = self._section.attempts
         for attempt in range(1, tries + 1):
+            self._take_turn(stop)
             try:
                 return self._reply(request, self._post(request))
             except _Retry as failed:
@@ -127,24 +158,39 @@ class OpenAiEngine:
             f"{self.url}: still {last.cause} after {tries} tries; what was answered is kept, start again later"
         )
 
+    def _take_turn(self, stop: threading.Event) -> None:
+        """Wait until the limits of a minute allow the next request."""
+        rate = self._section.requests_per_minute
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._next_start)
+            if rate is not None:
+                self._next_start = start + 60 / rate
+        if start > now:
+            stop.wait(start - now)
+
     def _post(self, request: MessageRequest) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
+        client = self._client()
+        import openai
+
         while True:
             body = self._body(request)
-            post = urllib.request.Request(self.url, json.dumps(body).encode("ascii"), headers)
+            own = {"model": body.pop("model"), "messages": body.pop("messages")}
             try:
-                with self._opener.open(post, timeout=self._section.timeout) as response:
-                    value = json.loads(response.read())
-            except urllib.error.HTTPError as error:
-                message = self._hidden(_message(error))
-                if error.code in (400, 422) and self._can_do_without(body, message):
+                response = client.chat.completions.with_raw_response.create(
+                    **own, extra_body=body, extra_headers=self._headers
+                )
+                value = json.loads(response.http_response.content)
+            except openai.APIStatusError as error:
+                message = self._hidden(_message(error.response))
+                if error.status_code in (400, 422) and self._can_do_without(body, message):
                     continue
-                raise self._refusal(error, message) from None
+                raise self._refusal(error.status_code, error.response.headers, message) from None
             except (ValueError, RecursionError):
                 raise _Retry("an answer that is not JSON", malformed=True) from None
-            except (OSError, http.client.HTTPException) as error:
+            except openai.APITimeoutError:
+                raise _Retry("a timeout") from None
+            except openai.APIConnectionError as error:
                 raise self._unreachable(error) from None
             if not isinstance(value, dict):
                 raise _Retry("an answer that is not a JSON object", malformed=True)
@@ -173,50 +219,58 @@ class OpenAiEngine:
 
     def _can_do_without(self, body: dict[str, Any], message: str) -> bool:
         """Does the endpoint refuse a field that can be done without? Then it is left out from now on, and noted."""
+        names: set[str] | None = None
         if "max_tokens" in body and re.search(r"max_completion_tokens.* instead", message):
             names, note = {"max_tokens"}, "the answers' limit is asked for as max_completion_tokens"
-        elif "logprobs" in body and re.search(r"logprobs", message):
+        elif "logprobs" in body and "logprobs" in message:
             names, note = {"logprobs", "top_logprobs"}, _NO_LOGPROBS
-        elif "seed" in body and re.search(r"\bseed\b", message):
-            names, note = {"seed"}, "the endpoint takes no seed: asked again, it may answer otherwise"
         else:
+            for field, loss in _OPTIONAL.items():
+                if field in body and re.search(
+                    rf"['\"`]{field}['\"`]" if field == "stop" else rf"\b{field}\b", message
+                ):
+                    names, note = {field}, f"the endpoint takes no {field}: {loss}"
+                    break
+        if names is None:
             return False
-        self._without |= names
+        with self._lock:
+            self._without |= names
         self._note(note)
         return True
 
-    def _refusal(self, error: urllib.error.HTTPError, message: str) -> Exception:
-        if error.code in (401, 403):
+    def _refusal(self, code: int, headers: Mapping[str, str], message: str) -> Exception:
+        if code in (401, 403):
             state = "is not accepted" if self._key else "is not set"
             return InputError(
-                f"{self.url}: refuses access ({error.code}); the key in {self._section.key_variable} {state}, "
+                f"{self.url}: refuses access ({code}); the key in {self._section.key_variable} {state}, "
                 "put a valid one into the environment"
             )
-        if error.code == 404:
+        if code == 404:
             return InputError(f"{self.url}: not found (404: {message}); check the URL and the model '{self.name}'")
-        if error.code == 429 and "insufficient_quota" in message:
+        if code == 429 and "insufficient_quota" in message:
             return InputError(f"{self.url}: the account's quota is used up; raise it, then start the command again")
-        if error.code in _BUSY or error.code >= 500:
-            return _Retry(str(error.code), _wait_asked_for(error.headers))
-        if 300 <= error.code < 400:
-            there = urllib.parse.urljoin(self.url, error.headers.get("Location", ""))
+        if code in _BUSY or code >= 500:
+            return _Retry(str(code), _wait_asked_for(headers))
+        if 300 <= code < 400:
+            there = urllib.parse.urljoin(self.url, headers.get("Location", ""))
             return InputError(f"{self.url}: redirects to {self._hidden(there)}; give that address")
-        return InputError(f"{self.url}: refuses the request ({error.code}: {message}); mend the options or the prompts")
+        return InputError(f"{self.url}: refuses the request ({code}: {message}); mend the options or the prompts")
 
     def _unreachable(self, error: Exception) -> Exception:
-        cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        if isinstance(cause, TimeoutError):
-            return _Retry("a timeout")
-        if isinstance(cause, ConnectionRefusedError):
+        cause = error.__cause__
+        words = self._hidden(str(cause))
+        if "refused" in words or "All connection attempts failed" in words:
             return InputError(f"{self.url}: connection refused; start the server or check the URL")
-        if isinstance(cause, (ConnectionError, http.client.HTTPException, ssl.SSLEOFError)):
+        if type(cause).__name__ in ("RemoteProtocolError", "ReadError", "WriteError", "CloseError"):
             return _Retry("a broken connection")
-        return InputError(f"{self.url}: cannot be reached ({cause}); check the URL and the network")
+        return InputError(f"{self.url}: cannot be reached ({words}); check the URL and the network")
 
     def _reply(self, request: MessageRequest, value: dict[str, Any]) -> Reply:
         try:
             choice = value["choices"][0]
             text = choice["message"].get("content") or ""
+            if isinstance(text, str):
+                text = _after_thought(text)
             finish = str(choice.get("finish_reason") or "stop")
             tokens = _tokens(choice.get("logprobs"))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
@@ -229,6 +283,9 @@ class OpenAiEngine:
                 for name in ("prompt_tokens", "completion_tokens"):
                     if isinstance(usage.get(name), int):
                         self.tokens[name] += usage[name]
+                        if self._section.tokens_per_minute is not None:
+                            spent = 60 * usage[name] / self._section.tokens_per_minute
+                            self._next_start = max(self._next_start, time.monotonic()) + spent
         if request.top_logprobs and tokens is None and text:
             self._note(_NO_LOGPROBS)
         return Reply(request.id, request.index, text, finish, tokens)
@@ -239,13 +296,21 @@ class OpenAiEngine:
                 self.notes.append(text)
 
     def _hidden(self, text: str) -> str:
-        """The endpoint's words, the key in them made unreadable."""
-        return text.replace(self._key, "***") if self._key else text
+        """The endpoint's words, the key in them made unreadable. A key shorter than any real one, as local servers are
+        given, is hidden only as a word of its own: "x" must not mangle the name of `max_tokens`."""
+        if not self._key:
+            return text
+        if len(self._key) >= _SHORTEST_KEY:
+            return text.replace(self._key, "***")
+        return re.sub(rf"(?<!\w){re.escape(self._key)}(?!\w)", "***", text)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+def _after_thought(text: str) -> str:
+    """The answer after the thought; nothing if the thought was not closed. A thought is never read as the answer."""
+    _, closed, answer = text.rpartition("</think>")
+    if closed:
+        return answer.lstrip()
+    return "" if text.lstrip().startswith("<think>") else text
 
 
 def completions_url(base: str | None) -> str:
@@ -259,20 +324,23 @@ def completions_url(base: str | None) -> str:
         port_is_right = False
     if not port_is_right or parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"endpoint.url: '{base}' is no http address; give one such as http://localhost:8000/v1")
-    if parts.username or parts.password or parts.query:
-        raise InputError("endpoint.url: holds a password or a query; put the key into the environment instead")
+    if (
+        parts.username
+        or parts.password
+        or any(name != "api-version" for name, _ in urllib.parse.parse_qsl(parts.query))
+    ):
+        raise InputError(
+            "endpoint.url: holds a password or a query other than api-version; put the key into the environment instead"
+        )
     path = parts.path.rstrip("/")
     if not path.endswith("/chat/completions"):
         path += "/chat/completions"
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 
-def _message(error: urllib.error.HTTPError) -> str:
+def _message(response: Any) -> str:
     """What the endpoint says about an error, in one line."""
-    try:
-        text = error.read(10_000).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException):
-        text = ""
+    text = response.content[:10_000].decode("utf-8", "replace")
     try:
         value = json.loads(text)
         inner = value.get("error", value) if isinstance(value, dict) else value
@@ -282,8 +350,7 @@ def _message(error: urllib.error.HTTPError) -> str:
             text = str(inner)
     except (ValueError, RecursionError):
         pass
-    line = " ".join(text.split())
-    return line[:300] or http.client.responses.get(error.code, "no message")
+    return " ".join(text.split())[:300] or response.reason_phrase or "no message"
 
 
 def _wait_asked_for(headers: Any) -> float | None:
