@@ -7,8 +7,9 @@ import pytest
 
 from judgeloop.config import Config, EftSection, SeedSection, known_keys, parse
 from judgeloop.errors import InputError
-from judgeloop.loop import METHODS, backtranslation, instruction_making, method
+from judgeloop.loop import method
 from judgeloop.run.fingerprints import settings
+from judgeloop.run.methods import METHODS, backtranslation, instruction_making
 from judgeloop.run.stage import Artifact, Frozen, Step
 from tiny import make_tiny_model
 

@@ -3,12 +3,10 @@ goes into it. How a step is carried out, resumed and shown is said elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.run.plan import Plan, made_later
-from judgeloop.run.stage import LOOP, Artifact, Frozen, Step, upstream
+from judgeloop.run.stage import Artifact, Frozen, Step
 from judgeloop.stages import backtranslation as bt
 from judgeloop.stages.evaluation import EVAL
 from judgeloop.stages.generation import ANCHORS, CANDIDATES
@@ -139,31 +137,3 @@ def evaluate(plan: Plan, model: Step, seed: Step) -> None:
             judgements=evaluated["eval.judgements"], held_out=held_out,
             previous=checked and checked["checks.jsonl"],
         )  # fmt: skip
-
-
-def instruction_making(config: Config) -> list[Step]:
-    """New prompts once, without a loop: the model, the seed, and the prompts. Who writes them (prompts.role) is the
-    config's model if it says `current`; M1 is made first if it says so."""
-    whole = method(config.model_copy(update={"iterations": 0}))
-    plan = Plan(config)
-    plan.steps = upstream(whole, "M1/sft" if config.prompts.role == "M1" else "M1/seed")
-    m0, seed = (next(s for s in whole if s.stage is stage) for stage in (MODEL, SEED))
-    plan.steps = [m0, *(step for step in plan.steps if step is not m0)]
-    last = plan.steps[-1]
-    current, new = (last, "M2") if last.stage is SFT else (m0, "M1")
-    new_prompts(plan, new, current, seed, [])
-    return plan.steps
-
-
-def backtranslation(config: Config) -> list[Step]:
-    """The steps that lead to backtranslated rows, and no others. Raises InputError if the config names no texts."""
-    if not config.backtranslation.texts:
-        raise InputError("backtranslation.texts names no texts; name folders or files")
-    return upstream(method(config), f"M1/{bt.BACKTRANSLATED.name}")
-
-
-INSTRUCTIONS, BACKTRANSLATION = "instructions", "backtranslation"
-# What a run directory can be made by; its run.json says which.
-METHODS: dict[str, Callable[[Config], list[Step]]] = {
-    LOOP: method, INSTRUCTIONS: instruction_making, BACKTRANSLATION: backtranslation,
-}  # fmt: skip

@@ -46,11 +46,11 @@ def instruct(
     from rich.console import Console
 
     from judgeloop.jsonl import write_rows_atomically
-    from judgeloop.loop import BACKTRANSLATION, INSTRUCTIONS
     from judgeloop.run.directory import write_json
     from judgeloop.run.display import TerminalDisplay
     from judgeloop.run.driver import execute
     from judgeloop.run.fingerprints import file_hash
+    from judgeloop.run.methods import BACKTRANSLATION, INSTRUCTIONS
 
     settings = _settings(config_path(config), source, count, overrides or [])
     method = BACKTRANSLATION if source == BACKTRANSLATED else INSTRUCTIONS
@@ -110,9 +110,9 @@ def _came_from(work: Path, out: Path, told: Path) -> bool:
 def _made(work: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """What the steps left: rows to write, and the account."""
     from judgeloop.jsonl import read_objects, read_rows
-    from judgeloop.loop import METHODS
     from judgeloop.records import Prompt, SupervisedRow, Task
     from judgeloop.run.directory import RunDirectory, open_run, read_json
+    from judgeloop.run.methods import METHODS
 
     config, facts = open_run(work)
     run = RunDirectory(work, config, METHODS[facts["method"]](config))

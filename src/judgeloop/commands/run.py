@@ -45,9 +45,9 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from judgeloop.loop import METHODS
     from judgeloop.run import stopping
     from judgeloop.run.directory import RunDirectory, open_run, read_json
+    from judgeloop.run.methods import METHODS
 
     config, facts = open_run(run)
     directory = RunDirectory(run, config, METHODS[facts["method"]](config))

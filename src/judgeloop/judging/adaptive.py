@@ -59,7 +59,7 @@ def judge_in_rounds(
     """
     known = dict(have)
     each = judgements_each(config)
-    bound = config.max_samples or each
+    bound = (config.max_samples or each) if any(item.group for item in items) else each
     asked = list(items)
     first = 0
     while asked:

@@ -11,10 +11,10 @@ from judgeloop.compute.local import run_child
 from judgeloop.compute.processes import gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
-from judgeloop.loop import METHODS
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.run import stopping
 from judgeloop.run.directory import FORMAT, RunDirectory, describe, read_json, refuse_other_format
+from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context

@@ -10,8 +10,8 @@ from pathlib import Path
 from judgeloop.compute.local import ChildReport, die_with_parent
 from judgeloop.compute.processes import other_processes
 from judgeloop.errors import JudgeloopError
-from judgeloop.loop import METHODS
 from judgeloop.run.directory import RunDirectory, open_run
+from judgeloop.run.methods import METHODS
 from judgeloop.stages.carry_out import help_stage, run_stage
 from judgeloop.stages.context import Context
 from judgeloop.training import distributed
