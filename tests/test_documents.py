@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
 import typer
 
+import judgeloop.config.choices
 from judgeloop.cli import app
 from judgeloop.config import documentation
+from judgeloop.pairs import Judged
+from judgeloop.records import Candidate, Prompt
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,13 +27,50 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[s
     return [found for name, sub in inner.items() for found in commands(sub, (*path, name))]
 
 
-def test_the_configuration_page_is_up_to_date() -> None:
-    path = ROOT / "scripts" / "write_configuration_docs.py"
-    spec = importlib.util.spec_from_file_location("write_configuration_docs", path)
+def script_of(name: str) -> ModuleType:
+    """A file of scripts/, loaded."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+def test_the_diagram_of_the_loop_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert written == script_of("write_loop_diagram").page(written), "run python scripts/write_loop_diagram.py"
+    assert 'M2_train["M2/train<br/>preference training"]' in written
+
+
+def test_the_newcomers_table_names_what_is_there() -> None:
+    written = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line for line in written.splitlines() if "tests/extending/" in line]
+    assert len(rows) == 6
+    for row in rows:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert (ROOT / cells[-1].strip("`")).is_file(), row
+    for choices in re.findall(r"`(\w+)` in `config/choices\.py`", written):
+        assert hasattr(judgeloop.config.choices, choices)
+
+
+def test_the_example_of_a_plugin_works(tmp_path: Path) -> None:
+    written = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (code,) = (part for part in re.findall(r"```python\n(.*?)```", written, re.S) if part.startswith("# mine.py"))
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(code, encoding="utf-8")
+    tree = {"seed_data": {"ift": "seed.jsonl"}, "plugins": [str(plugin)], "pairs": {"rule": "margin_of_two"}}
+    config = judgeloop.config.parse(tree, "test")
+    rule = judgeloop.config.choices.PAIR_RULES[config.pairs.rule]
+    prompt = Prompt.of([{"role": "user", "content": "Why?"}], "test")
+    rows = [Candidate(str(k), prompt.id, f"Answer {k}.", [1], "stop") for k in range(2)]
+    close, far = ({"0": 3.0, "1": low} for low in (1.5, 0.5))
+    made = [rule(Judged([prompt], rows, [], scores), config.pairs, 1, 0) for scores in (close, far)]
+    assert [len(each.pairs) for each in made] == [0, 1]
+
+
+def test_the_configuration_page_is_up_to_date() -> None:
+    script = script_of("write_configuration_docs")
     written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert written == script.page(), "run python scripts/write_configuration_docs.py"
     assert all(written.count(f"| `{key}` | `{default}` |") == 1 for key, default, _ in documentation())

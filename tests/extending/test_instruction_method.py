@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judgeloop.stages.registry import run_stage
 from typer.testing import CliRunner
 
 from e2e.conftest import command, environment, judgeloop, make_config, tiny_model  # noqa: F401
@@ -24,6 +23,7 @@ from judgeloop.errors import InputError
 from judgeloop.run import driver
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
+from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 
 PLUGIN = '''

@@ -58,6 +58,10 @@ class PlainChat:
 
     words_ids = text_ids
 
+    def response_ids(self, text: str, *, finished: bool = True) -> list[int]:
+        assert not finished
+        return self.text_ids(text)
+
 
 class ListEngine:
     """Answers each request with three items that depend on its seed and its prompt; ends late requests first."""

@@ -45,6 +45,10 @@ class PlainChat:
 
     words_ids = text_ids
 
+    def response_ids(self, text: str, *, finished: bool = True) -> list[int]:
+        assert not finished
+        return self.text_ids(text)
+
 
 class FakeEngine:
     """Continues lists with items that depend on seed and prompt, or with `items`; calls what contains 'label' in its

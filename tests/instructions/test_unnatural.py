@@ -39,6 +39,10 @@ class PlainChat:
 
     words_ids = text_ids
 
+    def response_ids(self, text: str, *, finished: bool = True) -> list[int]:
+        assert not finished
+        return self.text_ids(text)
+
 
 def prompt_of(request: Request) -> str:
     return "".join(map(chr, request.prompt_ids))
