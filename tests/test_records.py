@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, read_objects, read_rows, to_line, write_rows_atomically
-from judgeloop.records import Candidate, Judgement, Prompt, derive_seed, stable_id
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, derive_seed, stable_id
 
 FIRST = b'{"id":"a", "text":"ein   Wort"}\n'  # spaces of another writer: bytes that a rewrite would change
 SECOND = '{"id":"b","text":"中文 é"}\n'.encode()
@@ -158,3 +158,10 @@ def test_a_candidate_without_optional_fields_reads_back(tmp_path: Path) -> None:
     row = Candidate("c", "p", "text", [1, 2], "stop")
     write_rows_atomically(tmp_path / "c.jsonl", [row])
     assert read_rows(tmp_path / "c.jsonl", Candidate) == [row]
+
+
+def test_a_row_without_one_of_its_fields_is_named_whatever_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"id": "a", "prompt_id": "p", "prompt": [], "chosen": [], "rejected": []}\n')
+    with pytest.raises(InputError, match=r"pairs\.jsonl:1: a PreferencePair row without 'chosen_id'; restore the file"):
+        read_rows(path, PreferencePair)

@@ -106,14 +106,6 @@ def test_no_run_directory(tmp_path: Path) -> None:
         summarise(tmp_path)
 
 
-def test_accounts_may_stand_apart_in_their_file(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    (run / "M2/pairs.json").write_text('{"pairs": 4, "accounts": {"prompts": 10, "pairs": 4, "ties": 6}}')
-    m2 = summarise(run)["models"][2]
-    assert m2["pairs"] == 4
-    assert m2["accounts"]["pairs"]["ties"] == 6
-
-
 def test_terminal_table(finished: Path) -> None:
     console = Console(width=120)
     with console.capture() as captured:

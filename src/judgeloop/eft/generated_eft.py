@@ -17,7 +17,7 @@ worked example): small writers do all of these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from judgeloop.eft.rank_agreement import AGREED, OUTCOMES, by_chance, choose
 from judgeloop.eft.sampled_scores import MARKS, NO_JUSTIFICATION, drawn
 from judgeloop.eft.worked_judgements import with_examples
 from judgeloop.engines.base import Engine
-from judgeloop.jsonl import RowLog, read_rows
+from judgeloop.jsonl import append_missing, read_rows
 from judgeloop.judging.copied_scores import blank_copies
 from judgeloop.judging.parse_score import parse_score, score_place
 from judgeloop.judging.pointwise import ToJudge, judge, judgement_id
@@ -131,24 +131,22 @@ def write(
 ) -> None:
     """Append `section.samples` judgements of every item to the log, but those that stand there already."""
     items = list({item.id: item for one in work.asked for item in one.items}.values())
-    wanted = {judgement_id(item.id, k) for item in items for k in range(section.samples)}
-    with RowLog(log) as rows:
-        have = {row.id for row in read_rows(log, Judgement)}
-        owed = [item for item in items if any(judgement_id(item.id, k) not in have for k in range(section.samples))]
-        if not owed:
-            return
-        shown = with_examples(rubric, section.examples, justification)
+    shown = with_examples(rubric, section.examples, justification)
+
+    def made(owed: Sequence[ToJudge]) -> Iterator[Judgement]:
         if section.score == "drawn":
-            made = drawn(engine, chat, shown, section, owed, seed, justification=justification)
-        else:
-            how = JudgeSection(scoring="sampled", samples=section.samples, sampling=section.sampling)
-            made = judge(engine, chat, shown, how, owed, seed)
-        for row in made:
-            if row.id not in have:
-                rows.append([row])
-                have.add(row.id)
-                if on_progress is not None:
-                    on_progress(len(wanted & have), len(wanted))
+            return drawn(engine, chat, shown, section, owed, seed, justification=justification)
+        how = JudgeSection(scoring="sampled", samples=section.samples, sampling=section.sampling)
+        return judge(engine, chat, shown, how, owed, seed)
+
+    append_missing(
+        log,
+        Judgement,
+        items,
+        lambda item: [judgement_id(item.id, k) for k in range(section.samples)],
+        made,
+        on_progress,
+    )
 
 
 def select(

@@ -15,7 +15,7 @@ from typing import Any, Self
 from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders
-from judgeloop.jsonl import RowLog, read_objects, read_rows, write_text_atomically
+from judgeloop.jsonl import RowLog, append_missing, read_objects, write_text_atomically
 from judgeloop.judging.judges import Judge
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge, judgement_id
@@ -146,15 +146,14 @@ def judgements(
     work: ResumableRows, judge: Callable[[], Judge], items: Sequence[ToJudge], each: int, progress: Progress
 ) -> list[Judgement]:
     """`each` judgements of every item. The judge is opened only if some are missing."""
-    with RowLog(work.path) as log:
-        have = {row.id: row for row in read_rows(work.path, Judgement)}
-        owed = [item for item in items if any(judgement_id(item.id, k) not in have for k in range(each))]
-        if owed:
-            for row in judge().scores(owed):
-                if row.id not in have:
-                    log.append([row])
-                    have[row.id] = row
-                    progress(len(have), each * len(items), "")
+    have = append_missing(
+        work.path,
+        Judgement,
+        items,
+        lambda item: [judgement_id(item.id, k) for k in range(each)],
+        lambda owed: judge().scores(owed),
+        lambda done, total: progress(done, total, ""),
+    )
     wanted = {judgement_id(item.id, k) for item in items for k in range(each)}
     return [row for name, row in have.items() if name in wanted]
 

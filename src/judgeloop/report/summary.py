@@ -142,11 +142,8 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
 
 
 def _accounts(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    """An account file, whether its numbers are at the top or under "accounts"."""
-    if value is None:
-        return None
-    inner = value.get("accounts")
-    return without_samples(inner if isinstance(inner, dict) else value)
+    """An account file's counts."""
+    return None if value is None else without_samples(value)
 
 
 def _loop_judge(found: dict[str, Any] | None) -> dict[str, Any] | None:
