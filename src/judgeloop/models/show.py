@@ -156,7 +156,12 @@ def lines(found: ModelReport) -> list[str]:
         ("system message", found.system_message),
         ("date in the prompt", "yes; a run keeps the day it began" if found.date_in_prompt else None),
         ("engine", found.engine),
-        ("memory, about", "; ".join(f"{what} {gib} GiB" for what, gib in found.memory.items()) or None),
+        (
+            "memory, least",
+            "; ".join(f"{what} {gib} GiB" for what, gib in found.memory.items()) + ", and activations"
+            if found.memory
+            else None,
+        ),
     ]
     shown = [f"{name:<20} {value}" for name, value in told if value is not None]
     shown += [f"{'note':<20} {note}" for note in found.notes]
