@@ -13,6 +13,7 @@ from judgeloop.config import Config, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.run.directory import RunDirectory, describe, drop_metrics, open_run, read_json
+from judgeloop.run.driver import execute
 from judgeloop.run.stage import Step
 
 
@@ -296,3 +297,27 @@ def test_the_outputs_of_every_stage_are_known() -> None:
         outputs = run.outputs(step)
         assert [p.name for p in outputs[:3]] == [f".{step.label}.done.json", f".{step.label}.begun.json", step.artifact]
         assert len(set(outputs)) == len(outputs)
+
+
+def test_a_run_directory_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> None:
+    chosen = config()
+    run = directory(tmp_path)
+    describe(run)
+    facts = read_json(tmp_path / "run.json")
+    del facts["format"]  # as before there were formats
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    (tmp_path / "M1").mkdir()
+    (tmp_path / "M1" / ".seed.done.json").write_text('{"stage": "seed", "fingerprint": "0"}')
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"is a run directory of format 1 \(judgeloop .*go on with the judgeloop that"):
+        open_run(tmp_path)
+    with pytest.raises(InputError, match="choose another --out"):
+        execute(chosen, tmp_path, Silent())
+    assert {name: data for name, data in contents(tmp_path).items() if name != ".lock"} == before
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **named: None
