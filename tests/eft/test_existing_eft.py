@@ -52,6 +52,15 @@ def test_literal_braces_and_a_repeated_instruction_are_no_hindrance() -> None:
     assert found == ask("What? (a|b)*")
 
 
+@pytest.mark.parametrize("system", ["", "Be short."])
+def test_a_rubric_that_repeats_the_last_sentence_tells_its_instruction_too(system: str) -> None:
+    """The track's rubric does; without this no near copy of a held-out prompt was noticed in rows made by it."""
+    rubric = Rubric("mine", "{instruction}\n<response>{response}</response>\nIt was asked: {ending}\nNow.", "S: ")
+    about = [*([{"role": "system", "content": system}] if system else []), *ask("Name a fruit. Use no commas.")]
+    found = judged_instruction(rubric.messages(about, "Pear. It was asked: no.\nNow."), [rubric])
+    assert found == about
+
+
 def build(tmp_path: Path, rows: list[SupervisedRow], **changes: Any) -> SeedData:
     file = tmp_path / "mine.jsonl"
     file.write_text("".join(to_line(row) for row in rows), encoding="utf-8")

@@ -21,7 +21,7 @@ from judgeloop.records import Message, RankedSet, SupervisedRow, stable_id
 from judgeloop.seed.leakage import Known
 
 _TURN = re.compile(r"\n\n(User|Assistant): ")
-_PLACEHOLDER = re.compile(r"(?<!\{)\{(system|instruction|response)\}(?!\})")
+_PLACEHOLDER = re.compile(r"(?<!\{)\{(system|instruction|ending|response)\}(?!\})")
 _LITERAL = re.compile(r"\{\{(\w+)\}\}")
 
 
