@@ -89,7 +89,7 @@ def judged_instruction(prompt: Sequence[Message], rubrics: Sequence[Rubric]) -> 
     """The conversation inside a filled judge prompt, None where none of the rubrics made it. Fence tags and control
     tokens in it stay neutralised, which the comparison of prompts does not see."""
     text = prompt[-1]["content"]
-    for template in [template for rubric in rubrics for template in (rubric.template, rubric.template_with_system)]:
+    for template in [template for rubric in rubrics for template in (rubric.template_with_system, rubric.template)]:
         match = _pattern(template).fullmatch(text)
         if match is not None:
             first, *rest = _TURN.split(match["instruction"])
