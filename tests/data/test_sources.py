@@ -47,7 +47,7 @@ def test_an_array_of_long_rows_is_whole(tmp_path: Path) -> None:
     [
         (
             json.dumps(ALPACA, indent=1)[:-1],
-            r":252: the file ends where a comma or '\]' after row 50 should stand; .*cut",
+            r":252: the file ends where a comma or '\]' after row 50 should be; .*cut",
         ),
         (json.dumps(ALPACA, indent=1)[:-20], r":\d+: broken JSON in row 50 .* cut off"),
         (json.dumps(ALPACA)[:1000], r":1: broken JSON in row \d+ .* cut off"),

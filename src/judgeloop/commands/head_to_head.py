@@ -54,7 +54,7 @@ def head_to_head(
     resamples: int,
     out: Path | None,
 ) -> dict[str, Any]:
-    """Answer, judge in both orders, count. With `out` the responses a model writes stand beside it
+    """Answer, judge in both orders, count. With `out` the responses a model writes are beside it
     (`OUT.model.jsonl`, `OUT.against.jsonl`), so that an interrupted comparison goes on. Raises InputError where a side
     is missing, or where the two have no prompt in common."""
     sides = (model, against)

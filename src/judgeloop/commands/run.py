@@ -41,7 +41,7 @@ def run(
 
 
 def status(run: RunFolder, as_json: AsJson = False) -> None:
-    """Where a run stands: which steps are done, begun or missing, and how long they took."""
+    """How far a run is: which steps are done, begun or missing, and how long they took."""
     from rich.console import Console
     from rich.table import Table
 

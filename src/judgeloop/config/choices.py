@@ -62,7 +62,7 @@ class Choices(Generic[T]):
         return iter((*self._builtin, *self._added))
 
     def __getitem__(self, name: str) -> T:
-        """What the name stands for; its module is imported now. Raises InputError for an unknown name."""
+        """What the name means; its module is imported now. Raises InputError for an unknown name."""
         if name in self._added:
             thing = self._added[name][0]
             adapted: T = thing if self._adapt is None else _imported(self._adapt)(name, thing)

@@ -20,7 +20,7 @@ from judgeloop.records import Message
 
 
 def text_of(value: object, name: str, place: Place, what: str) -> str:
-    """A field that must hold text; `what` it is stands in the reasons.
+    """A field that must hold text; the reasons say `what` it is.
 
     Raises InputError where it is no string or cannot be encoded, Unusable where it is null, blank or holds NUL.
     """

@@ -81,7 +81,7 @@ def _explained(text: str, error: Exception) -> InputError:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No log lines of the libraries, which would stand between the user and our one line; bars on a terminal only."""
+    """No log lines of the libraries, which would come between the user and our one line; bars on a terminal only."""
     import datasets
 
     names = ("huggingface_hub", "datasets")

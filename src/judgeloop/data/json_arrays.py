@@ -67,8 +67,8 @@ class _Text:
         found = self.next()
         if found != wanted:
             if not found:
-                raise self.error(f"the file ends where {what} should stand", "copy it again: it was cut off")
-            raise self.error(f"broken JSON ({found!r} where {what} should stand)", "mend the file")
+                raise self.error(f"the file ends where {what} should be", "copy it again: it was cut off")
+            raise self.error(f"broken JSON ({found!r} where {what} should be)", "mend the file")
         self._at += 1
 
     def value(self, number: int) -> Any:

@@ -58,7 +58,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row stands: a line of a file, or a row (from 1) of a table, of a JSON array or of a hub data set."""
+    """Where a row is: a line of a file, or a row (from 1) of a table, of a JSON array or of a hub data set."""
 
     path: Path | str
     number: int

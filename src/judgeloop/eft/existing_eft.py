@@ -41,7 +41,7 @@ class ExistingEft:
 def given_rows(
     sources: Sequence[str], rubric: Rubric, held_out: Sequence[RankedSet], near_duplicate: float, dropped: Counter[str]
 ) -> ExistingEft:
-    """Read the files; rows about a held-out prompt, and rows that stand there twice, are left out and counted."""
+    """Read the files; rows about a held-out prompt, and rows that are there twice, are left out and counted."""
     closed = Known(near_duplicate)
     for ranked in held_out:
         closed.add(ranked.messages, "held-out prompt")

@@ -9,7 +9,7 @@ same settings it asks only for those that are missing and gives the same rows. `
 lines to print.
 
 What is kept of a judgement is the model's justification word for word, and its score in the rubric's own form: what
-stands behind the score line is cut off. A judgement without a readable whole score is never kept, nor, where a
+comes after the score line is cut off. A judgement without a readable whole score is never kept, nor, where a
 justification is asked for, one without it or with one that was copied from the prompt (the response, the rubric, a
 worked example): small writers do all of these.
 """
@@ -129,7 +129,7 @@ def write(
     justification: bool,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Append `section.samples` judgements of every item to the log, but those that stand there already."""
+    """Append `section.samples` judgements of every item to the log, but those that are there already."""
     items = list({item.id: item for one in work.asked for item in one.items}.values())
     shown = with_examples(rubric, section.examples, justification)
 
@@ -232,7 +232,7 @@ def _read(row: Judgement, item: ToJudge, rubric: Rubric, section: EftSection, ju
 
 
 def _copied(text: str, item: ToJudge, rubric: Rubric) -> bool:
-    """Whether most of the text's words stand in the prompt in runs of five; a few words alone are nobody's."""
+    """Whether most of the text's words are in the prompt in runs of five; a few words alone are nobody's."""
     prompt = "\n".join(message["content"] for message in rubric.messages(item.prompt, item.response))
     return len(tokens_of(text)) >= _FEW and copied_share(text, prompt) > 0.5
 

@@ -1,5 +1,5 @@
 """Judgements whose justification is written and whose score is drawn by the probabilities that the model gives the
-scores behind it. A small model that rarely writes a score line still says, if asked at the right place, how likely it
+scores after it. A small model that rarely writes a score line still says, if asked at the right place, how likely it
 finds each score; so every finished justification has one. Whether the scores mean anything is for the ranks to show.
 """
 
@@ -34,9 +34,9 @@ def drawn(
     justification: bool,
 ) -> Iterator[Judgement]:
     """Yield `section.samples` judgements of every item. `text` is the justification: `section.opening` and what the
-    model writes behind it, its first paragraph, up to where a score line begins; `score` is what was drawn and
+    model writes after it, its first paragraph, up to where a score line begins; `score` is what was drawn and
     `distribution` what it was drawn from. A justification that is empty or was cut off by length has no score. Without
-    `justification` the score is drawn right behind the prompt."""
+    `justification` the score is drawn right after the prompt."""
     for start in range(0, len(items), _TOGETHER):
         some = items[start : start + _TOGETHER]
         prompts = {item.id: tuple(chat.prompt_ids(rubric.messages(item.prompt, item.response))) for item in some}

@@ -21,7 +21,7 @@ class Worked(NamedTuple):
     score: int
 
 
-# Neither the first nor the last is the best or the worst: what stands at the ends is copied most.
+# Neither the first nor the last is the best or the worst: what is at the ends is copied most.
 _ENGLISH = (
     Worked(
         "Why do leaves change colour in autumn?",

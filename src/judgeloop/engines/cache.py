@@ -11,7 +11,8 @@ from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 
 class GrowingLayer:
-    """Stands in for DynamicLayer: `keys` and `values` (rows, heads, tokens, head size) are views of larger buffers."""
+    """Takes the place of DynamicLayer: `keys` and `values` (rows, heads, tokens, head size) are views of larger
+    buffers."""
 
     is_sliding = False
     is_croppable = False

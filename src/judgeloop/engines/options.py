@@ -37,7 +37,7 @@ def option_logprobs(
 ) -> Iterator[OptionLogprobs]:
     """Yield each request's log-probabilities, as natural logs of the whole vocabulary's softmax in float32.
 
-    Options of one token are read at one position; an option of several tokens is run behind its prompt and its
+    Options of one token are read at one position; an option of several tokens is run after its prompt and its
     tokens' log-probabilities are summed. Raises InputError where an option or a prompt is empty.
     """
     readings: list[_Reading] = []

@@ -72,7 +72,7 @@ class TransformersEngine:
         cuda = torch.cuda.is_available()
         if threads is not None:
             torch.set_num_threads(threads)
-        logging.disable_progress_bar()  # of loading: it would stand in the middle of a command's own
+        logging.disable_progress_bar()  # of loading: it would be in the middle of a command's own
         bf16 = section.precision == "default" and (torch.cuda.is_bf16_supported() if cuda else cpu_has_bf16())
         try:
             model = AutoModelForCausalLM.from_pretrained(

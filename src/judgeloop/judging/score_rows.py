@@ -116,7 +116,7 @@ def score_rows(
     """Judge every row and write `target`: each row with `score` (mean of the valid judgements, None without) and
     `samples` (the raw judgements), in the order of the input.
 
-    A call that was stopped goes on from what stands beside `target` under the same `settings`. `opened` gives engine
+    A call that was stopped goes on from the rows beside `target` under the same `settings`. `opened` gives engine
     and chat and is called only when a judgement is owed.
     """
     path = open_partial(target, settings)
@@ -126,7 +126,7 @@ def score_rows(
     def timed() -> tuple[Engine, Chat]:
         nonlocal started
         found = opened()
-        started = started or time.monotonic()  # loading the model is no judging
+        started = started or time.monotonic()  # the time to load the model is not judging
         return found
 
     with RowLog(path) as log:

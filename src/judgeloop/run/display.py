@@ -34,7 +34,7 @@ class TerminalDisplay:
 
     def superseded(self, steps: Sequence[Step], where: Path) -> None:
         names = ", ".join(step.name for step in steps) or "nothing was there"
-        self._line(f"redo: {names}; what stood there is kept in {where}")
+        self._line(f"redo: {names}; what was there is kept in {where}")
 
     def skipped(self, _step: Step, /) -> None:
         self._skipped += 1

@@ -51,7 +51,7 @@ def _flatten(key: str, value: object, into: dict[str, Any]) -> None:
 
 
 def _plain(value: object) -> object:
-    """What a value stands for: the content of a file, a model folder or a folder, where it names one, else itself."""
+    """What a value means: the content of a file, a model folder or a folder, where it names one, else itself."""
     if not isinstance(value, str) or "/" not in value:
         return value
     path = Path(value)

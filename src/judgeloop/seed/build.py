@@ -118,7 +118,7 @@ def _told(name: str, account: Account) -> dict[str, dict[str, Any]]:
 def joined(
     first: Sequence[tuple[int, SupervisedRow]], then: Sequence[tuple[int, SupervisedRow]], dropped: Counter[str]
 ) -> list[tuple[int, SupervisedRow]]:
-    """EFT rows of two sources, each once; those that stand in both are counted."""
+    """EFT rows of two sources, each once; those that are in both are counted."""
     have = {row.id for _, row in first}
     dropped["duplicate"] += sum(row.id in have for _, row in then)
     return [*first, *(pair for pair in then if pair[1].id not in have)]

@@ -1,6 +1,6 @@
 """The folder that `judgeloop seed` writes: whole or not at all.
 
-Everything is written into a folder of the same name with `.partial` behind it, which takes the name at the end. What
+Everything is written into a folder of the same name with `.partial` after it, which takes the name at the end. What
 was written by a model before the command was interrupted stays there, and the next try goes on with it.
 """
 
@@ -42,7 +42,7 @@ def working_folder(out: Path) -> Path:
 
 
 def publish(working: Path, out: Path, contents: Contents, account: Mapping[str, Any], logs: Sequence[str] = ()) -> None:
-    """Write the files and the account beside the `logs` that stand there already, and put them in the place of `out`;
+    """Write the files and the account beside the `logs` that are there already, and put them in the place of `out`;
     of what is there, only files that an earlier seed left are replaced or removed."""
     out = out.resolve()
     for name, rows in contents.items():

@@ -91,7 +91,7 @@ def load_checker(path: Path) -> ResponseChecker:
 
 
 def prompt_rows(context: Context) -> Prompts:
-    """Prompt id → where the evaluation prompt stands and its row there; id and messages of one held out of the seed."""
+    """Prompt id → where the evaluation prompt is and its row there; id and messages of one held out of the seed."""
     files = context.config.evaluation.prompts
     if not files:
         found = {}
