@@ -241,7 +241,7 @@ def _build(config: Config, justification: bool | None) -> _Made:
 
 
 def _written(made: _Made, log: Path, account: dict[str, Any]) -> list[SupervisedRow]:
-    """The EFT rows that the model writes, behind those of files; the account tells the yield of each step."""
+    """The EFT rows that the model writes, after those of files; the account gives the yield of each step."""
     from judgeloop.commands.progress import bar
     from judgeloop.eft.existing_eft import score_in
     from judgeloop.eft.generated_eft import build_written, yields

@@ -34,8 +34,8 @@ class EftSection(Section):
     )
     score: Literal["written", "drawn"] = Field(
         "written",
-        description="written: the score stands in the writer's text; drawn: its justification is written, then the "
-        "score is drawn from its probabilities behind the score line: every text has a score (source: written)",
+        description="written: the score is in the writer's text; drawn: its justification is written, then the "
+        "score is drawn from its probabilities after the score line: every text has a score (source: written)",
     )
     opening: str = Field(
         "",

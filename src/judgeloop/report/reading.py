@@ -1,4 +1,4 @@
-"""Read a run directory as it stands: whole, half done, or left behind by a crash.
+"""Read a run directory as it is: complete, half done, or left by a crash.
 
 What is not there is None or empty; what is there and cannot be read is named in `problems`, never skipped in silence.
 """

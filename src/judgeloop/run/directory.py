@@ -1,6 +1,6 @@
 """The run directory: which artifacts are there, what they were made from, and who may write.
 
-An artifact is complete when its done-marker, written last, stands beside it with the fingerprint of what it depends
+An artifact is complete when its done-marker, written last, is beside it with the fingerprint of what it depends
 on. A begun-marker says what an unfinished artifact is being made from, so that rows made under other settings are
 never mixed. Nothing is deleted: what is redone moves to `superseded/`.
 """
@@ -298,7 +298,7 @@ def describe(run: RunDirectory, method: str = LOOP) -> None:
 
 
 def drop_metrics(run: Path, attempts: set[tuple[str, str]]) -> None:
-    """Take the metrics of unfinished or superseded trainings out of metrics.jsonl, so that no step stands twice."""
+    """Take the metrics of unfinished or superseded trainings out of metrics.jsonl, so that no step is listed twice."""
     path = run / "metrics.jsonl"
     if not path.exists() or not attempts:
         return

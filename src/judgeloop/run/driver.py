@@ -71,7 +71,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
 
 
 def write_reports(out: Path) -> None:
-    """Write summary.json and report.html from what stands in the run directory."""
+    """Write summary.json and report.html from what the run directory contains."""
     from judgeloop.report.page import write_report
     from judgeloop.report.summary import write_summary
 

@@ -1,6 +1,6 @@
 """The folder that `judgeloop seed` writes: whole or not at all.
 
-Everything is written into a folder of the same name with `.partial` behind it, which takes the name at the end. What
+Everything is written into a folder of the same name plus `.partial`, which is renamed at the end. What
 was written by a model before the command was interrupted stays there, and the next try goes on with it.
 """
 

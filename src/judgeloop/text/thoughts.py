@@ -107,6 +107,6 @@ def _joined(*thoughts: str | None) -> str | None:
 
 
 def _named(text: str, mark: re.Match[str]) -> bool:
-    """Whether a text only speaks of the mark: it stands between quotes."""
+    """Whether a text only mentions the mark: it is between quotes."""
     around = text[max(0, mark.start() - 1) : mark.start()], text[mark.end() : mark.end() + 1]
     return all(character and character in _QUOTES for character in around)
