@@ -35,7 +35,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A side's responses by prompt; how many were cut off, where that is known."""
+    """A side's responses by prompt; how many were cut off, if that is known."""
 
     texts: Mapping[str, str]
     cut_off: int | None
@@ -55,7 +55,7 @@ def head_to_head(
     out: Path | None,
 ) -> dict[str, Any]:
     """Answer, judge in both orders, count. With `out` the responses a model writes stand beside it
-    (`OUT.model.jsonl`, `OUT.against.jsonl`), so that an interrupted comparison goes on. Raises InputError where a side
+    (`OUT.model.jsonl`, `OUT.against.jsonl`), so that an interrupted comparison goes on. Raises InputError if a side
     is missing, or where the two have no prompt in common."""
     sides = (model, against)
     _check(sides, prompts)

@@ -16,7 +16,7 @@ from judgeloop.config.section import Names, Section, leaves
 from judgeloop.config.tree import Config
 from judgeloop.errors import InputError
 
-HUB = "hf:"  # before the id of a data set on the hub, where a path may stand
+HUB = "hf:"  # before the id of a data set on the hub, allowed instead of a path
 _A_ROLE = re.compile(r"current|previous|M\d+")
 
 
