@@ -27,7 +27,7 @@ _EQUAL = 1e-9  # scores are means of a few numbers: what differs by less came ou
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A candidate with the mean of its valid judgements, None where it has too few."""
+    """A candidate with the mean of its valid judgements, None if it has too few."""
 
     candidate: Candidate
     score: float | None
@@ -110,7 +110,7 @@ def finished(scored: Scored) -> bool:
 
 
 def best(pool: Sequence[Ranked], rho: float = 0.0) -> Ranked | None:
-    """The response to choose among finished candidates, None where there is none.
+    """The response to choose among finished candidates, None if there is none.
 
     With ρ = 0 the highest score (Self-Rewarding Language Models, section 2.4), the first among equals. With ρ > 0 the
     *shortest* with a score in [(1−ρ)·max + ρ·min, max] (Meta-Rewarding, section 2.2); where the highest score belongs
@@ -136,7 +136,7 @@ def _span(pool: Sequence[Ranked]) -> float:
 
 
 def anchored(rejected: Ranked, anchors: Sequence[Ranked]) -> Ranked:
-    """The rejected one, or an earlier model's response where that scores lower.
+    """The rejected one, or an earlier model's response if that scores lower.
 
     Over the iterations a model's best and worst become alike; an earlier model's answer keeps them apart (Temporal
     Self-Rewarding Language Models, arXiv 2508.06026).
@@ -252,7 +252,7 @@ def best_chosen(pairs: Sequence[PreferencePair], share: float) -> list[Preferenc
 
 
 def shuffle_labels(pairs: Sequence[PreferencePair], seed: int, cut: Collection[str] = ()) -> list[PreferencePair]:
-    """The same pairs, each the other way round where a coin says so: a control without judgement. Scores stay with
+    """The same pairs, each reversed or not at random: a control without judgement. Scores stay with
     their responses. `cut`: ids of responses that were cut off; those stay rejected, here as in what is controlled."""
     return [
         _reversed(p) if p.rejected_id not in cut and derive_seed(seed, "control", p.prompt_id, p.id) % 2 else p

@@ -146,7 +146,7 @@ class Task:
     """An instruction as a model made it: what is asked (`instruction`), what it is asked about (`input`, may be empty),
     under which `constraints`, and an `output` where the method writes one.
 
-    `source` names the method and its request ("self_instruct:17"); `classification` is None where nobody asked.
+    `source` names the method and its request ("self_instruct:17"); `classification` is None if nobody asked.
     """
 
     id: str

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 eval_app = typer.Typer(help="Measure a judge or a model.", no_args_is_help=True)
 
 Out = Annotated[Path | None, typer.Option(help="rows as they finish; given again, the command goes on with them")]
-Limit = Annotated[int | None, typer.Option(min=1, help="only the first so many prompts")]
+Limit = Annotated[int | None, typer.Option(min=1, help="use only the first N prompts")]
 Seed = Annotated[int, typer.Option(help="every random choice derives from it")]
 Resamples = Annotated[int, typer.Option(min=1, help="bootstrap resamples of the intervals")]
 Endpoint = Annotated[

@@ -35,7 +35,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A side's responses by prompt; how many were cut off, where that is known."""
+    """A side's responses by prompt; how many were cut off, if that is known."""
 
     texts: Mapping[str, str]
     cut_off: int | None

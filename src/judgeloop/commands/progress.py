@@ -1,4 +1,4 @@
-"""A progress bar for commands that wait for a model: on standard error, and only where that is a terminal."""
+"""A progress bar for commands that wait for a model: on standard error, and only if that is a terminal."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def seed(
         typer.Option(
             "--justification/--no-justification",
             rich_help_panel=_EFT,
-            help="a justification before the score; default: where the shipped rubric asks for one",
+            help="a justification before the score; default: if the shipped rubric asks for one",
             show_default=False,
         ),
     ] = None,

@@ -40,8 +40,8 @@ class PairsSection(Section):
     )
     control: Literal["none", "random"] = Field(
         "none",
-        description="random: a control, chosen and rejected of each pair swapped by a coin, but for rejected answers "
-        "that were cut off; what a run gains with it, it does not owe to the judge",
+        description="random: a control, chosen and rejected of each pair swapped at random, except for rejected "
+        "answers that were cut off; what a run gains with it, it does not owe to the judge",
     )
     top_share: SharePerIteration = Field(
         (1.0,),

@@ -59,7 +59,7 @@ class SamplingSection(Section):
 
 
 def leaves(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str]]:
-    """(dotted key, section, field name) of every key that is no section itself."""
+    """(dotted key, section, field name) of every key that is not itself a section."""
     for name, info in section.model_fields.items():
         inner = info.annotation
         if isinstance(inner, type) and issubclass(inner, Section):

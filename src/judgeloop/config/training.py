@@ -38,8 +38,8 @@ class TrainingSection(Section):
     tokens_per_step: int | None = Field(
         None,
         gt=0,
-        description="instead of batch_size rows, as many as have at most so many tokens a step (both sides of a pair, "
-        "with their prompts); a longer row is a step of its own",
+        description="instead of batch_size rows, as many as have at most this many tokens a step (both sides of a "
+        "pair, with their prompts); a longer row is a step of its own",
     )
     micro_batch_size: Annotated[int, SPEED_ONLY] = Field(
         8, gt=0, description="sequences or pairs at once; gradients are accumulated"
@@ -66,7 +66,7 @@ class TrainingSection(Section):
         "auto", description="auto: bf16 autocast if the machine has it; weights are float32 always"
     )
     checkpoint_steps: Annotated[int | None, SPEED_ONLY] = Field(
-        100, gt=0, description="save what a killed training goes on from every so many steps; null: never"
+        100, gt=0, description="steps between saves of what a killed training resumes from; null: never"
     )
     gradient_checkpointing: Annotated[bool, SPEED_ONLY] = Field(False, description="less memory, more time")
     attention: Annotated[Literal["auto", "eager", "sdpa", "flash_attention_2"], SPEED_ONLY] = Field(
@@ -117,7 +117,7 @@ class EarlyStoppingSection(Section):
     """The paper's rule (arXiv 2401.10020): stop if the judge no longer prefers the newer checkpoint's answers."""
 
     every: int | None = Field(
-        None, gt=0, description="compare with the checkpoint before every so many steps; null: never stop early"
+        None, gt=0, description="steps between comparisons with the previous checkpoint; null: never stop early"
     )
     prompts: int = Field(32, gt=0, description="held-out prompts (evaluation.prompts) answered by each checkpoint")
 

@@ -15,7 +15,7 @@ from judgeloop.errors import InputError
 def load_module(path: Path, key: str) -> ModuleType:
     """Run a Python file as `python FILE` would find its imports: its own folder first.
 
-    `key` is the config key that names it. Raises InputError where there is no such file or it fails.
+    `key` is the config key that names it. Raises InputError if there is no such file or it fails.
     """
     if not path.is_file():
         raise InputError(f"{key}: there is no file {path}; name a Python file")
@@ -35,7 +35,7 @@ def load_module(path: Path, key: str) -> ModuleType:
 
 
 def load_function(path: Path, signature: str, key: str) -> Callable[..., Any]:
-    """A function of a Python file, which `signature` names and shows. Raises InputError where it cannot be had."""
+    """A function of a Python file, which `signature` names and shows. Raises InputError if it cannot be had."""
     return function_of(load_module(path, key), path, signature, key)
 
 

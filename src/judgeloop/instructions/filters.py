@@ -38,7 +38,7 @@ _POINTS: dict[Language, re.Pattern[str]] = {
     "ja": re.compile("次の(?!日|週|月|年|世代)|以下の|下記の|この文"),
     "ko": re.compile("다음(?! ?(?:날|주|달|해|세대))|아래의|주어진|이 문장"),
 }
-# What a sentence begins with that states something, and what makes a text a request all the same.
+# What a sentence begins with that states something, and what nevertheless makes a text a request.
 _STATES = re.compile(
     r"(?:the|this|that|these|those|it|its|there|here|he|she|they|we|our|you|your|i|i'm|my|a|an|yes|no|sure|okay)\b",
     re.IGNORECASE,
@@ -62,7 +62,7 @@ _BRACKETS = ("()", "（）", "[]", "【】", "“”", "「」", "『』", "《�
 
 
 def rejection(text: str, config: PromptsSection, *, has_input: bool = False) -> str | None:
-    """Why the text is no usable instruction, or None if it is one.
+    """Why the text is not a usable instruction, or None if it is one.
 
     Length counts words in spaced scripts (`config.min_words`, `config.max_words`), and characters in Chinese,
     Japanese, Korean and other unspaced scripts (`config.min_characters`, `config.max_characters`); a word of

@@ -125,7 +125,7 @@ class Method(ABC, Generic[D]):
 
     @abstractmethod
     def read(self, completion: Completion) -> Sequence[D]:
-        """The instructions in one reply; what is no usable instruction has its reason already."""
+        """The instructions in one reply; one that is not usable already has its reason."""
 
     def follow_up(self, drafts: Sequence[D]) -> Iterator[D]:
         """Hand over all drafts of a batch, one at a time, each with its reason or its rows. Each is kept, if it may be,
@@ -147,7 +147,7 @@ class Method(ABC, Generic[D]):
         return draft.task.instruction
 
     def account(self) -> dict[str, Any]:
-        """What the method counts by itself, on top of what the search counts."""
+        """What the method counts by itself, in addition to what the search counts."""
         return {}
 
     def restore(self, account: Mapping[str, Any]) -> None:
@@ -169,7 +169,7 @@ def search(method: Method[Any], log: Log, progress: Callable[[int, int], None] |
     them and comes to the same result. `progress(kept, requests)` is called after each batch.
     Returns the account: source, asked (rows), got (instructions read), kept, dropped (by reason), samples, requests,
     max_requests, tokens, tokens_by_step, seconds_by_step, what the method counts, and stopped ("count reached" or
-    "max_requests reached"). Fewer rows than asked for is no error; none at all is an InputError.
+    "max_requests reached"). Fewer rows than asked for is not an error; none at all is an InputError.
     """
     state = _State(method)
     state.restore(*log.resume())

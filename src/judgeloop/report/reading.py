@@ -1,6 +1,6 @@
 """Read a run directory as it is: whole, half done, or left behind by a crash.
 
-What is not there is None or empty; what is there and cannot be read is named in `problems`, never skipped in silence.
+What is missing is None or empty. What exists but cannot be read is named in `problems`, never skipped in silence.
 """
 
 from __future__ import annotations

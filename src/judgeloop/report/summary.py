@@ -15,7 +15,7 @@ from judgeloop.report.reading import RunFiles
 def summarise(run: Path) -> dict[str, Any]:
     """The content of `summary.json`. Values of parts that are not there yet are None.
 
-    Raises InputError if `run` is no run directory.
+    Raises InputError if `run` is not a run directory.
     """
     files = RunFiles(run)
     return with_damage(summary_of(files), files)

@@ -47,7 +47,7 @@ class RunDirectory:
 
     @classmethod
     def prepare(cls, path: Path, config: Config, steps: Sequence[Step]) -> RunDirectory:
-        """Make the directory and take its lock. Raises InputError where it cannot be written or is in use."""
+        """Make the directory and take its lock. Raises InputError if it cannot be written or is in use."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             probe = path / ".writable"
@@ -267,7 +267,7 @@ class RunDirectory:
 
 
 def open_run(path: Path) -> tuple[Config, dict[str, Any]]:
-    """Read an existing run's resolved config and run.json. Raises InputError where `path` is no run."""
+    """Read an existing run's resolved config and run.json. Raises InputError if `path` is not a run."""
     if not (path / "run.json").is_file() or not (path / "config.yaml").is_file():
         raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
     facts = {"method": LOOP, **read_json(path / "run.json")}
@@ -314,7 +314,7 @@ def drop_metrics(run: Path, attempts: set[tuple[str, str]]) -> None:
 
 
 def _difference(made: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
-    """The first thing that differs, in words; None where nothing does."""
+    """The first thing that differs, in words; None if nothing does."""
     if made.get("fingerprint") == expected["fingerprint"]:
         return None
     old, new = made.get("settings", {}), expected["settings"]
@@ -335,7 +335,7 @@ def now() -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a small JSON file of ours. Raises InputError where it was damaged."""
+    """Read a small JSON file of ours. Raises InputError if it was damaged."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:

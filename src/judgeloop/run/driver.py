@@ -80,7 +80,7 @@ def write_reports(out: Path) -> None:
 
 
 def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Display) -> bool:
-    """Carry out one step; return False where there was nothing to do."""
+    """Carry out one step; return False if there was nothing to do."""
     if run.state(step) == "done" and _present(run, step):
         display.skipped(step)
         return False

@@ -23,7 +23,7 @@ Contents = Mapping[str, Sequence[SupervisedRow] | Sequence[RankedSet] | Sequence
 
 
 def refuse_used(out: Path, overwrite: bool) -> None:
-    """Raise InputError where `out` is a file, or a folder that holds something and may not be written over."""
+    """Raise InputError if `out` is a file, or a folder that holds something and may not be written over."""
     if out.exists() and not out.is_dir():
         raise InputError.at(out, None, "is a file", "choose another --out")
     if out.is_dir() and not overwrite and any(out.iterdir()):
@@ -31,7 +31,7 @@ def refuse_used(out: Path, overwrite: bool) -> None:
 
 
 def working_folder(out: Path) -> Path:
-    """Make the folder beside `out` that is worked in. Raises InputError where that is not allowed."""
+    """Make the folder beside `out` that is worked in. Raises InputError if that is not allowed."""
     out = out.resolve()
     working = out.with_name(out.name + ".partial")
     try:

@@ -14,7 +14,7 @@ def tasks_of(rows: Sequence[SupervisedRow], sources: Sequence[str]) -> list[Task
     """One task for each IFT row of a single turn, in order. `sources` are the files that the rows were read from.
 
     A row whose source line has an instruction with inputs is the task of that line; any other row is a task without
-    input, its prompt the instruction. Conversations of several turns are no tasks and left out.
+    input, its prompt the instruction. Conversations of several turns are not tasks and are left out.
     """
     written: dict[tuple[str, str], Task] = {}
     for source in sources:

@@ -1,4 +1,4 @@
-"""Novelty: a prompt whose ROUGE-L with any other is too high is no new prompt (Self-Instruct, arXiv 2212.10560, §2.2).
+"""Novelty: a prompt whose ROUGE-L with any other is too high is not new (Self-Instruct, arXiv 2212.10560, §2.2).
 
 Exact for every pair, without looking at every pair: an index gives those that share a rare token (prefix_index.py),
 bounds drop those that cannot pass (rouge_bounds.py), and the longest common subsequence decides on the few that are

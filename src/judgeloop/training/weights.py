@@ -195,7 +195,7 @@ def _merged(model: Any, trained: dict[str, torch.Tensor] | None, initial: Path, 
         if trained is None:
             return model
         plain = load_model(initial, trust_remote_code=trust_remote_code)
-        parameters = dict(plain.named_parameters())  # a tied head goes by one of its two names, the one in `trained`
+        parameters = dict(plain.named_parameters())  # a tied head is listed once, under its name in `trained`
         for name, tensor in trained.items():
             parameters[name].data = tensor
         return plain

@@ -30,7 +30,7 @@ class Demonstrations:
         return [task.instruction for task in self._tasks if inputs or not (task.input or wants_input(task.instruction))]
 
     def classification(self) -> list[Task]:
-        """So many classification tasks and so many others, mixed; the same for every question."""
+        """The configured numbers of classification tasks and of others, mixed; the same for every question."""
         yes = self._draw(lambda task: task.classification is True, "classification", "yes")
         no = self._draw(lambda task: task.classification is False, "classification", "no")
         mixed = [*yes, *no]

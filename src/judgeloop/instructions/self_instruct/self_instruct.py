@@ -96,7 +96,7 @@ class SelfInstruct(Method[InstanceDraft]):
                 yield waiting.pop(0)  # a surplus
 
     def _refusal(self, draft: InstanceDraft) -> str | None:
-        """Why an item is no new instruction. It gets its input later, so it may announce one."""
+        """Why an item is not a new instruction. It gets its input later, so it may announce one."""
         if has_placeholder(draft.instruction):
             return "contains a placeholder"
         if not self.config.self_instruct.inputs and wants_input(draft.instruction):
