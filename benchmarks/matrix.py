@@ -24,8 +24,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from judgeloop.engines.base import OptionRequest, Request, Sampling
-from matrix_loops import LOOPS, loop_in_a_process
-from matrix_models import ARCHITECTURES, SENTENCES, make
+from matrix_loops import LOOPS, TOPICS, loop_in_a_process
+from matrix_models import ARCHITECTURES, make
 
 
 def examine(name: str, folder: Path) -> dict[str, str]:
@@ -115,7 +115,7 @@ def _openvino(folder: Path, template: str | None) -> str:
     if reason is not None:
         return f"no: {reason}"
     chat = _chat(folder, template)
-    asked = _greedy_requests(chat, [*QUESTIONS, *(f"{text} Write about {text.split()[-1]}" for text in SENTENCES)])
+    asked = _greedy_requests(chat, [*QUESTIONS, *(f"Explain {topic}, and write about it." for topic in TOPICS)])
     section = EngineSection(kind="openvino", precision="f32", cache_gib=1)
     engine = OpenVinoEngine(section, folder, chat, work_dir=folder / "engine", threads=1)
     ours = {row.request_id: row.token_ids for row in engine.generate(asked)}
@@ -214,16 +214,15 @@ COLUMNS: dict[str, Callable[[Path, str | None], str]] = {
 
 
 def main() -> None:
+    ways = [" + ".join(loop) for loop in LOOPS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="architectures, or their model types; all if none is given")
-    parser.add_argument(
-        "--loops", nargs="?", type=int, const=2, choices=range(1, len(LOOPS) + 1), metavar="N",
-        help="whole runs of the loop instead, in the first N ways of training and judging (left out: 2): "
-        + "; ".join(" + ".join(loop) for loop in LOOPS),
-    )  # fmt: skip
+    parser.add_argument("--loops", action="store_true", help="whole runs: " + " and ".join(ways[:2]))
+    parser.add_argument("--all-loops", action="store_true", help="also " + " and ".join(ways[2:]))
     arguments = parser.parse_args()
+    loops = LOOPS if arguments.all_loops else LOOPS[:2] if arguments.loops else ()
     chosen = {name.lower() for name in arguments.names}
-    columns = [" + ".join(loop) for loop in LOOPS[: arguments.loops]] if arguments.loops else list(COLUMNS)
+    columns = ways[: len(loops)] if loops else list(COLUMNS)
     warnings.simplefilter("ignore")
     print("| architecture | model type | template | tokenizer | " + " | ".join(columns) + " | seconds |")
     print("|---|---|---|---|" + "---|" * (len(columns) + 1))
@@ -231,8 +230,8 @@ def main() -> None:
         if chosen and not {name.lower(), made.model_type} & chosen:
             continue
         started = time.monotonic()
-        if arguments.loops:
-            found = [loop_in_a_process(name, loop) for loop in LOOPS[: arguments.loops]]
+        if loops:
+            found = [loop_in_a_process(name, loop) for loop in loops]
         else:
             with tempfile.TemporaryDirectory() as folder:
                 found = list(examine(name, Path(folder) / "model").values())

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from judgeloop.run.stage import Step
 from matrix_models import ARCHITECTURES, make
 
 Loop = tuple[str, str]
@@ -133,11 +134,13 @@ class _Steps:
 
     last = ""
 
-    def started(self, step: Any, **_: Any) -> None:
+    def started(self, step: Step, resumed: bool) -> None:  # noqa: ARG002
         self.last = step.name
 
-    def __getattr__(self, _name: str) -> Any:
-        return lambda *_: None
+    def _nothing(self, *_: Any) -> None:
+        pass
+
+    superseded = skipped = progress = finished = failed = decided = _nothing
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from tiny import SENTENCES as SENTENCES
 from tiny import write_tokenizer  # type: ignore[import-not-found]
 
 SMOLLM3 = (
