@@ -198,8 +198,17 @@ def _trained(folder: Path, template: str | None, kind: str) -> str:
         before, after = (load_file(place / "model.safetensors") for place in (folder, output))
         assert before.keys() == after.keys(), "the saved model has other tensors"
         assert any(not before[name].equal(after[name]) for name in before), f"{method}: nothing was learnt"
-        assert _chat(output, None).prompt_ids(prompt[0]) == chat.prompt_ids(prompt[0])
+        made = _chat(output, None)
+        assert made.prompt_ids(prompt[0]) == chat.prompt_ids(prompt[0])
+        router = [_router_logits(place) for place in (folder, output)]
+        assert router[0] == router[1], f"{method}: the saved config asks for the router's loss"
     return "yes"
+
+
+def _router_logits(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    return getattr(AutoConfig.from_pretrained(folder), "output_router_logits", None)
 
 
 COLUMNS: dict[str, Callable[[Path, str | None], str]] = {

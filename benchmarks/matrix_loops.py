@@ -54,9 +54,9 @@ def config_of(folder: Path, template: str | None, loop: Loop, place: Path) -> di
         }
         for topic in TOPICS
     ]
-    prompts = [{"prompt": f"Explain {topic}."} for topic in TOPICS]
+    prompts = [{"prompt": f"Write about {topic}."} for topic in ("tea", "snow", "a cat", "the Moon and bread")]
     training = {"method": method, "learning_rate": 1e-2, "batch_size": 6, "max_length": 2000, "warmup": 0.0}
-    sampling = {"temperature": 1.0, "top_p": 1.0}
+    sampling = {"temperature": 0.8, "top_p": 0.95}
     return {
         "model": str(folder),
         "chat_template": template,
@@ -70,7 +70,7 @@ def config_of(folder: Path, template: str | None, loop: Loop, place: Path) -> di
             "near_duplicate": 1.0,
             "eft": {"ift_overlap": True},
         },
-        "sft": {**training, "epochs": 25},
+        "sft": {**training, "epochs": 25 if method == "full" else 40},
         "prompts": {
             "source": "file", "files": [_written(place / "prompts.jsonl", prompts)], "count": 4, "max_rouge_l": 1.0,
             "min_words": 1,

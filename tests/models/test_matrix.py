@@ -3,6 +3,7 @@ whole runs."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import warnings
@@ -39,6 +40,14 @@ def test_it_works(matrix: ModuleType, name: str, tmp_path: Path) -> None:
     engine = found.pop("OpenVINO")
     assert set(found.values()) == {"yes"}
     assert engine == OPENVINO.get(name) or engine.startswith("no: ")
+
+
+def test_experts_whose_config_asks_for_the_routers_loss_generate(matrix: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    template = matrix.make("Qwen3-MoE", folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "output_router_logits": True}), encoding="utf-8")
+    assert matrix.COLUMNS["greedy"](folder, template) == "yes"
 
 
 @pytest.mark.parametrize(("name", "loop"), [("Qwen3", ("full", "sampled")), ("Mistral", ("lora", "expected"))])

@@ -86,6 +86,9 @@ class TransformersEngine:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{folder}: the model cannot be loaded ({first}); mend the folder") from error
         self._model: Any = model.to("cuda" if cuda else "cpu").eval()
+        sizes = model.config.get_text_config()
+        if getattr(sizes, "output_router_logits", False):  # the router's loss is of no use here, and fails with a cache
+            sizes.output_router_logits = False
         self._last_only = (
             {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(self._model.forward).parameters else {}
         )
