@@ -22,7 +22,7 @@ from transformers.utils import logging
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import FinishReason, Generation, OptionLogprobs, OptionRequest, Request, Sampling
 from judgeloop.engines.batch import left_padded
-from judgeloop.engines.cache import new_cache
+from judgeloop.engines.cache import new_cache, select_rows
 from judgeloop.engines.options import option_logprobs
 from judgeloop.engines.sampling import draw
 from judgeloop.engines.text import cut_at_stop
@@ -162,7 +162,7 @@ class TransformersEngine:
         spread = [number for number, p in enumerate(batch) for _ in range(p.first, p.end)]
         keep = torch.tensor(spread, device=mask.device)
         if spread != list(range(len(batch))):
-            cache.batch_select_indices(keep)
+            select_rows(cache, keep)
             logits, mask = logits[keep], mask[keep]
         while True:
             uniforms = torch.tensor([row.random.random() for row in rows], device=mask.device)
@@ -180,7 +180,7 @@ class TransformersEngine:
                 return
             if len(running) < _COMPACT * len(rows):
                 keep = torch.tensor(running, device=mask.device)
-                cache.batch_select_indices(keep)
+                select_rows(cache, keep)
                 mask, chosen = mask[keep], chosen[keep]
                 rows = [rows[number] for number in running]
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
