@@ -17,7 +17,7 @@ from judgeloop.config.user_functions import load_module
 from tiny import Splitting, write_tokenizer
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-OPENVINO = {"Qwen3": "8/8"}  # which others this engine does not run is said by a sentence
+OPENVINO = {"Llama 3.2": "8/8", "Qwen3": "8/8"}  # which others this engine does not run is said by a sentence
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_there_are_at_least_sixteen(matrix: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Llama 2 (base)", "Qwen3", "Qwen3-MoE", "Gemma 2", "Mistral", "gpt-oss", "GPT-NeoX (base)"]
+    "name", ["Llama 2 (base)", "Llama 3.2", "Qwen3", "Qwen3-MoE", "Gemma 2", "Mistral", "gpt-oss", "GPT-NeoX (base)"]
 )
 def test_it_works(matrix: ModuleType, name: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
