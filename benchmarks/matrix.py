@@ -3,131 +3,29 @@ code, through everything that a run does with a model.
 
     python benchmarks/matrix.py                 # all, a table in Markdown (docs/models.md)
     python benchmarks/matrix.py qwen3 gemma2    # some
+    python benchmarks/matrix.py --loops         # whole runs, M0 → M1 → M2: LoRA and full, expected and sampled judging
 
 Columns: `check` (weights, tokenizer and template, as before a run), `logits` (log-probabilities of options equal those
-of plain transformers), `greedy` (generated ids equal those of plain transformers), `score` (an expected score between 0
-and 5), `SFT` and `DPO` (one step, full and LoRA, the saved model loads and has changed).
+of plain transformers), `greedy` (generated ids equal those of plain transformers), `OpenVINO` (the same, for how many
+of the prompts, or why this engine does not run the model), `score` (an expected score between 0 and 5), `SFT` and
+`DPO` (one step, full and LoRA, the saved model loads and has changed).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from tiny import write_tokenizer  # type: ignore[import-not-found]
-
-TEMPLATES = "trl.chat_templates"
-SMOLLM3 = (
-    "{{ '<|im_start|>system\\nToday Date: ' + strftime_now('%d %B %Y') + '\\nReasoning Mode: ' }}"
-    "{{ '/no_think' if enable_thinking is defined and not enable_thinking else '/think' }}{{ '<|im_end|>\\n' }}"
-    "{% for m in messages %}{% if m['role'] == 'assistant' and enable_thinking is defined and not enable_thinking %}"
-    "{{ '<|im_start|>assistant\\n<think>\\n\\n</think>\\n' + m['content'] + '<|im_end|>\\n' }}"
-    "{% else %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
-    "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\\n\\n</think>\\n' }}{% endif %}{% endif %}"
-)
-MISTRAL = (
-    "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
-    "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
-    "{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
-)
-GRANITE = (
-    "{% for m in messages %}"
-    "{{ '<|start_of_role|>' + m['role'] + '<|end_of_role|>' + m['content'] + eos_token + '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start_of_role|>assistant<|end_of_role|>' }}{% endif %}"
-)
-OLMO = (
-    "{{ bos_token }}{% for m in messages %}"
-    "{% if m['role'] == 'assistant' %}{{ '<|assistant|>\\n' + m['content'] + eos_token }}"
-    "{% else %}{{ '<|' + m['role'] + '|>\\n' + m['content'] + '\\n' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
-)
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 2048,
-}
-MOE = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
-MLA = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
-DEEPSEEK = {
-    **MLA,
-    "num_key_value_heads": 4,
-    "n_routed_experts": 4,
-    "n_group": 2,
-    "topk_group": 1,
-    "first_k_dense_replace": 1,
-}
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A family: transformers' model type, its template (a file of TRL's, a Jinja text, or one that ships here), its
-    closing token and what its config needs besides the sizes."""
-
-    model_type: str
-    template: str
-    eos: str = "</s>"
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-ARCHITECTURES = {
-    "Llama 2 (base)": Architecture("llama", "plain"),
-    "Llama 3.2": Architecture("llama", "llama3_2", "<|eot_id|>", {"tie_word_embeddings": True}),
-    "Qwen2.5": Architecture("qwen2", "qwen2_5", "<|im_end|>"),
-    "Qwen3": Architecture("qwen3", "qwen3", "<|im_end|>", {"head_dim": 16}),
-    "Qwen3-MoE": Architecture("qwen3_moe", "qwen3", "<|im_end|>", {**MOE, "head_dim": 16, "decoder_sparse_step": 1}),
-    "Gemma 2": Architecture("gemma2", "gemma", "<end_of_turn>", {"head_dim": 8, "sliding_window": 64}),
-    "Gemma 3": Architecture("gemma3_text", "gemma3", "<end_of_turn>", {"head_dim": 8, "sliding_window": 64}),
-    "Mistral": Architecture("mistral", MISTRAL, extra={"sliding_window": 64}),
-    "Mixtral": Architecture("mixtral", MISTRAL, extra=MOE),
-    "Phi-3": Architecture("phi3", "phi3", "<|end|>", {"sliding_window": 64}),
-    "SmolLM3": Architecture("smollm3", SMOLLM3, "<|im_end|>"),
-    "gpt-oss": Architecture("gpt_oss", "gptoss", "<|return|>", {**MOE, "head_dim": 8, "sliding_window": 64}),
-    "DeepSeek-V3": Architecture("deepseek_v3", "deepseekv3", "<｜end▁of▁sentence｜>", {**MOE, **DEEPSEEK}),
-    "GLM 4 MoE": Architecture("glm4_moe", "glm4moe", "<|user|>", {**MOE, "n_routed_experts": 4, "head_dim": 8}),
-    "OLMo 2": Architecture("olmo2", OLMO),
-    "Granite": Architecture("granite", GRANITE),
-    "Cohere": Architecture("cohere", "cohere", "<|END_OF_TURN_TOKEN|>", {"tie_word_embeddings": True}),
-    "GPT-NeoX (base)": Architecture("gpt_neox", "plain"),
-    "Falcon (base)": Architecture(
-        "falcon", "plain", extra={"alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2}
-    ),
-    "LFM2": Architecture("lfm2", "lfm2", "<|im_end|>", {"layer_types": ["conv", "full_attention"]}),
-}
-
-
-def make(name: str, folder: Path) -> str | None:
-    """Write a tiny model of the architecture to the folder; return the config's `chat_template` for it."""
-    import torch
-    import trl
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    made = ARCHITECTURES[name]
-    file = Path(trl.__file__).parent / "chat_templates" / f"{made.template}.jinja"
-    shipped = made.template == "plain"
-    text = None if shipped else file.read_text(encoding="utf-8") if len(made.template) < 40 else made.template
-    size = write_tokenizer(folder, text, eos=made.eos)
-    vocabulary = json.loads((folder / "tokenizer.json").read_text())
-    end = next(token["id"] for token in vocabulary["added_tokens"] if token["content"] == made.eos)
-    torch.manual_seed(0)
-    ids = {"eos_token_id": end, "pad_token_id": end, "bos_token_id": 0}
-    config = AutoConfig.for_model(made.model_type, vocab_size=size, **{**SIZES, **ids, **made.extra})
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.save_pretrained(folder)
-    return "plain" if shipped else None
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from judgeloop.engines.base import OptionRequest, Request, Sampling
+from matrix_loops import LOOPS, TOPICS, loop_in_a_process
+from matrix_models import ARCHITECTURES, make
 
 
 def examine(name: str, folder: Path) -> dict[str, str]:
@@ -181,8 +79,6 @@ def _logits(folder: Path, template: str | None) -> str:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from judgeloop.engines.base import OptionRequest
-
     chat = _chat(folder, template)
     engine = _engine(folder, chat)
     options = tuple(tuple(chat.response_ids(word, finished=False)) for word in ("Score: 3", "Rain and bread"))
@@ -204,17 +100,42 @@ def _logits(folder: Path, template: str | None) -> str:
 
 
 def _greedy(folder: Path, template: str | None) -> str:
+    chat = _chat(folder, template)
+    asked = _greedy_requests(chat, QUESTIONS)
+    ours = {row.request_id: row.token_ids for row in _engine(folder, chat).generate(asked)}
+    assert ours == _plain_greedy(folder, chat, asked), "generated ids differ from plain transformers'"
+    return "yes"
+
+
+def _openvino(folder: Path, template: str | None) -> str:
+    from judgeloop.config import EngineSection
+    from judgeloop.engines.openvino import OpenVinoEngine, supports
+
+    reason = supports(folder)
+    if reason is not None:
+        return f"no: {reason}"
+    chat = _chat(folder, template)
+    asked = _greedy_requests(chat, [*QUESTIONS, *(f"Explain {topic}, and write about it." for topic in TOPICS)])
+    section = EngineSection(kind="openvino", precision="f32", cache_gib=1)
+    engine = OpenVinoEngine(section, folder, chat, work_dir=folder / "engine", threads=1)
+    ours = {row.request_id: row.token_ids for row in engine.generate(asked)}
+    engine.close()
+    theirs = _plain_greedy(folder, chat, asked)
+    return f"{sum(ours[key] == ids for key, ids in theirs.items())}/{len(theirs)}"
+
+
+def _greedy_requests(chat: Any, questions: Sequence[str]) -> list[Request]:
+    prompts = (tuple(chat.prompt_ids([{"role": "user", "content": text}])) for text in questions)
+    return [Request(str(number), ids, Sampling(12)) for number, ids in enumerate(prompts)]
+
+
+def _plain_greedy(folder: Path, chat: Any, requests: Sequence[Request]) -> dict[str, tuple[int, ...]]:
+    """What plain transformers generates in float32, one request at a time."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    from judgeloop.engines.base import Request, Sampling
-
-    chat = _chat(folder, template)
-    engine = _engine(folder, chat)
-    prompts = [tuple(chat.prompt_ids([{"role": "user", "content": text}])) for text in QUESTIONS]
-    requests = [Request(str(n), ids, Sampling(12)) for n, ids in enumerate(prompts)]
-    ours = {row.request_id: row.token_ids for row in engine.generate(requests)}
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    found = {}
     for request in requests:
         ids = torch.tensor([request.prompt_ids])
         with torch.no_grad():
@@ -222,9 +143,8 @@ def _greedy(folder: Path, template: str | None) -> str:
                 input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False,
                 eos_token_id=list(chat.end_ids), pad_token_id=chat.pad_id,
             )  # fmt: skip
-        theirs = tuple(out[0, len(request.prompt_ids) :].tolist())
-        assert ours[request.id] == theirs, "generated ids differ from plain transformers'"
-    return "yes"
+        found[request.id] = tuple(out[0, len(request.prompt_ids) :].tolist())
+    return found
 
 
 def _score(folder: Path, template: str | None) -> str:
@@ -278,14 +198,24 @@ def _trained(folder: Path, template: str | None, kind: str) -> str:
         before, after = (load_file(place / "model.safetensors") for place in (folder, output))
         assert before.keys() == after.keys(), "the saved model has other tensors"
         assert any(not before[name].equal(after[name]) for name in before), f"{method}: nothing was learnt"
-        assert _chat(output, None).prompt_ids(prompt[0]) == chat.prompt_ids(prompt[0])
+        made = _chat(output, None)
+        assert made.prompt_ids(prompt[0]) == chat.prompt_ids(prompt[0])
+        router = [_router_logits(place) for place in (folder, output)]
+        assert router[0] == router[1], f"{method}: the saved config asks for the router's loss"
     return "yes"
+
+
+def _router_logits(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    return getattr(AutoConfig.from_pretrained(folder), "output_router_logits", None)
 
 
 COLUMNS: dict[str, Callable[[Path, str | None], str]] = {
     "check": _check,
     "logits": _logits,
     "greedy": _greedy,
+    "OpenVINO": _openvino,
     "score": _score,
     "SFT": lambda folder, template: _trained(folder, template, "sft"),
     "DPO": lambda folder, template: _trained(folder, template, "dpo"),
@@ -293,21 +223,30 @@ COLUMNS: dict[str, Callable[[Path, str | None], str]] = {
 
 
 def main() -> None:
+    ways = [" + ".join(loop) for loop in LOOPS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="architectures, or their model types; all if none is given")
-    chosen = {name.lower() for name in parser.parse_args().names}
+    parser.add_argument("--loops", action="store_true", help="whole runs: " + " and ".join(ways[:2]))
+    parser.add_argument("--all-loops", action="store_true", help="also " + " and ".join(ways[2:]))
+    arguments = parser.parse_args()
+    loops = LOOPS if arguments.all_loops else LOOPS[:2] if arguments.loops else ()
+    chosen = {name.lower() for name in arguments.names}
+    columns = ways[: len(loops)] if loops else list(COLUMNS)
     warnings.simplefilter("ignore")
-    print("| architecture | model type | template | " + " | ".join(COLUMNS) + " | seconds |")
-    print("|---|---|---|" + "---|" * (len(COLUMNS) + 1))
+    print("| architecture | model type | template | tokenizer | " + " | ".join(columns) + " | seconds |")
+    print("|---|---|---|---|" + "---|" * (len(columns) + 1))
     for name, made in ARCHITECTURES.items():
         if chosen and not {name.lower(), made.model_type} & chosen:
             continue
         started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            found = examine(name, Path(folder) / "model")
-        template = made.template if len(made.template) < 40 else "as the family's"
-        print(f"| {name} | `{made.model_type}` | {template} | " + " | ".join(found.values())
-              + f" | {time.monotonic() - started:.0f} |", flush=True)  # fmt: skip
+        if loops:
+            found = [loop_in_a_process(name, loop) for loop in loops]
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                found = list(examine(name, Path(folder) / "model").values())
+        seconds = f"{time.monotonic() - started:.0f}"
+        cells = (name, f"`{made.model_type}`", made.template_name, made.splitting, *found, seconds)
+        print("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

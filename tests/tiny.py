@@ -15,9 +15,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 Family = Literal["llama", "qwen2", "qwen3"]
+Splitting = Literal["bytes", "llama", "gemma", "unigram"]
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 END_ID = 2
@@ -108,22 +109,74 @@ NOT_SPECIAL = re.compile(r"</?think>|<｜(?:User|Assistant)｜>|</?tool_\w+>")  
 
 
 def write_tokenizer(
-    folder: Path, template: str | None, *, bos: str | None = "<s>", eos: str = "</s>", tokens: Sequence[str] = ()
+    folder: Path,
+    template: str | None,
+    *,
+    bos: str | None = "<s>",
+    eos: str = "</s>",
+    tokens: Sequence[str] = (),
+    splitting: Splitting = "bytes",
 ) -> int:
-    """A byte-level BPE tokenizer that knows the control tokens a template writes (and `tokens`), with that template.
-    Returns the size of its vocabulary."""
+    """A tokenizer that knows the control tokens a template writes (and `tokens`), with that template. Returns the size
+    of its vocabulary.
+
+    `splitting` is how text becomes tokens. "bytes": byte-level BPE. The others are SentencePiece's ways, with `▁` for
+    a space and bytes for characters that the vocabulary lacks: "llama" (BPE, `▁` before the first word; also Mistral
+    and Phi-3), "gemma" (BPE, nothing before it), "unigram" (the likeliest pieces, `▁` before each word).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     found = dict.fromkeys([*([bos] if bos else []), eos, *tokens, *CONTROL.findall(template or "")])
-    tokenizer = _trained(
-        [AddedToken(token, special=not NOT_SPECIAL.fullmatch(token), normalized=False) for token in found]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
     names = {**({"bos_token": bos} if bos else {}), "eos_token": eos, "pad_token": eos}
-    settings = {**names, "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 4096}
+    if splitting != "bytes":
+        names["unk_token"] = "<unk>"
+        found |= dict.fromkeys(("<unk>", "<mask>"))
+    special = [AddedToken(token, special=not NOT_SPECIAL.fullmatch(token), normalized=False) for token in found]
+    tokenizer = _trained(special) if splitting == "bytes" else _sentencepiece(special, splitting)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    classes = {"llama": "LlamaTokenizer", "gemma": "GemmaTokenizer"}
+    settings = {
+        **names,
+        "tokenizer_class": classes.get(splitting, "PreTrainedTokenizerFast"),
+        "model_max_length": 4096,
+    }
     if template is not None:
         settings["chat_template"] = template
     _write_json(folder / "tokenizer_config.json", settings)
     return int(tokenizer.get_vocab_size())
+
+
+def _sentencepiece(special: Sequence[AddedToken], splitting: Splitting) -> Tokenizer:
+    """As transformers converts a SentencePiece model of the family."""
+    first = [token for token in special if token.special]
+    unspace, join = decoders.Replace("▁", " "), [decoders.ByteFallback(), decoders.Fuse()]
+    if splitting == "unigram":
+        tokenizer = Tokenizer(models.Unigram())
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+        trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=first, unk_token="<unk>", show_progress=False)
+    else:
+        tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+        space = normalizers.Replace(" ", "▁")
+        prepended = splitting == "llama"
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), space]) if prepended else space
+        # For the training alone: no piece may be longer than a word.
+        tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+        trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=first, show_progress=False)
+    tokenizer.decoder = decoders.Sequence(
+        [unspace, *join, *([] if splitting == "gemma" else [decoders.Strip(content=" ", left=1)])]
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    written = json.loads(tokenizer.to_str())
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    vocabulary = written["model"]["vocab"]
+    if splitting == "unigram":
+        vocabulary += [[token, -30.0] for token in bytes_]
+    else:
+        vocabulary |= {token: len(vocabulary) + number for number, token in enumerate(bytes_)}
+        written["pre_tokenizer"] = None
+    written["model"]["byte_fallback"] = True
+    tokenizer = Tokenizer.from_str(json.dumps(written))
+    tokenizer.add_tokens([token for token in special if not token.special])
+    return tokenizer
 
 
 def _trained(special: Sequence[AddedToken]) -> Tokenizer:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import torch
 from transformers import DynamicCache
+from transformers.models.lfm2 import Lfm2Config
 from transformers.models.llama import LlamaConfig
 from transformers.models.mistral import MistralConfig
 
-from judgeloop.engines.cache import GrowingLayer, is_plain, new_cache, with_prefix
+from judgeloop.engines.cache import GrowingLayer, is_plain, new_cache, select_rows, with_prefix
 
 CONFIG = LlamaConfig(num_hidden_layers=2, hidden_size=16, num_attention_heads=2)
 
@@ -47,3 +48,19 @@ def test_only_ordinary_attention_shares_a_prefix() -> None:
     sliding = MistralConfig(num_hidden_layers=2, sliding_window=4)
     assert not is_plain(sliding)
     assert not any(isinstance(layer, GrowingLayer) for layer in new_cache(sliding, 1).layers)
+
+
+def test_rows_of_convolutions_are_kept_and_repeated_too() -> None:
+    config = Lfm2Config(
+        num_hidden_layers=2, hidden_size=16, num_attention_heads=2, layer_types=["conv", "full_attention"]
+    )
+    cache = new_cache(config, room=2)
+    convolved, (keys, values) = torch.arange(3.0).reshape(3, 1, 1).expand(3, 4, 3), states(3, 5, 0)
+    cache.layers[0].update_conv_state(convolved)
+    cache.layers[1].update(keys, values)
+    for chosen in ([0, 0, 1, 2], [3, 1]):
+        keep = torch.tensor(chosen)
+        select_rows(cache, keep)
+        convolved, keys = convolved[keep], keys[keep]
+        assert torch.equal(cache.layers[0].conv_states[0], convolved)
+        assert torch.equal(cache.layers[1].keys, keys)

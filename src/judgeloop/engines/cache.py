@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import CacheLayerMixin, DynamicLayer
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer, LinearAttentionCacheLayerMixin
 
 
 class GrowingLayer:
@@ -71,6 +71,13 @@ class GrowingLayer:
 
 
 CacheLayerMixin.register(GrowingLayer)
+
+
+def select_rows(cache: Any, indices: Tensor) -> None:
+    """Keep (or repeat) the rows in `indices`. Layers of convolutions or linear attention know this as reordering."""
+    for layer in cache.layers:
+        linear = isinstance(layer, LinearAttentionCacheLayerMixin)
+        (layer.reorder_cache if linear else layer.batch_select_indices)(indices)
 
 
 def _with_room(like: Tensor, tokens: int) -> Tensor:

@@ -26,7 +26,8 @@ from judgeloop.models.gguf_export import supports as gguf_supports
 from judgeloop.models.resolve import content_hash
 from judgeloop.records import derive_seed
 
-_WORTH_READING_FIRST = 64  # tokens; the cache shares blocks of 32
+_BLOCK = 32  # tokens; the cache shares blocks of as many
+_WORTH_READING_FIRST = 2 * _BLOCK
 _GGUF_FORMAT = 1  # counts up when `write_gguf` writes the same weights differently
 
 
@@ -126,6 +127,8 @@ class OpenVinoEngine:
         would each compute it.
         """
         lead = common_prefix([request.prompt_ids for request in requests])
+        # Whole blocks only: OpenVINO 2026.4 generates other tokens after a cached block that is not full.
+        lead = lead[: len(lead) // _BLOCK * _BLOCK]
         if len(lead) < _WORTH_READING_FIRST:
             return
         handle = self._add(pipeline, Request("", lead, Sampling(1)))

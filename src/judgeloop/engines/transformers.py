@@ -22,7 +22,7 @@ from transformers.utils import logging
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import FinishReason, Generation, OptionLogprobs, OptionRequest, Request, Sampling
 from judgeloop.engines.batch import left_padded
-from judgeloop.engines.cache import new_cache
+from judgeloop.engines.cache import new_cache, select_rows
 from judgeloop.engines.options import option_logprobs
 from judgeloop.engines.sampling import draw
 from judgeloop.engines.text import cut_at_stop
@@ -86,6 +86,9 @@ class TransformersEngine:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{folder}: the model cannot be loaded ({first}); mend the folder") from error
         self._model: Any = model.to("cuda" if cuda else "cpu").eval()
+        sizes = model.config.get_text_config()
+        if getattr(sizes, "output_router_logits", False):  # the router's loss is of no use here, and fails with a cache
+            sizes.output_router_logits = False
         self._last_only = (
             {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(self._model.forward).parameters else {}
         )
@@ -159,7 +162,7 @@ class TransformersEngine:
         spread = [number for number, p in enumerate(batch) for _ in range(p.first, p.end)]
         keep = torch.tensor(spread, device=mask.device)
         if spread != list(range(len(batch))):
-            cache.batch_select_indices(keep)
+            select_rows(cache, keep)
             logits, mask = logits[keep], mask[keep]
         while True:
             uniforms = torch.tensor([row.random.random() for row in rows], device=mask.device)
@@ -177,7 +180,7 @@ class TransformersEngine:
                 return
             if len(running) < _COMPACT * len(rows):
                 keep = torch.tensor(running, device=mask.device)
-                cache.batch_select_indices(keep)
+                select_rows(cache, keep)
                 mask, chosen = mask[keep], chosen[keep]
                 rows = [rows[number] for number in running]
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)

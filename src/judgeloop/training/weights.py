@@ -150,9 +150,13 @@ def save_model(
     if keep_adapter:
         model.save_pretrained(str(output / ADAPTER), state_dict=trained)
     model = _merged(model, trained, initial, trust_remote_code)
-    # TRL writes its own choice of padding token into the model's config; the saved one keeps that of the initial model.
+    # TRL writes its own choices into the model's config: the padding token, and that a mixture of experts computes its
+    # router's loss, with which it could not generate. The saved config keeps those of the initial model.
     before = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code).get_text_config()
-    model.config.get_text_config().pad_token_id = before.pad_token_id
+    after = model.config.get_text_config()
+    after.pad_token_id = before.pad_token_id
+    if hasattr(after, "output_router_logits"):
+        after.output_router_logits = before.output_router_logits
     ends = list(chat.end_ids)
     generation = copy.deepcopy(model.generation_config)
     generation.eos_token_id = ends if len(ends) > 1 else ends[0]

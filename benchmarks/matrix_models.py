@@ -1,0 +1,126 @@
+"""The architectures of the matrix: a tiny model of each with random weights, its family's chat template, and a
+tokenizer made by code that splits text as the family's does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from tiny import write_tokenizer  # type: ignore[import-not-found]
+
+SMOLLM3 = (
+    "{{ '<|im_start|>system\\nToday Date: ' + strftime_now('%d %B %Y') + '\\nReasoning Mode: ' }}"
+    "{{ '/no_think' if enable_thinking is defined and not enable_thinking else '/think' }}{{ '<|im_end|>\\n' }}"
+    "{% for m in messages %}{% if m['role'] == 'assistant' and enable_thinking is defined and not enable_thinking %}"
+    "{{ '<|im_start|>assistant\\n<think>\\n\\n</think>\\n' + m['content'] + '<|im_end|>\\n' }}"
+    "{% else %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
+    "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\\n\\n</think>\\n' }}{% endif %}{% endif %}"
+)
+MISTRAL = (
+    "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+GRANITE = (
+    "{% for m in messages %}"
+    "{{ '<|start_of_role|>' + m['role'] + '<|end_of_role|>' + m['content'] + eos_token + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_of_role|>assistant<|end_of_role|>' }}{% endif %}"
+)
+OLMO = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m['role'] == 'assistant' %}{{ '<|assistant|>\\n' + m['content'] + eos_token }}"
+    "{% else %}{{ '<|' + m['role'] + '|>\\n' + m['content'] + '\\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+)
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+    "initializer_range": 0.4,  # large enough that adapters alone can make a token likely
+}
+MOE = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+MLA = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+DEEPSEEK = {
+    **MLA,
+    "num_key_value_heads": 4,
+    "n_routed_experts": 4,
+    "n_group": 2,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family: transformers' model type, its template (a file of TRL's, a Jinja text, or one that ships here), its
+    closing token, what its config needs besides the sizes, and how its tokenizer splits text (`tiny.Splitting`)."""
+
+    model_type: str
+    template: str
+    eos: str = "</s>"
+    extra: dict[str, Any] = field(default_factory=dict)
+    splitting: str = "bytes"
+
+    @property
+    def template_name(self) -> str:
+        return self.template if len(self.template) < 40 else "as the family's"
+
+
+ARCHITECTURES = {
+    "Llama 2 (base)": Architecture("llama", "plain", splitting="llama"),
+    "Llama, Unigram (base)": Architecture("llama", "plain", splitting="unigram"),
+    "Llama 3.2": Architecture("llama", "llama3_2", "<|eot_id|>", {"tie_word_embeddings": True}),
+    "Qwen2.5": Architecture("qwen2", "qwen2_5", "<|im_end|>"),
+    "Qwen3": Architecture("qwen3", "qwen3", "<|im_end|>", {"head_dim": 16}),
+    "Qwen3-MoE": Architecture("qwen3_moe", "qwen3", "<|im_end|>", {**MOE, "head_dim": 16, "decoder_sparse_step": 1}),
+    "Gemma 2": Architecture("gemma2", "gemma", "<end_of_turn>", {"head_dim": 8, "sliding_window": 64}, "gemma"),
+    "Gemma 3": Architecture("gemma3_text", "gemma3", "<end_of_turn>", {"head_dim": 8, "sliding_window": 64}, "gemma"),
+    "Mistral": Architecture("mistral", MISTRAL, extra={"sliding_window": 64}, splitting="llama"),
+    "Mixtral": Architecture("mixtral", MISTRAL, extra=MOE, splitting="llama"),
+    "Phi-3": Architecture("phi3", "phi3", "<|end|>", {"sliding_window": 64}, "llama"),
+    "SmolLM3": Architecture("smollm3", SMOLLM3, "<|im_end|>"),
+    "gpt-oss": Architecture("gpt_oss", "gptoss", "<|return|>", {**MOE, "head_dim": 8, "sliding_window": 64}),
+    "DeepSeek-V3": Architecture("deepseek_v3", "deepseekv3", "<｜end▁of▁sentence｜>", {**MOE, **DEEPSEEK}),
+    "GLM 4 MoE": Architecture("glm4_moe", "glm4moe", "<|user|>", {**MOE, "n_routed_experts": 4, "head_dim": 8}),
+    "OLMo 2": Architecture("olmo2", OLMO),
+    "Granite": Architecture("granite", GRANITE),
+    "Cohere": Architecture("cohere", "cohere", "<|END_OF_TURN_TOKEN|>", {"tie_word_embeddings": True}),
+    "GPT-NeoX (base)": Architecture("gpt_neox", "plain"),
+    "Falcon (base)": Architecture(
+        "falcon", "plain", extra={"alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2}
+    ),
+    "LFM2": Architecture("lfm2", "lfm2", "<|im_end|>", {"layer_types": ["conv", "full_attention"]}),
+}
+
+
+def make(name: str, folder: Path) -> str | None:
+    """Write a tiny model of the architecture to the folder; return the config's `chat_template` for it."""
+    import torch
+    import trl
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    made = ARCHITECTURES[name]
+    file = Path(trl.__file__).parent / "chat_templates" / f"{made.template}.jinja"
+    shipped = made.template == "plain"
+    text = None if shipped else file.read_text(encoding="utf-8") if len(made.template) < 40 else made.template
+    size = write_tokenizer(folder, text, eos=made.eos, splitting=made.splitting)
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())
+    end = next(token["id"] for token in vocabulary["added_tokens"] if token["content"] == made.eos)
+    torch.manual_seed(0)
+    # No padding token of the model's own: its embedding is all zeros, and if it were the end token, none would end.
+    ids = {"eos_token_id": end, "pad_token_id": None, "bos_token_id": 0}
+    config = AutoConfig.for_model(made.model_type, vocab_size=size, **{**SIZES, **ids, **made.extra})
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    for weight in model.parameters():  # what float16 holds exactly, so that a GGUF file computes the same
+        weight.data = weight.data.half().float()
+    model.save_pretrained(folder)
+    return "plain" if shipped else None
