@@ -21,8 +21,11 @@ from judgeloop.records import Message, RankedSet, SupervisedRow, stable_id
 from judgeloop.seed.leakage import Known
 
 _TURN = re.compile(r"\n\n(User|Assistant): ")
-_PLACEHOLDER = re.compile(r"(?<!\{)\{(system|instruction|response)\}(?!\})")
+_PLACEHOLDER = re.compile(r"(?<!\{)\{(system|instruction|ending|response)\}(?!\})")
 _LITERAL = re.compile(r"\{\{(\w+)\}\}")
+# An ending is within one line. A system message is as short as the template allows, for what follows it may have the
+# same blank lines.
+_FORMS = {"ending": r"[^\n]*", "system": ".*?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ def judged_instruction(prompt: Sequence[Message], rubrics: Sequence[Rubric]) -> 
     """The conversation inside a filled judge prompt, None where none of the rubrics made it. Fence tags and control
     tokens in it stay neutralised, which the comparison of prompts does not see."""
     text = prompt[-1]["content"]
-    for template in [template for rubric in rubrics for template in (rubric.template, rubric.template_with_system)]:
+    # With a system message first: if the instruction's line is bare, the other template takes it for the instruction.
+    for template in [template for rubric in rubrics for template in (rubric.template_with_system, rubric.template)]:
         match = _pattern(template).fullmatch(text)
         if match is not None:
             first, *rest = _TURN.split(match["instruction"])
@@ -109,7 +113,7 @@ def _pattern(template: str) -> re.Pattern[str]:
         if place % 2 == 0:
             pieces.append(re.escape(_LITERAL.sub(r"{\1}", part)))
         else:
-            pieces.append(f"(?P={part})" if part in seen else f"(?P<{part}>.*)")
+            pieces.append(f"(?P={part})" if part in seen else f"(?P<{part}>{_FORMS.get(part, '.*')})")
             seen.add(part)
     return re.compile("".join(pieces), re.DOTALL)
 
