@@ -15,6 +15,7 @@ from judgeloop.jsonl import to_line
 from judgeloop.judging.rubric import Rubric, load_rubric, shipped_rubrics, transcript
 from judgeloop.records import Message, SupervisedRow
 from judgeloop.seed.build import SeedData, build_seed
+from judgeloop.seed.leakage import Known
 
 RUBRIC = load_rubric("additive-5")
 TURNS: list[Message] = [
@@ -52,13 +53,29 @@ def test_literal_braces_and_a_repeated_instruction_are_no_hindrance() -> None:
     assert found == ask("What? (a|b)*")
 
 
-@pytest.mark.parametrize("system", ["", "Be short."])
-def test_a_rubric_that_repeats_the_last_sentence_tells_its_instruction_too(system: str) -> None:
-    """The track's rubric does; without this no near copy of a held-out prompt was noticed in rows made by it."""
-    rubric = Rubric("mine", "{instruction}\n<response>{response}</response>\nIt was asked: {ending}\nNow.", "S: ")
-    about = [*([{"role": "system", "content": system}] if system else []), *ask("Name a fruit. Use no commas.")]
-    found = judged_instruction(rubric.messages(about, "Pear. It was asked: no.\nNow."), [rubric])
-    assert found == about
+ENDING = "Question: {instruction}\n<response>{response}</response>\nIt was to do this: {ending}\nScore it."
+BARE = "Judge this.\n\n{instruction}\n\n<response>{response}</response>\nRemember: {ending}"
+
+
+@pytest.mark.parametrize("template", [ENDING, BARE, BARE + "\nAgain: {ending}"])
+def test_the_instruction_is_found_with_an_ending_and_with_a_system_message(template: str) -> None:
+    rubric = Rubric("mine", template, "Score: ")
+    about = ask("The sky is blue.\n\nSay why. Use {one} sentence.")
+    assert judged_instruction(rubric.messages(about, "Light\n\nscatters."), [rubric]) == about
+    instructed: list[Message] = [{"role": "system", "content": "Be kind."}, *about]
+    assert judged_instruction(rubric.messages(instructed, "Light\n\nscatters."), [rubric]) == instructed
+
+
+@pytest.mark.parametrize("template", [ENDING, BARE])
+@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be kind."}]])
+def test_a_row_close_to_a_held_out_prompt_is_seen_with_an_ending(template: str, system: list[Message]) -> None:
+    rubric = Rubric("mine", template, "Score: ")
+    held_out = [*system, *ask(LONG.format(1))]
+    closed = Known(0.7)
+    closed.add(held_out, "held-out prompt")
+    about = judged_instruction(rubric.messages([*system, *ask(LONG.format(2))], "Light scatters."), [rubric])
+    assert about is not None
+    assert closed.near(about)
 
 
 def build(tmp_path: Path, rows: list[SupervisedRow], **changes: Any) -> SeedData:

@@ -23,6 +23,9 @@ from judgeloop.seed.leakage import Known
 _TURN = re.compile(r"\n\n(User|Assistant): ")
 _PLACEHOLDER = re.compile(r"(?<!\{)\{(system|instruction|ending|response)\}(?!\})")
 _LITERAL = re.compile(r"\{\{(\w+)\}\}")
+# An ending is within one line. A system message is as short as the template allows, for what follows it may have the
+# same blank lines.
+_FORMS = {"ending": r"[^\n]*", "system": ".*?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class ExistingEft:
 def given_rows(
     sources: Sequence[str], rubric: Rubric, held_out: Sequence[RankedSet], near_duplicate: float, dropped: Counter[str]
 ) -> ExistingEft:
-    """Read the files; rows about a held-out prompt, and rows that are there twice, are left out and counted."""
+    """Read the files; rows about a held-out prompt, and rows that stand there twice, are left out and counted."""
     closed = Known(near_duplicate)
     for ranked in held_out:
         closed.add(ranked.messages, "held-out prompt")
@@ -89,6 +92,7 @@ def judged_instruction(prompt: Sequence[Message], rubrics: Sequence[Rubric]) -> 
     """The conversation inside a filled judge prompt, None where none of the rubrics made it. Fence tags and control
     tokens in it stay neutralised, which the comparison of prompts does not see."""
     text = prompt[-1]["content"]
+    # With a system message first: if the instruction's line is bare, the other template takes it for the instruction.
     for template in [template for rubric in rubrics for template in (rubric.template_with_system, rubric.template)]:
         match = _pattern(template).fullmatch(text)
         if match is not None:
@@ -109,7 +113,7 @@ def _pattern(template: str) -> re.Pattern[str]:
         if place % 2 == 0:
             pieces.append(re.escape(_LITERAL.sub(r"{\1}", part)))
         else:
-            pieces.append(f"(?P={part})" if part in seen else f"(?P<{part}>.*)")
+            pieces.append(f"(?P={part})" if part in seen else f"(?P<{part}>{_FORMS.get(part, '.*')})")
             seen.add(part)
     return re.compile("".join(pieces), re.DOTALL)
 

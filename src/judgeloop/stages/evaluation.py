@@ -20,6 +20,7 @@ from judgeloop.run.directory import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
+from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
 from judgeloop.stages.judges import Judge, open_judge
 from judgeloop.stages.judging import repeated_scores
@@ -41,7 +42,6 @@ def evaluate(context: Context) -> Outcome:
 
     started = time.monotonic()
     section = context.config.evaluation
-    prompts = evaluation_prompts(context)
     model = context.model("policy")
     chat = model.chat()
     opened: list[Engine] = []
@@ -51,7 +51,9 @@ def evaluate(context: Context) -> Outcome:
             opened.append(model.open(chat))
         return opened[0]
 
-    asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
+    new_tokens = section.sampling.max_new_tokens
+    asked, left_out = fitting(model, chat, evaluation_prompts(context), new_tokens, f"{context.step.name}: prompts")
+    prompts = [prompt for prompt, _ in asked]
     respond(context, context.output(RESPONSES), engine, chat, asked, section.samples, sampling(section.sampling),
             purpose="evaluation", keep_open=True)  # fmt: skip
     responses = read_rows(context.output(RESPONSES), Candidate)
@@ -101,7 +103,7 @@ def evaluate(context: Context) -> Outcome:
             "seconds": round(time.monotonic() - started, 2),
         },
     )
-    return Outcome({"rows": len(responses)})
+    return Outcome({"rows": len(responses), **({"prompts_left_out": left_out} if left_out else {})})
 
 
 def _close(opened: list[Engine]) -> None:
@@ -211,14 +213,18 @@ def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> dict[
     checker = InstructionChecker()  # before anything is generated: it may not be installed
     asked = read_verifiable(Path(str(section.ifeval)))[: section.ifeval_count]
     prompts = [Prompt(entry.id, [{"role": "user", "content": entry.prompt}], "IFEval") for entry in asked]
-    ids = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
     how = Sampling(section.ifeval_max_new_tokens)
+    what = f"{context.step.name}: IFEval prompts"
+    ids, left_out = fitting(context.model("policy"), chat, prompts, how.max_new_tokens, what)
+    kept = {prompt.id for prompt, _ in ids}
+    asked = [entry for entry in asked if entry.id in kept]
     respond(context, path, engine, chat, ids, 1, how, purpose="ifeval", keep_open=True)
     given = {row.prompt_id: row for row in read_rows(path, Candidate)}
     checked = [checker.check(entry, given[entry.id].text) for entry in asked]
     return {
         **summarise(checked, seed=context.config.seed, resamples=section.bootstrap),
         "max_new_tokens": section.ifeval_max_new_tokens,
+        **({"prompts_left_out": left_out} if left_out else {}),
         "cut_off": sum(given[entry.id].finish_reason == "length" for entry in asked),
     }
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from judgeloop.config import SamplingSection
 from judgeloop.engines.base import Engine, Generation, Request, Sampling
@@ -14,36 +15,42 @@ from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Prompt, derive_seed
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, sampling
+from judgeloop.stages.fitting import fitting
 from judgeloop.stages.keys import ENGINE, of
 
 
 def candidates(context: Context) -> Outcome:
     """N responses of the current model to each prompt."""
     section = context.config.candidates
-    tokens = _answer_prompts(context, "policy", section.count, section.sampling, context.step.model)
+    tokens, dropped = _answer_prompts(context, "policy", section.count, section.sampling, context.step.model)
     rows = read_rows(context.output(), Candidate)
     cut = sum(row.finish_reason == "length" for row in rows)
-    return Outcome({"rows": len(rows), "tokens": tokens, "cut_by_length": cut})
+    return Outcome({"rows": len(rows), "tokens": tokens, "cut_by_length": cut, **dropped})
 
 
 def anchors(context: Context) -> Outcome:
     """Responses of an earlier model to each prompt, to be rejected if they score lower than the current one's."""
     config = context.config
     named = f"{context.step.model}.anchor"
-    tokens = _answer_prompts(context, "anchor", config.pairs.anchor_count, config.candidates.sampling, named)
-    return Outcome({"rows": len(read_rows(context.output(), Candidate)), "tokens": tokens})
+    tokens, dropped = _answer_prompts(context, "anchor", config.pairs.anchor_count, config.candidates.sampling, named)
+    return Outcome({"rows": len(read_rows(context.output(), Candidate)), "tokens": tokens, **dropped})
 
 
-def _answer_prompts(context: Context, role: str, count: int, section: SamplingSection, named: str) -> int:
-    """Let the model in a role answer every prompt `count` times, into the step's artifact; return the tokens."""
+def _answer_prompts(
+    context: Context, role: str, count: int, section: SamplingSection, named: str
+) -> tuple[int, dict[str, Any]]:
+    """Let the model in a role answer every prompt it can `count` times, into the step's artifact; return the tokens,
+    and for the account how many prompts were left out and why."""
     model = context.model(role)
     chat = model.chat()
-    asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in context.rows("prompts", Prompt)]
+    what = f"{context.step.name}: prompts"
+    asked, left_out = fitting(model, chat, context.rows("prompts", Prompt), section.max_new_tokens, what)
     how = sampling(section)
     purpose = context.step.stage.name
-    return respond(
+    tokens = respond(
         context, context.output(), lambda: model.open(chat), chat, asked, count, how, purpose=purpose, named=named
     )
+    return tokens, {"prompts_left_out": left_out} if left_out else {}
 
 
 def respond(
