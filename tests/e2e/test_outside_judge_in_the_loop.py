@@ -44,7 +44,7 @@ def test_a_run_judged_from_outside(make_config: Callable[..., Path], judgeloop: 
         config = make_config(
             iterations=1,
             judge={"role": "openai:gpt", "rubric": "additive-5-direct", "scoring": "expected"},
-            endpoint={"url": server.url, "concurrency": 1, "begin_score": "no"},
+            endpoint={"url": server.url, "concurrency": 1, "begin_score": "never"},
             evaluation={"count": 2, "samples": 1, "bootstrap": 50, "sampling": {"max_new_tokens": 8}},
         )
         with (tmp_path / "log").open("wb") as log:
@@ -73,17 +73,19 @@ def test_a_run_judged_from_outside(make_config: Callable[..., Path], judgeloop: 
         assert sorted(str(row["candidate_id"]) for row in judged) == sorted(str(name) for name in candidates)
         assert all(row["score"] is not None and row["distribution"] for row in judged)
         assert len(server.asked) - before == len(candidates) - 5  # nothing is asked twice
-        assert (out / "M2" / "pairs.jsonl").exists() and (out / "M2" / "train.json").exists()
+        assert (out / "M2" / "pairs.jsonl").exists()
+        assert (out / "M2" / "train.json").exists()
         assert "tokens" in (out / "logs" / "M2.judge.log").read_text(encoding="utf-8")
 
         again = len(server.asked)
         done = judgeloop("run", str(config), "--out", str(out))
-        assert done.returncode == 0 and len(server.asked) == again  # finished stays finished
+        assert (done.returncode, len(server.asked)) == (0, again)  # finished stays finished
 
         tree = config.read_text(encoding="utf-8").replace("openai:gpt", "openai:other")
         config.write_text(tree, encoding="utf-8")
         other = judgeloop("run", str(config), "--out", str(out))
-        assert other.returncode == 2 and "judge.role" in other.stderr, other.stderr
+        assert other.returncode == 2, other.stderr
+        assert "judge.role" in other.stderr, other.stderr
 
 
 def rows_so_far(path: Path) -> list[bytes]:

@@ -35,8 +35,8 @@ class EndpointSection(Section):
     prices: Annotated[PricesSection | None, SPEED_ONLY] = Field(
         None, description="what the tokens cost: {input, output} per million; the account then has the cost"
     )
-    begin_score: Literal["auto", "yes", "no"] = Field(
+    begin_score: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="expected scores without justification: the endpoint is asked for one token after a begun score line; "
-        "auto: if it can go on with it, else it writes the whole line",
+        description="expected scores without justification: ask for one token after a begun score line; "
+        "auto: if the endpoint can go on with the line, else the judge writes it whole",
     )

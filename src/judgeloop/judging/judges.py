@@ -74,7 +74,7 @@ class EndpointJudge:
     """A model behind an endpoint. Asked for log-probabilities if scoring is "expected" and for comparisons; if the
     endpoint gives none, score and preference are read from the text.
 
-    `begin_score`: expected scores without justification are read from the one token after a begun score line ("yes"),
+    `begin_score`: expected scores without justification are read from the one token after a begun score line ("always"),
     so a judge that was taught the score alone need not write the line; "auto": if the endpoint can go on with it.
     """
 
@@ -85,13 +85,13 @@ class EndpointJudge:
     config: JudgeSection
     seed: int
     written: bool = False
-    begin_score: Literal["auto", "yes", "no"] = "no"
+    begin_score: Literal["auto", "always", "never"] = "never"
 
     def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
         if items and self._may_begin():
-            tried = items if self.begin_score == "yes" else items[:_PROBES]
+            tried = items if self.begin_score == "always" else items[:_PROBES]
             found = self._after_score_line(tried)
-            if self.begin_score == "yes":
+            if self.begin_score == "always":
                 yield from found
                 return
             try:
@@ -109,7 +109,7 @@ class EndpointJudge:
         """Whether a score may be read as one token after the score line: on longer scales "1" may begin "10"."""
         config = self.config
         one_token = all(len(str(value)) == 1 for value in self.rubric.scores)
-        return self.begin_score != "no" and config.scoring == "expected" and not config.justification and one_token
+        return self.begin_score != "never" and config.scoring == "expected" and not config.justification and one_token
 
     def _after_score_line(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
         begun: Message = {"role": "assistant", "content": self.rubric.score_line}
