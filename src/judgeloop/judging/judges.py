@@ -74,7 +74,7 @@ class EndpointJudge:
     """A model behind an endpoint. Asked for log-probabilities if scoring is "expected" and for comparisons; if the
     endpoint gives none, score and preference are read from the text.
 
-    `begin_score`: expected scores without justification are read from the one token after a begun score line ("always"),
+    `begin_score`: expected scores without justification are read from the token after a begun score line ("always"),
     so a judge that was taught the score alone need not write the line; "auto": if the endpoint can go on with it.
     """
 
