@@ -312,6 +312,22 @@ def test_an_endpoint_that_fails_a_third_of_the_time_answers_every_row() -> None:
     assert len(server.asked) <= 40 * 8
 
 
+def test_errors_hangs_and_cut_bodies_mixed_lose_no_row_and_show_no_key() -> None:
+    """Three requests in ten fail, each in its own way; what is noted and counted names no key."""
+
+    def answer(asked: Asked) -> Answer:
+        kinds = [fails(500, f"bad key {KEY}"), Answer(says("late").body, delay=0.6), Answer(b'{"choices": [{"mess')]
+        return kinds[asked.number % 10] if asked.number % 10 < 3 else says(asked.words)
+
+    with serving(answer) as server:
+        judge = engine(server.url, concurrency=4, attempts=8, timeout=0.3)
+        found = replies(judge, *(ask(f"t{k}", f"r{k}") for k in range(30)))
+    assert {name: reply.text for name, reply in found.items()} == {f"r{k}": f"t{k}" for k in range(30)}
+    assert set(judge.retries) == {"500", "a timeout", "an answer that is not JSON"}
+    assert len(server.asked) == 30 + sum(judge.retries.values()) <= 30 * 8
+    assert KEY not in repr(judge.account())
+
+
 @pytest.mark.parametrize(("key", "value", "wait"), [("requests_per_minute", 6, 10.0), ("tokens_per_minute", 84, 10.0)])
 def test_requests_keep_to_the_limits_of_a_minute(key: str, value: float, wait: float) -> None:
     stop = Stop()

@@ -40,6 +40,10 @@ class Remote:
     finish: str = "stop"
     name: str = "remote"
     asked: list[MessageRequest] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def generate(self, requests: Sequence[MessageRequest]) -> Iterator[Reply]:
         self.asked += requests

@@ -38,3 +38,11 @@ def config_path(given: str) -> Path:
             return folder / f"{given}.yaml"
     names = sorted({p.stem for f in (here / "configs", here.parents[1] / "configs") for p in f.glob("*.yaml")})
     raise InputError(f"{given}: no such config; give a YAML file, or one of {', '.join(names)}")
+
+
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint", metavar="URL", help="the judge is a model of this OpenAI-compatible API")
+]
+KeyVariable = Annotated[str, typer.Option(metavar="NAME", help="environment variable with the endpoint's API key")]
+Concurrency = Annotated[int, typer.Option(min=1, help="requests to the endpoint at once")]
+Timeout = Annotated[float, typer.Option(min=0.001, help="seconds after which the endpoint is asked again")]

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from judgeloop.commands.arguments import AsJson, EngineName, Language, Scoring
+from judgeloop.commands.arguments import (
+    AsJson,
+    Concurrency,
+    Endpoint,
+    EngineName,
+    KeyVariable,
+    Language,
+    Scoring,
+    Timeout,
+)
 from judgeloop.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,12 +33,6 @@ Out = Annotated[Path | None, typer.Option(help="rows as they finish; given again
 Limit = Annotated[int | None, typer.Option(min=1, help="use only the first N prompts")]
 Seed = Annotated[int, typer.Option(help="every random choice derives from it")]
 Resamples = Annotated[int, typer.Option(min=1, help="bootstrap resamples of the intervals")]
-Endpoint = Annotated[
-    str | None, typer.Option("--endpoint", metavar="URL", help="the judge is a model of this OpenAI-compatible API")
-]
-KeyVariable = Annotated[str, typer.Option(metavar="NAME", help="environment variable with the endpoint's API key")]
-Concurrency = Annotated[int, typer.Option(min=1, help="requests to the endpoint at once")]
-Timeout = Annotated[float, typer.Option(min=0.001, help="seconds after which the endpoint is asked again")]
 MinMass = Annotated[float, typer.Option(min=0, max=1, help="probability that the possible answers need together")]
 Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy")]
 TopP = Annotated[float, typer.Option(min=0.001, max=1, help="nucleus sampling; 1 switches it off")]

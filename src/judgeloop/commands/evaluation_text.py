@@ -55,7 +55,11 @@ def agreement_words(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"The interval of pairwise accuracy {says} chance (0.5): no agreement with people is shown.")
     if found["missing"]:
         lines.append(f"{found['missing']} of {found['responses']} responses have no score: they are left out.")
-    return [*lines, *_reasons("judgements without a score", found.get("unread")), *_endpoint(found)]
+    return [
+        *lines,
+        *_reasons("judgements without a score", found.get("unread")),
+        *endpoint_lines(found.get("endpoint")),
+    ]
 
 
 def print_win_rate(found: Mapping[str, Any]) -> None:
@@ -100,7 +104,11 @@ def win_rate_words(found: Mapping[str, Any]) -> list[str]:
     cut = {side: found["cut_off"].get(side) for side in ("model", "against")}
     lines += [f"{count} responses of {found[side]} were cut off by length." for side, count in cut.items() if count]
     lines += [f"{count} left out: {reason}." for reason, count in found["left_out"].items()]
-    return [*lines, *_reasons("verdicts that could not be read", found.get("unread")), *_endpoint(found)]
+    return [
+        *lines,
+        *_reasons("verdicts that could not be read", found.get("unread")),
+        *endpoint_lines(found.get("endpoint")),
+    ]
 
 
 def _clear(rate: Mapping[str, Any] | None, model: str, against: str) -> str:
@@ -152,10 +160,18 @@ def _reasons(what: str, reasons: Mapping[str, int] | None) -> list[str]:
     return [f"{sum(reasons.values())} {what}: {listed}."]
 
 
-def _endpoint(found: Mapping[str, Any]) -> list[str]:
-    about = found.get("endpoint") or {}
-    lines = [f"Note: {note}." for note in about.get("notes", ())]
-    return [*_reasons("requests asked again", about.get("retries")), *lines]
+def endpoint_lines(account: Mapping[str, Any] | None) -> list[str]:
+    """What an endpoint had to be asked again, what it used and cost, and what it could not do."""
+    if not account:
+        return []
+    used = account.get("tokens") or {}
+    lines = [f"Note: {note}." for note in account.get("notes", ())]
+    if "cost" in account:
+        lines.append(
+            f"{used.get('prompt_tokens', 0)} tokens of prompts and {used.get('completion_tokens', 0)} of answers "
+            f"cost {account['cost']:.4f}."
+        )
+    return [*_reasons("requests asked again", account.get("retries")), *lines]
 
 
 def _print_lines(console: Any, lines: list[str]) -> None:

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from judgeloop.commands.arguments import AsJson, EngineName, Language, Overrides, Scoring
+from judgeloop.commands.arguments import (
+    AsJson,
+    Concurrency,
+    Endpoint,
+    EngineName,
+    KeyVariable,
+    Language,
+    Overrides,
+    Scoring,
+    Timeout,
+)
 from judgeloop.errors import InputError
 
 if TYPE_CHECKING:
     from judgeloop.config import Config
     from judgeloop.engines.base import Engine
+    from judgeloop.engines.openai import OpenAiEngine
+    from judgeloop.judging.judges import EndpointJudge
     from judgeloop.judging.rubric import Rubric
     from judgeloop.judging.score_rows import Summary
     from judgeloop.models.chat import Chat
 
-_SECTIONS = ("judge", "engine")
+_SECTIONS = ("judge", "engine", "endpoint")
 _KEYS = ("seed", "threads", "revision", "trust_remote_code", "chat_template", "system_prompt")
 _OF_RUNS = ("judge.role", "judge.meta")
 
 
 def judge(
-    model: Annotated[str, typer.Option(help="the judge: a folder, a hub id or an alias")],
+    model: Annotated[str, typer.Option(help="the judge: a folder, a hub id, an alias, or an endpoint's")],
     in_: Annotated[Path, typer.Option("--in", help="rows with a prompt and an answer: JSONL, JSON, CSV, Parquet …")],
     out: Annotated[Path, typer.Option(help="the rows with score and samples; an unfinished one goes on")],
     scoring: Annotated[Scoring, typer.Option(help="K written judgements, or the expected score")] = "expected",
@@ -35,13 +48,17 @@ def judge(
         bool, typer.Option("--justification/--no-justification", help="expected: after a written justification")
     ] = False,
     engine: EngineName = "auto",
+    endpoint: Endpoint = None,
+    key_variable: KeyVariable = "OPENAI_API_KEY",
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 120.0,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """Score rows of prompt and response with a model: adds score and samples, keeps the other fields and the order.
 
-    Started again after a stop, it goes on. --set takes the keys of a run's sections judge and engine, and seed,
-    threads, revision, trust_remote_code, chat_template, system_prompt.
+    Started again after a stop, it goes on. --set takes the keys of a run's sections judge, engine and endpoint,
+    and seed, threads, revision, trust_remote_code, chat_template, system_prompt.
     """
     from contextlib import ExitStack
 
@@ -60,12 +77,24 @@ def judge(
         "judge.language": language,
         "engine.kind": engine,
     }
+    if endpoint is not None:
+        said |= {
+            "endpoint.url": endpoint,
+            "endpoint.key_variable": key_variable,
+            "endpoint.concurrency": concurrency,
+            "endpoint.timeout": timeout,
+        }
     config = _config(said, overrides or [])
     chosen = load_rubric(config.judge.rubric, config.judge.language)
     rows = read_input(in_)
     if in_.resolve() == out.resolve():
         raise InputError(f"--out {out}: is the input; choose another file")
-    found = resolve(model, revision=config.revision, trust_remote_code=config.trust_remote_code)
+    remote = _remote(model, config, chosen) if config.endpoint.url is not None else None
+    if remote is None:
+        weights = resolve(model, revision=config.revision, trust_remote_code=config.trust_remote_code).hash
+        settings = _settings(config, chosen, weights)
+    else:
+        settings = _settings(config, chosen, model) | {"endpoint": remote.engine.url}
     with ExitStack() as stack, bar("judging") as progress:
         opened: list[Loaded] = []
 
@@ -90,17 +119,39 @@ def judge(
         summary = score_rows(
             rows,
             out,
-            settings=_settings(config, chosen, found.hash),
+            settings=settings,
             opened=load,
             rubric=chosen,
             config=config.judge,
             seed=config.seed,
             on_progress=progress,
+            remote=remote.judge if remote is not None else None,
         )
+    account = remote.engine.account() if remote is not None else None
     if as_json:
-        typer.echo(json.dumps(_as_dict(summary, out), indent=2))
+        typer.echo(json.dumps(_as_dict(summary, out, account), indent=2))
     else:
-        _print(summary, chosen, out)
+        _print(summary, chosen, out, account)
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    engine: OpenAiEngine
+    judge: EndpointJudge
+
+
+def _remote(model: str, config: Config, rubric: Rubric) -> _Remote:
+    """The judge behind the config's endpoint."""
+    from judgeloop.engines.openai import OpenAiEngine
+    from judgeloop.judging.judges import EndpointJudge
+    from judgeloop.judging.rubric import load_rubric
+
+    if config.judge.max_samples is not None:
+        raise InputError("judge.max_samples: a judge behind an endpoint gives K judgements a row; leave it out")
+    engine = OpenAiEngine(config.endpoint, model)
+    pairwise = load_rubric("pairwise", config.judge.language)
+    begin = config.endpoint.begin_score
+    return _Remote(engine, EndpointJudge(model, engine, rubric, pairwise, config.judge, config.seed, begin_score=begin))
 
 
 def _config(said: dict[str, object], overrides: list[str]) -> Config:
@@ -133,14 +184,15 @@ def _settings(config: Config, rubric: Rubric, model: str) -> dict[str, object]:
     }
 
 
-def _as_dict(summary: Summary, out: Path) -> dict[str, object]:
-    from dataclasses import asdict
+def _as_dict(summary: Summary, out: Path, endpoint: dict[str, object] | None) -> dict[str, object]:
+    found = {"out": str(out), **asdict(summary)}
+    return found if endpoint is None else {**found, "endpoint": endpoint}
 
-    return {"out": str(out), **asdict(summary)}
 
-
-def _print(summary: Summary, rubric: Rubric, out: Path) -> None:
+def _print(summary: Summary, rubric: Rubric, out: Path, endpoint: dict[str, object] | None) -> None:
     """A few lines for a person."""
+    from judgeloop.commands.evaluation_text import endpoint_lines
+
     unread = summary.rows - summary.scored
     typer.echo(f"{summary.scored} of {summary.rows} rows scored" + (f", {unread} without a score" if unread else ""))
     if summary.parse_rate is not None:
@@ -155,4 +207,6 @@ def _print(summary: Summary, rubric: Rubric, out: Path) -> None:
     if summary.judgements_per_second is not None:
         written = f", {summary.tokens_per_second:.0f} tok/s" if summary.tokens_per_second is not None else ""
         typer.echo(f"{summary.seconds:.1f} s, {summary.judgements_per_second:.1f} judgements/s{written}")
+    for line in endpoint_lines(endpoint):
+        typer.echo(line)
     typer.echo(out)

@@ -93,13 +93,10 @@ def find_judge(
 
         remote = OpenAiEngine(endpoint, name)
         stack.callback(remote.close)
-        judge = EndpointJudge(name, remote, rubric, pairwise, config, seed, written)
+        judge = EndpointJudge(name, remote, rubric, pairwise, config, seed, written, endpoint.begin_score)
         identity = {"judge": name, "endpoint": remote.url, **settings}
 
-        def after() -> dict[str, Any]:
-            return {"retries": dict(remote.retries), "tokens": dict(remote.tokens), "notes": list(remote.notes)}
-
-        return Player(name, identity, lambda: judge, after)
+        return Player(name, identity, lambda: judge, remote.account)
     model = find_model(name, kind, seed, stack)
 
     def open_local() -> Judge:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from judgeloop.config.section import SPEED_ONLY, Section
+
+
+class PricesSection(Section):
+    """What a model's tokens cost, in any one currency."""
+
+    input: float = Field(ge=0, description="price of a million tokens of prompts")
+    output: float = Field(ge=0, description="price of a million tokens of answers")
 
 
 class EndpointSection(Section):
@@ -24,4 +31,12 @@ class EndpointSection(Section):
     )
     tokens_per_minute: Annotated[float | None, SPEED_ONLY] = Field(
         None, gt=0, description="tokens of prompts and answers in a minute at most, by the endpoint's count"
+    )
+    prices: Annotated[PricesSection | None, SPEED_ONLY] = Field(
+        None, description="what the tokens cost: {input, output} per million; the account then has the cost"
+    )
+    begin_score: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="expected scores without justification: ask for one token after a begun score line; "
+        "auto: if the endpoint can go on with the line, else the judge writes it whole",
     )

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from judgeloop.engines.base import Sampling
+from judgeloop.errors import InputError
 from judgeloop.records import Message
+
+
+class Refused(InputError):
+    """The endpoint does not take the request as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRequest:
     """Ask for sample `index` of the answer to `messages`. `top_logprobs`: how many of the likeliest tokens to report
-    at each place (0: none); an endpoint may give fewer, or none."""
+    at each place (0: none); an endpoint may give fewer, or none. If the last message is the assistant's, the answer
+    goes on with it, as far as the endpoint can do so."""
 
     id: str
     messages: Sequence[Message]
@@ -35,13 +41,15 @@ class Token:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The answer to one request. `finish_reason` is the endpoint's word for it ("stop", "length", …); `tokens` is None
-    where the endpoint gives no log-probabilities."""
+    if the endpoint gives no log-probabilities. A thought is no part of `text` and `tokens`: `thought` has it, as far as
+    the endpoint shows it, None if there was none."""
 
     request_id: str
     index: int
     text: str
     finish_reason: str
     tokens: tuple[Token, ...] | None = None
+    thought: str | None = None
 
 
 @runtime_checkable
@@ -52,6 +60,10 @@ class MessageEngine(Protocol):
 
     def generate(self, requests: Sequence[MessageRequest]) -> Iterator[Reply]:
         """Yield the reply to every request exactly once."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Keep something that the user is told once."""
         ...
 
     def close(self) -> None:

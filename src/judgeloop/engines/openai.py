@@ -7,7 +7,6 @@ the header would go with them, and messages of the endpoint are shown without it
 
 from __future__ import annotations
 
-import email.utils
 import json
 import os
 import queue
@@ -17,18 +16,19 @@ import threading
 import time
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from judgeloop.config import EndpointSection
-from judgeloop.engines.messages import MessageRequest, Reply, Token
+from judgeloop.engines.endpoint_address import LOOPBACK, completions_url, is_azure
+from judgeloop.engines.endpoint_answers import read_reply
+from judgeloop.engines.endpoint_errors import Refusals, Retry, message_of
+from judgeloop.engines.messages import MessageRequest, Reply
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.records import derive_seed
 
-_BUSY = (408, 409, 425, 429)
 _LONGEST_WAIT = 60.0
 _MOST_LOGPROBS = 20  # what the API allows
-_SHORTEST_KEY = 8  # characters
 _OPTIONAL = {  # fields that a model may refuse, and what is lost without them
     "temperature": "it draws at a temperature of its own",
     "top_p": "it draws from all tokens",
@@ -36,19 +36,7 @@ _OPTIONAL = {  # fields that a model may refuse, and what is lost without them
     "seed": "asked again, it may answer otherwise",
     "stop": "its answers end where it ends them",
 }
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")  # never asked for through a proxy
 _NO_LOGPROBS = "the endpoint gives no log-probabilities: scores and preferences are read from the text"
-
-
-class _Retry(Exception):
-    """Worth another try: `cause` is counted, `wait` is how long the endpoint asks to wait, in seconds. `malformed`:
-    there was an answer, but not of this API."""
-
-    def __init__(self, cause: str, wait: float | None = None, *, malformed: bool = False) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.wait = wait
-        self.malformed = malformed
 
 
 class OpenAiEngine:
@@ -68,6 +56,7 @@ class OpenAiEngine:
         self.notes: list[str] = []
         self._section = section
         self._key = os.environ.get(section.key_variable) or None
+        self._refusals = Refusals(self.url, model, section.key_variable, self._key)
         self._first_wait = first_wait
         self._without: frozenset[str] = frozenset()  # request fields that this endpoint refuses
         self._lock = threading.Lock()
@@ -85,7 +74,7 @@ class OpenAiEngine:
 
                 parts = urllib.parse.urlsplit(self.url)
                 key: Any = self._key
-                azure = (parts.hostname or "").endswith(".azure.com") or "api-version" in parts.query
+                azure = is_azure(self.url)
                 if key is None or azure:
                     self._headers["Authorization"] = openai.Omit()
                 if key is not None and azure:
@@ -98,7 +87,7 @@ class OpenAiEngine:
                     timeout=self._section.timeout,
                     max_retries=0,
                     http_client=openai.DefaultHttpxClient(
-                        follow_redirects=False, trust_env=parts.hostname not in _LOOPBACK
+                        follow_redirects=False, trust_env=parts.hostname not in LOOPBACK
                     ),
                 )
             return self._client_made
@@ -137,6 +126,19 @@ class OpenAiEngine:
         """Give up what is under way."""
         self._stop.set()
 
+    @property
+    def cost(self) -> float | None:
+        """What the tokens so far cost by `endpoint.prices`, in their currency; None without prices."""
+        prices = self._section.prices
+        if prices is None:
+            return None
+        return (prices.input * self.tokens["prompt_tokens"] + prices.output * self.tokens["completion_tokens"]) / 1e6
+
+    def account(self) -> dict[str, Any]:
+        """What had to be asked again and why, the tokens used and their cost, and what the endpoint could not do."""
+        found = {"retries": dict(self.retries), "tokens": dict(self.tokens), "notes": list(self.notes)}
+        return found if self.cost is None else {**found, "cost": round(self.cost, 6)}
+
     def _ask(self, request: MessageRequest, stop: threading.Event) -> Reply:
         """One request, tried until it succeeds or `attempts` are used up."""
         jitter = random.Random(derive_seed("wait", request.id, request.index))
@@ -145,7 +147,7 @@ class OpenAiEngine:
             self._take_turn(stop)
             try:
                 return self._reply(request, self._post(request))
-            except _Retry as failed:
+            except Retry as failed:
                 last = failed
                 with self._lock:
                     self.retries[failed.cause] += 1
@@ -182,18 +184,18 @@ class OpenAiEngine:
                 )
                 value = json.loads(response.http_response.content)
             except openai.APIStatusError as error:
-                message = self._hidden(_message(error.response))
+                message = self._refusals.hidden(message_of(error.response))
                 if error.status_code in (400, 422) and self._can_do_without(body, message):
                     continue
-                raise self._refusal(error.status_code, error.response.headers, message) from None
+                raise self._refusals.refusal(error.status_code, error.response.headers, message) from None
             except (ValueError, RecursionError):
-                raise _Retry("an answer that is not JSON", malformed=True) from None
+                raise Retry("an answer that is not JSON", malformed=True) from None
             except openai.APITimeoutError:
-                raise _Retry("a timeout") from None
+                raise Retry("a timeout") from None
             except openai.APIConnectionError as error:
-                raise self._unreachable(error) from None
+                raise self._refusals.unreachable(error) from None
             if not isinstance(value, dict):
-                raise _Retry("an answer that is not a JSON object", malformed=True)
+                raise Retry("an answer that is not a JSON object", malformed=True)
             return value
 
     def _body(self, request: MessageRequest) -> dict[str, Any]:
@@ -213,6 +215,9 @@ class OpenAiEngine:
             body["stop"] = list(sampling.stop_strings)
         if request.top_logprobs:
             body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, _MOST_LOGPROBS)}
+        if request.messages and request.messages[-1]["role"] == "assistant":
+            # vLLM goes on with a begun answer only if told to; llama.cpp does by itself.
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
         if "max_tokens" in without:
             body["max_completion_tokens"] = body["max_tokens"]
         return {name: value for name, value in body.items() if name not in without}
@@ -224,6 +229,9 @@ class OpenAiEngine:
             names, note = {"max_tokens"}, "the answers' limit is asked for as max_completion_tokens"
         elif "logprobs" in body and "logprobs" in message:
             names, note = {"logprobs", "top_logprobs"}, _NO_LOGPROBS
+        elif "continue_final_message" in body and re.search("continue_final|add_generation_prompt", message):
+            names = {"continue_final_message", "add_generation_prompt"}
+            note = "the endpoint takes no continue_final_message: a begun answer is sent without it"
         else:
             for field, loss in _OPTIONAL.items():
                 if field in body and re.search(
@@ -235,48 +243,11 @@ class OpenAiEngine:
             return False
         with self._lock:
             self._without |= names
-        self._note(note)
+        self.note(note)
         return True
 
-    def _refusal(self, code: int, headers: Mapping[str, str], message: str) -> Exception:
-        if code in (401, 403):
-            state = "is not accepted" if self._key else "is not set"
-            return InputError(
-                f"{self.url}: refuses access ({code}); the key in {self._section.key_variable} {state}, "
-                "put a valid one into the environment"
-            )
-        if code == 404:
-            return InputError(f"{self.url}: not found (404: {message}); check the URL and the model '{self.name}'")
-        if code == 429 and "insufficient_quota" in message:
-            return InputError(f"{self.url}: the account's quota is used up; raise it, then start the command again")
-        if code in _BUSY or code >= 500:
-            return _Retry(str(code), _wait_asked_for(headers))
-        if 300 <= code < 400:
-            there = urllib.parse.urljoin(self.url, headers.get("Location", ""))
-            return InputError(f"{self.url}: redirects to {self._hidden(there)}; give that address")
-        return InputError(f"{self.url}: refuses the request ({code}: {message}); mend the options or the prompts")
-
-    def _unreachable(self, error: Exception) -> Exception:
-        cause = error.__cause__
-        words = self._hidden(str(cause))
-        if "refused" in words or "All connection attempts failed" in words:
-            return InputError(f"{self.url}: connection refused; start the server or check the URL")
-        if type(cause).__name__ in ("RemoteProtocolError", "ReadError", "WriteError", "CloseError"):
-            return _Retry("a broken connection")
-        return InputError(f"{self.url}: cannot be reached ({words}); check the URL and the network")
-
     def _reply(self, request: MessageRequest, value: dict[str, Any]) -> Reply:
-        try:
-            choice = value["choices"][0]
-            text = choice["message"].get("content") or ""
-            if isinstance(text, str):
-                text = _after_thought(text)
-            finish = str(choice.get("finish_reason") or "stop")
-            tokens = _tokens(choice.get("logprobs"))
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-            raise _Retry("an answer without choices and message", malformed=True) from None
-        if not isinstance(text, str):
-            raise _Retry("an answer whose content is not text", malformed=True)
+        reply = read_reply(request, value)
         usage = value.get("usage")
         if isinstance(usage, dict):
             with self._lock:
@@ -286,96 +257,12 @@ class OpenAiEngine:
                         if self._section.tokens_per_minute is not None:
                             spent = 60 * usage[name] / self._section.tokens_per_minute
                             self._next_start = max(self._next_start, time.monotonic()) + spent
-        if request.top_logprobs and tokens is None and text:
-            self._note(_NO_LOGPROBS)
-        return Reply(request.id, request.index, text, finish, tokens)
+        if request.top_logprobs and reply.tokens is None and reply.text:
+            self.note(_NO_LOGPROBS)
+        return reply
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Keep what the endpoint could not do, once."""
         with self._lock:
             if text not in self.notes:
                 self.notes.append(text)
-
-    def _hidden(self, text: str) -> str:
-        """The endpoint's words, the key in them made unreadable. A key shorter than any real one, as local servers are
-        given, is hidden only as a word of its own: "x" must not mangle the name of `max_tokens`."""
-        if not self._key:
-            return text
-        if len(self._key) >= _SHORTEST_KEY:
-            return text.replace(self._key, "***")
-        return re.sub(rf"(?<!\w){re.escape(self._key)}(?!\w)", "***", text)
-
-
-def _after_thought(text: str) -> str:
-    """The answer after the thought; nothing if the thought was not closed. A thought is never read as the answer."""
-    _, closed, answer = text.rpartition("</think>")
-    if closed:
-        return answer.lstrip()
-    return "" if text.lstrip().startswith("<think>") else text
-
-
-def completions_url(base: str | None) -> str:
-    """The address that requests go to. Raises InputError where the base URL is missing, wrong or holds a password."""
-    if not base:
-        raise InputError("endpoint.url: no URL; give the API's base URL, such as http://localhost:8000/v1")
-    try:
-        parts = urllib.parse.urlsplit(base.strip())
-        port_is_right = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_right = False
-    if not port_is_right or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"endpoint.url: '{base}' is no http address; give one such as http://localhost:8000/v1")
-    if (
-        parts.username
-        or parts.password
-        or any(name != "api-version" for name, _ in urllib.parse.parse_qsl(parts.query))
-    ):
-        raise InputError(
-            "endpoint.url: holds a password or a query other than api-version; put the key into the environment instead"
-        )
-    path = parts.path.rstrip("/")
-    if not path.endswith("/chat/completions"):
-        path += "/chat/completions"
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-
-
-def _message(response: Any) -> str:
-    """What the endpoint says about an error, in one line."""
-    text = response.content[:10_000].decode("utf-8", "replace")
-    try:
-        value = json.loads(text)
-        inner = value.get("error", value) if isinstance(value, dict) else value
-        if isinstance(inner, dict):
-            text = "; ".join(str(inner[name]) for name in ("message", "detail", "code", "param") if inner.get(name))
-        else:
-            text = str(inner)
-    except (ValueError, RecursionError):
-        pass
-    return " ".join(text.split())[:300] or response.reason_phrase or "no message"
-
-
-def _wait_asked_for(headers: Any) -> float | None:
-    """The Retry-After header, as seconds: a number or a date."""
-    value = headers.get("Retry-After")
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
-
-
-def _tokens(logprobs: Any) -> tuple[Token, ...] | None:
-    """The answer's tokens with their alternatives; None where the endpoint gave none."""
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not content:
-        return None
-    found = []
-    for entry in content:
-        top = {str(other["token"]): float(other["logprob"]) for other in entry.get("top_logprobs") or ()}
-        top.setdefault(str(entry["token"]), float(entry["logprob"]))
-        found.append(Token(str(entry["token"]), top))
-    return tuple(found)

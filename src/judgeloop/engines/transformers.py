@@ -28,6 +28,7 @@ from judgeloop.engines.sampling import draw
 from judgeloop.engines.text import cut_at_stop
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
+from judgeloop.models.hardware import has_cuda
 from judgeloop.records import derive_seed
 
 _COMPACT = 0.75  # finished rows leave when fewer than this share of the batch's rows are still running
@@ -69,7 +70,7 @@ class TransformersEngine:
     ) -> None:
         self._section = section
         self._chat = chat
-        cuda = torch.cuda.is_available()
+        cuda = has_cuda()
         if threads is not None:
             torch.set_num_threads(threads)
         logging.disable_progress_bar()  # of loading: it would be in the middle of a command's own
@@ -115,7 +116,7 @@ class TransformersEngine:
         """Give back the memory. Calling it twice is fine."""
         self._model = None
         gc.collect()
-        if torch.cuda.is_available():
+        if has_cuda():
             torch.cuda.empty_cache()
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[_Part]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, Sampling
-from judgeloop.engines.messages import MessageEngine, MessageRequest, Reply, Token
+from judgeloop.engines.messages import MessageEngine, MessageRequest, Refused, Reply, Token
 from judgeloop.judging.pairwise import (
     SIDES,
     ToCompare,
@@ -24,9 +24,11 @@ from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import expectation, normalise
 from judgeloop.models.chat import Chat
-from judgeloop.records import Comparison, Judgement, derive_seed
+from judgeloop.records import Comparison, Judgement, Message, derive_seed
 
+CUT_IN_THOUGHT = "cut off in its thought; raise judge.sampling.max_new_tokens"
 _TOP = 20
+_PROBES = 3  # answers that show whether an endpoint goes on with a begun score line
 _SPOKEN = str.maketrans("０１２３４５６７８９ＡＢ", "0123456789AB")
 
 
@@ -70,7 +72,11 @@ class LocalJudge:
 @dataclass(frozen=True, slots=True)
 class EndpointJudge:
     """A model behind an endpoint. Asked for log-probabilities if scoring is "expected" and for comparisons; if the
-    endpoint gives none, score and preference are read from the text."""
+    endpoint gives none, score and preference are read from the text.
+
+    `begin_score`: expected scores without justification are read from the token after a begun score line ("always"),
+    so a judge that was taught the score alone need not write the line; "auto": if the endpoint can go on with it.
+    """
 
     name: str
     engine: MessageEngine
@@ -79,8 +85,52 @@ class EndpointJudge:
     config: JudgeSection
     seed: int
     written: bool = False
+    begin_score: Literal["auto", "always", "never"] = "never"
 
     def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
+        if items and self._may_begin():
+            tried = items if self.begin_score == "always" else items[:_PROBES]
+            found = self._after_score_line(tried)
+            if self.begin_score == "always":
+                yield from found
+                return
+            try:
+                first = list(found)
+            except Refused:
+                first = []
+            if any(row.score is not None for row in first):
+                yield from first
+                yield from self._after_score_line(items[_PROBES:])
+                return
+            self.engine.note("the endpoint does not go on with a begun score line: the judge writes the line itself")
+        yield from self._written(items)
+
+    def _may_begin(self) -> bool:
+        """Whether a score may be read as one token after the score line: on longer scales "1" may begin "10"."""
+        config = self.config
+        one_token = all(len(str(value)) == 1 for value in self.rubric.scores)
+        return self.begin_score != "never" and config.scoring == "expected" and not config.justification and one_token
+
+    def _after_score_line(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
+        begun: Message = {"role": "assistant", "content": self.rubric.score_line}
+        requests = [
+            MessageRequest(
+                id=item.id,
+                messages=[*self.rubric.messages(item.prompt, item.response), begun],
+                sampling=Sampling(1),
+                seed=derive_seed(self.seed, "judge", item.id, 0),
+                top_logprobs=_TOP,
+            )
+            for item in items
+        ]
+        for reply in self.engine.generate(requests):
+            name = judgement_id(reply.request_id, reply.index)
+            if reply.tokens:
+                yield _expected(name, reply, reply.tokens[0], self.rubric, self.config.min_mass, "")
+            else:
+                yield Judgement(name, reply.request_id, reply.index, reply.text, None, "no log-probabilities")
+
+    def _written(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
         expected = self.config.scoring == "expected"
         greedy = Sampling(self.config.sampling.max_new_tokens)
         sampled = Sampling(
@@ -119,6 +169,8 @@ class EndpointJudge:
         by_id = {item.id: item for item in items}
         for reply in self.engine.generate(requests):
             said = read_comparison(by_id[reply.request_id], reply.text, reply.finish_reason)
+            if _only_thought(reply):
+                said = replace(said, reason=CUT_IN_THOUGHT)
             side = {"first": "A", "second": "B"}.get(said.better or "")
             token = _token_at(reply, _verdict_place(_text_of(reply), self.pairwise), side) if side else None
             if token is None:
@@ -130,8 +182,10 @@ class EndpointJudge:
 def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float) -> Judgement:
     """The judgement in a reply: the score of its text, made an expected score if the endpoint gave
     probabilities."""
-    score = read_score(rubric, reply.text, response, reply.finish_reason)
     name = judgement_id(reply.request_id, reply.index)
+    if _only_thought(reply):
+        return Judgement(name, reply.request_id, reply.index, reply.text, None, CUT_IN_THOUGHT)
+    score = read_score(rubric, reply.text, response, reply.finish_reason)
     answers = [str(value) for value in rubric.scores]
     one_token = all(len(answer) == 1 for answer in answers)  # on longer scales "1" may be the start of "10"
     token = None
@@ -140,18 +194,28 @@ def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float)
         token = _token_at(reply, place, f"{score.value:g}") if place is not None else None
     if token is None:
         return Judgement(name, reply.request_id, reply.index, reply.text, score.value, score.reason)
-    distribution, mass = normalise(_option_logprobs(token, answers))
+    return _expected(name, reply, token, rubric, min_mass, reply.text)
+
+
+def _expected(name: str, reply: Reply, token: Token, rubric: Rubric, min_mass: float, text: str) -> Judgement:
+    """The mean over the scores that might have been at the token's place."""
+    distribution, mass = normalise(_option_logprobs(token, [str(value) for value in rubric.scores]))
     low = mass < min_mass
     return Judgement(
         id=name,
         candidate_id=reply.request_id,
         k=reply.index,
-        text=reply.text,
+        text=text,
         score=None if low else round(expectation(rubric.scores, distribution), 6),
         reason=f"scores have {mass:.0%} of the probability" if low else None,
         distribution=[round(share, 6) for share in distribution],
         mass=round(mass, 6),
     )
+
+
+def _only_thought(reply: Reply) -> bool:
+    """Whether the tokens were used up before the thought was done."""
+    return reply.thought is not None and not reply.text.strip() and reply.finish_reason == "length"
 
 
 def _text_of(reply: Reply) -> str:

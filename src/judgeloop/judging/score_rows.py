@@ -8,7 +8,7 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, read_objects, write_rows_atomically
 from judgeloop.judging.adaptive import judge_in_rounds
+from judgeloop.judging.judges import EndpointJudge
 from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric
 from judgeloop.models.chat import Chat
@@ -112,12 +113,13 @@ def score_rows(
     config: JudgeSection,
     seed: int,
     on_progress: Callable[[int, int, str], None],
+    remote: EndpointJudge | None = None,
 ) -> Summary:
     """Judge every row and write `target`: each row with `score` (mean of the valid judgements, None without) and
     `samples` (the raw judgements), in the order of the input.
 
     A call that was stopped goes on from the rows beside `target` under the same `settings`. `opened` gives engine
-    and chat and is called only when a judgement is owed.
+    and chat and is called only when a judgement is owed; a judge behind an endpoint (`remote`) is asked instead.
     """
     path = open_partial(target, settings)
     items = [row.item for row in rows]
@@ -134,20 +136,34 @@ def score_rows(
         total = len(items) * judgements_each(config)
         names = {item.id for item in items}
         done = sum(row.candidate_id in names for row in known.values())
-        for row in judge_in_rounds(timed, rubric, config, items, dict(known), seed):
+        if remote is None:
+            found = judge_in_rounds(timed, rubric, config, items, dict(known), seed)
+        else:
+            started = time.monotonic()
+            found = _from_endpoint(remote, config, items, dict(known))
+        for row in found:
             log.append([row])
             known[row.id] = row
             fresh, done = fresh + 1, done + 1
-            if row.text:
+            if row.text and remote is None:
                 written += len(opened()[1].text_ids(row.text))
             on_progress(done, max(done, total), f"{fresh / max(1e-9, time.monotonic() - started):.1f} judgements/s")
     seconds = time.monotonic() - started if fresh else 0.0
-    found = [_of(item, known) for item in items]
-    means = [_mean(own, config.min_valid) for own in found]
-    scored = [_scored(row.fields, mean, own) for row, mean, own in zip(rows, means, found, strict=True)]
+    given = [_of(item, known) for item in items]
+    means = [_mean(own, config.min_valid) for own in given]
+    scored = [_scored(row.fields, mean, own) for row, mean, own in zip(rows, means, given, strict=True)]
     write_rows_atomically(target, scored)
     path.unlink()
-    return _summary(found, means, rubric, fresh, written, seconds)
+    return _summary(given, means, rubric, fresh, written, seconds)
+
+
+def _from_endpoint(
+    judge: EndpointJudge, config: JudgeSection, items: Sequence[ToJudge], have: Mapping[str, Judgement]
+) -> Iterator[Judgement]:
+    """The judgements that are owed and not among `have`."""
+    each = range(judgements_each(config))
+    owed = [item for item in items if any(judgement_id(item.id, k) not in have for k in each)]
+    return (row for row in judge.scores(owed) if row.id not in have)
 
 
 def _judgements(path: Path) -> list[Judgement]:

@@ -240,7 +240,7 @@ def _samples(
 
 
 def _keys(config: Config) -> tuple[str, ...]:
-    outside = ("endpoint.url",) if config.evaluation.judge.startswith(OUTSIDE) else ()
+    outside = ("endpoint.url", "endpoint.begin_score") if config.evaluation.judge.startswith(OUTSIDE) else ()
     return ("seed", *EVALUATION, *FIXED_JUDGE, *ENGINE, *outside)
 
 

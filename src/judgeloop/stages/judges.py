@@ -151,15 +151,20 @@ def _remote(context: Context, name: str) -> Iterator[_Behind]:
     engine = OpenAiEngine(config.endpoint, name.removeprefix(OUTSIDE))
     rubric = loop_rubric(context)
 
+    begin = config.endpoint.begin_score
+
     def judge(pairwise: str) -> EndpointJudge:
         compares = load_rubric(pairwise, config.judge.language)
-        return EndpointJudge(name, engine, rubric, compares, config.judge, config.seed)
+        return EndpointJudge(name, engine, rubric, compares, config.judge, config.seed, begin_score=begin)
 
     try:
         yield _Behind(context, name, judge)
     finally:
         engine.close()
-        print(f"{name}: asked again {dict(engine.retries)}, tokens {dict(engine.tokens)}", *engine.notes, sep="\n")
+        cost = "" if engine.cost is None else f", cost {engine.cost:.4f}"
+        print(
+            f"{name}: asked again {dict(engine.retries)}, tokens {dict(engine.tokens)}{cost}", *engine.notes, sep="\n"
+        )
 
 
 def loop_rubric(context: Context) -> Rubric:

@@ -98,7 +98,7 @@ def repeated_scores(rows: Sequence[Judgement]) -> list[list[float]]:
 
 
 def _judge_keys(config: Config) -> tuple[str, ...]:
-    outside = ("endpoint.url",) if config.judge.role.startswith(OUTSIDE) else ()
+    outside = ("endpoint.url", "endpoint.begin_score") if config.judge.role.startswith(OUTSIDE) else ()
     return ("seed", *JUDGE, "evaluation.bootstrap", *ENGINE, *outside)
 
 

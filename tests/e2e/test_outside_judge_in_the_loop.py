@@ -1,0 +1,92 @@
+"""A run in which a model behind an endpoint judges the candidates: the fair comparison for self-judging."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import command, environment
+
+from endpoint import Answer, Asked, says, serving
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def judge(asked: Asked) -> Answer:
+    """Gives scores that depend on the words alone."""
+    if "<other_response>" in asked.words:
+        return says("Better: A")
+    score = zlib.crc32(asked.words.encode()) % 6
+    top = {str(score): -0.1, str((score + 1) % 6): -2.5}
+    return says(f"Score: {score}", tokens=[("Score", {"Score": 0.0}), (": ", {": ": 0.0}), (str(score), top)])
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_judged_from_outside(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
+    """Killed in the middle of judging, it goes on with what is there, and every response has one judgement."""
+    out = tmp_path / "run"
+    judging = out / "M2" / "judgements.jsonl"
+    hanging = [True]
+
+    def answer(asked: Asked) -> Answer:
+        if hanging[0] and asked.number >= 5:
+            return Answer(delay=2, hang_up=True)
+        return judge(asked)
+
+    with serving(answer) as server:
+        config = make_config(
+            iterations=1,
+            judge={"role": "openai:gpt", "rubric": "additive-5-direct", "scoring": "expected"},
+            endpoint={"url": server.url, "concurrency": 1, "begin_score": "never"},
+            evaluation={"count": 2, "samples": 1, "bootstrap": 50, "sampling": {"max_new_tokens": 8}},
+        )
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(
+                command("run", str(config), "--out", str(out)), stdout=log, stderr=log, env=environment()
+            )
+            try:
+                while process.poll() is None and not (judging.exists() and len(rows_so_far(judging)) >= 5):
+                    try:
+                        process.wait(timeout=0.2)
+                    except subprocess.TimeoutExpired:
+                        continue
+            finally:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        begun = rows_so_far(judging)
+        assert len(begun) == 5, (tmp_path / "log").read_text()
+        hanging[0] = False
+        before = len(server.asked)
+        done = judgeloop("run", str(config), "--out", str(out))
+        assert done.returncode == 0, done.stderr
+
+        candidates = {row["id"] for row in rows(out / "M2" / "candidates.jsonl")}
+        judged = rows(judging)
+        assert rows_so_far(judging)[:5] == begun
+        assert sorted(str(row["candidate_id"]) for row in judged) == sorted(str(name) for name in candidates)
+        assert all(row["score"] is not None and row["distribution"] for row in judged)
+        assert len(server.asked) - before == len(candidates) - 5  # nothing is asked twice
+        assert (out / "M2" / "pairs.jsonl").exists()
+        assert (out / "M2" / "train.json").exists()
+        assert "tokens" in (out / "logs" / "M2.judge.log").read_text(encoding="utf-8")
+
+        again = len(server.asked)
+        done = judgeloop("run", str(config), "--out", str(out))
+        assert (done.returncode, len(server.asked)) == (0, again)  # finished stays finished
+
+        tree = config.read_text(encoding="utf-8").replace("openai:gpt", "openai:other")
+        config.write_text(tree, encoding="utf-8")
+        other = judgeloop("run", str(config), "--out", str(out))
+        assert other.returncode == 2, other.stderr
+        assert "judge.role" in other.stderr, other.stderr
+
+
+def rows_so_far(path: Path) -> list[bytes]:
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
