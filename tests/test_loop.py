@@ -10,7 +10,7 @@ from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.run.fingerprints import settings
 from judgeloop.run.methods import METHODS, backtranslation, instruction_making
-from judgeloop.run.stage import Artifact, Frozen, Step
+from judgeloop.run.stage import Artifact, Frozen, Remote, Step
 from tiny import make_tiny_model
 
 
@@ -101,6 +101,17 @@ def test_consistency_lets_the_model_before_judge_the_same_candidates() -> None:
     assert "M3/consistency" in steps["M3/train"].inputs
     with pytest.raises(InputError, match="consistency sets label_smoothing itself"):
         named(train={"consistency": True, "loss": "ipo"})
+
+
+def test_a_judge_behind_an_endpoint_is_an_input_by_its_name() -> None:
+    remote = {"judge": {"role": "openai:gpt"}, "endpoint": {"url": "http://127.0.0.1:9/v1"}}
+    step = named(**remote)["M3/judge"]
+    assert step.given["judge"] == (Remote("openai:gpt"),)
+    assert {"endpoint.url", "endpoint.begin_score"} <= set(step.keys)
+    with pytest.raises(InputError, match=r"endpoint\.url: judge\.role is openai:gpt; name the API's base URL"):
+        named(judge={"role": "openai:gpt"})
+    with pytest.raises(InputError, match=r"judge\.max_samples asks again"):
+        named(**{**remote, "judge": {"role": "openai:gpt", "max_samples": 6}})
 
 
 @pytest.mark.parametrize("judge", [{"role": "M1"}, {"function": "score.py"}])

@@ -71,7 +71,10 @@ class JudgeSection(Section):
         description="probability that the scores need together, or there is no score (scoring: expected); the same "
         "for A and B if two responses are compared",
     )
-    role: NameOrPath = Field("current", description="who judges: current, M0, M1, …, or the folder of a frozen model")
+    role: NameOrPath = Field(
+        "current",
+        description="who judges: current, M0, M1, …, the folder of a frozen model, or openai:NAME behind endpoint.url",
+    )
 
     function: OptionalPath = Field(
         None,

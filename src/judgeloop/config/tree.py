@@ -103,6 +103,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _rounds_are_of_a_judge_loaded_here(self) -> Config:
+        if self.judge.max_samples is not None and self.judge.role.startswith("openai:"):
+            raise ValueError(
+                "judge.max_samples asks again if a pair depends on noise, and a judge behind an endpoint is asked "
+                "judge.samples times; set judge.max_samples: null"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistency_is_of_a_model_with_the_one_before(self) -> Config:
         if self.train.consistency and (self.judge.role != "current" or self.judge.function is not None):
             raise ValueError(
