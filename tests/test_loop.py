@@ -111,7 +111,7 @@ def test_a_judge_behind_an_endpoint_is_an_input_by_its_name() -> None:
     with pytest.raises(InputError, match=r"endpoint\.url: judge\.role is openai:gpt; name the API's base URL"):
         named(judge={"role": "openai:gpt"})
     with pytest.raises(InputError, match=r"judge\.max_samples asks again"):
-        named(**{**remote, "judge": {"role": "openai:gpt", "max_samples": 6}})
+        named(**{**remote, "judge": {"role": "openai:gpt", "scoring": "sampled", "max_samples": 6}})
 
 
 @pytest.mark.parametrize("judge", [{"role": "M1"}, {"function": "score.py"}])
