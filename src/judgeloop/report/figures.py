@@ -284,7 +284,7 @@ def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
     titles = {stage: title for m in timed for stage, title in m["stage_titles"].items()}
     data = [
         {
-            "type": "bar", "orientation": "h", "name": _label(titles[stage]), "y": [_label(m["name"]) for m in timed],
+            "type": "bar", "orientation": "h", "name": _label(stage), "y": [_label(m["name"]) for m in timed],
             "x": [m["seconds"].get(stage, 0) for m in timed],
             "marker": {"color": _colour(k), "pattern": {"shape": PATTERNS[k // len(CYCLE) % len(PATTERNS)]}},
             "hovertemplate": _label(titles[stage]) + ": %{x:.1f} s",
