@@ -262,7 +262,8 @@ def test_every_finished_stage_is_in_the_time_chart(tmp_path: Path) -> None:
         path.write_text(json.dumps({"stage": stage, "seconds": 500.0, "finished": "2026-05-03", **marker}))
     models = summarise(run)["models"]
     traces = {trace["name"]: trace for trace in seconds_by_stage(models)["data"]}
-    assert traces["pairs of judgements"]["x"] == [0, 0, 500.0, 0]
+    assert traces["meta"]["x"] == [0, 0, 500.0, 0]
+    assert traces["meta"]["hovertemplate"].startswith("pairs of judgements: ")
     assert traces["mine"]["x"] == [0, 0, 0, 500.0]
     assert list(models[2]["seconds"]) == ["prompts", "candidates", "judge", "meta", "pairs", "train", "eval"]
     drawn = sum(sum(trace["x"]) for trace in traces.values())
