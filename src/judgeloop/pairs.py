@@ -113,7 +113,7 @@ def best(pool: Sequence[Ranked], rho: float = 0.0) -> Ranked | None:
     """The response to choose among finished candidates, None if there is none.
 
     With ρ = 0 the highest score (Self-Rewarding Language Models, section 2.4), the first among equals. With ρ > 0 the
-    *shortest* with a score in [(1−ρ)·max + ρ·min, max] (Meta-Rewarding, section 2.2); where the highest score belongs
+    *shortest* with a score in [(1−ρ)·max + ρ·min, max] (Meta-Rewarding, section 2.2); if the highest score belongs
     to an answer that was cut off, the band hangs from the highest that does not.
     """
     complete = [entry for entry in pool if finished(entry[0])]

@@ -21,7 +21,7 @@ from judgeloop.models.chat import Chat
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class FoundModel:
     """A model by name, found but not loaded: `identity` tells its weights apart, `load` opens it."""
 
     identity: Mapping[str, Any]
@@ -39,7 +39,7 @@ class Player:
     after: Callable[[], dict[str, Any] | None]
 
 
-def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> Model:
+def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> FoundModel:
     """Find a model (folder, hub id, alias). It stays loaded until the stack is closed."""
     from judgeloop.models.resolve import resolve
 
@@ -55,7 +55,7 @@ def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> Model:
         opened = stack.enter_context(loaded(name, engine=EngineSection(kind=kind), seed=seed))
         return opened.engine, opened.chat
 
-    return Model({"model": name, "hash": found.hash}, load)
+    return FoundModel({"model": name, "hash": found.hash}, load)
 
 
 def find_judge(

