@@ -101,7 +101,7 @@ def max_positions(folder: Path) -> int | None:
 
 
 def sliding_window(config: dict[str, Any]) -> int | None:
-    """How many tokens back attention sees in the layers if it does not see all; None if every layer sees all."""
+    """How many tokens back attention sees in the layers that do not see all; None if every layer sees all."""
     config = text_config(config)
     window = config.get("sliding_window")
     kinds = config.get("layer_types")
