@@ -27,7 +27,7 @@ def test_every_row_is_kept_folded_or_counted(tmp_path: Path) -> None:
     ]
     length = len(chat.prompt_ids([user])) + len(chat.response_ids("Water. " * 50))
     found = check_rows(chat, rows, limit=length - 1, new_tokens=10)
-    assert found.usable == ["plain", "system", "twice"]
+    assert list(found.usable) == ["plain", "system", "twice"]
     assert found.too_long == {"long": length}
     assert list(found.refused) == ["begun by the assistant"]
     assert "must alternate" in found.refused["begun by the assistant"]

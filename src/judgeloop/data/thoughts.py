@@ -18,7 +18,8 @@ _OPEN = re.compile(r"\s*(?:<(?:think|thinking|thought)>|\[THINK\])")
 def split_thought(text: str) -> tuple[str, str]:
     """(answer, thought) of what a model wrote. All before the last closing tag is thought if the text begins with an
     opening one, or if there is none (templates may open it) and a closing one ends its line; after an opening tag that
-    nothing closes, all is thought. Tags that a text merely speaks of are text."""
+    nothing closes, all is thought. Tags that a text merely speaks of are text: people write them, so this is stricter
+    than `text.thoughts`, which reads what a judge or a policy has just generated."""
     opened = _OPEN.match(text)
     closed = list((_CLOSE if opened is not None else _CLOSED_LINE).finditer(text))
     if closed and (opened is not None or _OPEN.search(text) is None):

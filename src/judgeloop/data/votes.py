@@ -25,9 +25,9 @@ def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False)
     value = row.get(key)
     if value is None or value == "":
         raise Unusable("comparison without a verdict")
-    if plain_name(key) in _SIGNED and number_of(value) is not None and len(names) == 2:
-        return set(names) if number_of(value) == 0 else {names[int(number_of(value) > 0)]}  # type: ignore[operator]
     number = number_of(value)
+    if plain_name(key) in _SIGNED and number is not None and len(names) == 2:
+        return set(names) if number == 0 else {names[int(number > 0)]}
     word = (
         str(int(number)) if number is not None and number.is_integer() and not isinstance(value, bool) else str(value)
     )

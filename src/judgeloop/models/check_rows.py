@@ -12,10 +12,10 @@ from judgeloop.records import Message
 
 @dataclass(frozen=True, slots=True)
 class RowCheck:
-    """Ids of rows that can be used; of those that the template refuses, with its reason; of those that are too long,
-    with their tokens; and how many were folded, by kind."""
+    """Rows that can be used, by id, with the token ids of their prompts; those that the template refuses, with its
+    reason; those that are too long, with their tokens; and how many were folded, by kind."""
 
-    usable: list[str] = field(default_factory=list)
+    usable: dict[str, tuple[int, ...]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     too_long: dict[str, int] = field(default_factory=dict)
     folded: dict[str, int] = field(default_factory=dict)
@@ -33,15 +33,15 @@ def check_rows(
     before = dict(chat.template.folded)
     for name, prompt, response in rows:
         try:
-            length = len(chat.prompt_ids(prompt))
+            ids = tuple(chat.prompt_ids(prompt))
         except InputError as error:
             found.refused[name] = str(error)
             continue
-        length += len(chat.response_ids(response)) if response else new_tokens
+        length = len(ids) + (len(chat.response_ids(response)) if response else new_tokens)
         if limit is not None and length > limit:
             found.too_long[name] = length
         else:
-            found.usable.append(name)
+            found.usable[name] = ids
     found.folded.update(
         {
             kind: count - before.get(kind, 0)

@@ -35,6 +35,5 @@ def fitting(
         raise InputError(f"{what}: no prompt can be put to {model.name}: {reasons}; shorten them or max_new_tokens")
     for reason, count in dropped.items():
         print(f"{what}: {count} of {len(prompts)} left out: {reason}")
-    usable = set(found.usable)
-    asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts if prompt.id in usable]
+    asked = [(prompt, found.usable[prompt.id]) for prompt in prompts if prompt.id in found.usable]
     return asked, dict(dropped)

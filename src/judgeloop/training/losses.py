@@ -149,13 +149,15 @@ def as_loss(name: str, registered: object) -> PreferenceLoss:
     if isinstance(registered, PreferenceLoss):
         return replace(registered, name=name)
     try:
-        inspect.signature(registered).bind(None, None, None)  # type: ignore[arg-type]
+        if not callable(registered):
+            raise TypeError(f"{registered!r} is not callable")
+        inspect.signature(registered).bind(None, None, None)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"train.loss: '{name}' is registered, but not as a loss ({error}); register a function of "
             "(ratios, beta, smoothing), or a PreferenceLoss"
         ) from error
-    return log_ratio_loss(name, registered)  # type: ignore[arg-type]
+    return log_ratio_loss(name, registered)
 
 
 def _listed(names: list[str]) -> str:
