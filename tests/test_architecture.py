@@ -73,6 +73,7 @@ ONLY = {
         "errors",
         "jsonl",
         "models.chat",
+        "models.check_rows",
         "records",
         "text",
     },

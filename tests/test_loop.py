@@ -24,7 +24,7 @@ def named(**tree: Any) -> dict[str, Step]:
 
 def test_the_method_section_in_order() -> None:
     assert list(named()) == [
-        "M0/model", "M1/seed", "M0/eval", "M1/sft", "M1/eval",
+        "M0/model", "M1/seed", "M1/rows", "M0/eval", "M1/sft", "M1/eval",
         "M2/prompts", "M2/candidates", "M2/judge", "M2/pairs", "M2/train", "M2/eval",
         "M3/prompts", "M3/candidates", "M3/judge", "M3/pairs", "M3/train", "M3/eval",
     ]  # fmt: skip
@@ -32,7 +32,7 @@ def test_the_method_section_in_order() -> None:
 
 def test_a_judge_that_is_made_later_is_waited_for() -> None:
     steps = named(evaluation={"judge": "M1"})
-    assert list(steps)[:4] == ["M0/model", "M1/seed", "M1/sft", "M0/eval"]
+    assert list(steps)[:5] == ["M0/model", "M1/seed", "M1/rows", "M1/sft", "M0/eval"]
     assert steps["M0/eval"].inputs == ("M0/model", "M1/sft", "M1/seed")
 
 
@@ -135,7 +135,8 @@ def written(**eft: Any) -> dict[str, Step]:
 
 def test_written_eft_rows_have_a_writer_judgements_and_a_choice_among_them() -> None:
     steps = written()
-    assert list(steps)[:7] == ["M0/model", "M1/seed", "M0/eval", "M1/writer", "M1/written", "M1/eft", "M1/sft"]
+    before = ["M0/model", "M1/seed", "M1/rows", "M0/eval"]
+    assert list(steps)[:8] == [*before, "M1/writer", "M1/written", "M1/eft", "M1/sft"]
     assert steps["M1/writer"].inputs == ("M0/model", "M1/seed")
     assert steps["M1/written"].inputs == ("M1/writer", "M1/seed")
     assert steps["M1/eft"].inputs == ("M1/seed", "M1/written")
@@ -241,7 +242,7 @@ def test_settings_that_shape_an_artifact_are_among_its_keys() -> None:
 def test_backtranslation_stands_between_the_seed_and_m1() -> None:
     steps = named(backtranslation={"texts": "texts"}, iterations=0)
     assert list(steps) == [
-        "M0/model", "M1/seed", "M0/eval", "M1/segments", "M1/backward", "M1/labels", "M1/labelled",
+        "M0/model", "M1/seed", "M1/rows", "M0/eval", "M1/segments", "M1/backward", "M1/labels", "M1/labelled",
         "M1/forward.0", "M1/scores.1", "M1/curate.1", "M1/forward.1", "M1/scores.2", "M1/curate.2",
         "M1/backtranslated", "M1/sft", "M1/eval",
     ]  # fmt: skip
@@ -267,7 +268,7 @@ def test_rows_that_are_only_written_do_not_concern_m1() -> None:
 def test_backtranslation_alone_needs_no_more_than_what_it_is_made_from() -> None:
     names = [step.name for step in backtranslation(config(backtranslation={"texts": "texts"}))]
     loop = list(named(backtranslation={"texts": "texts"}))
-    assert names == [name for name in loop[:14] if name != "M0/eval"]
+    assert names == [name for name in loop[:15] if name not in ("M0/eval", "M1/rows")]
     with pytest.raises(InputError, match=r"backtranslation\.texts names no texts"):
         backtranslation(config())
 

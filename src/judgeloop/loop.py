@@ -6,7 +6,7 @@ from __future__ import annotations
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.run.plan import Plan, made_later
-from judgeloop.run.stage import Artifact, Frozen, Step
+from judgeloop.run.stage import Artifact, Frozen, Remote, Step
 from judgeloop.stages import backtranslation as bt
 from judgeloop.stages.evaluation import EVAL
 from judgeloop.stages.generation import ANCHORS, CANDIDATES
@@ -16,6 +16,7 @@ from judgeloop.stages.meta import META
 from judgeloop.stages.model import MODEL
 from judgeloop.stages.pairs import PAIRS
 from judgeloop.stages.prompts import PROMPTS
+from judgeloop.stages.rows import ROWS
 from judgeloop.stages.seed import SEED
 from judgeloop.stages.training import SFT, TRAIN
 from judgeloop.stages.written_eft import EFT, WRITER, WRITTEN
@@ -26,7 +27,8 @@ def method(config: Config) -> list[Step]:
     which starts from the current one and has it as the reference. Each model is evaluated as soon as it exists."""
     plan = Plan(config)
     m0 = plan.step(MODEL, "M0")
-    seed = plan.step(SEED, "M1")
+    seed = plan.step(SEED, "M1", policy=m0)
+    render_rows(plan, m0, seed)
     judged_later = made_later(config.evaluation.judge)
     if config.evaluation.base and not judged_later:  # a checker that fails is noticed before anything is trained
         evaluate(plan, m0, seed)
@@ -70,6 +72,22 @@ def method(config: Config) -> list[Step]:
         evaluate(plan, model, seed)
         earlier.append(prompts)
     return plan.steps
+
+
+def render_rows(plan: Plan, m0: Step, seed: Step) -> None:
+    """Render every row that is known by now. A model of the run that judges later has M0's chat template."""
+
+    def judge(key: str, role: str) -> Step | Frozen | Remote:
+        ours = role in ("current", "previous") or made_later(role)
+        return m0 if ours else plan.role(key, role, m0)
+
+    config = plan.config
+    plan.step(
+        ROWS, "M1", policy=m0, ift=seed["ift"], held_out=seed["held_out"],
+        eft=seed["eft"] if config.seed_data.eft.source == "ranks" else None,
+        judge=judge("judge.role", config.judge.role),
+        evaluator=judge("evaluation.judge", config.evaluation.judge),
+    )  # fmt: skip
 
 
 def new_prompts(plan: Plan, new: str, current: Step, seed: Step, earlier: list[Step]) -> Step:

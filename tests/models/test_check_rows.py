@@ -26,12 +26,18 @@ def test_every_row_is_kept_folded_or_counted(tmp_path: Path) -> None:
         ("long", [user], "Water. " * 50),
     ]
     length = len(chat.prompt_ids([user])) + len(chat.response_ids("Water. " * 50))
-    found = check_rows(chat, rows, limit=length - 1, new_tokens=10)
+    chat.positions = length - 1
+    found = check_rows(chat, rows, new_tokens=10)
     assert list(found.usable) == ["plain", "system", "twice"]
-    assert found.too_long == {"long": length}
-    assert list(found.refused) == ["begun by the assistant"]
-    assert "must alternate" in found.refused["begun by the assistant"]
+    assert list(found.left_out) == ["begun by the assistant", "long"]
+    assert "must alternate" in found.left_out["begun by the assistant"]
+    assert found.left_out["long"] == f"longer than the model's {length - 1} positions"
     assert found.folded == {"system": 1, "repeated role": 1}
-    assert check_rows(chat, rows, limit=None).too_long == {}
+    chat.positions = None
+    assert list(check_rows(chat, rows).left_out) == ["begun by the assistant"]
+    found = check_rows(chat, rows, max_length=length - 1, key="sft.max_length")
+    assert found.reasons[f"longer than sft.max_length ({length - 1} tokens)"] == 1
     asked = len(chat.prompt_ids([user]))
-    assert check_rows(chat, [("a", [user], "")], limit=asked + 9, new_tokens=10).too_long == {"a": asked + 10}
+    for more, fits in ((9, False), (10, True)):
+        chat.positions = asked + more
+        assert bool(check_rows(chat, [("a", [user], "")], new_tokens=10).usable) == fits

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from judgeloop.config import EftSection
 from judgeloop.engines.base import Engine, OptionRequest, Request, Sampling
-from judgeloop.judging.pointwise import ToJudge, judgement_id, score_beginnings
+from judgeloop.judging.pointwise import SCORE_ROOM, ToJudge, judge_prompts, judgement_id, score_beginnings
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import answer_options, exclusive, normalise
 from judgeloop.models.chat import Chat
@@ -39,7 +39,11 @@ def drawn(
     `justification` the score is drawn right after the prompt."""
     for start in range(0, len(items), _TOGETHER):
         some = items[start : start + _TOGETHER]
-        prompts = {item.id: tuple(chat.prompt_ids(rubric.messages(item.prompt, item.response))) for item in some}
+        written = section.sampling.max_new_tokens if justification else 0
+        check = judge_prompts(chat, rubric, some, SCORE_ROOM + written)
+        for name, why in check.left_out.items():
+            yield from (Judgement(judgement_id(name, k), name, k, "", None, why) for k in range(section.samples))
+        prompts = check.usable
         finished: dict[tuple[str, str], list[int]] = defaultdict(list)  # (item, justification) → sample numbers
         if not justification:
             finished.update({(name, ""): list(range(section.samples)) for name in prompts})

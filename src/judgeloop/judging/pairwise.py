@@ -15,6 +15,7 @@ from judgeloop.judging.parse_verdict import parse_verdict
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import answer_options, normalise
 from judgeloop.models.chat import Chat
+from judgeloop.models.check_rows import RowCheck, check_rows
 from judgeloop.records import Comparison, Message, Preference, derive_seed
 
 SIDES = ("A", "B")
@@ -35,7 +36,9 @@ def compare(
 ) -> Iterator[Comparison]:
     """Yield one comparison per item, read from the probabilities of the answers A and B."""
     lead, options = answer_options(chat, rubric.score_line, SIDES)
-    requests = [OptionRequest(item.id, (*_prompt_ids(chat, rubric, item), *lead), options) for item in items]
+    found = _prompts(chat, rubric, items, len(lead) + max(len(option) for option in options))
+    yield from _not_put(found)
+    requests = [OptionRequest(name, (*ids, *lead), options) for name, ids in found.usable.items()]
     for result in engine.option_logprobs(requests):
         yield weighed(result.request_id, result.logprobs, min_mass)
 
@@ -45,17 +48,23 @@ def compare_in_writing(
 ) -> Iterator[Comparison]:
     """Yield one comparison per item, read from what the judge writes."""
     how = verdict_sampling(config)
-    requests = [
-        Request(item.id, tuple(_prompt_ids(chat, rubric, item)), how, 1, derive_seed(seed, "compare", item.id))
-        for item in items
-    ]
+    prompts = _prompts(chat, rubric, items, how.max_new_tokens)
+    yield from _not_put(prompts)
+    requests = [Request(name, ids, how, 1, derive_seed(seed, "compare", name)) for name, ids in prompts.usable.items()]
     by_id = {item.id: item for item in items}
     for found in engine.generate(requests):
         yield read_comparison(by_id[found.request_id], found.text, found.finish_reason)
 
 
-def _prompt_ids(chat: Chat, rubric: Rubric, item: ToCompare) -> list[int]:
-    return chat.prompt_ids(rubric.messages(item.prompt, item.first, item.second))
+def _prompts(chat: Chat, rubric: Rubric, items: Sequence[ToCompare], new_tokens: int) -> RowCheck:
+    named = [(item.id, rubric.messages(item.prompt, item.first, item.second), "") for item in items]
+    return check_rows(chat, named, new_tokens=new_tokens)
+
+
+def _not_put(found: RowCheck) -> Iterator[Comparison]:
+    """Comparisons that the judge cannot be asked for, each with the reason."""
+    for name, reason in found.left_out.items():
+        yield Comparison(name, None, None, "", reason)
 
 
 def verdict_sampling(config: JudgeSection) -> Sampling:

@@ -5,7 +5,7 @@ written justification before it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from judgeloop.config import JudgeSection
@@ -15,9 +15,11 @@ from judgeloop.judging.parse_score import UNCLOSED, Score, parse_score, score_pl
 from judgeloop.judging.rubric import Rubric
 from judgeloop.judging.score_distribution import answer_options, exclusive, expectation, normalise
 from judgeloop.models.chat import Chat
+from judgeloop.models.check_rows import RowCheck, check_rows
 from judgeloop.records import Judgement, Message, derive_seed
 from judgeloop.text.thoughts import split_thought
 
+SCORE_ROOM = 16  # tokens that a score line may have
 _TOGETHER = 128  # justifications that are written before their scores are read: what a kill may cost
 
 
@@ -45,29 +47,42 @@ def judge(
 ) -> Iterator[Judgement]:
     """Yield judgements `first` ≤ k < `first + count` of every item, as they finish; without `count` as many as the
     config says (`judgements_each`). The score comes from the judge's own output only; if there is none it is None and
-    `reason` says why. The same arguments give the same judgements, whichever other items are asked about."""
+    `reason` says why, also for an item whose judge prompt is longer than the judge's positions. The same arguments give
+    the same judgements, whichever other items are asked about."""
     count = judgements_each(config) if count is None else count
-    if config.scoring == "expected" and not config.justification:
-        return _expected(engine, chat, rubric, config, items)
+    written = config.scoring == "sampled" or config.justification
+    new_tokens = config.sampling.max_new_tokens if written else 0
+    if config.scoring == "expected":
+        new_tokens += SCORE_ROOM
+    found = judge_prompts(chat, rubric, items, new_tokens)
+    for name, reason in found.left_out.items():
+        for k in range(first, first + count):
+            yield Judgement(judgement_id(name, k), name, k, "", None, reason)
+    if not written:
+        yield from _expected(engine, chat, rubric, config, found.usable)
+        return
+    sampling = Sampling(
+        max_new_tokens=config.sampling.max_new_tokens,
+        temperature=config.sampling.temperature,
+        top_p=config.sampling.top_p,
+        top_k=config.sampling.top_k,
+        stop_strings=score_beginnings(rubric) if config.scoring == "expected" else (),
+    )
     requests = [
-        Request(
-            id=item.id,
-            prompt_ids=tuple(chat.prompt_ids(rubric.messages(item.prompt, item.response))),
-            sampling=Sampling(
-                max_new_tokens=config.sampling.max_new_tokens,
-                temperature=config.sampling.temperature,
-                top_p=config.sampling.top_p,
-                top_k=config.sampling.top_k,
-                stop_strings=score_beginnings(rubric) if config.scoring == "expected" else (),
-            ),
-            n=count,
-            seed=derive_seed(seed, "judge", item.id, *([first] if first else [])),
-        )
-        for item in items
+        Request(name, ids, sampling, count, derive_seed(seed, "judge", name, *([first] if first else [])))
+        for name, ids in found.usable.items()
     ]
     if config.scoring == "expected":
-        return _expected_after_justification(engine, chat, rubric, config, requests, first)
-    return _sampled(engine, rubric, requests, {item.id: item.response for item in items}, first)
+        yield from _expected_after_justification(engine, chat, rubric, config, requests, first)
+    else:
+        yield from _sampled(engine, rubric, requests, {item.id: item.response for item in items}, first)
+
+
+def judge_prompts(chat: Chat, rubric: Rubric, items: Sequence[ToJudge], new_tokens: int) -> RowCheck:
+    """The prompts that ask a judge for the items' scores, and why some cannot be put to it: with what it may write,
+    they are longer than its positions."""
+    named = [(item.id, rubric.messages(item.prompt, item.response), "") for item in items]
+    return check_rows(chat, named, new_tokens=new_tokens)
 
 
 def judgements_each(config: JudgeSection) -> int:
@@ -127,13 +142,10 @@ def number_place(rubric: Rubric, text: str, response: str, score: float) -> int 
 
 
 def _expected(
-    engine: Engine, chat: Chat, rubric: Rubric, config: JudgeSection, items: Sequence[ToJudge]
+    engine: Engine, chat: Chat, rubric: Rubric, config: JudgeSection, prompts: Mapping[str, tuple[int, ...]]
 ) -> Iterator[Judgement]:
     lead, options = answer_options(chat, rubric.score_line, [str(score) for score in rubric.scores])
-    requests = [
-        OptionRequest(item.id, (*chat.prompt_ids(rubric.messages(item.prompt, item.response)), *lead), options)
-        for item in items
-    ]
+    requests = [OptionRequest(name, (*ids, *lead), options) for name, ids in prompts.items()]
     for result in engine.option_logprobs(requests):
         yield _from_distribution(rubric, config, result.request_id, 0, "", exclusive(options, result.logprobs))
 

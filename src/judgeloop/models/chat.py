@@ -14,6 +14,7 @@ from typing import Any
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
 from judgeloop.models.chat_check import problems
+from judgeloop.models.facts import max_positions
 from judgeloop.models.template import CHATML, PLAIN, PROBE, Template
 from judgeloop.records import Message
 from judgeloop.text.thoughts import Spoken, split_thought
@@ -29,7 +30,8 @@ class Chat:
 
     `close_ids` are the tokens that end a finished answer, and the last of them, the tokenizer's EOS and those of the
     model's generation config are `end_ids`, at which a generation stops. `thinks`: the model may think before it
-    answers, and its thought has to be split off (`spoken`).
+    answers, and its thought has to be split off (`spoken`). `positions`: how many tokens, prompt and response together,
+    the model has positions for; None if nothing limits them.
     """
 
     def __init__(
@@ -41,10 +43,12 @@ class Chat:
         origin: str = "the model",
         thinking: Thinking = "auto",
         date: str | None = None,
+        positions: int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.system_prompt = system_prompt
         self.origin = origin
+        self.positions = positions
         if not tokenizer.chat_template:
             raise InputError(
                 f"{origin}: its tokenizer has no chat template, as base models have none; set chat_template: plain "
@@ -130,6 +134,7 @@ class Chat:
             origin=str(folder),
             thinking=thinking,
             date=date,
+            positions=max_positions(folder) if (folder / "config.json").is_file() else None,
         )
 
     # Prompts ---------------------------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ def instruction_making(config: Config) -> list[Step]:
     plan = Plan(config)
     plan.steps = upstream(whole, "M1/sft" if config.prompts.role == "M1" else "M1/seed")
     m0, seed = (next(s for s in whole if s.stage is stage) for stage in (MODEL, SEED))
-    plan.steps = [m0, *(step for step in plan.steps if step is not m0)]
     last = plan.steps[-1]
     current, new = (last, "M2") if last.stage is SFT else (m0, "M1")
     new_prompts(plan, new, current, seed, [])

@@ -32,6 +32,7 @@ from judgeloop.run.directory import read_json, write_json
 from judgeloop.run.stage import Artifact, Stage
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets
 from judgeloop.stages.context import Context, Outcome, last_words, sampling
+from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
 from judgeloop.stages.keys import ENGINE, FILTERS, of
 from judgeloop.stages.training import fine_tune
@@ -59,10 +60,12 @@ def labels(context: Context) -> Outcome:
     section = context.config.backtranslation
     model = context.model("backward")
     chat = model.chat()
-    asked = []
-    for segment in read_segments(context.path("segments")):
-        messages = backward_messages(segment.text, section.language)
-        asked.append((Prompt(segment.id, messages, segment.source), tuple(chat.prompt_ids(messages))))
+    orders = [
+        Prompt(segment.id, backward_messages(segment.text, section.language), segment.source)
+        for segment in read_segments(context.path("segments"))
+    ]
+    what = f"{context.step.name}: segments"
+    asked, left_out = fitting(model.name, chat, orders, section.sampling.max_new_tokens, what)
     tokens = respond(
         context,
         context.output(),
@@ -74,7 +77,9 @@ def labels(context: Context) -> Outcome:
         purpose="labels",
     )
     read = sum(len(ids) for _, ids in asked)
-    return Outcome({"rows": len(asked) * section.samples, "tokens": tokens, "prompt_tokens": read})
+    rows = len(asked) * section.samples
+    account = {"rows": rows, "tokens": tokens, "prompt_tokens": read}
+    return Outcome({**account, **({"segments_left_out": left_out} if left_out else {})})
 
 
 def labelled(context: Context) -> Outcome:
@@ -214,12 +219,6 @@ def backtranslated(context: Context) -> Outcome:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(folder.with_name("engine"), ignore_errors=True)
     return Outcome({"rows": len(rows)})
-
-
-def _training(folder: Path) -> dict[str, Any]:
-    """What train.json says of a training, in numbers."""
-    record = read_json(folder.with_name("train.json"))
-    return {key: record[key] for key in ("rows", "dropped", "steps", "tokens")}
 
 
 def _numbers(marker: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def evaluate(context: Context) -> Outcome:
         return opened[0]
 
     new_tokens = section.sampling.max_new_tokens
-    asked, left_out = fitting(model, chat, evaluation_prompts(context), new_tokens, f"{context.step.name}: prompts")
+    what = f"{context.step.name}: prompts"
+    asked, left_out = fitting(model.name, chat, evaluation_prompts(context), new_tokens, what)
     prompts = [prompt for prompt, _ in asked]
     respond(context, context.output(RESPONSES), engine, chat, asked, section.samples, sampling(section.sampling),
             purpose="evaluation", keep_open=True)  # fmt: skip
@@ -215,7 +216,7 @@ def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> dict[
     prompts = [Prompt(entry.id, [{"role": "user", "content": entry.prompt}], "IFEval") for entry in asked]
     how = Sampling(section.ifeval_max_new_tokens)
     what = f"{context.step.name}: IFEval prompts"
-    ids, left_out = fitting(context.model("policy"), chat, prompts, how.max_new_tokens, what)
+    ids, left_out = fitting(context.model("policy").name, chat, prompts, how.max_new_tokens, what)
     kept = {prompt.id for prompt, _ in ids}
     asked = [entry for entry in asked if entry.id in kept]
     respond(context, path, engine, chat, ids, 1, how, purpose="ifeval", keep_open=True)

@@ -44,7 +44,7 @@ def _answer_prompts(
     model = context.model(role)
     chat = model.chat()
     what = f"{context.step.name}: prompts"
-    asked, left_out = fitting(model, chat, context.rows("prompts", Prompt), section.max_new_tokens, what)
+    asked, left_out = fitting(model.name, chat, context.rows("prompts", Prompt), section.max_new_tokens, what)
     how = sampling(section)
     purpose = context.step.stage.name
     tokens = respond(

@@ -13,6 +13,7 @@ from judgeloop.judging.rubric import load_rubric
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import build_seed
+from judgeloop.seed.renderable import renderable
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import RUBRIC, of
 
@@ -23,6 +24,7 @@ def seed(context: Context) -> Outcome:
     config = context.config
     rubric = load_rubric(config.judge.rubric, config.judge.language)
     data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed)
+    data = renderable(data, context.model("policy").chat(), rubric)
     files: dict[str, Any] = {"ift": data.ift, "held_out": data.held_out}
     if config.seed_data.eft.source == "written":
         files |= {"eft_sets": data.eft_sets, "eft_given": data.eft}
@@ -60,7 +62,7 @@ SEED = Stage(
     "seed",
     "read the seed",
     run=seed,
+    reads=("policy",),
     writes=("ift.jsonl", "eft.jsonl", "eft_sets.jsonl", "eft_given.jsonl", "held_out.jsonl", "seed.json"),
     keys=_keys,
-    light=True,
 )

@@ -84,11 +84,13 @@ def sft_examples(
     `eft_loss` "score": in EFT rows only the score's own tokens carry loss. `eft_weight`: what an EFT row's loss weighs
     against an IFT row's.
 
-    Dropped and counted: prompt + response longer than `max_length` tokens, and empty responses.
+    Dropped and counted: prompt + response longer than `max_length` tokens or than the model's positions, and empty
+    responses.
     Raises InputError if a completion is not one assistant message.
     """
     examples = []
     dropped: Counter[str] = Counter()
+    longest = _longest(chat, max_length)
     for row in rows:
         text = _assistant_text(row.completion, row.id)
         if not text.strip():
@@ -99,7 +101,7 @@ def sft_examples(
         group = row.prompt_id if judged else ""
         weight = eft_weight if judged else 1.0
         example = SftExample(row.id, chat.prompt_ids(row.prompt), chat.response_ids(text), group, only, weight)
-        if example.tokens > max_length:
+        if example.tokens > longest:
             dropped[TOO_LONG] += 1
             continue
         examples.append(example)
@@ -131,8 +133,10 @@ def pair_examples(
     `token_ids` maps a candidate's id to the ids it was generated with (closing token included iff it finished), which
     are used as they are: text tokenised again need not give the ids whose probability is to change, and would close an
     answer that was cut off. A response without them is tokenised from its text as a finished answer, and counted.
-    Dropped and counted: either side longer than `max_length` with the prompt, empty, or both sides equal.
+    Dropped and counted: either side longer than `max_length` or the model's positions with the prompt, empty, or both
+    sides equal.
     """
+    longest = _longest(chat, max_length)
     examples = []
     dropped: Counter[str] = Counter()
     from_text = 0
@@ -150,12 +154,17 @@ def pair_examples(
             dropped[EMPTY] += 1
         elif chosen == rejected:
             dropped[EQUAL] += 1
-        elif len(prompt) + max(len(chosen), len(rejected)) > max_length:
+        elif len(prompt) + max(len(chosen), len(rejected)) > longest:
             dropped[TOO_LONG] += 1
         else:
             examples.append(PairExample(pair.id, prompt, chosen, rejected))
             from_text += unknown
     return TokenisedPairs(examples, dict(dropped), from_text)
+
+
+def _longest(chat: Chat, max_length: int) -> int:
+    """Tokens that a sequence may have."""
+    return max_length if chat.positions is None else min(max_length, chat.positions)
 
 
 def _nonempty_ids(ids: Sequence[int], text: str, chat: Chat) -> list[int]:
