@@ -45,9 +45,11 @@ def rows(context: Context) -> Outcome:
     account: dict[str, Any] = {}
     total = 0
     for checked in [*_trained(context), *_asked(context), *_judged(context)]:
+        if not checked.rows:
+            continue
         total += checked.rows
         reasons = checked.found.reasons
-        if checked.rows and not checked.found.usable:
+        if not checked.found.usable:
             told = "; ".join(f"{count} {reason}" for reason, count in reasons.items())
             raise InputError(f"{checked.key}: none of {checked.rows} {checked.what} is left: {told}; {checked.remedy}")
         lines += [
