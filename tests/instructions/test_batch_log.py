@@ -25,6 +25,8 @@ NOUNS = ("river", "candle", "bridge", "garden", "engine", "violin", "desert", "m
 
 
 class Chat:
+    positions = None
+
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         return [ord(character) for character in messages[-1]["content"]]
 

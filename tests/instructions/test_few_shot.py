@@ -50,6 +50,8 @@ SEED = [f"Tell me {word} facts that nobody else remembers" for word in NOUNS]
 class PlainChat:
     """Token ids are code points."""
 
+    positions: int | None = None
+
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         return self.text_ids(f"<user>{messages[-1]['content']}<assistant>")
 

@@ -19,6 +19,7 @@ from judgeloop.models.chat import Chat
 from judgeloop.records import Task
 from tiny import make_tiny_model
 
+LONGEST = 170  # tokens
 END = "<|im_end|>"
 
 
@@ -73,3 +74,26 @@ def test_a_control_token_in_a_demonstration_stays_text(source: str, chat: Chat) 
     assert {ids.count(control) for ids in engine.prompts} == {fewest}
     shown = [chat.tokenizer.decode(list(ids)) for ids in engine.prompts]
     assert sum(END in text.rpartition("assistant\n")[2] for text in shown) > 5
+
+
+def test_a_request_longer_than_the_positions_is_not_asked_but_counted(chat: Chat) -> None:
+    engine = Recorder()
+    config = PromptsSection(source="few_shot", count=3, max_requests=17)
+    tasks = [Task.of("Say what is asked " + "again " * 30 * k, "", "", "s") for k in range(9)]
+    some = chat.positions
+    try:
+        chat.positions = LONGEST + config.sampling.max_new_tokens
+        prompter = Prompter(engine, chat, 1)
+        method = INSTRUCTION_METHODS["few_shot"](prompter, tasks, config, Gate(config))
+        with contextlib.suppress(InputError):
+            search(method, Memory())
+        assert prompter.too_long + len(engine.prompts) == 17
+        assert 0 < prompter.too_long < 17
+        assert max(map(len, engine.prompts)) <= LONGEST
+        chat.positions = config.sampling.max_new_tokens
+        with pytest.raises(InputError, match=r"17 requests longer than the model's positions"):
+            search(INSTRUCTION_METHODS["few_shot"](Prompter(engine, chat, 1), tasks, config, Gate(config)), Memory())
+        with pytest.raises(InputError, match=r"the question 'kind' for a has \d+ tokens, the model \d+ positions"):
+            prompter.weigh([prompter.choice("a", "Which? " * 600, "It is", ["a", "b"])], "kind")
+    finally:
+        chat.positions = some

@@ -31,6 +31,8 @@ SEED = [
 class PlainChat:
     """Token ids are code points."""
 
+    positions: int | None = None
+
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         return self.text_ids(f"<user>{messages[-1]['content']}<assistant>")
 

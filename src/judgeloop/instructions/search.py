@@ -181,7 +181,10 @@ def search(method: Method[Any], log: Log, progress: Callable[[int, int], None] |
         if progress is not None:
             progress(account["kept"], account["requests"])
     if not method.kept:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in account["dropped"].items())
+        dropped = {**account["dropped"]}
+        if (too_long := account.get("requests_too_long")) is not None:
+            dropped["requests longer than the model's positions"] = too_long
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         raise InputError(
             f"prompts: no {'task' if method.whole_tasks else 'prompt'} was kept of {account['got']} from "
             f"{account['requests']} requests ({reasons or 'no instruction could be read'}); raise prompts.max_requests "
@@ -212,6 +215,7 @@ class _State:
             self._yields = YieldCounts(account)
             self._method.prompter.tokens.update(account["tokens_by_step"])
             self._method.prompter.seconds.update(account["seconds_by_step"])
+            self._method.prompter.too_long = account.get("requests_too_long", 0)
             self._method.restore(account)
 
     def batch(self) -> list[Task]:
@@ -259,5 +263,6 @@ class _State:
             "tokens": prompter.tokens.total(),
             "tokens_by_step": dict(prompter.tokens),
             "seconds_by_step": {step: round(seconds, 2) for step, seconds in prompter.seconds.items()},
+            **({"requests_too_long": prompter.too_long} if prompter.too_long else {}),
             "stopped": stopped,
         }
