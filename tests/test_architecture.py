@@ -187,8 +187,9 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     [
         ("judgeloop.config, judgeloop.records, judgeloop.evaluation.metrics", {"numpy", "scipy", "rich", "typer"}),
         ("judgeloop.loop, judgeloop.run.driver", {"scipy", "typer", "plotly"}),
+        ("judgeloop.cli", {"numpy", "pydantic", "rich", "torch", "yaml"}),  # --help
     ],
-    ids=["config", "driver"],
+    ids=["config", "driver", "cli"],
 )
 def test_what_every_process_imports_is_light(modules: str, without: set[str]) -> None:
     code = f"import sys, {modules}\n"

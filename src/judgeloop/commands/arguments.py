@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from judgeloop.config.choices import ENGINES
 from judgeloop.errors import InputError
 
 ConfigName = Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config")]
@@ -17,6 +16,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON for other progr
 
 
 def _known_engine(name: str) -> str:
+    from judgeloop.config.choices import ENGINES  # the config is not needed for --help
+
     if name not in ENGINES.names():
         raise typer.BadParameter(f"'{name}' is not one of {', '.join(ENGINES.names())}")
     return name
