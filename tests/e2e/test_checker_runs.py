@@ -31,7 +31,8 @@ def trained_already(config: Path, out: Path, model: Path) -> None:
         for k in range(3)
     ]
     (out / "M1" / "held_out.jsonl").write_text("".join(map(to_line, ranked)), encoding="utf-8")
-    (out / "M1" / "ift.jsonl").touch()
+    for name in ("ift.jsonl", "eft.jsonl"):
+        (out / "M1" / name).touch()
     (out / "M1" / "model").symlink_to(model)
     write_json(out / "M1" / "train.json", {"hash": "h1"})
     for name in ("M0/model", "M1/seed", "M1/sft"):
