@@ -102,3 +102,35 @@ def test_a_model_trained_elsewhere_needs_no_gpu_until_it_is_made_anew(
     with pytest.raises(InputError, match="kernels: liger needs a GPU"):
         driver.execute(config, out, Silent(), redo=["M1/sft"])
     assert not (out / "superseded").exists()
+
+
+def test_a_step_that_only_checks_is_carried_out_again_and_nothing_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def carry_out(run: RunDirectory, step: Step, _display: driver.Display) -> None:
+        made.append(step.name)
+        run.folder(step.model).mkdir(exist_ok=True)
+        run.begin(step)
+        artifact = run.artifact(step.name)
+        if artifact.suffix:
+            artifact.write_text('{"hash": "h"}', encoding="utf-8")
+        else:
+            artifact.mkdir()
+        run.finish(step, 0.0, {})
+
+    monkeypatch.setattr(driver, "_carry_out", carry_out)
+    monkeypatch.setattr(driver, "_present", lambda run, step: True)
+    monkeypatch.setattr(driver, "write_reports", lambda out: None)
+    monkeypatch.setattr(stopping, "decide", lambda run, step: None)
+    monkeypatch.setattr(stopping, "with_best", lambda run, decision: decision)
+    tree = {"seed_data": {"ift": "seed.jsonl"}, "iterations": 0}
+    driver.execute(parse(tree, "test"), tmp_path / "run", Silent())
+    assert made == ["M0/model", "M1/seed", "M1/rows", "M0/eval", "M1/sft", "M1/eval"]
+    made.clear()
+    longer = {**tree, "candidates": {"sampling": {"max_new_tokens": 77}}}
+    driver.execute(parse(longer, "test"), tmp_path / "run", Silent())
+    assert made == ["M1/rows"]
+    with pytest.raises(InputError, match=r"M1/sft is stale.*sft\.max_length"):
+        driver.execute(parse({**longer, "sft": {"max_length": 77}}, "test"), tmp_path / "run", Silent())

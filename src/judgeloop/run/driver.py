@@ -81,7 +81,7 @@ def write_reports(out: Path) -> None:
 
 def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Display) -> bool:
     """Carry out one step; return False if there was nothing to do."""
-    if run.state(step) == "done" and _present(run, step):
+    if run.state(step) == "done" and _present(run, step) and not (step.stage.only_checks and run.stale([step])):
         display.skipped(step)
         return False
     _carry_out(run, step, display)
@@ -123,7 +123,7 @@ def _selected(steps: Sequence[Step], wanted: str) -> list[Step]:
 
 
 def _refuse_stale(run: RunDirectory, steps: Sequence[Step]) -> None:
-    stale = run.stale(steps)
+    stale = [found for found in run.stale(steps) if not found.step.stage.only_checks]
     if stale:
         first = stale[0]
         after = [step.name for step in downstream(steps, [first.step])[1:] if run.state(step) != "missing"]

@@ -33,7 +33,8 @@ class Stage:
     `light`: it runs in the driver, without a process of its own. `trains`: the config section of a training, which may
     run in several processes. `weights`: the folder of the model that it makes. `measures`: it measures a model; reports
     are written after it, and it is carried out for the last model too when a rule stops the run. `present`: whether a
-    finished artifact can still be used, for one that names something outside the run. `content`: a field of the
+    finished artifact can still be used, for one that names something outside the run. `only_checks`: nothing is made
+    from it, so it is carried out again instead of refused if the config has changed. `content`: a field of the
     artifact (JSON) that the fingerprints of later steps hold.
     """
 
@@ -50,6 +51,7 @@ class Stage:
     weights: str | None = None
     measures: bool = False
     present: Callable[[Path], bool] | None = None
+    only_checks: bool = False
     content: str | None = None
     plugin: str | None = None
 

@@ -166,6 +166,7 @@ ROWS = Stage(
     run=rows,
     reads=("policy", "ift", "held_out"),
     may_read=("eft", "judge", "evaluator"),
+    only_checks=True,
     writes=("rows.json",),
     keys=(
         "sft.max_length",
