@@ -124,7 +124,8 @@ def test_a_step_that_only_checks_is_carried_out_again_and_nothing_is_refused(
     monkeypatch.setattr(driver, "_present", lambda run, step: True)
     monkeypatch.setattr(driver, "write_reports", lambda out: None)
     monkeypatch.setattr(stopping, "decide", lambda run, step: None)
-    monkeypatch.setattr(stopping, "with_best", lambda run, decision: decision)
+    monkeypatch.setattr(stopping, "conclude", lambda run, step: None)
+    monkeypatch.setattr(stopping, "with_best", lambda run, decision: stopping.Decision(False, "", "", "M1", ""))
     tree = {"seed_data": {"ift": "seed.jsonl"}, "iterations": 0}
     driver.execute(parse(tree, "test"), tmp_path / "run", Silent())
     assert made == ["M0/model", "M1/seed", "M1/rows", "M0/eval", "M1/sft", "M1/eval"]
