@@ -12,7 +12,6 @@ import pytest
 from beside import shared
 from judgeloop.config import SeedSection
 from judgeloop.data.readers import read_ranked
-from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.records import Message, RankedSet, stable_id
 from judgeloop.seed.build import SeedData, build_seed
@@ -182,58 +181,3 @@ def test_planted_near_duplicates_end_in_one_part_or_are_dropped(tmp_path: Path, 
     dropped = data.account["dropped"]
     assert dropped["IFT row close to a held-out prompt"] > 5
     assert dropped["IFT row close to an EFT prompt"] > 5
-
-
-def leaky_seed(folder: Path) -> SeedSection:
-    """A seed of which every kind of row has prompts of the evaluation, word for word or nearly."""
-    topics = ("rain", "bread", "owls", "tea", "maps", "soap", "chess", "snow")
-    prompts = [f"Write down {n + 3} facts that everybody should know about {topics[n]}" for n in range(8)]
-    sets = [
-        {"prompt": text, "responses": [{"text": "a b", "rank": 0}, {"text": "c", "rank": 1}]}
-        for text in [*prompts, A, NEARLY_A]
-    ]
-    ift = [{"prompt": text, "response": "z"} for text in (OTHER, A, BETWEEN)]
-    judged = [
-        {"id": f"e{n}", "kind": "eft", "prompt_id": prompt_id(asked(text)),
-         "prompt": RUBRIC.messages(asked(text), "Hm."), "source": f"given:{n}",
-         "completion": [{"role": "assistant", "content": "Fine.\n\nScore: 3"}]}
-        for n, text in enumerate(["What are clouds made of?", NEARLY_A])
-    ]  # fmt: skip
-    for name, rows in (("sets", sets), ("ift", ift), ("eft", judged)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return SeedSection.model_validate(
-        {"ranked": str(folder / "sets.jsonl"), "ift": str(folder / "ift.jsonl"),
-         "eft_files": str(folder / "eft.jsonl"), "held_out_share": 0.0}
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("eft_share", [0.0, 1.0])
-def test_nothing_that_is_trained_on_is_in_or_near_the_evaluation(tmp_path: Path, eft_share: float) -> None:
-    section = leaky_seed(tmp_path).model_copy(update={"eft_share": eft_share})
-    before = build_seed(section, RUBRIC, True, 0)
-    assert "leaks" not in before.account
-    data = build_seed(section, RUBRIC, True, 0, [asked(A)])
-    closed = Known(section.near_duplicate)
-    closed.add(asked(A), "evaluation")
-    trained = [row.prompt for row in data.ift] + [one.messages for one in data.eft_sets]
-    assert not [messages for messages in trained if closed.same(messages) or closed.near(messages)]
-    assert not [row for row in data.eft if "purr" in row.prompt[-1]["content"]]
-    assert {OTHER} <= {row.prompt[-1]["content"] for row in data.ift}
-    dropped = data.account["dropped"]
-    part = "EFT" if eft_share else "IFT"
-    assert dropped[f"set for {part} with an evaluation prompt"] == 1
-    assert dropped[f"set for {part} close to an evaluation prompt"] == 1
-    assert dropped["IFT row with an evaluation prompt"] == dropped["IFT row close to an evaluation prompt"] == 1
-    assert dropped["EFT row of a file close to an evaluation prompt"] == 1
-    where = {place.rpartition("/")[2] for place in data.account["leaks"]}
-    assert where >= {"sets.jsonl:9", "sets.jsonl:10", "ift.jsonl:2", "ift.jsonl:3"}
-    assert len(data.account["leaks"]) == 5
-
-
-def test_a_seed_of_evaluation_prompts_alone_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "ift.jsonl").write_text(json.dumps({"prompt": A, "response": "z"}) + "\n", encoding="utf-8")
-    section = SeedSection.model_validate({"ift": str(tmp_path / "ift.jsonl")})
-    with pytest.raises(
-        InputError, match=r"no IFT and no EFT row is left.*1 have an evaluation prompt, as .*ift.jsonl:1"
-    ):
-        build_seed(section, RUBRIC, True, 0, [asked(A)])

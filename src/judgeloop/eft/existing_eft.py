@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,8 +17,8 @@ from judgeloop.data.readers import read_judgements
 from judgeloop.errors import InputError
 from judgeloop.judging.parse_score import parse_score
 from judgeloop.judging.rubric import Rubric, load_rubric, shipped_rubrics
-from judgeloop.records import Message, SupervisedRow, stable_id
-from judgeloop.seed.leakage import EVALUATED, Known
+from judgeloop.records import Message, RankedSet, SupervisedRow, stable_id
+from judgeloop.seed.leakage import Known
 
 _TURN = re.compile(r"\n\n(User|Assistant): ")
 _PLACEHOLDER = re.compile(r"(?<!\{)\{(system|instruction|ending|response)\}(?!\})")
@@ -42,21 +42,13 @@ class ExistingEft:
 
 
 def given_rows(
-    sources: Sequence[str],
-    rubric: Rubric,
-    never: Mapping[str, Sequence[list[Message]]],
-    near_duplicate: float,
-    dropped: Counter[str],
-    leaks: list[str],
+    sources: Sequence[str], rubric: Rubric, held_out: Sequence[RankedSet], near_duplicate: float, dropped: Counter[str]
 ) -> ExistingEft:
-    """Read the files; rows that occur twice, and rows about a prompt that must `never` be trained on (by what it is, "a
-    held-out prompt"), are left out and counted; `leaks` is given the places of those about an evaluation prompt."""
+    """Read the files; rows about a held-out prompt, and rows that stand there twice, are left out and counted."""
     closed = Known(near_duplicate)
-    ids: dict[str, str] = {}
-    for what, prompts in never.items():
-        for messages in prompts:
-            closed.add(messages, what)
-            ids.setdefault(stable_id("p", messages), what)
+    for ranked in held_out:
+        closed.add(ranked.messages, "held-out prompt")
+    held_out_ids = {stable_id("p", ranked.messages) for ranked in held_out}
     rubrics = _rubrics(rubric)
     rows: dict[str, tuple[int, SupervisedRow]] = {}
     instructions: list[list[Message]] = []
@@ -69,19 +61,18 @@ def given_rows(
         dropped.update(account.dropped)
         for row in found:
             about = judged_instruction(row.prompt, rubrics)
-            label = ids.get(row.prompt_id) or (closed.same(about) if about is not None else None)
-            near = closed.near(about) if label is None and about is not None else None
             if row.id in rows:
                 dropped["duplicate"] += 1
-            elif label is not None or near is not None:
-                dropped[f"EFT row of a file {'with' if label else 'close to'} {label or near}"] += 1
-                leaks += [row.source] if (label or near) == EVALUATED else []
+            elif row.prompt_id in held_out_ids or (about is not None and closed.same(about)):
+                dropped["EFT row of a file with a held-out prompt"] += 1
+            elif about is not None and closed.near(about):
+                dropped["EFT row of a file close to a held-out prompt"] += 1
             else:
                 rows[row.id] = (score_in(row, rubric), row)
                 unknown += about is None
                 instructions += [about] if about is not None else []
-    named = frozenset(row.prompt_id for _, row in rows.values())
-    return ExistingEft(list(rows.values()), instructions, named, unknown, detected, taken)
+    ids = frozenset(row.prompt_id for _, row in rows.values())
+    return ExistingEft(list(rows.values()), instructions, ids, unknown, detected, taken)
 
 
 def has_score(text: str, rubric: Rubric) -> bool:

@@ -15,8 +15,8 @@ from judgeloop.eft.existing_eft import given_rows
 from judgeloop.eft.from_ranks import balanced, eft_rows
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import Rubric
-from judgeloop.records import Message, RankedSet, SupervisedRow, derive_seed
-from judgeloop.seed.leakage import EVALUATED, Known, clusters
+from judgeloop.records import RankedSet, SupervisedRow, derive_seed
+from judgeloop.seed.leakage import Known, clusters
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,7 @@ class SeedData:
     are in `eft` already unless a model is to write them (`eft.source: written`). `account` says where everything went:
     {"detected", "columns" (of each file those that were read and those that were not), "taken", "dropped", "ift",
     "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain values; with `eft_files` also "eft_given"
-    (rows) and "eft_unchecked" (those whose instruction is not known); "leaks" names the file and row of each that was
-    left out since it has a prompt of the evaluation, or nearly one."""
+    (rows) and "eft_unchecked" (those whose instruction is not known)."""
 
     ift: list[SupervisedRow]
     eft: list[SupervisedRow]
@@ -35,20 +34,13 @@ class SeedData:
     account: dict[str, Any]
 
 
-def build_seed(
-    config: SeedSection,
-    rubric: Rubric,
-    justification: bool,
-    seed: int,
-    evaluated: Sequence[list[Message]] = (),
-) -> SeedData:
+def build_seed(config: SeedSection, rubric: Rubric, justification: bool, seed: int) -> SeedData:
     """Read the files of the config and split them.
 
     Ranked prompts go to the held-out part, to EFT or (their best response) to IFT; what shares a group (a tree), its
     normalised text or nearly its text (`near_duplicate`) stays together. IFT rows lose those with a held-out prompt
-    or, unless `eft.ift_overlap`, one used for EFT; EFT rows of files lose those with a held-out prompt. Nothing that is
-    trained on has a prompt of the `evaluated` ones, or nearly one. Raises InputError if a file is wrong or nothing is
-    left to train on.
+    or, unless `eft.ift_overlap`, one used for EFT; EFT rows of files lose those with a held-out prompt. Raises
+    InputError where a file is wrong or nothing is left to train on.
     """
     detected: list[str] = []
     columns: dict[str, dict[str, Any]] = {}
@@ -77,23 +69,18 @@ def build_seed(
         supervised += rows
 
     (held_out, for_eft, for_ift), near = _split(list(sets.values()), config, seed)
-    leaks: list[str] = []
-    for_eft = _unseen(for_eft, evaluated, "set for EFT", config.near_duplicate, dropped, leaks)
-    for_ift = _unseen(for_ift, evaluated, "set for IFT", config.near_duplicate, dropped, leaks)
-    never = {"a held-out prompt": [ranked.messages for ranked in held_out], EVALUATED: evaluated}
-    given = given_rows(config.eft_files, rubric, never, config.near_duplicate, dropped, leaks)
+    given = given_rows(config.eft_files, rubric, held_out, config.near_duplicate, dropped)
     closed = Known(config.near_duplicate)
-    for label, prompts in never.items():
-        for messages in prompts:
-            closed.add(messages, label)
+    for ranked in held_out:
+        closed.add(ranked.messages, "held-out")
     closed_ids: frozenset[str] = frozenset()
     if config.eft.ift_overlap:
         for_ift = for_eft + for_ift
     else:
         closed_ids = given.prompt_ids
         for messages in [*(ranked.messages for ranked in for_eft), *given.instructions]:
-            closed.add(messages, "an EFT prompt")
-    ift = _ift_rows(supervised, for_ift, closed, closed_ids, dropped, leaks)
+            closed.add(messages, "EFT")
+    ift = _ift_rows(supervised, for_ift, closed, closed_ids, dropped)
     if config.max_ift_rows is not None and len(ift) > config.max_ift_rows:
         order = random.Random(derive_seed(seed, "ift_rows")).sample(range(len(ift)), config.max_ift_rows)
         dropped["IFT row above max_ift_rows"] += len(ift) - len(order)
@@ -103,9 +90,8 @@ def build_seed(
         made = balanced(eft_rows(for_eft, rubric, justification, seed, dropped), config.eft, seed, dropped)
         eft = joined(given.rows, made, dropped)
     if not ift and not eft and not (for_eft and config.eft.source == "written"):
-        why = f" ({len(leaks)} have {EVALUATED}, as {leaks[0]} has)" if leaks else ""
         raise InputError(
-            f"seed_data: no IFT and no EFT row is left to train on{why}; bring more rows or lower held_out_share"
+            "seed_data: no IFT and no EFT row is left to train on; bring more rows or lower held_out_share"
         )
     summary = {
         "detected": [*detected, *given.detected],
@@ -119,8 +105,6 @@ def build_seed(
         "near_duplicates": near,
         "eft_scores": histogram([score for score, _ in eft], rubric),
     }
-    if leaks:
-        summary["leaks"] = leaks
     if config.eft_files:
         summary |= {"eft_given": len(given.rows), "eft_unchecked": given.unknown}
     return SeedData(ift, [row for _, row in eft], held_out, for_eft, summary)
@@ -152,7 +136,6 @@ def _ift_rows(
     closed: Known,
     closed_ids: frozenset[str],
     dropped: Counter[str],
-    leaks: list[str],
 ) -> list[SupervisedRow]:
     """Rows of the files, then the best response of each IFT set, that share no prompt with the other parts."""
     best = [
@@ -166,38 +149,18 @@ def _ift_rows(
         if row.id in rows:
             dropped["duplicate"] += 1
             continue
-        label = closed.same(row.prompt) or ("an EFT prompt" if row.prompt_id in closed_ids else None)
+        label = closed.same(row.prompt) or ("EFT" if row.prompt_id in closed_ids else None)
         near = closed.near(row.prompt) if label is None else None
-        if label is None and near is None:
+        if label is not None:
+            dropped[f"IFT row with {_A[label]} prompt"] += 1
+        elif near is not None:
+            dropped[f"IFT row close to {_A[near]} prompt"] += 1
+        else:
             rows[row.id] = row
-            continue
-        dropped[f"IFT row {'with' if label else 'close to'} {label or near}"] += 1
-        if EVALUATED in (label, near):
-            leaks.append(row.source)
     return list(rows.values())
 
 
-def _unseen(
-    sets: Sequence[RankedSet],
-    evaluated: Sequence[list[Message]],
-    what: str,
-    near_duplicate: float,
-    dropped: Counter[str],
-    leaks: list[str],
-) -> list[RankedSet]:
-    """The sets whose prompt is none of the evaluation's, nor nearly one; the others are counted and named."""
-    closed = Known(near_duplicate)
-    for messages in evaluated:
-        closed.add(messages, EVALUATED)
-    kept = []
-    for ranked in sets:
-        same = closed.same(ranked.messages)
-        if same is None and closed.near(ranked.messages) is None:
-            kept.append(ranked)
-            continue
-        dropped[f"{what} {'with' if same else 'close to'} {EVALUATED}"] += 1
-        leaks.append(ranked.source)
-    return kept
+_A = {"held-out": "a held-out", "EFT": "an EFT"}
 
 
 def _split(

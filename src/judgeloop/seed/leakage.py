@@ -18,8 +18,6 @@ from judgeloop.data.fields import prompt_keys
 from judgeloop.records import Message, RankedSet
 from judgeloop.text.similarity import NoveltyPool
 
-EVALUATED = "an evaluation prompt"
-
 
 def prompt_texts(messages: Sequence[Message]) -> Iterator[str]:
     """What the user says up to each of the user's turns, the whole prompt last."""

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from judgeloop.config import EvaluationSection
 from judgeloop.data.readers import read_prompts
 from judgeloop.records import Message, RankedSet
 from judgeloop.stages.context import Context
@@ -17,22 +16,12 @@ def user_turns(messages: Sequence[Message]) -> list[str]:
     return [message["content"] for message in messages if message["role"] == "user"]
 
 
-def prompts_of_evaluation(section: EvaluationSection) -> list[list[Message]]:
-    """The prompts of the files that the config's evaluation names (evaluation.prompts, evaluation.ifeval), beyond the
-    counts that are evaluated too."""
-    from judgeloop.evaluation.ifeval_prompts import read_verifiable
-
-    found = [prompt.messages for file in section.prompts for prompt in read_prompts(Path(file))[0]]
-    if section.ifeval is not None:
-        found += [[{"role": "user", "content": row.prompt}] for row in read_verifiable(section.ifeval)]
-    return found
-
-
 def evaluated_on(context: Context) -> list[str]:
-    """Every user turn of the held-out sets and of the evaluation's files."""
-    asked = [ranked.messages for ranked in context.rows("held_out", RankedSet)]
-    asked += prompts_of_evaluation(context.config.evaluation)
-    return list(dict.fromkeys(text for messages in asked for text in user_turns(messages)))
+    """Every user turn of the held-out sets and of the files of evaluation.prompts, beyond evaluation.count too."""
+    said = [text for ranked in context.rows("held_out", RankedSet) for text in user_turns(ranked.messages)]
+    for file in context.config.evaluation.prompts:
+        said += [text for prompt in read_prompts(Path(file))[0] for text in user_turns(prompt.messages)]
+    return list(dict.fromkeys(said))
 
 
 def evaluation_sets(context: Context) -> dict[str, list[str]]:

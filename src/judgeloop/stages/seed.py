@@ -14,7 +14,6 @@ from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import build_seed
 from judgeloop.seed.renderable import renderable
-from judgeloop.stages.contamination import prompts_of_evaluation
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import RUBRIC, of
 
@@ -24,8 +23,7 @@ def seed(context: Context) -> Outcome:
     EFT rows, write what they are made from instead: eft_sets.jsonl, and eft_given.jsonl with the rows of files."""
     config = context.config
     rubric = load_rubric(config.judge.rubric, config.judge.language)
-    evaluated = prompts_of_evaluation(config.evaluation)
-    data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed, evaluated)
+    data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed)
     data = renderable(data, context.model("policy").chat(), rubric)
     files: dict[str, Any] = {"ift": data.ift, "held_out": data.held_out}
     if config.seed_data.eft.source == "written":
@@ -36,7 +34,7 @@ def seed(context: Context) -> Outcome:
         write_rows_atomically(context.output(name), rows)
     write_json(context.output("seed"), data.account)
     evaluates = any(step.stage.measures for step in context.run.steps.values())
-    if evaluates and not data.held_out and not any(read_prompts(Path(path))[0] for path in config.evaluation.prompts):
+    if evaluates and not data.held_out and not any(read_prompts(Path(p))[0] for p in config.evaluation.prompts):
         raise InputError(
             "evaluation: no held-out prompts; name some in evaluation.prompts or raise seed_data.held_out_share"
         )
@@ -51,15 +49,12 @@ def yields(account: dict[str, Any]) -> list[str]:
     return [*account["detected"], "; ".join([f"{parts}; {account['eft_sets']} sets for EFT", *dropped])]
 
 
-FILES = of("evaluation", "prompts", "ifeval")  # nothing that is trained on may be in them
-
-
 def _keys(config: Config) -> tuple[str, ...]:
     """If a model writes the EFT rows, how it does so matters to later stages only."""
     if config.seed_data.eft.source == "ranks":
-        return ("seed", "seed_data", *FILES, *RUBRIC)
+        return ("seed", "seed_data", *RUBRIC)
     parts = [name for name in SeedSection.model_fields if name != "eft"]
-    keys = ("seed", *of("seed_data", *parts), *of("seed_data.eft", "source", "ift_overlap"), *FILES)
+    keys = ("seed", *of("seed_data", *parts), *of("seed_data.eft", "source", "ift_overlap"))
     return (*keys, *RUBRIC) if config.seed_data.eft_files else keys
 
 
