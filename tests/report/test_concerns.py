@@ -44,6 +44,11 @@ def test_a_healthy_run_has_no_warnings() -> None:
         ("saturation", {"judge": {"top_share": 0.91}}, {"judge": {"top_share": 0.9}}),
         ("length correlation", {"judge": {"length_correlation": -0.81}}, {"judge": {"length_correlation": -0.8}}),
         ("retest spread", {"judge": {"retest_spread": 1.6}}, {"judge": {"retest_spread": 1.5}}),
+        (
+            "retest spread",
+            {"judge": {"scale": [1, 3], "retest_spread": 0.61}},
+            {"judge": {"scale": [1, 3], "retest_spread": 0.6}},
+        ),
         ("few pairs", {"pairs": 19}, {"pairs": 20}),
         ("length growth", {"length": {"mean_characters": 501.0}}, {"length": {"mean_characters": 500.0}}),
         (

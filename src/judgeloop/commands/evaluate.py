@@ -51,7 +51,8 @@ def agreement(
     turns: Annotated[Literal["first", "all"], typer.Option(help="of trees: the first turn, or all")] = "first",
     lang: Annotated[str | None, typer.Option(help="of trees: messages of this language only, such as en")] = None,
     perfect: Annotated[
-        float | None, typer.Option(help="score from which a response counts as a 5; default: 5, expected scores 4.5")
+        float | None,
+        typer.Option(help="score from which a response counts as a 5; default: the highest; expected: 0.5 below"),
     ] = None,
     temperature: Temperature = 0.7,
     top_p: TopP = 0.9,
@@ -71,6 +72,9 @@ def agreement(
     from judgeloop.commands.evaluation_text import print_agreement
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
     from judgeloop.evaluation.agreement import agreement as measure
+    from judgeloop.evaluation.health import near_top
+    from judgeloop.judging.rubric import load_rubric
+    from judgeloop.records import MAX_SCORE
 
     config = judge_config(
         scoring=scoring, rubric=rubric, language=language, samples=samples, temperature=temperature, top_p=top_p,
@@ -105,10 +109,13 @@ def agreement(
         unread = Counter(row.reason for row in given if row.score is None)
         about |= {"judge": player.name, "made_by": _shown(player.identity), "dropped": account.dropped, **more}
         about |= {"judgements": len(given), "unread": dict(unread)}
-    threshold = perfect if perfect is not None else 4.5 if scoring == "expected" and not scored else 5.0
-    measured = measure(rows, seed=seed, resamples=resamples, perfect=threshold).as_dict()
+    if perfect is None:
+        used = load_rubric(config.rubric, config.language)
+        highest = float(MAX_SCORE) if scored else float(used.high)
+        perfect = near_top((used.low, used.high)) if scoring == "expected" and not scored else highest
+    measured = measure(rows, seed=seed, resamples=resamples, perfect=perfect).as_dict()
     counts = {key: measured.pop(key) for key in ("prompts", "responses", "missing")}
-    found = {**about, "perfect": threshold, **counts, "metrics": measured}
+    found = {**about, "perfect": perfect, **counts, "metrics": measured}
     _answer(found, as_json, print_agreement)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from judgeloop.records import MAX_SCORE
 from judgeloop.report.wording import interval, number, percent, points
 
 MAX_LENGTH_GROWTH = 0.25
@@ -57,6 +58,8 @@ def _judge(model: dict[str, Any], health: Mapping[str, Any]) -> list[tuple[str, 
             continue
         for figure, key, kind, words in _GATES:
             value, bound = judge.get(figure), health.get(key)
+            if figure == "retest_spread" and bound is not None:
+                bound = _on_scale(bound, judge)
             if value is not None and bound is not None and _fails(value, bound, key):
                 found.append((kind, f"{words(value, where)} (health.{key}: {bound:g})."))
     people, bound = (model["agreement"] or {}).get("pairwise_ties_half"), health.get("min_agreement")
@@ -64,6 +67,12 @@ def _judge(model: dict[str, Any], health: Mapping[str, Any]) -> list[tuple[str, 
         said = f"its agreement with the seed's ranks, {interval(people)}, is too low (health.min_agreement: {bound:g})."
         found.append(("agreement gate", said))
     return found
+
+
+def _on_scale(bound: float, judge: Mapping[str, Any]) -> float:
+    """A bound for scores from 0 to 5, in proportion to the judge's own scale."""
+    lowest, highest = judge.get("scale") or (0, MAX_SCORE)
+    return float(bound * (highest - lowest) / MAX_SCORE)
 
 
 def _fails(value: float, bound: float, key: str) -> bool:

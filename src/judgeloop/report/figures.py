@@ -64,10 +64,10 @@ def score_histogram(models: Sequence[dict[str, Any]]) -> Figure:
         counts = model["judge"]["histogram"]
         if not counts or not sum(counts):
             continue
-        total = sum(counts)
+        total, lowest = sum(counts), (model["judge"].get("scale") or (0,))[0]
         data.append(
             {
-                "type": "bar", "name": _label(model["name"]), "x": list(range(len(counts))),
+                "type": "bar", "name": _label(model["name"]), "x": [lowest + k for k in range(len(counts))],
                 "y": [count / total for count in counts], "customdata": counts, "marker": {"color": _colour(index)},
                 "hovertemplate": "score %{x}: %{y:.0%} (%{customdata} responses)",
             }
