@@ -4,6 +4,7 @@ import pytest
 
 from judgeloop.config import HealthSection
 from judgeloop.report.concerns import concerns, headline
+from judgeloop.report.equal_length import at_equal_length
 from judgeloop.run.stopping import gate_failures
 
 
@@ -159,6 +160,14 @@ def versus(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]
             "50%: length may be why.",
         ),
         ({**versus(0.65, 0.53, 0.75), "length_controlled": iv(0.6, 0.51, 0.7)}, "prefers M2, clear of 50%."),
+        (
+            {
+                **versus(0.65, 0.53, 0.75),
+                "length_controlled": {**iv(0.6, 0.51, 0.7), "longer": 55, "shorter": 5},
+            },
+            "win rate 65% (53–75%), ties as half: the judge prefers M2, but M2's response is the longer one on 92% of "
+            "the prompts: length may be why.",
+        ),
         (versus(0.3, 0.2, 0.4), "win rate 30% (20–40%), ties as half: the judge prefers M1; M2 is worse."),
         (versus(1.0, 1.0, 1.0, n=8), "over 8 prompts only, too few to conclude from."),
         ({"previous": "M1", "rate": None}, "The judge's comparisons of M2 with M1 could not be read."),
@@ -167,6 +176,27 @@ def versus(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]
 def test_headline_says_no_more_than_the_win_rate_shows(rate: dict[str, Any], says: str) -> None:
     sentences = headline({"models": [model("M1"), model("M2", win_rate_vs_previous=rate)]})
     assert sentences[0].endswith(says)
+
+
+@pytest.mark.parametrize(
+    ("longer", "shorter", "says"),
+    [
+        (48, 12, None),
+        (50, 10, "60% (little overlap)"),
+        (4, 56, "60% (hardly any overlap)"),
+        (60, 0, "60% (no overlap)"),
+    ],
+)
+def test_a_rate_at_equal_length_that_hardly_rests_on_anything_is_flagged(
+    longer: int, shorter: int, says: str | None
+) -> None:
+    rate = {**versus(0.65, 0.53, 0.75), "length_controlled": {**iv(0.6, 0.51, 0.7), "longer": longer,
+            "shorter": shorter}}  # fmt: skip
+    models = [model("M1"), model("M2", win_rate_vs_previous=rate)]
+    warned = [warning["text"] for warning in concerns(models, HEALTH) if warning["kind"] == "length overlap"]
+    assert [says in text for text in warned] == ([] if says is None else [True])
+    assert says is None or "60%" not in " ".join(headline({"models": models}))
+    assert at_equal_length(rate["length_controlled"]) == (says or "60% (51–70%)")
 
 
 def test_headline_doubts_a_score_that_the_win_rate_does_not_bear_out() -> None:

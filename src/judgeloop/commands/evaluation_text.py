@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
 from judgeloop.report.wording import interval, number, percent
 
 METRICS = {
@@ -76,7 +77,7 @@ def print_win_rate(found: Mapping[str, Any]) -> None:
         *(f"{found[key]} ({percent(found[key] / total)})" for key in ("win", "tie", "lose")),
         str(found["unparsed"]),
         interval(found["rate"], as_percent=True),
-        interval(found["length_controlled"], as_percent=True),
+        at_equal_length(found["length_controlled"]),
     )
     console = Console(highlight=False, emoji=False, markup=False)
     console.print(
@@ -88,15 +89,12 @@ def print_win_rate(found: Mapping[str, Any]) -> None:
 
 def win_rate_words(found: Mapping[str, Any]) -> list[str]:
     """Whether one model is shown to be better, at its own length and at equal length."""
-    lines = [
-        f"Win rate: {_clear(found['rate'], found['model'], found['against'])}",
-        f"At equal length: {_clear(found['length_controlled'], found['model'], found['against'])}",
-    ]
     controlled = found["length_controlled"]
-    if controlled is not None and controlled["extrapolated"]:
-        which = "longer" if controlled["longer"] else "shorter"
-        lines.append(f"{found['model']}'s response is the {which} one on every prompt: the rate at equal length is "
-                     "an extrapolation.")  # fmt: skip
+    equal = _clear(controlled, found["model"], found["against"])
+    if controlled is not None and flagged(controlled):
+        why = one_sided(controlled, found["model"])
+        equal = f"{at_equal_length(controlled)}, a guess from which nothing follows: {why}."
+    lines = [f"Win rate: {_clear(found['rate'], found['model'], found['against'])}", f"At equal length: {equal}"]
     lengths = [number(found["mean_characters"][side], 0) for side in ("model", "against")]
     first = percent(found["first_preferred"])
     lines.append(f"Mean length in characters: {lengths[0]} against {lengths[1]}.")

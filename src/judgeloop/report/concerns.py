@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from judgeloop.records import MAX_SCORE
+from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
 from judgeloop.report.wording import interval, number, percent, points
 
 MAX_LENGTH_GROWTH = 0.25
@@ -24,6 +25,7 @@ def concerns(models: Sequence[dict[str, Any]], health: Mapping[str, Any]) -> lis
             *_judge(model, health),
             *_pairs(model),
             *_length(model, previous),
+            *_overlap(model),
             *_agreement(model),
             *_forgetting(model, models[:place]),
             *_hacking(model, previous),
@@ -108,6 +110,17 @@ def _length(model: dict[str, Any], previous: dict[str, Any] | None) -> list[tupl
     ]
 
 
+def _overlap(model: dict[str, Any]) -> list[tuple[str, str]]:
+    """A rate at equal length that rests on too few prompts of the rarer side."""
+    controlled = (model["win_rate_vs_previous"] or {}).get("length_controlled")
+    if controlled is None or not flagged(controlled):
+        return []
+    said = (
+        f"{one_sided(controlled, model['name'])}: the rate at equal length, {at_equal_length(controlled)}, is a guess."
+    )
+    return [("length overlap", said)]
+
+
 def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
     pairwise = (model["agreement"] or {}).get("pairwise_ties_half")
     if pairwise is None or pairwise["low"] > CHANCE:
@@ -188,6 +201,8 @@ def _versus(model: dict[str, Any]) -> str | None:
         return f"{said}, but over {rate['n']} prompts only, too few to conclude from."
     if rate["low"] > CHANCE:
         controlled = versus.get("length_controlled")
+        if controlled is not None and flagged(controlled):
+            return f"{said}: the judge prefers {name}, but {one_sided(controlled, name)}: length may be why."
         if controlled is not None and controlled["low"] <= CHANCE:
             fair = interval(controlled, as_percent=True)
             return f"{said}: the judge prefers {name}, but at equal length {fair}, not clear of 50%: length may be why."
