@@ -115,10 +115,8 @@ def _overlap(model: dict[str, Any]) -> list[tuple[str, str]]:
     controlled = (model["win_rate_vs_previous"] or {}).get("length_controlled")
     if controlled is None or not flagged(controlled):
         return []
-    said = (
-        f"{one_sided(controlled, model['name'])}: the rate at equal length, {at_equal_length(controlled)}, is a guess."
-    )
-    return [("length overlap", said)]
+    why, rate = one_sided(controlled, model["name"]), at_equal_length(controlled)
+    return [("length overlap", f"{why}: the rate at equal length, {rate}, is a guess.")]
 
 
 def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
