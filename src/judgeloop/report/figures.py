@@ -10,6 +10,7 @@ from typing import Any
 
 from judgeloop.report.creation import diversity_columns
 from judgeloop.report.metrics import further_metrics
+from judgeloop.report.wording import judge_in_words
 
 Figure = dict[str, Any]
 
@@ -153,8 +154,18 @@ def win_tie_lose(models: Sequence[dict[str, Any]]) -> Figure:
         "yaxis": {"autorange": "reversed", "automargin": True},
         "legend": {"traceorder": "normal"},
     }
-    note = "Both orders are judged; a judge that contradicts itself makes a tie."
-    return _figure("wins", "Win, tie, lose against the previous model", note, data, layout)
+    return _figure("wins", "Win, tie, lose against the previous model", _how_compared(judged), data, layout)
+
+
+def _how_compared(judged: Sequence[dict[str, Any]]) -> str:
+    """How the judges of these comparisons were asked, and who they are."""
+    by = {m["win_rate_vs_previous"].get("by", "pairwise") for m in judged}
+    ways = {
+        "pairwise": "Both orders are judged; a judge that contradicts itself makes a tie.",
+        "scores": "Each response is scored by itself: the higher score wins, equal scores are a tie.",
+    }
+    who = dict.fromkeys(f"{m['name']} by {judge_in_words(m['judge']['name'], m['name'])}" for m in judged)
+    return " ".join([*(text for way, text in ways.items() if way in by), f"Judged: {', '.join(who)}." if who else ""])
 
 
 def agreement_over_models(models: Sequence[dict[str, Any]]) -> Figure:
