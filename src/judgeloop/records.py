@@ -140,7 +140,7 @@ class SupervisedRow:
 
 @dataclass(frozen=True, slots=True)
 class RankedSet:
-    """Several responses to one prompt as humans ranked them: `rank` 0 is best, equal ranks are ties.
+    """Several responses to one prompt as they were ranked: `rank` 0 is best, equal ranks are ties.
 
     Each response is `{"text": str, "rank": int}`, the first with `"imitable": false` if its file calls even the best
     answer bad; `group` names what must stay on one side of a split (a tree).

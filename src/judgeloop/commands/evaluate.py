@@ -1,4 +1,4 @@
-"""`judgeloop eval`: a judge against humans, two models head to head, instructions that a program can check."""
+"""`judgeloop eval`: a judge against ranks, two models head to head, instructions that a program can check."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def agreement(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """A judge against human ranks: pairwise accuracy, 5-best, exact match, Spearman, Kendall, with intervals."""
+    """A judge against ranked responses: pairwise accuracy, 5-best, exact match, Spearman, Kendall, with intervals."""
     from judgeloop.commands.evaluation_text import print_agreement
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
     from judgeloop.evaluation.agreement import agreement as measure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
@@ -38,22 +39,22 @@ def print_agreement(found: Mapping[str, Any]) -> None:
         table.add_row(label, interval(value), "0" if value is None else str(value["n"]))
     console = Console(highlight=False, emoji=False, markup=False)
     what = f"{found['prompts']} prompts, {found['responses']} responses"
-    console.print(f"{found['judge']} against human ranks: {what}", soft_wrap=True)
+    console.print(f"{found['judge']} against the ranks in {PurePath(found['input']).name}: {what}", soft_wrap=True)
     console.print(table)
     _print_lines(console, agreement_words(found))
 
 
 def agreement_words(found: Mapping[str, Any]) -> list[str]:
-    """Whether the judge agrees with people better than chance, and what was missing."""
+    """Whether the judge agrees with the ranks better than chance, and what was missing."""
     lines = []
     pairwise = found["metrics"]["pairwise_ties_half"]
     if pairwise is None:
-        lines.append("No pair of responses has two scores and an order by humans: nothing can be said.")
+        lines.append("No pair of responses has two scores and different ranks: nothing can be said.")
     elif pairwise["low"] > 0.5:
-        lines.append("Pairs are ordered as people order them more often than chance (0.5) would.")
+        lines.append("Pairs are ordered as the ranks order them more often than chance (0.5) would.")
     else:
         says = "includes" if pairwise["high"] >= 0.5 else "lies below"
-        lines.append(f"The interval of pairwise accuracy {says} chance (0.5): no agreement with people is shown.")
+        lines.append(f"The interval of pairwise accuracy {says} chance (0.5): no agreement with the ranks is shown.")
     if found["missing"]:
         lines.append(f"{found['missing']} of {found['responses']} responses have no score: they are left out.")
     return [

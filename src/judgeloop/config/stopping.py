@@ -51,8 +51,9 @@ class StopSection(Section):
 
     metric: Annotated[str, METRICS] = Field(
         "win_rate",
-        description="what decides: win rate against the model before (pairwise, both orders), the same by scores of "
-        "one judge, agreement with the seed's ranks, IFEval, ground truth by evaluation.checker, or a plugin's metric",
+        description="what decides: win rate against the model before (as evaluation.compare has it), the same by "
+        "scores of one judge, agreement with the seed's ranks, IFEval, ground truth by evaluation.checker, or a "
+        "plugin's metric",
     )
     target: float | None = Field(
         None,

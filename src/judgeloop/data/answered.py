@@ -48,7 +48,7 @@ class ModelResponse:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSet:
-    """Responses to one prompt as humans ranked them (0 is best) and as a judge scored them (None: no score)."""
+    """Responses to one prompt as they were ranked (0 is best) and as a judge scored them (None: no score)."""
 
     id: str
     ranks: list[float]

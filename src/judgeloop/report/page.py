@@ -17,7 +17,7 @@ from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summary_of, with_damage
 from judgeloop.report.truth import truth_table
-from judgeloop.report.wording import NOTHING, duration, interval, number, percent, points
+from judgeloop.report.wording import NOTHING, duration, interval, number, percent, points, ranks_in_words
 
 
 def write_report(run: Path) -> Path:
@@ -68,6 +68,7 @@ def render(run: Path) -> str:
         one_sided=one_sided,
         overlap=overlap,
         overlap_words=WORDS,
+        ranks_in_words=ranks_in_words,
         value_in_words=value_in_words,
         versus_in_words=versus_in_words,
         agreement_labels=AGREEMENT_LABELS,

@@ -1,9 +1,10 @@
 """What every model is measured by, on prompts that nothing was trained on: how its judge behaves, whether it agrees
-with people, how long its answers are, and whether they beat the previous model's."""
+with the ranks that were held out, how long its answers are, and whether they beat the previous model's."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)
 
 
 def evaluate(context: Context) -> Outcome:
-    """Answer the held-out prompts, judge the answers and the human-ranked ones, compare with the previous model."""
+    """Answer the held-out prompts, judge the answers and the ranked ones, compare with the previous model."""
     from judgeloop.evaluation.health import near_top
     from judgeloop.evaluation.measures import measures
     from judgeloop.evaluation.metrics import Measured, metric_block
@@ -92,6 +93,10 @@ def evaluate(context: Context) -> Outcome:
         perfect=near_top(scale) if context.config.judge.scoring == "expected" else float(scale[1]),
     )
     found["ifeval"] = followed
+    if found["agreement"] is not None:  # whose ranks they are, is known to those who know the files
+        found["agreement"]["sources"] = dict(
+            Counter(entry.source.rpartition(":")[0] or entry.source for entry in ranked)
+        )
     before = _previous_evaluated(context, prompts) if previous is not None else ()
     measured = Measured(found, answered, before, previous, context.config.seed, section.bootstrap)
     write_json(
