@@ -231,7 +231,7 @@ def test_a_judge_that_is_less_right_about_its_own_answers_is_named_beside_the_he
     assert warning["kind"] == "judge against truth"
     assert warning["text"] == (
         "M2: the judge (M2 itself) is right about 67% (59–75%) of the pairs of its answers that passes tells apart, "
-        "down from 85% (79–90%) on M1's: the next pairs are chosen by it."
+        "down from 85% (79–90%) on M1's: what it prefers says less."
     )
     said = "right about 67% (59–75%) of the pairs of M2's answers, down from 85% (79–90%) on M1's, clear of both"
     assert said in " ".join(headline({"models": fallen}))
@@ -258,15 +258,23 @@ def test_a_part_that_fell_clear_of_its_interval_is_named() -> None:
     after = parts("M2", iv(0.5, 0.4, 0.69), iv(0.4, 0.3, 0.49), iv(0.5, 0.4, 0.6), iv(-0.1, -0.15, -0.05))
     (warning,) = [found for found in concerns([before, after], HEALTH) if found["kind"] == "fall"]
     assert warning["text"] == (
-        "M2: worse than M1, clear of the interval: passes, rule no comma 50% (40–69%), was 80% (70–90%); short by "
-        "-10.0 (-15.0 to -5.0) points; IFEval's length 40% (30–49%), was 60% (50–70%); refusals 50% (40–60%), was 20% "
-        "(10–30%)."
+        "M2: worse than M1, clear of the interval: short by -10.0 (-15.0 to -5.0) points; passes, rule no comma "
+        "50% (40–69%), was 80% (70–90%); IFEval's length 40% (30–49%), was 60% (50–70%); refusals 50% (40–60%), was "
+        "20% (10–30%)."
     )
     touching = parts("M2", iv(0.5, 0.4, 0.7), iv(0.4, 0.3, 0.5), iv(0.4, 0.3, 0.5), iv(-0.1, -0.2, 0.0))
     assert kinds(before, touching) == []
     few = [iv(0.5, 0.4, 0.6, n=9), iv(0.4, 0.3, 0.45, n=9), iv(0.5, 0.4, 0.6, n=9), iv(-1, -1, -1, n=9)]
     assert kinds(before, parts("M2", *few)) == []
     assert kinds(after, before) == []  # all of it rose
+
+
+def test_a_truth_that_fell_is_named_once() -> None:
+    change = iv(-0.061, -0.094, -0.029)
+    fell = {**truth(-0.094, -0.061, -0.029), "differences": {"passes": change}}
+    (warning,) = concerns([model("M1"), model("M2", truth=fell)], HEALTH)
+    assert warning["text"] == "M2: worse than M1, clear of the interval: passes by -6.1 (-9.4 to -2.9) points."
+    assert kinds(model("M1"), model("M2", judge=HIGHER, truth=fell)) == ["reward hacking"]
 
 
 def test_the_ranks_are_called_by_the_files_that_hold_them() -> None:
@@ -302,6 +310,8 @@ def test_headline_doubts_a_score_that_the_win_rate_does_not_bear_out() -> None:
     assert headline({"models": [model("M1"), borne_out]})[1].endswith("clear of their intervals.")
     fixed = headline({"models": [model("M1"), model("M2", judge=higher | {"name": "M1"})]})
     assert "(by M1)" in fixed[0]
+    other = headline({"models": [model("M1"), model("M2", judge=higher | {"name": "/models/qwen"})]})
+    assert "(M1's by M1 itself, M2's by qwen, a frozen model)" in other[0]
 
 
 def test_headline_on_falling_and_equal_scores() -> None:

@@ -91,7 +91,7 @@ def win_rate_words(found: Mapping[str, Any]) -> list[str]:
     controlled = found["length_controlled"]
     equal = _clear(controlled, found["model"], found["against"])
     if controlled is not None and flagged(controlled):
-        why = one_sided(controlled, found["model"])
+        why = one_sided(controlled, f"{found['model']}'s")
         equal = f"{at_equal_length(controlled)}, a guess from which nothing follows: {why}."
     lines = [f"Win rate: {_clear(found['rate'], found['model'], found['against'])}", f"At equal length: {equal}"]
     lengths = [number(found["mean_characters"][side], 0) for side in ("model", "against")]

@@ -9,7 +9,7 @@ from judgeloop.records import MAX_SCORE
 from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
 from judgeloop.report.falls import falls
 from judgeloop.report.truth import CHANCE, MIN_COMPARISONS, judge_against_truth, judge_right
-from judgeloop.report.wording import interval, judge_in_words, number, percent, points, ranks_in_words
+from judgeloop.report.wording import interval, judge_in_words, judge_name, number, percent, points, ranks_in_words
 
 MAX_LENGTH_GROWTH = 0.25
 MIN_PAIRS = 20
@@ -21,6 +21,7 @@ def concerns(models: Sequence[dict[str, Any]], health: Mapping[str, Any]) -> lis
     found: list[dict[str, Any]] = []
     for place, model in enumerate(models):
         name, previous = model["name"], models[place - 1] if place else None
+        hacked = _hacking(model, previous)
         for kind, text in (
             *_judge(model, health),
             *_pairs(model),
@@ -30,8 +31,8 @@ def concerns(models: Sequence[dict[str, Any]], health: Mapping[str, Any]) -> lis
             *_unread(model, health),
             *_forgetting(model, models[:place]),
             *judge_against_truth(model, models[:place]),
-            *_hacking(model, previous),
-            *(("fall", text) for text in falls(model, previous)),
+            *hacked,
+            *(("fall", text) for text in falls(model, previous, headline=not hacked)),
         ):
             found.append({"model": name, "kind": kind, "text": f"{name}: {text}"})
     return found
@@ -119,7 +120,7 @@ def _overlap(model: dict[str, Any]) -> list[tuple[str, str]]:
     controlled = (model["win_rate_vs_previous"] or {}).get("length_controlled")
     if controlled is None or not flagged(controlled):
         return []
-    why, rate = one_sided(controlled, model["name"]), at_equal_length(controlled)
+    why, rate = one_sided(controlled, "its"), at_equal_length(controlled)
     return [("length overlap", f"{why}: the rate at equal length, {rate}, is a guess.")]
 
 
@@ -232,7 +233,8 @@ def _versus(model: dict[str, Any]) -> str | None:
     if rate["low"] > CHANCE:
         controlled = versus.get("length_controlled")
         if controlled is not None and flagged(controlled):
-            return f"{said}: {who} prefers {name}, but {one_sided(controlled, name)}: length may be why."
+            why = one_sided(controlled, f"{name}'s")
+            return f"{said}: {who} prefers {name}, but {why}: length may be why."
         if controlled is not None and controlled["low"] <= CHANCE:
             fair = interval(controlled, as_percent=True)
             return f"{said}: {who} prefers {name}, but at equal length {fair}, not clear of 50%: length may be why."
@@ -248,8 +250,12 @@ def _score(evaluated: Sequence[dict[str, Any]]) -> str | None:
         return None
     first, last = trained[0], trained[-1]
     before, after = first["judge"]["mean_score_interval"], last["judge"]["mean_score_interval"]
-    same = first["judge"]["name"] == last["judge"]["name"]
-    who = f"by {last['judge']['name']}" if same else "each by its own judge"
+    judges = {model["name"]: model["judge"]["name"] for model in (first, last)}
+    who = "each by its own judge"
+    if len(set(judges.values())) == 1:
+        who = f"by {last['judge']['name']}"
+    elif any(judge != name for name, judge in judges.items()):
+        who = ", ".join(f"{name}'s by {judge_name(str(judge), name)}" for name, judge in judges.items())
     span = f"The mean score ({who}) goes from {number(before['value'])} ({first['name']}) to {number(after['value'])} "
     span += f"({last['name']})"
     if after["low"] > before["high"]:

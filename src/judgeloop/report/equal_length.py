@@ -39,9 +39,9 @@ def at_equal_length(controlled: Mapping[str, Any] | None) -> str:
     return f"{controlled['value']:.0%} ({WORDS[overlap(controlled)]})"
 
 
-def one_sided(controlled: Mapping[str, Any], model: str) -> str:
+def one_sided(controlled: Mapping[str, Any], whose: str) -> str:
     """Why a rate is flagged: "M2's response is the longer one on 92% of the prompts"."""
     which = "longer" if controlled["longer"] >= controlled["shorter"] else "shorter"
     share = controlled[which] / controlled["n"]
     on = "every prompt" if share == 1 else f"{percent(share)} of the prompts"
-    return f"{model}'s response is the {which} one on {on}"
+    return f"{whose} response is the {which} one on {on}"

@@ -1,4 +1,4 @@
-"""What got worse from one model to the next, clear of the intervals, beside the headline figures: single rules of
+"""What got worse from one model to the next, clear of the intervals, beside score and win rate: single rules of
 IFEval, groups of the prompts, measures of the user's own code, and metrics of plugins.
 
 A whole can stand still while one part of it falls. Of two intervals of their own it is asked that they do not overlap,
@@ -17,11 +17,13 @@ MIN_PROMPTS = 10  # an interval over fewer is too narrow to say that it was left
 _SHOWN = 8
 
 
-def falls(model: Mapping[str, Any], previous: Mapping[str, Any] | None) -> list[str]:
-    """One sentence for what got worse than the model before, with every part named; none if nothing did."""
+def falls(model: Mapping[str, Any], previous: Mapping[str, Any] | None, *, headline: bool = True) -> list[str]:
+    """One sentence for what got worse than the model before, with every part named; none if nothing did. `headline`:
+    the ground truth's headline measure is named too."""
     if previous is None:
         return []
-    found = [part for kind in (_groups, _measures, _rules, _metrics) for part in kind(model, previous)]
+    truth = _measures(model, previous, headline=headline)
+    found = [*truth, *(part for kind in (_groups, _rules, _metrics) for part in kind(model, previous))]
     if not found:
         return []
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -36,13 +38,14 @@ def _groups(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[s
     yield from _fallen(now.get("groups") or {}, before.get("groups") or {}, what)
 
 
-def _measures(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[str]:
-    """The measures beside the headline one, by the differences over the same prompts."""
+def _measures(model: Mapping[str, Any], previous: Mapping[str, Any], *, headline: bool) -> Iterator[str]:
+    """The measures of the user's own code, by the differences over the same prompts."""
     truth = model.get("truth") or {}
     if truth.get("previous") != previous["name"]:
         return
     for name, change in (truth.get("differences") or {}).items():
-        if name != truth.get("measure") and change is not None and change["n"] >= MIN_PROMPTS and change["high"] < 0:
+        counts = headline or name != truth.get("measure")
+        if counts and change is not None and change["n"] >= MIN_PROMPTS and change["high"] < 0:
             yield f"{name} by {points(change)} points"
 
 

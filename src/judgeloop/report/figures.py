@@ -10,7 +10,7 @@ from typing import Any
 
 from judgeloop.report.creation import diversity_columns
 from judgeloop.report.metrics import further_metrics
-from judgeloop.report.wording import judge_in_words
+from judgeloop.report.wording import judge_name
 
 Figure = dict[str, Any]
 
@@ -164,8 +164,14 @@ def _how_compared(judged: Sequence[dict[str, Any]]) -> str:
         "pairwise": "Both orders are judged; a judge that contradicts itself makes a tie.",
         "scores": "Each response is scored by itself: the higher score wins, equal scores are a tie.",
     }
-    who = dict.fromkeys(f"{m['name']} by {judge_in_words(m['judge']['name'], m['name'])}" for m in judged)
-    return " ".join([*(text for way, text in ways.items() if way in by), f"Judged: {', '.join(who)}." if who else ""])
+    said = [text for way, text in ways.items() if way in by]
+    names = {m["name"]: m["judge"]["name"] for m in judged if m["judge"]["name"]}
+    if names and all(judge == name for name, judge in names.items()):
+        said.append("Each model is judged by itself.")
+    elif names:
+        who = "; ".join(f"{name} by {judge_name(judge, name)}" for name, judge in names.items())
+        said.append(f"Judged: {who}.")
+    return " ".join(said)
 
 
 def agreement_over_models(models: Sequence[dict[str, Any]]) -> Figure:

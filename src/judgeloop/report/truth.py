@@ -35,8 +35,8 @@ def truth_table(models: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def judge_against_truth(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """The warning that a judge tells better answers from worse ones less well than before, or no better than chance:
-    the next pairs are chosen by it."""
+    """The warning that a judge tells better answers from worse ones less well than before, or no better than
+    chance: what it prefers, and the pairs that it chooses, are worth less."""
     now = _accuracy(model)
     if now is None or model["name"] == "M0":
         return []
@@ -44,7 +44,7 @@ def judge_against_truth(model: dict[str, Any], earlier: Sequence[dict[str, Any]]
     said = f"{who} is right about {interval(now, as_percent=True)} of the pairs of its answers that"
     said += f" {model['truth']['measure']} tells apart"
     if before is not None:
-        return [("judge against truth", f"{said}, {before}: the next pairs are chosen by it.")]
+        return [("judge against truth", f"{said}, {before}: what it prefers says less.")]
     if now["n"] >= MIN_COMPARISONS and now["low"] <= CHANCE:
         return [("judge against truth", f"{said}, which is not above chance (50%).")]
     return []

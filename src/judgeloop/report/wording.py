@@ -47,18 +47,18 @@ def points(value: Mapping[str, Any] | None) -> str:
 
 
 def judge_in_words(judge: str | None, model: str) -> str:
-    """Who judged a model's answers: "the judge (M2 itself)", "the judge (M1)", "the judge (qwen, a model of its own)",
-    "the judge (gpt-4, behind an endpoint)"."""
-    if judge is None:
-        return "the judge"
+    """Who judged a model's answers: "the judge (M2 itself)", "the judge (M1)"; "the judge" if that is not known."""
+    return "the judge" if judge is None else f"the judge ({judge_name(judge, model)})"
+
+
+def judge_name(judge: str, model: str) -> str:
+    """ "M2 itself", "M1", "qwen, a frozen model", or "gpt-4, behind an endpoint"."""
     if judge == model:
-        return f"the judge ({model} itself)"
+        return f"{model} itself"
     if re.fullmatch(r"M\d+", judge):
-        return f"the judge ({judge})"
+        return judge
     outside = judge.removeprefix("openai:")
-    if outside != judge:
-        return f"the judge ({outside}, behind an endpoint)"
-    return f"the judge ({PurePath(judge).name}, a frozen model)"
+    return f"{PurePath(judge).name}, a frozen model" if outside == judge else f"{outside}, behind an endpoint"
 
 
 def ranks_in_words(agreement: Mapping[str, Any] | None) -> str:
