@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypedDict
 MAX_SCORE = 5  # scores of a run are from 0 to this one, as the paper's rubric has them
 
 Preference = Literal["first", "second", "neither"]
+Overlap = Literal["enough", "little", "hardly", "none"]
 
 
 class Message(TypedDict):
@@ -33,6 +34,17 @@ def derive_seed(*parts: object) -> int:
     """Return a seed in [0, 2**31) from what it is for, e.g. (run seed, stage, row id, k); no global state."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:4], "big") & 0x7FFFFFFF
+
+
+def length_overlap(prompts: int, longer: int, shorter: int) -> tuple[float, Overlap]:
+    """How often the rarer side occurs, where one side's responses are `longer` on so many of the prompts and `shorter`
+    on so many, and the grade of that share. Equal lengths count for the rarer side: they show what equal length does.
+
+    Graded by the errors of length-controlled rates (docs/evaluation.md): enough from 20%, little from 10%, hardly
+    below that, none where one side is always the longer one.
+    """
+    share = (prompts - max(longer, shorter)) / prompts
+    return share, "enough" if share >= 0.2 else "little" if share >= 0.1 else "hardly" if share > 0 else "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +140,7 @@ class SupervisedRow:
 
 @dataclass(frozen=True, slots=True)
 class RankedSet:
-    """Several responses to one prompt as humans ranked them: `rank` 0 is best, equal ranks are ties.
+    """Several responses to one prompt as they were ranked: `rank` 0 is best, equal ranks are ties.
 
     Each response is `{"text": str, "rank": int}`, the first with `"imitable": false` if its file calls even the best
     answer bad; `group` names what must stay on one side of a split (a tree).

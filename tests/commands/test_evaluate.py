@@ -148,7 +148,7 @@ def test_agreement_of_scores_that_are_there_already(tmp_path: Path) -> None:
     assert (found["prompts"], found["responses"], found["missing"]) == (4, 12, 4)
     assert found["metrics"]["pairwise_ties_half"]["value"] == 0.5
     assert found["metrics"]["exact_match"] is None
-    assert "no agreement with people is shown" in printed("agreement", "--in", data, "--scored")
+    assert "no agreement with the ranks is shown" in printed("agreement", "--in", data, "--scored")
     with pytest.raises(InputError, match="leave out --model"):
         evaluate("agreement", "--in", data, "--scored", "--model", "m")
 
@@ -231,6 +231,79 @@ def test_unparsed_verdicts_are_counted_and_left_out_of_the_rate(tmp_path: Path) 
     assert found["unread"] == {"no verdict line": 2}
     assert found["length_controlled"] is None  # every response is longer by the same
     assert found["first_preferred"] == 0.5
+
+
+def test_a_judge_without_verdicts_ends_with_2_and_says_what_to_try(tmp_path: Path) -> None:
+    ours = responses(tmp_path / "ours.jsonl", ["long answer"] * 4)
+    theirs = responses(tmp_path / "theirs.jsonl", ["short"] * 4)
+
+    def undecided(asked: Asked) -> Answer:
+        return says("Hard to say.") if "q3" not in asked.words else prefers_longer(asked)
+
+    call = ("winrate", "--responses", ours, "--against-responses", theirs, "--judge", "gpt", "--endpoint")
+    with serving(undecided) as server:
+        found = evaluate(*call, server.url)
+        assert "--compare scores" in printed(*call, server.url)
+    assert (found["unparsed"], found["rate"]["n"]) == (3, 1)
+    assert "--compare scores" in found["advice"]
+    with serving(lambda asked: says("Hard to say.")) as server:
+        done = CliRunner().invoke(app, ["eval", *map(str, call), server.url, "--json"])
+    assert json.loads(done.stdout)["unparsed"] == 4  # what was found is told nevertheless
+    assert isinstance(done.exception, InputError)
+    assert str(done.exception) == (
+        "none of the 4 comparisons could be read (verdicts: 8 no verdict line); ask it for scores with --compare scores"
+    )
+
+
+def test_compared_by_scores(tmp_path: Path) -> None:
+    ours = responses(tmp_path / "ours.jsonl", ["good", "good", "same", "poor", "nothing"])
+    theirs = responses(tmp_path / "theirs.jsonl", ["poor", "poor", "same", "good", "poor"])
+    value = {"good": "Score: 4", "poor": "Score: 1", "same": "Score: 3", "nothing": "I like it."}
+
+    def score(asked: Asked) -> Answer:
+        return says(next(text for word, text in value.items() if f"<response>{word}</response>" in asked.words))
+
+    out = tmp_path / "rows.jsonl"
+    call = ("winrate", "--responses", ours, "--against-responses", theirs, "--judge", "gpt", "--compare", "scores",
+            "--scoring", "sampled", "--samples", "2", "--out", out, "--endpoint")  # fmt: skip
+    with serving(score) as server:
+        found = evaluate(*call, server.url)
+        assert len(server.asked) == 5 * 2 * 2
+        out.write_text("".join(out.read_text().splitlines(keepends=True)[:3]))
+        assert evaluate(*call, server.url)["win"] == 2
+        assert len(server.asked) == 5 * 2 * 2 + 2 * 2 * 2  # what was missing, and no more
+        text = printed(*call, server.url)
+    assert (found["win"], found["tie"], found["lose"], found["unparsed"]) == (2, 1, 1, 1)
+    assert (found["compare"], found["rate"]["value"], found["first_preferred"]) == ("scores", 0.625, None)
+    assert found["unread"] == {"no score line": 2}
+    assert "scored by gpt" in text
+    assert "both orders" not in text
+    rows = {row["response"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert (rows["poor"]["score"], rows["poor"]["against_score"], rows["poor"]["outcome"]) == (1.0, 4.0, "lose")
+
+
+def test_the_rows_that_it_writes_can_be_read_back(tmp_path: Path, model: str) -> None:
+    prompts = lines(tmp_path / "p.jsonl", *({"prompt": f"Question {k}?"} for k in range(3)))
+    out = tmp_path / "rows.jsonl"
+    call = ("--judge", model, "--engine", "scripted", "--max-new-tokens", "12", "--compare", "scores")
+    first = evaluate("winrate", "--model", model, "--against", model, "--prompts", prompts, *call, "--out", out)
+    assert first["rate"]["n"] == 3
+    for file in (tmp_path / "rows.model.jsonl", out):
+        again = evaluate("winrate", "--responses", file, "--against-responses", tmp_path / "rows.against.jsonl", *call)
+        assert (again["prompts"], again["rate"], again["left_out"]) == (3, first["rate"], {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--scoring", "sampled"], "--scoring: a judge that compares two responses gives no scores; add --compare"),
+        (["--rubric", "additive-5"], "--rubric: a judge that compares two"),
+        (["--written", "--compare", "scores"], "--written: is about verdicts"),
+    ],
+)
+def test_options_of_the_other_way_to_compare_are_refused(arguments: list[str], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        evaluate("winrate", "--responses", "a.jsonl", "--against-responses", "b.jsonl", "--judge", "m", *arguments)
 
 
 @pytest.mark.parametrize(

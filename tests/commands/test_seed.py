@@ -208,7 +208,7 @@ def test_judgements_written_by_a_model(tmp_path: Path, model: Path) -> None:
     account = json.loads((out / "seed.json").read_text(encoding="utf-8"))
     assert (account["eft"], account["eft_scores"]) == (12, [0, 6, 0, 0, 6, 0])
     assert (account["eft_written"]["sets"], account["eft_written"]["tied"]) == (9, 3)
-    assert "6 sets in people's order" in output
+    assert "6 sets in the order of their ranks" in output
     assert len(rows(out / "eft.written.jsonl")) == account["eft_written"]["written"] == 9 * 2 * 3
 
 

@@ -52,6 +52,8 @@ def test_a_run_makes_m1_m2_m3_with_the_right_lineage(
     assert sum(last["judge"]["histogram"]) == 3 * 2
     assert last["win_rate_vs_previous"]["previous"] == "M2"
     assert last["agreement"]["pairwise_ties_half"]["n"] == 3
+    assert last["agreement"]["sources"] == {"seed.jsonl": 3}
+    assert last["judge"]["scale"] == [0, 5]
     assert last["pairs"] == len(read_rows(out / "M3" / "pairs.jsonl", PreferencePair))
     assert set(last["seconds"]) >= {"prompts", "candidates", "judge", "pairs", "train", "eval"}
 

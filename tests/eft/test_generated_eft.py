@@ -111,7 +111,7 @@ def test_sets_in_peoples_order_become_rows_in_the_models_words(chat: Chat, tmp_p
     assert first.source == "file:one"
     lines = yields(account)
     assert "11 with score" in lines[1]
-    assert "2 sets in people's order: 1 by the first samples, 1 by later ones" in lines[2]
+    assert "2 sets in the order of their ranks: 1 by the first samples, 1 by later ones" in lines[2]
     assert "by chance" not in lines[-1]
     assert "no more sets agree than by chance" in yields({**account, "agreed_by_chance": 2.0})[-1]
 

@@ -92,7 +92,8 @@ def test_answers_go_on_where_they_were_cut(tmp_path: Path, chat: Chat) -> None:
     assert list(found) == [prompt.id for prompt in ASKED]  # in the order asked, whoever finished first
     assert sorted(cut.asked + rest.asked) == [prompt.id for prompt in ASKED]
     assert found["p1"] == {
-        "id": "p1", "response": f"answer {whole.seeds['p1']}", "finish_reason": "length", "tokens": 3,
+        "id": "p1", "prompt": [{"role": "user", "content": "Rain?"}], "response": f"answer {whole.seeds['p1']}",
+        "finish_reason": "length", "tokens": 3,
     }  # fmt: skip
     assert len(set(whole.seeds.values())) == 4
 

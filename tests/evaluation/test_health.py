@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judgeloop.evaluation.health import histogram, judge_health
+from judgeloop.evaluation.health import histogram, judge_health, near_top
 
 
 def test_health_by_hand() -> None:
@@ -28,6 +28,7 @@ def test_parse_rate_of_single_judgements() -> None:
 def test_nothing_scored() -> None:
     found = judge_health([[None]], [[3]], seed=0).as_dict()
     assert found == {
+        "scale": [0, 5],
         "parse_rate": 0.0,
         "mean_score": None,
         "histogram": [0, 0, 0, 0, 0, 0],
@@ -52,6 +53,17 @@ def test_histogram_halves_go_up() -> None:
     for wrong in (-0.1, 5.1):
         with pytest.raises(ValueError, match="outside 0-5"):
             histogram([wrong])
+
+
+def test_the_top_and_the_histogram_follow_the_scale() -> None:
+    scores: list[list[float | None]] = [[3.0, 3.0], [2.9, 3.0], [3.0, 1.0]]
+    found = judge_health(scores, [[1, 2]] * 3, seed=0, scale=(1, 3))
+    assert found.histogram == (1, 0, 5)
+    assert found.top_share == pytest.approx(5 / 6)
+    assert found.as_dict()["scale"] == [1, 3]
+    assert [near_top(scale) for scale in ((0, 5), (1, 3), (0, 1), (0, 100))] == pytest.approx([4.5, 2.8, 0.9, 99.5])
+    with pytest.raises(ValueError, match=r"score 0\.9 outside 1-3"):
+        judge_health([[0.9]], [[1]], seed=0, scale=(1, 3))
 
 
 @given(st.lists(st.floats(0, 5)))

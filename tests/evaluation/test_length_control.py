@@ -130,8 +130,25 @@ def test_longer_on_every_prompt_is_an_extrapolation() -> None:
         "length_effect": round(mixed.length_effect, 6),
         "longer": 2,
         "shorter": 1,
+        "rarer_share": 0.5,
+        "overlap": "enough",
         "extrapolated": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("shorter", "equal", "share", "grade"),
+    [(0, 0, 0.0, "none"), (1, 0, 0.05, "hardly"), (2, 0, 0.1, "little"), (3, 0, 0.15, "little"), (4, 0, 0.2, "enough"),
+     (1, 3, 0.2, "enough"), (0, 20, 1.0, "enough"), (19, 0, 0.05, "hardly"), (20, 0, 0.0, "none")],
+)  # fmt: skip
+def test_the_grade_is_how_often_the_rarer_side_occurs(shorter: int, equal: int, share: float, grade: str) -> None:
+    differences = [-7.0] * shorter + [0.0] * equal + [5.0 + k for k in range(20 - shorter - equal)]
+    if shorter == 20:
+        differences = [-5.0 - k for k in range(20)]
+    found = length_controlled([1.0, 0.0] * 10, differences, seed=0, resamples=20)
+    assert found is not None
+    assert (found.overlap, found.extrapolated) == (grade, grade == "none")
+    assert found.rarer_share == pytest.approx(share)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

@@ -117,7 +117,7 @@ def test_expected_scores_keep_their_distribution(chat: Chat, tmp_path: Path) -> 
     assert summary.tokens_per_second is None
     low = score(source, tmp_path / "t.jsonl", chat, Judge(), JudgeSection(min_mass=1.0))
     assert (low.scored, low.mean, low.parse_rate) == (0, None, 0.0)
-    assert low.reasons == {"scores have too little of the probability": 1}
+    assert low.reasons == {"scores have 99% of the probability": 1}
 
 
 def test_too_few_valid_judgements_make_no_score(chat: Chat, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from judgeloop.config import HealthSection
 from judgeloop.report.concerns import concerns, headline
+from judgeloop.report.equal_length import at_equal_length
 from judgeloop.run.stopping import gate_failures
 
 
@@ -44,6 +45,11 @@ def test_a_healthy_run_has_no_warnings() -> None:
         ("saturation", {"judge": {"top_share": 0.91}}, {"judge": {"top_share": 0.9}}),
         ("length correlation", {"judge": {"length_correlation": -0.81}}, {"judge": {"length_correlation": -0.8}}),
         ("retest spread", {"judge": {"retest_spread": 1.6}}, {"judge": {"retest_spread": 1.5}}),
+        (
+            "retest spread",
+            {"judge": {"scale": [1, 3], "retest_spread": 0.61}},
+            {"judge": {"scale": [1, 3], "retest_spread": 0.6}},
+        ),
         ("few pairs", {"pairs": 19}, {"pairs": 20}),
         ("length growth", {"length": {"mean_characters": 501.0}}, {"length": {"mean_characters": 500.0}}),
         (
@@ -143,18 +149,29 @@ def versus(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]
 @pytest.mark.parametrize(
     ("rate", "says"),
     [
-        (versus(0.65, 0.53, 0.75), "win rate 65% (53–75%), ties as half: the judge prefers M2, clear of 50%."),
+        (
+            versus(0.65, 0.53, 0.75),
+            "win rate 65% (53–75%), ties as half: the judge (M2 itself) prefers M2, clear of 50%.",
+        ),
         (
             versus(0.6, 0.48, 0.72),
             "win rate 60% (48–72%), ties as half: not clear of 50%, so no gain over M1 is shown.",
         ),
         (
             {**versus(0.65, 0.53, 0.75), "length_controlled": iv(0.55, 0.44, 0.66)},
-            "win rate 65% (53–75%), ties as half: the judge prefers M2, but at equal length 55% (44–66%), not clear of "
-            "50%: length may be why.",
+            "win rate 65% (53–75%), ties as half: the judge (M2 itself) prefers M2, but at equal length 55% "
+            "(44–66%), not clear of 50%: length may be why.",
         ),
         ({**versus(0.65, 0.53, 0.75), "length_controlled": iv(0.6, 0.51, 0.7)}, "prefers M2, clear of 50%."),
-        (versus(0.3, 0.2, 0.4), "win rate 30% (20–40%), ties as half: the judge prefers M1; M2 is worse."),
+        (
+            {
+                **versus(0.65, 0.53, 0.75),
+                "length_controlled": {**iv(0.6, 0.51, 0.7), "longer": 55, "shorter": 5},
+            },
+            "win rate 65% (53–75%), ties as half: the judge (M2 itself) prefers M2, but M2's response is the "
+            "longer one on 92% of the prompts: length may be why.",
+        ),
+        (versus(0.3, 0.2, 0.4), "win rate 30% (20–40%), ties as half: the judge (M2 itself) prefers M1; M2 is worse."),
         (versus(1.0, 1.0, 1.0, n=8), "over 8 prompts only, too few to conclude from."),
         ({"previous": "M1", "rate": None}, "The judge's comparisons of M2 with M1 could not be read."),
     ],
@@ -162,6 +179,123 @@ def versus(value: float, low: float, high: float, n: int = 60) -> dict[str, Any]
 def test_headline_says_no_more_than_the_win_rate_shows(rate: dict[str, Any], says: str) -> None:
     sentences = headline({"models": [model("M1"), model("M2", win_rate_vs_previous=rate)]})
     assert sentences[0].endswith(says)
+
+
+@pytest.mark.parametrize(
+    ("longer", "shorter", "says"),
+    [
+        (48, 12, None),
+        (50, 10, "60% (little overlap)"),
+        (4, 56, "60% (hardly any overlap)"),
+        (60, 0, "60% (no overlap)"),
+    ],
+)
+def test_a_rate_at_equal_length_that_hardly_rests_on_anything_is_flagged(
+    longer: int, shorter: int, says: str | None
+) -> None:
+    rate = {**versus(0.65, 0.53, 0.75), "length_controlled": {**iv(0.6, 0.51, 0.7), "longer": longer,
+            "shorter": shorter}}  # fmt: skip
+    models = [model("M1"), model("M2", win_rate_vs_previous=rate)]
+    warned = [warning["text"] for warning in concerns(models, HEALTH) if warning["kind"] == "length overlap"]
+    assert [str(says) in text for text in warned] == ([True] if says else [])
+    assert says is None or "60%" not in " ".join(headline({"models": models}))
+    assert at_equal_length(rate["length_controlled"]) == (says or "60% (51–70%)")
+
+
+@pytest.mark.parametrize(
+    ("judge", "who"),
+    [
+        ("M2", "the judge (M2 itself)"),
+        ("M1", "the judge (M1)"),
+        ("openai:gpt-4", "the judge (gpt-4, behind an endpoint)"),
+        ("/models/qwen", "the judge (qwen, a frozen model)"),
+        (None, "the judge"),
+    ],
+)
+@pytest.mark.parametrize(("by", "how"), [("scores", ", by the scores of both"), ("pairwise", "")])
+def test_the_headline_says_which_judge_prefers_and_by_what(judge: str | None, who: str, by: str, how: str) -> None:
+    last = model("M2", judge={"name": judge}, win_rate_vs_previous={**versus(0.65, 0.53, 0.75), "by": by})
+    (first, *_) = headline({"models": [model("M1"), last]})
+    assert first == f"M2 against M1: win rate 65% (53–75%), ties as half{how}: {who} prefers M2, clear of 50%."
+
+
+def right(name: str, *accuracy: float) -> dict[str, Any]:
+    value, low, high = accuracy
+    about = {"measure": "passes", "value": None, "previous": None, "difference": None}
+    return model(name, truth={**about, "judge_accuracy": iv(value, low, high)})
+
+
+def test_a_judge_that_is_less_right_about_its_own_answers_is_named_beside_the_headline() -> None:
+    fallen = [right("M1", 0.85, 0.79, 0.90), right("M2", 0.67, 0.59, 0.75)]
+    (warning,) = concerns(fallen, HEALTH)
+    assert warning["kind"] == "judge against truth"
+    assert warning["text"] == (
+        "M2: the judge (M2 itself) is right about 67% (59–75%) of the pairs of its answers that passes tells apart, "
+        "down from 85% (79–90%) on M1's: what it prefers says less."
+    )
+    said = "right about 67% (59–75%) of the pairs of M2's answers, down from 85% (79–90%) on M1's, clear of both"
+    assert said in " ".join(headline({"models": fallen}))
+    wavering = [right("M1", 0.85, 0.79, 0.90), right("M2", 0.76, 0.68, 0.84)]
+    assert concerns(wavering, HEALTH) == []
+    assert "M2's answers (chance: 50%)." in " ".join(headline({"models": wavering}))
+    guessing = [right("M1", 0.52, 0.45, 0.6)]
+    assert "not above chance" in concerns(guessing, HEALTH)[0]["text"]
+    assert "not above chance" in " ".join(headline({"models": guessing}))
+    assert concerns([right("M0", 0.9, 0.85, 0.95), right("M1", 0.7, 0.6, 0.8)], HEALTH) == []  # M0 was not trained
+
+
+def parts(name: str, rule: dict[str, Any], kind: dict[str, Any], mine: dict[str, Any], short: dict[str, Any]) -> Any:
+    found = {
+        "measure": "passes", "value": None, "previous": "M1" if name == "M2" else None, "difference": None,
+        "group": "rule", "groups": {"no comma": rule}, "differences": {"passes": None, "short": short},
+    }  # fmt: skip
+    block = {"mine": {"label": "refusals", "better": "lower", "share": True, "compare": "own", "value": mine}}
+    return model(name, truth=found, ifeval={"by_kind": {"length": {"strict": kind}}}, metrics=block)
+
+
+def test_a_part_that_fell_clear_of_its_interval_is_named() -> None:
+    before = parts("M1", iv(0.8, 0.7, 0.9), iv(0.6, 0.5, 0.7), iv(0.2, 0.1, 0.3), iv(0, 0, 0))
+    after = parts("M2", iv(0.5, 0.4, 0.69), iv(0.4, 0.3, 0.49), iv(0.5, 0.4, 0.6), iv(-0.1, -0.15, -0.05))
+    (warning,) = [found for found in concerns([before, after], HEALTH) if found["kind"] == "fall"]
+    assert warning["text"] == (
+        "M2: worse than M1, clear of the interval: short by -10.0 (-15.0 to -5.0) points; passes, rule no comma "
+        "50% (40–69%), was 80% (70–90%); IFEval's length 40% (30–49%), was 60% (50–70%); refusals 50% (40–60%), was "
+        "20% (10–30%)."
+    )
+    touching = parts("M2", iv(0.5, 0.4, 0.7), iv(0.4, 0.3, 0.5), iv(0.4, 0.3, 0.5), iv(-0.1, -0.2, 0.0))
+    assert kinds(before, touching) == []
+    few = [iv(0.5, 0.4, 0.6, n=9), iv(0.4, 0.3, 0.45, n=9), iv(0.5, 0.4, 0.6, n=9), iv(-1, -1, -1, n=9)]
+    assert kinds(before, parts("M2", *few)) == []
+    assert kinds(after, before) == []  # all of it rose
+
+
+def test_a_truth_that_fell_is_named_once() -> None:
+    change = iv(-0.061, -0.094, -0.029)
+    fell = {**truth(-0.094, -0.061, -0.029), "differences": {"passes": change}}
+    (warning,) = concerns([model("M1"), model("M2", truth=fell)], HEALTH)
+    assert warning["text"] == "M2: worse than M1, clear of the interval: passes by -6.1 (-9.4 to -2.9) points."
+    assert kinds(model("M1"), model("M2", judge=HIGHER, truth=fell)) == ["reward hacking"]
+
+
+def test_the_ranks_are_called_by_the_files_that_hold_them() -> None:
+    def said(*sources: str) -> str:
+        found = {"pairwise_ties_half": iv(0.7, 0.6, 0.8), "sources": dict.fromkeys(sources, 3)}
+        return headline({"models": [model("M1"), model("M2", agreement=found)]})[-1]
+
+    assert "as the ranks in trees.jsonl do in 70%" in said("trees.jsonl")
+    assert "as the ranks in a.jsonl and b.jsonl do in" in said("a.jsonl", "b.jsonl")
+    assert "as the ranks in a.jsonl, b.jsonl and 2 other files do in" in said("a.jsonl", "b.jsonl", "c", "d")
+    assert "as the seed's ranks do in" in said()
+    poor = model("M1", agreement={"pairwise_ties_half": iv(0.5, 0.4, 0.6), "sources": {"made.jsonl": 9}})
+    assert "agreement with the ranks in made.jsonl" in concerns([poor], HEALTH)[0]["text"]
+
+
+def test_comparisons_of_which_few_could_be_read_are_a_warning() -> None:
+    def found(unparsed: int, by: str = "pairwise") -> list[str]:
+        rate = {**versus(0.5, 0.4, 0.6), "win": 40 - unparsed, "tie": 0, "lose": 0, "unparsed": unparsed, "by": by}
+        return kinds(model("M1"), model("M2", win_rate_vs_previous=rate))
+
+    assert (found(12), found(13), found(13, "scores")) == ([], ["comparisons"], [])
 
 
 def test_headline_doubts_a_score_that_the_win_rate_does_not_bear_out() -> None:
@@ -176,6 +310,8 @@ def test_headline_doubts_a_score_that_the_win_rate_does_not_bear_out() -> None:
     assert headline({"models": [model("M1"), borne_out]})[1].endswith("clear of their intervals.")
     fixed = headline({"models": [model("M1"), model("M2", judge=higher | {"name": "M1"})]})
     assert "(by M1)" in fixed[0]
+    other = headline({"models": [model("M1"), model("M2", judge=higher | {"name": "/models/qwen"})]})
+    assert "(M1's by M1 itself, M2's by qwen, a frozen model)" in other[0]
 
 
 def test_headline_on_falling_and_equal_scores() -> None:

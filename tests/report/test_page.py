@@ -2,13 +2,21 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plotly import graph_objects
 from plotly.offline import get_plotlyjs
 
 from judgeloop.report.creation import creation_samples, diversity_table
-from judgeloop.report.figures import figures, loss_curves, preference_curves, seconds_by_stage
+from judgeloop.report.figures import (
+    figures,
+    loss_curves,
+    preference_curves,
+    score_histogram,
+    seconds_by_stage,
+    win_tie_lose,
+)
 from judgeloop.report.page import render, write_report
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
@@ -279,3 +287,29 @@ def test_a_metric_that_the_report_does_not_know_is_shown(page: Page, run: Path) 
     (figure,) = [f for f in figures(summarise(run)["models"], [], "dpo") if f["title"] == "refusals"]
     assert figure["note"] == "Lower is better; 95% intervals."
     assert figure["data"][0]["y"] == pytest.approx([0.6, 0.48, 0.36, 0.24])
+
+
+def compared(name: str, judge: str | None, by: str | None) -> dict[str, Any]:
+    rate = {"previous": "M0", "win": 3, "tie": 1, "lose": 2, "unparsed": 0, **({} if by is None else {"by": by})}
+    return {"name": name, "judge": {"name": judge}, "win_rate_vs_previous": rate}
+
+
+def test_the_caption_says_how_and_by_whom_answers_were_compared() -> None:
+    scores = win_tie_lose([compared("M1", "M1", "scores"), compared("M2", "M2", "scores")])["note"]
+    assert scores == (
+        "Each response is scored by itself: the higher score wins, equal scores are a tie. Each model is judged by "
+        "itself."
+    )
+    assert "orders" in win_tie_lose([compared("M2", "M1", "pairwise")])["note"]
+    assert win_tie_lose([compared("M2", "openai:gpt", None)])["note"] == (
+        "Both orders are judged; a judge that contradicts itself makes a tie. Judged: M2 by gpt, behind an endpoint."
+    )
+
+
+def test_scores_are_drawn_on_the_judges_own_scale() -> None:
+    def bars(scale: list[int] | None) -> list[int]:
+        (trace,) = score_histogram([{"name": "M1", "judge": {"histogram": [1, 0, 5], "scale": scale}}])["data"]
+        return list(trace["x"])
+
+    assert bars([1, 3]) == [1, 2, 3]
+    assert bars(None) == [0, 1, 2]

@@ -71,6 +71,13 @@ def test_the_default_gates_catch_a_judge_that_is_none(change: dict[str, float], 
     assert failure.stops == (gate in ("parse_rate", "tie_rate", "top_share"))
 
 
+@pytest.mark.parametrize(("scale", "bound"), [([0, 5], 1.5), ([1, 3], 0.6), ([1, 5], 1.2), ([0, 1], 0.3)])
+def test_the_bound_of_a_spread_of_scores_follows_the_scale(scale: list[int], bound: float) -> None:
+    (failure,) = gate_failures({**HEALTHY, "scale": scale, "retest_spread": bound + 0.01}, None, HealthSection())
+    assert (failure.gate, failure.bound) == ("retest_spread", pytest.approx(bound))
+    assert gate_failures({**HEALTHY, "scale": scale, "retest_spread": bound - 0.01}, None, HealthSection()) == []
+
+
 def test_a_healthy_judge_an_unknown_value_and_a_switched_off_gate_fail_nothing() -> None:
     assert gate_failures(HEALTHY, None, HealthSection()) == []
     assert gate_failures({"judgements": 400, "parse_rate": None, "tie_rate": None}, None, HealthSection()) == []

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from judgeloop.config import Config, parse
+from judgeloop.config import Config, HealthSection, parse
 from judgeloop.errors import InputError
-from judgeloop.jsonl import read_objects, read_rows, to_line
+from judgeloop.jsonl import read_objects, read_rows, to_line, write_rows_atomically
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.stopping import gate_failures
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from tiny import make_tiny_model
@@ -151,6 +152,22 @@ def test_a_rubric_from_one_to_five_judges_a_run(model: Path, tmp_path: Path) -> 
     assert None in scores  # the scripted judge gives 0 as well
     health = json.loads((prepared.folder / "judge.json").read_text())["health"]
     assert sum(health["histogram"]) == sum(score is not None for score in scores)
+    assert (health["scale"], len(health["histogram"])) == ([1, 5], 5)
+
+
+def test_a_judge_that_only_gives_the_top_of_its_own_scale_stops_the_run(model: Path, tmp_path: Path) -> None:
+    template = tmp_path / "three.txt"
+    template.write_text("#: scores = 1-3\n{instruction}\n<r>{response}</r>\n", encoding="utf-8")
+    prepared = Prepared(tmp_path, model, {"rubric": str(template), "samples": 1})
+    prepared.make("judge")
+    rows = [json.loads(line) for line in (prepared.folder / "judgements.jsonl").read_text().splitlines()]
+    write_rows_atomically(prepared.folder / "judgements.jsonl", [{**row, "score": 3.0} for row in rows])
+    (prepared.folder / ".judge.done.json").unlink(missing_ok=True)
+    prepared.make("judge")
+    health = read_json(prepared.folder / "judge.json")["health"]
+    assert (health["scale"], health["top_share"]) == ([1, 3], 1.0)
+    failed = gate_failures({**health, "judgements": 60}, None, HealthSection())
+    assert {"top_share", "tie_rate"} <= {failure.gate for failure in failed if failure.stops}
 
 
 def test_a_function_of_the_users_scores_in_a_models_place(model: Path, tmp_path: Path) -> None:

@@ -71,6 +71,22 @@ def double(*values: float, grad: bool = False) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.double, requires_grad=grad)
 
 
+@pytest.mark.parametrize(
+    ("keys", "by_hand"),
+    [
+        ({"gate": "contrast"}, 1.5 + 0.5 * sigmoid(-0.5) * 0.8),
+        ({"gate": "pair"}, sigmoid(-0.5) * (1.5 + 0.5 * 0.8)),
+        ({"gate": "pair", "pairwise": False}, 1.5 + 0.5 * 0.8),
+        ({"gate": "pair", "bias": -1e6}, 0.0),
+        ({"gate": "contrast", "bias": -1e6}, 1.5),
+    ],
+)
+def test_what_the_gate_of_cringe_multiplies(keys: dict[str, Any], by_hand: float) -> None:
+    section = TrainSection(cringe=CringeSection(**{"weight": 0.5, "bias": 1.0, "temperature": 4.0, **keys}))
+    (value,) = LOSSES["cringe"].compute(terms_of(double(2.0), double(-4.0)), section, 0.0)[0].tolist()
+    assert value == pytest.approx(by_hand, abs=1e-9)
+
+
 def test_every_loss_is_worked_by_hand() -> None:
     assert sorted(BY_HAND) == TABLE
 

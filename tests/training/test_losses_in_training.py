@@ -125,6 +125,9 @@ def test_plain_cringe_has_no_gate_and_a_closed_gate_no_contrast(
     assert shut["gate"] == 0
     assert shut["preference_loss"] == pytest.approx(shut["chosen_nll"], abs=1e-5)
     assert plain["cringe"] == pytest.approx(shut["cringe"], abs=1e-5)  # the same draws
+    half = first("half", gate="pair", weight=0.5, temperature=1e6)  # a gate that is half open for every pair
+    assert half["gate"] == pytest.approx(0.5, abs=1e-3)
+    assert half["preference_loss"] == pytest.approx(plain["preference_loss"] / 2, abs=1e-3)
 
 
 @pytest.mark.usefixtures("smooth_steps")

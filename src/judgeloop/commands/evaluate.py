@@ -1,9 +1,8 @@
-"""`judgeloop eval`: a judge against humans, two models head to head, instructions that a program can check."""
+"""`judgeloop eval`: a judge against ranks, two models head to head, instructions that a program can check."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,7 +50,8 @@ def agreement(
     turns: Annotated[Literal["first", "all"], typer.Option(help="of trees: the first turn, or all")] = "first",
     lang: Annotated[str | None, typer.Option(help="of trees: messages of this language only, such as en")] = None,
     perfect: Annotated[
-        float | None, typer.Option(help="score from which a response counts as a 5; default: 5, expected scores 4.5")
+        float | None,
+        typer.Option(help="score from which a response counts as a 5; default: the highest; expected: 0.5 below"),
     ] = None,
     temperature: Temperature = 0.7,
     top_p: TopP = 0.9,
@@ -67,10 +67,14 @@ def agreement(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """A judge against human ranks: pairwise accuracy, 5-best, exact match, Spearman, Kendall, with intervals."""
+    """A judge against ranked responses: pairwise accuracy, 5-best, exact match, Spearman, Kendall, with intervals."""
     from judgeloop.commands.evaluation_text import print_agreement
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
     from judgeloop.evaluation.agreement import agreement as measure
+    from judgeloop.evaluation.health import near_top
+    from judgeloop.judging.reasons import grouped
+    from judgeloop.judging.rubric import load_rubric
+    from judgeloop.records import MAX_SCORE
 
     config = judge_config(
         scoring=scoring, rubric=rubric, language=language, samples=samples, temperature=temperature, top_p=top_p,
@@ -102,13 +106,16 @@ def agreement(
             )
             for entry in ranked
         ]
-        unread = Counter(row.reason for row in given if row.score is None)
+        unread = grouped(row.reason for row in given)
         about |= {"judge": player.name, "made_by": _shown(player.identity), "dropped": account.dropped, **more}
-        about |= {"judgements": len(given), "unread": dict(unread)}
-    threshold = perfect if perfect is not None else 4.5 if scoring == "expected" and not scored else 5.0
-    measured = measure(rows, seed=seed, resamples=resamples, perfect=threshold).as_dict()
+        about |= {"judgements": len(given), "unread": unread}
+    if perfect is None:
+        used = load_rubric(config.rubric, config.language)
+        highest = float(MAX_SCORE) if scored else float(used.high)
+        perfect = near_top((used.low, used.high)) if scoring == "expected" and not scored else highest
+    measured = measure(rows, seed=seed, resamples=resamples, perfect=perfect).as_dict()
     counts = {key: measured.pop(key) for key in ("prompts", "responses", "missing")}
-    found = {**about, "perfect": threshold, **counts, "metrics": measured}
+    found = {**about, "perfect": perfect, **counts, "metrics": measured}
     _answer(found, as_json, print_agreement)
 
 
@@ -122,7 +129,17 @@ def winrate(
     against_responses: Annotated[Path | None, typer.Option(help="instead of --against: its responses")] = None,
     prompts: Annotated[Path | None, typer.Option(help="prompts to answer; default: those of the responses")] = None,
     judge: Annotated[str | None, typer.Option(help="who judges: a folder, a hub id, an alias, an endpoint's")] = None,
+    compare: Annotated[
+        Literal["pairwise", "scores"],
+        typer.Option(help="show the judge both responses, in both orders; or let it score each by itself"),
+    ] = "pairwise",
     written: Annotated[bool, typer.Option(help="read the verdict from what a judge writes, not its odds")] = False,
+    scoring: Annotated[Scoring | None, typer.Option(help="scores: the expected one (default), or K written")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="scores: K, judgements a response if written")] = None,
+    rubric: Annotated[str | None, typer.Option(help="scores: a shipped rubric or a file")] = None,
+    justification: Annotated[bool, typer.Option(help="scores: the judge justifies itself before the score")] = False,
+    judge_temperature: Annotated[float | None, typer.Option(min=0, help="scores: of written judgements")] = None,
+    judge_top_p: Annotated[float | None, typer.Option(min=0.001, max=1, help="scores: of written judgements")] = None,
     language: Annotated[Language, typer.Option(help="language of the judge's prompt")] = "en",
     limit: Limit = None,
     temperature: Temperature = 0.7,
@@ -140,18 +157,33 @@ def winrate(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Two models head to head, both orders judged: win, tie, lose, and the rate at equal length."""
-    from judgeloop.commands.evaluation_text import print_win_rate
+    """Two models head to head, in both orders or by their scores: win, tie, lose, and the rate at equal length."""
+    from judgeloop.commands.evaluation_text import advice, nothing_read, print_win_rate
     from judgeloop.commands.head_to_head import Side, head_to_head
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
     from judgeloop.engines.base import Sampling
+    from judgeloop.judging.pointwise import judgements_each
 
-    config = judge_config(language=language, max_new_tokens=verdict_tokens, min_mass=min_mass)
+    by_scores = compare == "scores"
+    of_scores = {"--scoring": scoring, "--samples": samples, "--rubric": rubric, "--justification": justification,
+                 "--judge-temperature": judge_temperature, "--judge-top-p": judge_top_p}  # fmt: skip
+    unused = [option for option, value in of_scores.items() if value not in (None, False)]
+    if unused and not by_scores:
+        raise InputError(f"{unused[0]}: a judge that compares two responses gives no scores; add --compare scores")
+    if written and by_scores:
+        raise InputError("--written: is about verdicts; with --compare scores say --scoring sampled")
+    config = judge_config(
+        scoring=scoring or "expected", rubric=rubric, language=language, samples=samples or 3,
+        temperature=0.7 if judge_temperature is None else judge_temperature,
+        top_p=0.9 if judge_top_p is None else judge_top_p,
+        max_new_tokens=verdict_tokens, min_mass=min_mass, justification=justification,
+    )  # fmt: skip
     with ExitStack() as stack:
         place = endpoint_of(endpoint, key_variable, concurrency, timeout)
         player = find_judge(
-            judge, stack, config=config, compares=True, endpoint=place, kind=engine, seed=seed, written=written
-        )
+            judge, stack, config=config, compares=not by_scores, endpoint=place, kind=engine, seed=seed,
+            written=written,
+        )  # fmt: skip
         found = head_to_head(
             Side("model", model, responses),
             Side("against", against, against_responses),
@@ -163,8 +195,12 @@ def winrate(
             seed=seed,
             resamples=resamples,
             out=out,
+            scored=judgements_each(config) if by_scores else None,
         )
-    _answer({"eval": "winrate", **found, "made_by": _shown(player.identity)}, as_json, print_win_rate)
+    told = {"eval": "winrate", **found, "advice": advice(found), "made_by": _shown(player.identity)}
+    _answer(told, as_json, print_win_rate)
+    if found["rate"] is None:
+        raise InputError(nothing_read(found))
 
 
 @eval_app.command()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
+from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
 from judgeloop.report.wording import interval, number, percent
 
 METRICS = {
@@ -37,22 +39,22 @@ def print_agreement(found: Mapping[str, Any]) -> None:
         table.add_row(label, interval(value), "0" if value is None else str(value["n"]))
     console = Console(highlight=False, emoji=False, markup=False)
     what = f"{found['prompts']} prompts, {found['responses']} responses"
-    console.print(f"{found['judge']} against human ranks: {what}", soft_wrap=True)
+    console.print(f"{found['judge']} against the ranks in {PurePath(found['input']).name}: {what}", soft_wrap=True)
     console.print(table)
     _print_lines(console, agreement_words(found))
 
 
 def agreement_words(found: Mapping[str, Any]) -> list[str]:
-    """Whether the judge agrees with people better than chance, and what was missing."""
+    """Whether the judge agrees with the ranks better than chance, and what was missing."""
     lines = []
     pairwise = found["metrics"]["pairwise_ties_half"]
     if pairwise is None:
-        lines.append("No pair of responses has two scores and an order by humans: nothing can be said.")
+        lines.append("No pair of responses has two scores and different ranks: nothing can be said.")
     elif pairwise["low"] > 0.5:
-        lines.append("Pairs are ordered as people order them more often than chance (0.5) would.")
+        lines.append("Pairs are ordered as the ranks order them more often than chance (0.5) would.")
     else:
         says = "includes" if pairwise["high"] >= 0.5 else "lies below"
-        lines.append(f"The interval of pairwise accuracy {says} chance (0.5): no agreement with people is shown.")
+        lines.append(f"The interval of pairwise accuracy {says} chance (0.5): no agreement with the ranks is shown.")
     if found["missing"]:
         lines.append(f"{found['missing']} of {found['responses']} responses have no score: they are left out.")
     return [
@@ -76,39 +78,66 @@ def print_win_rate(found: Mapping[str, Any]) -> None:
         *(f"{found[key]} ({percent(found[key] / total)})" for key in ("win", "tie", "lose")),
         str(found["unparsed"]),
         interval(found["rate"], as_percent=True),
-        interval(found["length_controlled"], as_percent=True),
+        at_equal_length(found["length_controlled"]),
     )
     console = Console(highlight=False, emoji=False, markup=False)
-    console.print(
-        f"{found['model']} against {found['against']}, judged by {found['judge']} in both orders", soft_wrap=True
-    )
+    console.print(f"{found['model']} against {found['against']}, {_how_judged(found)}", soft_wrap=True)
     console.print(table)
     _print_lines(console, win_rate_words(found))
 
 
 def win_rate_words(found: Mapping[str, Any]) -> list[str]:
     """Whether one model is shown to be better, at its own length and at equal length."""
-    lines = [
-        f"Win rate: {_clear(found['rate'], found['model'], found['against'])}",
-        f"At equal length: {_clear(found['length_controlled'], found['model'], found['against'])}",
-    ]
     controlled = found["length_controlled"]
-    if controlled is not None and controlled["extrapolated"]:
-        which = "longer" if controlled["longer"] else "shorter"
-        lines.append(f"{found['model']}'s response is the {which} one on every prompt: the rate at equal length is "
-                     "an extrapolation.")  # fmt: skip
+    equal = _clear(controlled, found["model"], found["against"])
+    if controlled is not None and flagged(controlled):
+        why = one_sided(controlled, f"{found['model']}'s")
+        equal = f"{at_equal_length(controlled)}, a guess from which nothing follows: {why}."
+    lines = [f"Win rate: {_clear(found['rate'], found['model'], found['against'])}", f"At equal length: {equal}"]
     lengths = [number(found["mean_characters"][side], 0) for side in ("model", "against")]
-    first = percent(found["first_preferred"])
     lines.append(f"Mean length in characters: {lengths[0]} against {lengths[1]}.")
-    lines.append(f"The response shown first was preferred in {first} of the verdicts.")
+    if found["first_preferred"] is not None:
+        lines.append(f"The response shown first was preferred in {percent(found['first_preferred'])} of the verdicts.")
     cut = {side: found["cut_off"].get(side) for side in ("model", "against")}
     lines += [f"{count} responses of {found[side]} were cut off by length." for side, count in cut.items() if count]
     lines += [f"{count} left out: {reason}." for reason, count in found["left_out"].items()]
     return [
         *lines,
-        *_reasons("verdicts that could not be read", found.get("unread")),
+        *_reasons(f"{_asked(found)} that could not be read", found.get("unread")),
+        *([found["advice"]] if found["advice"] else []),
         *endpoint_lines(found.get("endpoint")),
     ]
+
+
+_OTHER_WAY = (
+    "Most verdicts could not be read. A judge that was taught to score responses one by one has none to give: "
+    "--compare scores asks it for scores, as a run does with evaluation.compare: scores (with the run's --rubric)."
+)
+
+
+def _asked(found: Mapping[str, Any]) -> str:
+    return "judgements" if found["compare"] == "scores" else "verdicts"
+
+
+def _how_judged(found: Mapping[str, Any]) -> str:
+    by_scores = found["compare"] == "scores"
+    return f"{'scored' if by_scores else 'judged'} by {found['judge']}{'' if by_scores else ' in both orders'}"
+
+
+def _needs_scores(found: Mapping[str, Any]) -> bool:
+    return bool(found["compare"] == "pairwise" and 2 * found["unparsed"] > found["prompts"])
+
+
+def advice(found: Mapping[str, Any]) -> str | None:
+    """What to try if most verdicts could not be read."""
+    return _OTHER_WAY if _needs_scores(found) else None
+
+
+def nothing_read(found: Mapping[str, Any]) -> str:
+    """The error of a comparison of which nothing could be read: why, and what to do."""
+    reasons = "; ".join(f"{count} {reason}" for reason, count in found["unread"].items())
+    remedy = "ask it for scores with --compare scores" if _needs_scores(found) else "choose another judge or --rubric"
+    return f"none of the {found['prompts']} comparisons could be read ({_asked(found)}: {reasons}); {remedy}"
 
 
 def _clear(rate: Mapping[str, Any] | None, model: str, against: str) -> str:

@@ -14,10 +14,13 @@ from judgeloop.commands.progress import bar
 from judgeloop.data.answered import ModelResponse, read_responses
 from judgeloop.engines.base import Sampling
 from judgeloop.errors import InputError
-from judgeloop.evaluation.collect import Pairing, PromptToAnswer, ResumableRows, answers, duels
+from judgeloop.evaluation.collect import Pairing, PromptToAnswer, ResumableRows, answers, duels, scored_duels
 from judgeloop.evaluation.statistics import as_dict
 from judgeloop.evaluation.win_rates import Outcome, length_controlled_rate, win_rate
+from judgeloop.judging.reasons import grouped
 from judgeloop.records import Message
+
+Prompts = dict[str, list[Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,18 @@ def head_to_head(
     seed: int,
     resamples: int,
     out: Path | None,
+    scored: int | None = None,
 ) -> dict[str, Any]:
-    """Answer, judge in both orders, count. With `out` the responses a model writes are beside it
+    """Answer, judge in both orders, count; or with `scored` score both responses, each by so many judgements, as a run
+    does with `evaluation.compare: scores`. With `out` the responses a model writes are beside it
     (`OUT.model.jsonl`, `OUT.against.jsonl`), so that an interrupted comparison goes on. Raises InputError where a side
     is missing, or where the two have no prompt in common."""
     sides = (model, against)
     _check(sides, prompts)
     left_out: Counter[str] = Counter()
-    files = {side.option: _file(side, left_out) for side in sides if side.file is not None}
-    asked = _prompts(prompts, files, left_out)
+    given = None if prompts is None else _from_file(prompts, left_out)
+    files = {side.option: _file(side, given, left_out) for side in sides if side.file is not None}
+    asked = _of_responses(files, left_out) if given is None else given
     for side in sides:
         if side.option in files:
             missing = [name for name in asked if name not in files[side.option]]
@@ -79,16 +85,26 @@ def head_to_head(
             answered[side.option], spent = _answers(side, asked, how, kind, seed, out)
             seconds += spent
     pairings = [
-        Pairing(name, messages, answered["model"].texts[name], answered["against"].texts[name])
+        Pairing(
+            name,
+            messages,
+            answered["model"].texts[name],
+            answered["against"].texts[name],
+            *_names(name, files.get("model", {}), files.get("against", {})),
+        )
         for name, messages in asked.items()
     ]
     settings = {**judge.identity, "compared": [_identity(side, answered[side.option]) for side in sides]}
     with ResumableRows(out, settings) as work, bar("judging") as progress:
-        rows = list(duels(work, judge.open, pairings, progress).values())
+        if scored is None:
+            rows = list(duels(work, judge.open, pairings, progress).values())
+        else:
+            rows = list(scored_duels(work, judge.open, pairings, scored, progress).values())
     return {
         "model": model.name,
         "against": against.name,
         "judge": judge.name,
+        "compare": "pairwise" if scored is None else "scores",
         **measured(rows, seed, resamples),
         "cut_off": {option: found.cut_off for option, found in answered.items()},
         "left_out": dict(left_out),
@@ -105,7 +121,9 @@ def measured(rows: list[dict[str, Any]], seed: int, resamples: int) -> dict[str,
     lengths, against = [row["characters"] for row in rows], [row["against_characters"] for row in rows]
     controlled = length_controlled_rate(outcomes, lengths, against, seed=seed, resamples=resamples)
     rate = win_rate(outcomes, seed=seed, resamples=resamples)
-    verdicts = [row[order] for row in rows for order in ("shown_first", "shown_second")]
+    verdicts = [row[order] for row in rows for order in ("shown_first", "shown_second") if order in row]
+    reasons = [verdict["reason"] for verdict in verdicts if verdict["better"] is None]
+    reasons += [reason for row in rows for reason in row.get("unread", ())]
     sided = [verdict["better"] for verdict in verdicts if verdict["better"] in ("first", "second")]
     return {
         "prompts": len(rows),
@@ -117,7 +135,7 @@ def measured(rows: list[dict[str, Any]], seed: int, resamples: int) -> dict[str,
         "length_controlled": None if controlled is None else controlled.as_dict(),
         "mean_characters": {"model": sum(lengths) / len(rows), "against": sum(against) / len(rows)},
         "first_preferred": sided.count("first") / len(sided) if sided else None,
-        "unread": dict(Counter(verdict["reason"] for verdict in verdicts if verdict["better"] is None)),
+        "unread": grouped(reasons),
     }
 
 
@@ -129,29 +147,35 @@ def _check(sides: tuple[Side, Side], prompts: Path | None) -> None:
         raise InputError("--prompts: two models need prompts to answer; name a file of them")
 
 
-def _file(side: Side, left_out: Counter[str]) -> dict[str, ModelResponse]:
+def _file(side: Side, prompts: Prompts | None, left_out: Counter[str]) -> dict[str, ModelResponse]:
     assert side.file is not None
-    found, dropped = read_responses(side.file)
+    found, dropped = read_responses(side.file, prompts)
     left_out.update({f"{side.file.name}: {reason}": count for reason, count in dropped.items()})
     return found
 
 
-def _prompts(
-    path: Path | None, files: Mapping[str, Mapping[str, ModelResponse]], left_out: Counter[str]
-) -> dict[str, list[Message]]:
-    """The prompts to compare on: the file's, or else those of the responses given (of the first side where both are
-    files)."""
-    if path is not None:
-        from judgeloop.data.readers import read_prompts
+def _from_file(path: Path, left_out: Counter[str]) -> Prompts:
+    from judgeloop.data.readers import read_prompts
 
-        found, account = read_prompts(path)
-        left_out.update({f"{path.name}: {reason}": count for reason, count in account.dropped.items()})
-        return {prompt.id: prompt.messages for prompt in found}
+    found, account = read_prompts(path)
+    left_out.update({f"{path.name}: {reason}": count for reason, count in account.dropped.items()})
+    return {prompt.id: prompt.messages for prompt in found}
+
+
+def _of_responses(files: Mapping[str, Mapping[str, ModelResponse]], left_out: Counter[str]) -> Prompts:
+    """The prompts of the responses given (of the first side where both are files)."""
     first = next(iter(files.values()))
     for other in list(files.values())[1:]:
         alone = sum(name not in first for name in other)
         left_out.update({"responses of the other side to other prompts": alone} if alone else {})
     return {name: given.messages for name, given in first.items()}
+
+
+def _names(prompt: str, ours: Mapping[str, ModelResponse], theirs: Mapping[str, ModelResponse]) -> tuple[str, str]:
+    """What a run's judge called its two responses, if they are of one: so it draws what it writes from the same
+    seeds."""
+    model, against = (side[prompt].name if prompt in side else "" for side in (ours, theirs))
+    return model, f"{against}.vs" if against else ""
 
 
 def _answers(

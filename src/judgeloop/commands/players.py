@@ -85,7 +85,9 @@ def find_judge(
         settings["written"] = written
     else:
         settings["scoring"] = config.scoring
-        if config.scoring == "sampled":
+        if config.justification:
+            settings["justification"] = True
+        if config.scoring == "sampled" or config.justification:
             settings |= {"samples": config.samples, "temperature": config.sampling.temperature,
                          "top_p": config.sampling.top_p}  # fmt: skip
     if endpoint is not None:
@@ -117,13 +119,15 @@ def judge_config(
     top_p: float = 0.9,
     max_new_tokens: int = 200,
     min_mass: float = 0.5,
+    justification: bool = False,
 ) -> JudgeSection:
     """A judge's settings from a command's options; without a rubric the one that fits the scoring."""
-    fitting = "additive-5-direct" if scoring == "expected" else "additive-5"
+    fitting = "additive-5-direct" if scoring == "expected" and not justification else "additive-5"
     return JudgeSection(
         rubric=rubric or fitting,
         language=language,
         scoring=scoring,
+        justification=justification,
         samples=samples,
         sampling=JudgeSamplingSection(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens),
         min_mass=min_mass,

@@ -66,8 +66,8 @@ def seed(
         Literal["ranks", "written"] | None,
         typer.Option(
             rich_help_panel=_EFT,
-            help="judgements from people's ranks (default), or written by --model and kept where they order the "
-            "responses as people did",
+            help="judgements from the ranks (default), or written by --model and kept where they order the "
+            "responses as the ranks do",
             show_default=False,
         ),
     ] = None,

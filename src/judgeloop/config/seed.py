@@ -15,8 +15,8 @@ class EftSection(Section):
 
     source: Literal["ranks", "written"] = Field(
         "ranks",
-        description="ranks: people's ranks become scores, with a template justification; written: a model writes "
-        "justification and score, a set is kept where its scores order the responses as people did (the paper's way)",
+        description="ranks: the ranks become scores, with a template justification; written: a model writes "
+        "justification and score, a set is kept where its scores order the responses as the ranks do (the paper's way)",
     )
     writer: NameOrPath = Field(
         "sft",
@@ -26,7 +26,7 @@ class EftSection(Section):
     samples: int = Field(3, gt=0, description="judgements written for each response (source: written)")
     ties: Literal["strict", "lenient"] = Field(
         "strict",
-        description="strict: responses that people ranked apart must have different scores; lenient: they may tie, but "
+        description="strict: responses that are ranked apart must have different scores; lenient: they may tie, but "
         "neither be reversed nor all tie (source: written)",
     )
     examples: int = Field(

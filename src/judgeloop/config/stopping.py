@@ -18,15 +18,27 @@ class HealthSection(Section):
 
     min_parse_rate: float | None = Field(0.7, ge=0, le=1, description="share of judgements with a readable score")
     max_tie_rate: float | None = Field(0.9, ge=0, le=1, description="share of prompts whose best and worst score tie")
-    max_top_share: float | None = Field(0.9, ge=0, le=1, description="share of the scores at the top of the scale")
+    max_top_share: float | None = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="share of the scores at the top of the scale: less than half a step "
+        "and than a tenth of the scale below the highest score",
+    )
     max_length_correlation: float | None = Field(
         0.8, ge=0, le=1, description="Spearman's ρ of score with length, either way"
     )
     max_retest_spread: float | None = Field(
-        1.5, ge=0, description="mean standard deviation of a response's K scores (scoring: sampled)"
+        1.5,
+        ge=0,
+        description="mean standard deviation of a response's K scores (scoring: sampled), on a "
+        "scale of 0 to 5; on another in proportion",
     )
     min_agreement: float | None = Field(
-        None, ge=0, le=1, description="fails where the whole interval of pairwise agreement with people lies below this"
+        None,
+        ge=0,
+        le=1,
+        description="fails where the whole interval of pairwise agreement with the held-out ranks lies below this",
     )
     stop_on: tuple[Gate, ...] = Field(
         ("parse_rate", "tie_rate", "top_share"), description="gates that stop the run; the others warn; []: none stops"
@@ -39,8 +51,9 @@ class StopSection(Section):
 
     metric: Annotated[str, METRICS] = Field(
         "win_rate",
-        description="what decides: win rate against the model before (pairwise, both orders), the same by scores of "
-        "one judge, agreement with the seed's ranks, IFEval, ground truth by evaluation.checker, or a plugin's metric",
+        description="what decides: win rate against the model before (as evaluation.compare has it), the same by "
+        "scores of one judge, agreement with the seed's ranks, IFEval, ground truth by evaluation.checker, or a "
+        "plugin's metric",
     )
     target: float | None = Field(
         None,

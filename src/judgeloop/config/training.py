@@ -107,6 +107,11 @@ class CringeSection(Section):
     contrast with another likely token."""
 
     pairwise: bool = Field(True, description="gate by how well the pair is told apart; false: plain Cringe")
+    gate: Literal["contrast", "pair"] = Field(
+        "contrast",
+        description="what the gate multiplies: contrast, the rejected response's term alone, so that the chosen one is "
+        "imitated always; pair, the whole loss, so that a pair told apart is left alone",
+    )
     weight: float = Field(1.0, ge=0, description="α, weight of the rejected response's mean token loss")
     top_k: int = Field(5, gt=0, description="the contrast token is drawn from the k likeliest others")
     bias: float = Field(0.0, description="b: the gate is half open if log π(chosen) − log π(rejected) is this")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from judgeloop.data.readers import checked_rows
 from judgeloop.data.sources import open_source
 from judgeloop.data.thoughts import split_thought
 from judgeloop.errors import InputError
-from judgeloop.records import Message, stable_id
+from judgeloop.jsonl import read_objects, read_rows
+from judgeloop.records import Candidate, Message, stable_id
 
 _ONE_ANSWER = (PAIRS, ALPACA, CHAT, SHAREGPT, RATED, RATED_CHAT, TRANSCRIPTS)
 _TALKS = (CHAT, SHAREGPT, RATED_CHAT, TRANSCRIPTS)
@@ -39,16 +41,17 @@ class AnsweredRow:
 
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
-    """What a model answered to a prompt. `id` is the prompt's."""
+    """What a model answered to a prompt. `id` is the prompt's; `name` is the response's own id if it is of a run."""
 
     id: str
     messages: list[Message]
     text: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredSet:
-    """Responses to one prompt as humans ranked them (0 is best) and as a judge scored them (None: no score)."""
+    """Responses to one prompt as they were ranked (0 is best) and as a judge scored them (None: no score)."""
 
     id: str
     ranks: list[float]
@@ -87,8 +90,14 @@ def _text(row: dict[str, Any], intake: Intake) -> str:
     return reply(value, key, intake, {})[0]
 
 
-def read_responses(source: str | Path) -> tuple[dict[str, ModelResponse], Counter[str]]:
-    """A model's responses by prompt, and what was left out."""
+def read_responses(
+    source: str | Path, prompts: Mapping[str, list[Message]] | None = None
+) -> tuple[dict[str, ModelResponse], Counter[str]]:
+    """A model's responses by prompt, and what was left out. A run's own files (`eval.responses.jsonl`) name their
+    prompts by id: those of `prompts`, by id, say what was asked; of several responses to one prompt the first counts,
+    as in the run. Raises InputError if a row has no prompt or no response."""
+    if is_of_a_run(source):
+        return _of_a_run(Path(source), prompts)
     found: dict[str, ModelResponse] = {}
     dropped: Counter[str] = Counter()
     for row in read_answered(source):
@@ -97,6 +106,30 @@ def read_responses(source: str | Path) -> tuple[dict[str, ModelResponse], Counte
             dropped["another response to the same prompt"] += 1
         else:
             found[name] = ModelResponse(name, row.prompt, row.text)
+    return found, dropped
+
+
+def is_of_a_run(source: str | Path) -> bool:
+    """Whether a file holds responses as a run writes them, which name their prompts by id."""
+    path = Path(source)
+    if path.suffix != ".jsonl" or not path.is_file():
+        return False
+    first = next((row for _, row in read_objects(path)), {})
+    return {"prompt_id", "text", "token_ids"} <= set(first)
+
+
+def _of_a_run(path: Path, prompts: Mapping[str, list[Message]] | None) -> tuple[dict[str, ModelResponse], Counter[str]]:
+    if prompts is None:
+        raise InputError.at(path, None, "names its prompts by id alone", "give the run's prompts with --prompts")
+    found: dict[str, ModelResponse] = {}
+    dropped: Counter[str] = Counter()
+    for row in sorted(read_rows(path, Candidate), key=lambda row: row.id):
+        if row.prompt_id in found:
+            dropped["another response to the same prompt"] += 1
+        elif row.prompt_id not in prompts:
+            dropped["prompt that is not in the file of the prompts"] += 1
+        else:
+            found[row.prompt_id] = ModelResponse(row.prompt_id, prompts[row.prompt_id], row.text, row.id)
     return found, dropped
 
 

@@ -253,9 +253,9 @@ def yields(account: dict[str, Any]) -> list[str]:
     lines = [
         f"{account['sets']} sets, {account['responses']} responses: {account['written']} judgements written",
         "; ".join([f"{account['parsed']} with score and justification in the rubric's form{rate}", *unreadable]),
-        f"{agreed} sets in people's order: {account['agreed_first']} by the first samples, {account['agreed_later']} "
-        f"by later ones, {account['agreed_combined']} by samples of different numbers; by chance "
-        f"{account['agreed_by_chance']} would be",
+        f"{agreed} sets in the order of their ranks: {account['agreed_first']} by the first samples, "
+        f"{account['agreed_later']} by later ones, {account['agreed_combined']} by samples of different numbers; by "
+        f"chance {account['agreed_by_chance']} would be",
         f"{account['disagreed']} sets in another order, {account['tied']} with ties in the way, "
         f"{account['unparseable']} with a response that no readable judgement was written for",
         "; ".join([f"{account['kept']} rows kept of {account['rows']}", *dropped]),

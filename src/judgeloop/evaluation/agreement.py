@@ -1,4 +1,4 @@
-"""The judge's scores against the order humans gave the same responses.
+"""The judge's scores against the ranks that the same responses have.
 
 The five metrics of Self-Rewarding Language Models (arXiv 2401.10020, section 3.2.2): pairwise accuracy, 5-best, exact
 match, Spearman, Kendall τ. The paper does not say how ties count, so pairwise accuracy comes in both conventions.
@@ -51,7 +51,7 @@ def agreement(
     resamples: int = 1000,
     perfect: float = 5.0,
 ) -> Agreement:
-    """Compare scores (higher is better, None: no score) with human ranks (lower is better, equal: a tie), row = prompt.
+    """Compare scores (higher is better, None: no score) with ranks (lower is better, equal: a tie), row = prompt.
 
     `perfect` is the score from which a response counts as a perfect 5 (for expected scores, which hardly ever reach 5,
     give 4.5).
@@ -81,9 +81,9 @@ def _scored(scores: Scores, ranks: Sequence[float]) -> tuple[list[float], list[f
 
 
 def pairwise_accuracy(scores: Scores, ranks: Sequence[float], *, ties: Literal["half", "wrong"]) -> float | None:
-    """Share of the pairs that humans order which the scores order alike. None if there is no such pair.
+    """Share of the pairs that the ranks order which the scores order alike. None if there is no such pair.
 
-    A pair that humans tie is left out, and so is one where a score is missing; a pair that only the judge ties counts
+    A pair of equal ranks is left out, and so is one where a score is missing; a pair that only the judge ties counts
     half, or as wrong.
     """
     credit = 0.5 if ties == "half" else 0.0
@@ -99,16 +99,16 @@ def pairwise_accuracy(scores: Scores, ranks: Sequence[float], *, ties: Literal["
 
 
 def five_best(scores: Scores, ranks: Sequence[float], *, perfect: float = 5.0) -> float | None:
-    """Of the responses scored a perfect 5, the share that humans rank best of all, scored or not. None if none is
+    """Of the responses scored a perfect 5, the share that has the best rank of all, scored or not. None if none is
     scored so."""
     top = [rank for score, rank in zip(scores, ranks, strict=True) if score is not None and score >= perfect]
     return sum(rank == min(ranks) for rank in top) / len(top) if top else None
 
 
 def exact_match(scores: Scores, ranks: Sequence[float]) -> float | None:
-    """1 if the scores put every pair that humans order in that order (a judge's tie does not), else 0.
+    """1 if the scores put every pair that the ranks order in that order (a judge's tie does not), else 0.
 
-    Responses that humans tie may be in any order. None if humans order no pair, or if a score is missing:
+    Responses of equal ranks may be in any order. None if the ranks order no pair, or if a score is missing:
     then the whole order is not known.
     """
     if None in scores:
@@ -118,16 +118,16 @@ def exact_match(scores: Scores, ranks: Sequence[float]) -> float | None:
 
 
 def spearman(scores: Scores, ranks: Sequence[float]) -> float | None:
-    """Spearman's ρ of scores with human quality (minus the rank), over the responses that have a score. None if
+    """Spearman's ρ of scores with quality (minus the rank), over the responses that have a score. None if
     fewer than two have one, or either side is constant."""
-    given, humans = _scored(scores, ranks)
-    return spearman_correlation(given, [-rank for rank in humans])
+    given, ranked = _scored(scores, ranks)
+    return spearman_correlation(given, [-rank for rank in ranked])
 
 
 def kendall(scores: Scores, ranks: Sequence[float]) -> float | None:
-    """Kendall's τ-b of scores with human quality (minus the rank), over the responses that have a score. None as for
+    """Kendall's τ-b of scores with quality (minus the rank), over the responses that have a score. None as for
     `spearman`."""
-    given, humans = _scored(scores, ranks)
-    if len(given) < 2 or len(set(given)) == 1 or len(set(humans)) == 1:
+    given, ranked = _scored(scores, ranks)
+    if len(given) < 2 or len(set(given)) == 1 or len(set(ranked)) == 1:
         return None
-    return float(stats.kendalltau(given, [-rank for rank in humans], variant="b").statistic)
+    return float(stats.kendalltau(given, [-rank for rank in ranked], variant="b").statistic)

@@ -14,9 +14,10 @@ from typing import Any, Self
 
 from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
-from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders
+from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders, outcome_of_scores
 from judgeloop.jsonl import RowLog, append_missing, read_objects, write_text_atomically
 from judgeloop.judging.judges import Judge
+from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge, judgement_id
 from judgeloop.models.chat import Chat
@@ -35,12 +36,15 @@ class PromptToAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """A model's response to a prompt and the one it is compared with."""
+    """A model's response to a prompt and the one it is compared with. `response_id` and `against_id` name both to a
+    judge that scores each: what it writes is drawn from a seed of that name."""
 
     id: str
     messages: list[Message]
     response: str
     against: str
+    response_id: str = ""
+    against_id: str = ""
 
 
 class ResumableRows:
@@ -116,8 +120,8 @@ def answers(
     work: ResumableRows, engine: Callable[[], tuple[Engine, Chat]], asked: Sequence[PromptToAnswer], how: Sampling,
     seed: int, progress: Progress,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """One answer to every prompt, by the prompt's id: rows `{"id", "response", "finish_reason", "tokens"}`. The engine
-    is opened only if something is missing."""
+    """One answer to every prompt, by the prompt's id: rows `{"id", "prompt", "response", "finish_reason", "tokens"}`.
+    The engine is opened only if something is missing."""
     with RowLog(work.path) as log:
         have = {str(row["id"]): row for _, row in read_objects(work.path)}
         owed = [prompt for prompt in asked if prompt.id not in have]
@@ -127,10 +131,12 @@ def answers(
                 Request(p.id, tuple(chat.prompt_ids(p.messages)), how, 1, derive_seed(seed, "answer", p.id))
                 for p in owed
             ]
+            asked_by = {prompt.id: list(prompt.messages) for prompt in owed}
             started, fresh = time.monotonic(), 0
             for found in model.generate(requests):
                 row = {
                     "id": found.request_id,
+                    "prompt": asked_by[found.request_id],
                     "response": found.text,
                     "finish_reason": found.finish_reason,
                     "tokens": len(found.token_ids),
@@ -179,6 +185,58 @@ def duels(
                     have[name] = row
                     progress(len(have), len(pairings), "")
     return {pairing.id: have[pairing.id] for pairing in pairings}
+
+
+def scored_duels(
+    work: ResumableRows, judge: Callable[[], Judge], pairings: Sequence[Pairing], each: int, progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """Each pairing by the scores of its two responses, the mean of `each` judgements of either, by its id: rows with
+    `outcome`, both scores and both lengths. A row is written once both scores are known."""
+    with RowLog(work.path) as log:
+        have = {str(row["id"]): row for _, row in read_objects(work.path)}
+        owed = [pairing for pairing in pairings if pairing.id not in have]
+        if owed:
+            sides = {name: pairing for pairing in owed for name in _sides(pairing)}
+            given: dict[str, list[Judgement]] = {pairing.id: [] for pairing in owed}
+            items = [item for pairing in owed for item in _each_by_itself(pairing)]
+            for judgement in judge().scores(items):
+                pairing = sides[judgement.candidate_id]
+                rows = given[pairing.id]
+                rows.append(judgement)
+                if len(rows) == 2 * each:
+                    row = _scored_duel(pairing, rows)
+                    log.append([row])
+                    have[pairing.id] = row
+                    progress(len(have), len(pairings), "")
+    return {pairing.id: have[pairing.id] for pairing in pairings}
+
+
+def _sides(pairing: Pairing) -> tuple[str, str]:
+    """What the two responses are called."""
+    return pairing.response_id or f"{pairing.id}.model", pairing.against_id or f"{pairing.id}.against"
+
+
+def _each_by_itself(pairing: Pairing) -> tuple[ToJudge, ToJudge]:
+    ours, theirs = _sides(pairing)
+    return ToJudge(ours, pairing.messages, pairing.response), ToJudge(theirs, pairing.messages, pairing.against)
+
+
+def _scored_duel(pairing: Pairing, rows: Sequence[Judgement]) -> dict[str, Any]:
+    ours, theirs = _sides(pairing)
+    scores = mean_scores(rows)
+    outcome: Outcome = outcome_of_scores(scores[ours], scores[theirs])
+    return {
+        "id": pairing.id,
+        "prompt": pairing.messages,
+        "response": pairing.response,
+        "against": pairing.against,
+        "outcome": outcome,
+        "score": scores[ours],
+        "against_score": scores[theirs],
+        "unread": [row.reason for row in rows if row.score is None],
+        "characters": len(pairing.response),
+        "against_characters": len(pairing.against),
+    }
 
 
 def _both_orders(pairing: Pairing) -> tuple[ToCompare, ToCompare]:

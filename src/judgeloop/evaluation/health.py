@@ -15,11 +15,13 @@ from judgeloop.records import MAX_SCORE
 @dataclass(frozen=True, slots=True)
 class JudgeHealth:
     """`parse_rate`: share of judgements with a score. `mean_score`: over prompts, of the mean over a prompt's
-    responses. `histogram`: responses by score 0 to 5. `top_share`: share of scored responses in the top bin.
+    responses. `scale`: lowest and highest score of the judge's rubric. `histogram`: responses by whole score, from the
+    lowest to the highest. `top_share`: share of scored responses at the top of the scale (`near_top`).
     `tie_rate`: share of prompts whose best score equals the worst. `length_correlation`: Spearman's ρ of score with
     length over all scored responses. `retest_spread`: mean over responses of the standard deviation of their K
     scores, None if none has two. None if there is nothing to count. `judgements` counts all, read or not."""
 
+    scale: tuple[int, int]
     parse_rate: float | None
     mean_score: Interval | None
     histogram: tuple[int, ...]
@@ -31,6 +33,7 @@ class JudgeHealth:
 
     def as_dict(self) -> dict[str, Any]:
         return {
+            "scale": list(self.scale),
             "parse_rate": _rounded(self.parse_rate),
             "mean_score": as_dict(self.mean_score),
             "histogram": list(self.histogram),
@@ -48,13 +51,15 @@ def judge_health(
     *,
     seed: int,
     resamples: int = 1000,
+    scale: tuple[int, int] = (0, MAX_SCORE),
     valid: Sequence[bool] | None = None,
     repeated: Sequence[Sequence[float]] = (),
 ) -> JudgeHealth:
     """Health of a judge from its scores: `scores[p][i]` of response i to prompt p (None: no score), `lengths` alike.
 
-    `valid` says of each single judgement whether it could be read, if a score is the mean of several (K > 1);
-    without it a response is one judgement. `repeated` holds each response's K scores, as far as they could be read.
+    `scale` is the rubric's: whole scores from its lowest to its highest. `valid` says of each single judgement whether
+    it could be read, if a score is the mean of several (K > 1); without it a response is one judgement. `repeated`
+    holds each response's K scores, as far as they could be read.
     """
     by_prompt = [[s for s in row if s is not None] for row in scores]
     flat = [s for row in by_prompt for s in row]
@@ -64,14 +69,16 @@ def judge_health(
         for score, length in zip(row, sizes, strict=True)
         if score is not None
     ]
-    counts = histogram(flat)
+    counts = histogram(flat, scale)
+    top = near_top(scale)
     read = [s is not None for row in scores for s in row] if valid is None else list(valid)
     return JudgeHealth(
+        scale=scale,
         parse_rate=share(read),
         mean_score=mean_interval([sum(row) / len(row) for row in by_prompt if row], seed=seed, resamples=resamples),
         histogram=counts,
         tie_rate=share(max(row) == min(row) for row in by_prompt if len(row) > 1),
-        top_share=counts[-1] / len(flat) if flat else None,
+        top_share=share(score >= top for score in flat),
         length_correlation=spearman_correlation([s for s, _ in paired], [length for _, length in paired]),
         retest_spread=retest_spread(repeated),
         judgements=len(read),
@@ -84,16 +91,27 @@ def retest_spread(repeated: Iterable[Sequence[float]]) -> float | None:
     return statistics.fmean(spreads) if spreads else None
 
 
-def histogram(scores: Iterable[float]) -> tuple[int, ...]:
-    """Counts of the scores 0, 1, … 5; a fractional score goes to the nearest one, halves up.
+def near_top(scale: tuple[int, int]) -> float:
+    """The score from which a response counts as one at the top: 4.5 on 0-5, 2.8 on 1-3.
 
-    Raises ValueError for a score outside 0 to 5.
+    An expected score never is exactly the highest one. Half a step below it is what rounds to it; on a scale of few
+    steps that would be much of the scale, so at most a tenth of the scale counts as its top.
     """
-    counts = [0] * (MAX_SCORE + 1)
+    low, high = scale
+    return high - min(0.5, (high - low) / 10)
+
+
+def histogram(scores: Iterable[float], scale: tuple[int, int] = (0, MAX_SCORE)) -> tuple[int, ...]:
+    """Counts of the whole scores of a scale, from the lowest; a fractional score goes to the nearest one, halves up.
+
+    Raises ValueError for a score off the scale.
+    """
+    low, high = scale
+    counts = [0] * (high - low + 1)
     for score in scores:
-        if not 0 <= score <= MAX_SCORE:
-            raise ValueError(f"score {score} outside 0-{MAX_SCORE}")
-        counts[math.floor(score + 0.5)] += 1
+        if not low <= score <= high:
+            raise ValueError(f"score {score} outside {low}-{high}")
+        counts[math.floor(score + 0.5) - low] += 1
     return tuple(counts)
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from judgeloop.evaluation.statistics import Interval, percentile_interval, resampled_weights
+from judgeloop.records import Overlap, length_overlap
 
 THETA_PENALTY = 0.001  # keeps θ finite if one model wins every prompt
 PHI_PENALTY = 0.1
@@ -48,9 +49,19 @@ class LengthControlled:
     shorter: int
 
     @property
+    def rarer_share(self) -> float:
+        """On which share of the prompts the rarer side occurs, equal lengths included."""
+        return length_overlap(self.rate.n, self.longer, self.shorter)[0]
+
+    @property
+    def overlap(self) -> Overlap:
+        """The grade of `rarer_share`; below "enough" the rate is flagged."""
+        return length_overlap(self.rate.n, self.longer, self.shorter)[1]
+
+    @property
     def extrapolated(self) -> bool:
         """Is one model's response the longer one on every prompt? Then nothing shows what equal length would do."""
-        return self.rate.n in (self.longer, self.shorter)
+        return self.overlap == "none"
 
     def as_dict(self) -> dict[str, Any]:
         """The rate's interval, with the other fields beside it."""
@@ -59,6 +70,8 @@ class LengthControlled:
             "length_effect": round(self.length_effect, 6),
             "longer": self.longer,
             "shorter": self.shorter,
+            "rarer_share": round(self.rarer_share, 6),
+            "overlap": self.overlap,
             "extrapolated": self.extrapolated,
         }
 

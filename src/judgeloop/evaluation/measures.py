@@ -16,6 +16,7 @@ from judgeloop.evaluation.win_rates import (
     outcome_of_scores,
     win_rate,
 )
+from judgeloop.records import MAX_SCORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,12 @@ def measures(
     duel: Duel | None = None,
     valid: Sequence[bool] | None = None,
     repeated: Sequence[Sequence[float]] = (),
-    perfect: float = 5.0,
+    scale: tuple[int, int] = (0, MAX_SCORE),
+    perfect: float = float(MAX_SCORE),
 ) -> dict[str, Any]:
     """`prompts`, `judge_health`, `agreement`, `win_rate_vs_previous` and `length`, ready for JSON.
 
-    `ranked` holds (scores, human ranks) per held-out ranked prompt; `valid`, `repeated` and `perfect` are as in
+    `ranked` holds (scores, ranks) per held-out ranked prompt; `valid`, `repeated`, `scale` and `perfect` are as in
     `judge_health` and `agreement`. `agreement` is None without ranked prompts, `win_rate_vs_previous` without a duel.
     """
     health = judge_health(
@@ -53,6 +55,7 @@ def measures(
         [a.characters for a in answered],
         seed=seed,
         resamples=resamples,
+        scale=scale,
         valid=valid,
         repeated=repeated,
     )

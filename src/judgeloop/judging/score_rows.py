@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import statistics
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from judgeloop.jsonl import RowLog, read_objects, write_rows_atomically
 from judgeloop.judging.adaptive import judge_in_rounds
 from judgeloop.judging.judges import EndpointJudge
 from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
+from judgeloop.judging.reasons import grouped
 from judgeloop.judging.rubric import Rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import Judgement, stable_id
@@ -204,7 +204,6 @@ def _summary(
     every = [row for rows in found for row in rows]
     scores = [mean for mean in means if mean is not None]
     counts = Counter(math.floor(mean + 0.5) for mean in scores)
-    reasons = Counter(re.sub(r"\d+%", "too little", row.reason) for row in every if row.reason is not None)
     return Summary(
         rows=len(found),
         scored=len(scores),
@@ -212,7 +211,7 @@ def _summary(
         parse_rate=round(sum(row.score is not None for row in every) / len(every), 6) if every else None,
         mean=round(statistics.fmean(scores), 6) if scores else None,
         histogram={score: counts[score] for score in rubric.scores},
-        reasons=dict(reasons.most_common()),
+        reasons=grouped(row.reason for row in every),
         fresh=fresh,
         seconds=round(seconds, 2),
         judgements_per_second=round(fresh / seconds, 2) if fresh and seconds else None,

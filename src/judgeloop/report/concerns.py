@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from judgeloop.report.wording import interval, number, percent, points
+from judgeloop.records import MAX_SCORE
+from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
+from judgeloop.report.falls import falls
+from judgeloop.report.truth import CHANCE, MIN_COMPARISONS, judge_against_truth, judge_right
+from judgeloop.report.wording import interval, judge_in_words, judge_name, number, percent, points, ranks_in_words
 
 MAX_LENGTH_GROWTH = 0.25
 MIN_PAIRS = 20
-MIN_COMPARISONS = 20
-CHANCE = 0.5
 
 
 def concerns(models: Sequence[dict[str, Any]], health: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -19,13 +21,18 @@ def concerns(models: Sequence[dict[str, Any]], health: Mapping[str, Any]) -> lis
     found: list[dict[str, Any]] = []
     for place, model in enumerate(models):
         name, previous = model["name"], models[place - 1] if place else None
+        hacked = _hacking(model, previous)
         for kind, text in (
             *_judge(model, health),
             *_pairs(model),
             *_length(model, previous),
+            *_overlap(model),
             *_agreement(model),
+            *_unread(model, health),
             *_forgetting(model, models[:place]),
-            *_hacking(model, previous),
+            *judge_against_truth(model, models[:place]),
+            *hacked,
+            *(("fall", text) for text in falls(model, previous, headline=not hacked)),
         ):
             found.append({"model": name, "kind": kind, "text": f"{name}: {text}"})
     return found
@@ -57,13 +64,22 @@ def _judge(model: dict[str, Any], health: Mapping[str, Any]) -> list[tuple[str, 
             continue
         for figure, key, kind, words in _GATES:
             value, bound = judge.get(figure), health.get(key)
+            if figure == "retest_spread" and bound is not None:
+                bound = _on_scale(bound, judge)
             if value is not None and bound is not None and _fails(value, bound, key):
                 found.append((kind, f"{words(value, where)} (health.{key}: {bound:g})."))
+    ranks = ranks_in_words(model["agreement"])
     people, bound = (model["agreement"] or {}).get("pairwise_ties_half"), health.get("min_agreement")
     if people is not None and bound is not None and people["n"] >= least and people["high"] < bound:
-        said = f"its agreement with the seed's ranks, {interval(people)}, is too low (health.min_agreement: {bound:g})."
+        said = f"its agreement with {ranks}, {interval(people)}, is too low (health.min_agreement: {bound:g})."
         found.append(("agreement gate", said))
     return found
+
+
+def _on_scale(bound: float, judge: Mapping[str, Any]) -> float:
+    """A bound for scores from 0 to 5, in proportion to the judge's own scale."""
+    lowest, highest = judge.get("scale") or (0, MAX_SCORE)
+    return float(bound * (highest - lowest) / MAX_SCORE)
 
 
 def _fails(value: float, bound: float, key: str) -> bool:
@@ -99,12 +115,22 @@ def _length(model: dict[str, Any], previous: dict[str, Any] | None) -> list[tupl
     ]
 
 
+def _overlap(model: dict[str, Any]) -> list[tuple[str, str]]:
+    """A rate at equal length that rests on too few prompts of the rarer side."""
+    controlled = (model["win_rate_vs_previous"] or {}).get("length_controlled")
+    if controlled is None or not flagged(controlled):
+        return []
+    why, rate = one_sided(controlled, "its"), at_equal_length(controlled)
+    return [("length overlap", f"{why}: the rate at equal length, {rate}, is a guess.")]
+
+
 def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
     pairwise = (model["agreement"] or {}).get("pairwise_ties_half")
     if pairwise is None or pairwise["low"] > CHANCE:
         return []
+    ranks = ranks_in_words(model["agreement"])
     says = "includes" if pairwise["high"] >= CHANCE else "lies below"
-    return [("agreement", f"its agreement with the seed's ranks, {interval(pairwise)}, {says} chance (0.5).")]
+    return [("agreement", f"its agreement with {ranks}, {interval(pairwise)}, {says} chance (0.5).")]
 
 
 def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -121,8 +147,22 @@ def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> lis
     low, then, name = max(known, key=lambda entry: entry[0])
     if now["high"] >= low:
         return []
-    fell = f"its agreement with the seed's ranks is {interval(now)}, {name}'s was {interval(then)}"
+    fell = f"its agreement with {ranks_in_words(model['agreement'])} is {interval(now)}, {name}'s was {interval(then)}"
     return [("forgetting", f"{fell}: training on pairs made it forget to judge; see train.eft_replay.")]
+
+
+def _unread(model: dict[str, Any], health: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A win rate over the few comparisons that could be read; scores that cannot be read are counted as judgements."""
+    versus, bound = model["win_rate_vs_previous"] or {}, health.get("min_parse_rate")
+    if bound is None or versus.get("by") == "scores" or not versus.get("unparsed"):
+        return []
+    asked = sum(versus[outcome] for outcome in ("win", "tie", "lose", "unparsed"))
+    read = asked - versus["unparsed"]
+    if asked < (health.get("min_count") or 0) or read >= bound * asked:
+        return []
+    said = f"only {read} of {asked} comparisons with {versus['previous']} could be read"
+    remedy = "a judge that was taught to score is asked by evaluation.compare: scores"
+    return [("comparisons", f"{said} (health.min_parse_rate: {bound:g}); {remedy}.")]
 
 
 def _hacking(model: dict[str, Any], previous: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -147,7 +187,18 @@ def headline(summary: dict[str, Any]) -> list[str]:
     if not evaluated:
         return [*decided, "No model has been evaluated yet."]
     last = evaluated[-1]
-    sentences = [s for s in (_versus(last), _score(evaluated), _grown(evaluated), _truth(last), _ranks(last)) if s]
+    sentences = [
+        s
+        for s in (
+            _versus(last),
+            _score(evaluated),
+            _grown(evaluated),
+            _truth(last),
+            judge_right(evaluated),
+            _ranks(last),
+        )
+        if s
+    ]
     return decided + (sentences or [f"{last['name']} has been evaluated; there is nothing to compare it with yet."])
 
 
@@ -170,21 +221,26 @@ def _versus(model: dict[str, Any]) -> str | None:
     if not versus:
         return None
     name, previous, rate = model["name"], versus["previous"], versus["rate"]
+    who = judge_in_words(model["judge"]["name"], name)
     if rate is None:
         return f"The judge's comparisons of {name} with {previous} could not be read."
     said = f"{name} against {previous}: win rate {interval(rate, as_percent=True)}, ties as half"
+    said += ", by the scores of both" if versus.get("by") == "scores" else ""
     if versus.get("unparsed"):
         said += f", {versus['unparsed']} prompts left out as their comparison could not be read"
     if rate["n"] < MIN_COMPARISONS:
         return f"{said}, but over {rate['n']} prompts only, too few to conclude from."
     if rate["low"] > CHANCE:
         controlled = versus.get("length_controlled")
+        if controlled is not None and flagged(controlled):
+            why = one_sided(controlled, f"{name}'s")
+            return f"{said}: {who} prefers {name}, but {why}: length may be why."
         if controlled is not None and controlled["low"] <= CHANCE:
             fair = interval(controlled, as_percent=True)
-            return f"{said}: the judge prefers {name}, but at equal length {fair}, not clear of 50%: length may be why."
-        return f"{said}: the judge prefers {name}, clear of 50%."
+            return f"{said}: {who} prefers {name}, but at equal length {fair}, not clear of 50%: length may be why."
+        return f"{said}: {who} prefers {name}, clear of 50%."
     if rate["high"] < CHANCE:
-        return f"{said}: the judge prefers {previous}; {name} is worse."
+        return f"{said}: {who} prefers {previous}; {name} is worse."
     return f"{said}: not clear of 50%, so no gain over {previous} is shown."
 
 
@@ -194,8 +250,12 @@ def _score(evaluated: Sequence[dict[str, Any]]) -> str | None:
         return None
     first, last = trained[0], trained[-1]
     before, after = first["judge"]["mean_score_interval"], last["judge"]["mean_score_interval"]
-    same = first["judge"]["name"] == last["judge"]["name"]
-    who = f"by {last['judge']['name']}" if same else "each by its own judge"
+    judges = {model["name"]: model["judge"]["name"] for model in (first, last)}
+    who = "each by its own judge"
+    if len(set(judges.values())) == 1:
+        who = f"by {last['judge']['name']}"
+    elif any(judge != name for name, judge in judges.items()):
+        who = ", ".join(f"{name}'s by {judge_name(str(judge), name)}" for name, judge in judges.items())
     span = f"The mean score ({who}) goes from {number(before['value'])} ({first['name']}) to {number(after['value'])} "
     span += f"({last['name']})"
     if after["low"] > before["high"]:
@@ -233,7 +293,9 @@ def _ranks(model: dict[str, Any]) -> str | None:
     if pairwise is None:
         return None
     rate = interval(pairwise, as_percent=True)
-    said = f"{model['name']}'s scores order response pairs as the seed's ranks do in {rate} of cases"
+    said = (
+        f"{model['name']}'s scores order response pairs as {ranks_in_words(model['agreement'])} do in {rate} of cases"
+    )
     if pairwise["low"] <= CHANCE:
         return f"{said}, which is not above chance: what this judge prefers is no evidence of quality."
     if pairwise["n"] < MIN_COMPARISONS:

@@ -10,6 +10,7 @@ from typing import Any
 
 from judgeloop.report.creation import diversity_columns
 from judgeloop.report.metrics import further_metrics
+from judgeloop.report.wording import judge_name
 
 Figure = dict[str, Any]
 
@@ -64,10 +65,10 @@ def score_histogram(models: Sequence[dict[str, Any]]) -> Figure:
         counts = model["judge"]["histogram"]
         if not counts or not sum(counts):
             continue
-        total = sum(counts)
+        total, lowest = sum(counts), (model["judge"].get("scale") or (0,))[0]
         data.append(
             {
-                "type": "bar", "name": _label(model["name"]), "x": list(range(len(counts))),
+                "type": "bar", "name": _label(model["name"]), "x": [lowest + k for k in range(len(counts))],
                 "y": [count / total for count in counts], "customdata": counts, "marker": {"color": _colour(index)},
                 "hovertemplate": "score %{x}: %{y:.0%} (%{customdata} responses)",
             }
@@ -153,8 +154,24 @@ def win_tie_lose(models: Sequence[dict[str, Any]]) -> Figure:
         "yaxis": {"autorange": "reversed", "automargin": True},
         "legend": {"traceorder": "normal"},
     }
-    note = "Both orders are judged; a judge that contradicts itself makes a tie."
-    return _figure("wins", "Win, tie, lose against the previous model", note, data, layout)
+    return _figure("wins", "Win, tie, lose against the previous model", _how_compared(judged), data, layout)
+
+
+def _how_compared(judged: Sequence[dict[str, Any]]) -> str:
+    """How the judges of these comparisons were asked, and who they are."""
+    by = {m["win_rate_vs_previous"].get("by", "pairwise") for m in judged}
+    ways = {
+        "pairwise": "Both orders are judged; a judge that contradicts itself makes a tie.",
+        "scores": "Each response is scored by itself: the higher score wins, equal scores are a tie.",
+    }
+    said = [text for way, text in ways.items() if way in by]
+    names = {m["name"]: m["judge"]["name"] for m in judged if m["judge"]["name"]}
+    if names and all(judge == name for name, judge in names.items()):
+        said.append("Each model is judged by itself.")
+    elif names:
+        who = "; ".join(f"{name} by {judge_name(judge, name)}" for name, judge in names.items())
+        said.append(f"Judged: {who}.")
+    return " ".join(said)
 
 
 def agreement_over_models(models: Sequence[dict[str, Any]]) -> Figure:

@@ -10,13 +10,14 @@ from judgeloop import __version__
 from judgeloop.jsonl import write_text_atomically
 from judgeloop.report.concerns import headline, length_growth
 from judgeloop.report.creation import creation_samples, diversity_table, without_samples
+from judgeloop.report.equal_length import WORDS, flagged, one_sided, overlap
 from judgeloop.report.figures import AGREEMENT_LABELS, figures
 from judgeloop.report.metrics import further_metrics, value_in_words, versus_in_words
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summary_of, with_damage
 from judgeloop.report.truth import truth_table
-from judgeloop.report.wording import NOTHING, duration, interval, number, percent, points
+from judgeloop.report.wording import NOTHING, duration, interval, number, percent, points, ranks_in_words
 
 
 def write_report(run: Path) -> Path:
@@ -63,6 +64,11 @@ def render(run: Path) -> str:
         headline=headline(summary),
         growth={m["name"]: length_growth(m, p) for p, m in zip([None, *models], models, strict=False)},
         further=further_metrics(models),
+        flagged=flagged,
+        one_sided=one_sided,
+        overlap=overlap,
+        overlap_words=WORDS,
+        ranks_in_words=ranks_in_words,
         value_in_words=value_in_words,
         versus_in_words=versus_in_words,
         agreement_labels=AGREEMENT_LABELS,

@@ -112,6 +112,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             "tie_rate": health.get("tie_rate"),
             "mean_score": mean_score.get("value"),
             "mean_score_interval": health.get("mean_score"),
+            "scale": health.get("scale"),
             "histogram": health.get("histogram"),
             "top_share": health.get("top_share"),
             **{key: health.get(key) for key in ("length_correlation", "retest_spread", "judgements")},
@@ -151,5 +152,5 @@ def _loop_judge(found: dict[str, Any] | None) -> dict[str, Any] | None:
     health = (found or {}).get("health")
     if found is None or not isinstance(health, dict):
         return None
-    keys = ("judgements", "parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread")
+    keys = ("scale", "judgements", "parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread")
     return {"name": found.get("judge"), **{key: health.get(key) for key in keys}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from judgeloop.report.equal_length import at_equal_length
 from judgeloop.report.metrics import further_metrics, value_in_words
 from judgeloop.report.wording import NOTHING, interval, number, percent, points
 
@@ -64,8 +65,9 @@ def _further(metric: dict[str, Any]) -> str:
 
 def _rates(versus: dict[str, Any]) -> str:
     """The win rate, and under it the one at equal length."""
-    rates = [versus.get("rate"), versus.get("length_controlled")]
-    return "\n".join(interval(rate, as_percent=True) for rate in rates if rate is not None) or NOTHING
+    rate, controlled = versus.get("rate"), versus.get("length_controlled")
+    found = [] if rate is None else [interval(rate, as_percent=True)]
+    return "\n".join([*found, *([] if controlled is None else [at_equal_length(controlled)])]) or NOTHING
 
 
 def _truth(truth: dict[str, Any] | None) -> str:

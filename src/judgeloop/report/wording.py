@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 NOTHING = "–"
@@ -42,6 +44,30 @@ def points(value: Mapping[str, Any] | None) -> str:
         return NOTHING
     shown = f"{100 * value['value']:+.1f}"
     return f"{shown} (n = 1)" if value["n"] == 1 else f"{shown} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
+
+
+def judge_in_words(judge: str | None, model: str) -> str:
+    """Who judged a model's answers: "the judge (M2 itself)", "the judge (M1)"; "the judge" if that is not known."""
+    return "the judge" if judge is None else f"the judge ({judge_name(judge, model)})"
+
+
+def judge_name(judge: str, model: str) -> str:
+    """ "M2 itself", "M1", "qwen, a frozen model", or "gpt-4, behind an endpoint"."""
+    if judge == model:
+        return f"{model} itself"
+    if re.fullmatch(r"M\d+", judge):
+        return judge
+    outside = judge.removeprefix("openai:")
+    return f"{PurePath(judge).name}, a frozen model" if outside == judge else f"{outside}, behind an endpoint"
+
+
+def ranks_in_words(agreement: Mapping[str, Any] | None) -> str:
+    """Whose ranks a judge was held against, by the files that hold them: "the ranks in seed.jsonl"."""
+    files = list((agreement or {}).get("sources") or ())
+    if not files:
+        return "the seed's ranks"
+    more = f" and {len(files) - 2} other files" if len(files) > 2 else ""
+    return f"the ranks in {', '.join(files[:2]) if more else ' and '.join(files)}{more}"
 
 
 def duration(seconds: float | None) -> str:

@@ -18,6 +18,7 @@ from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.run.stage import Step
 
 FILE = "decision.json"
+_SCALE = 5  # the scale from 0 that bounds of scores are for; on another they are taken in proportion
 MEASURING = ("eval", "checks")  # stages that leave metrics, each in a JSON file of its name
 
 
@@ -54,11 +55,13 @@ def gate_failures(
     if int(health.get("judgements") or 0) >= section.min_count:
         below = ("parse_rate", health.get("parse_rate"), section.min_parse_rate)
         correlation = health.get("length_correlation")
+        lowest, highest = health.get("scale") or (0, _SCALE)
+        spread = section.max_retest_spread and section.max_retest_spread * (highest - lowest) / _SCALE
         above = (
             ("tie_rate", health.get("tie_rate"), section.max_tie_rate),
             ("top_share", health.get("top_share"), section.max_top_share),
             ("length_correlation", None if correlation is None else abs(correlation), section.max_length_correlation),
-            ("retest_spread", health.get("retest_spread"), section.max_retest_spread),
+            ("retest_spread", health.get("retest_spread"), spread),
         )
         if below[1] is not None and below[2] is not None and below[1] < below[2]:
             found.append(_failure(*below, section))

@@ -1,9 +1,10 @@
 """What every model is measured by, on prompts that nothing was trained on: how its judge behaves, whether it agrees
-with people, how long its answers are, and whether they beat the previous model's."""
+with the ranks that were held out, how long its answers are, and whether they beat the previous model's."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
-from judgeloop.stages.judges import StepJudge, open_judge
+from judgeloop.stages.judges import StepJudge, loop_rubric, open_judge
 from judgeloop.stages.judging import repeated_scores
 from judgeloop.stages.keys import ENGINE, EVALUATION, FIXED_JUDGE
 
@@ -36,7 +37,8 @@ ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)
 
 
 def evaluate(context: Context) -> Outcome:
-    """Answer the held-out prompts, judge the answers and the human-ranked ones, compare with the previous model."""
+    """Answer the held-out prompts, judge the answers and the ranked ones, compare with the previous model."""
+    from judgeloop.evaluation.health import near_top
     from judgeloop.evaluation.measures import measures
     from judgeloop.evaluation.metrics import Measured, metric_block
 
@@ -75,6 +77,8 @@ def evaluate(context: Context) -> Outcome:
         judge_name = judge.name
     _close(opened)
 
+    rubric = loop_rubric(context)
+    scale = (rubric.low, rubric.high)
     given = read_rows(context.output(JUDGEMENTS), Judgement)
     scores = mean_scores(given, context.config.judge.min_valid)
     answered = _evaluated(prompts, responses, scores)
@@ -86,10 +90,14 @@ def evaluate(context: Context) -> Outcome:
         duel=duel,
         valid=[row.score is not None for row in given],
         repeated=repeated_scores(given),
-        # An expected score never is exactly 5; 4.5 is what rounds to it.
-        perfect=4.5 if context.config.judge.scoring == "expected" else 5.0,
+        scale=scale,
+        perfect=near_top(scale) if context.config.judge.scoring == "expected" else float(scale[1]),
     )
     found["ifeval"] = followed
+    if found["agreement"] is not None:  # whose ranks they are, is known to those who know the files
+        found["agreement"]["sources"] = dict(
+            Counter(entry.source.rpartition(":")[0] or entry.source for entry in ranked)
+        )
     before = _previous_evaluated(context, prompts) if previous is not None else ()
     measured = Measured(found, answered, before, previous, context.config.seed, section.bootstrap)
     write_json(

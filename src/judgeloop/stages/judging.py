@@ -11,12 +11,12 @@ from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.judging.function_judge import judge_by_function
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge
-from judgeloop.records import Candidate, Judgement, Prompt
+from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
 from judgeloop.run.directory import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
-from judgeloop.stages.judges import open_judge
+from judgeloop.stages.judges import loop_rubric, open_judge
 from judgeloop.stages.keys import ENGINE, FIXED_JUDGE, JUDGE, of
 
 
@@ -78,11 +78,16 @@ def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, object]:
     own = {candidate.id for group in by_prompt.values() for candidate in group}
     mine = [row for row in rows if row.candidate_id in own]
     scores = mean_scores(mine, context.config.judge.min_valid)
+    scale = (0, MAX_SCORE)  # what a function returns
+    if context.config.judge.function is None:
+        rubric = loop_rubric(context)
+        scale = (rubric.low, rubric.high)
     return judge_health(
         [[scores.get(candidate.id) for candidate in group] for group in by_prompt.values()],
         [[len(candidate.text) for candidate in group] for group in by_prompt.values()],
         seed=context.config.seed,
         resamples=context.config.evaluation.bootstrap,
+        scale=scale,
         valid=[row.score is not None for row in mine],
         repeated=repeated_scores(mine),
     ).as_dict()

@@ -129,7 +129,7 @@ WRITTEN = Stage(
 )
 EFT = Stage(
     "eft",
-    "EFT rows that agree with people",
+    "EFT rows that agree with the ranks",
     run=eft,
     reads=("eft_sets", "existing", "written", "writer"),
     writes=("eft.jsonl", "eft.json"),

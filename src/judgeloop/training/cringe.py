@@ -56,13 +56,19 @@ def gate(chosen: Tensor, rejected: Tensor, bias: float, temperature: float) -> T
 
 
 def pairwise_cringe(terms: PairTerms, section: TrainSection, _smoothing: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """CE(chosen) + α · g · Cringe(rejected), both means over a response's tokens. Pairwise Cringe (arXiv 2312.16682),
-    section 3; plain Cringe (arXiv 2211.05826) has g = 1."""
+    """g · (CE(chosen) + α · Cringe(rejected)), or with `gate: contrast` CE(chosen) + α · g · Cringe(rejected); both
+    terms are means over a response's tokens.
+
+    The former multiplies the whole binary loss by the gate: a pair that is told apart teaches nothing more. The latter
+    goes on imitating its chosen response. Pairwise Cringe (arXiv 2312.16682), section 3; plain Cringe (arXiv
+    2211.05826) has g = 1.
+    """
     options = section.cringe
     opened = terms.chosen_nll.new_ones(terms.chosen_nll.shape)
     if options.pairwise:
         opened = gate(terms.chosen, terms.rejected, options.bias, options.temperature)
-    return terms.chosen_nll + options.weight * opened * terms.token_loss, {
+    imitated = opened * terms.chosen_nll if options.gate == "pair" else terms.chosen_nll
+    return imitated + options.weight * opened * terms.token_loss, {
         "chosen_nll": terms.chosen_nll,
         "cringe": terms.token_loss,
         "gate": opened,

@@ -1,0 +1,83 @@
+"""What got worse from one model to the next, clear of the intervals, beside score and win rate: single rules of
+IFEval, groups of the prompts, measures of the user's own code, and metrics of plugins.
+
+A whole can stand still while one part of it falls. Of two intervals of their own it is asked that they do not overlap,
+which at 95% happens by chance in less than one of a hundred parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from judgeloop.report.metrics import PLACED, value_in_words, versus_in_words
+from judgeloop.report.wording import interval, points
+
+MIN_PROMPTS = 10  # an interval over fewer is too narrow to say that it was left
+_SHOWN = 8
+
+
+def falls(model: Mapping[str, Any], previous: Mapping[str, Any] | None, *, headline: bool = True) -> list[str]:
+    """One sentence for what got worse than the model before, with every part named; none if nothing did. `headline`:
+    the ground truth's headline measure is named too."""
+    if previous is None:
+        return []
+    truth = _measures(model, previous, headline=headline)
+    found = [*truth, *(part for kind in (_groups, _rules, _metrics) for part in kind(model, previous))]
+    if not found:
+        return []
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return [f"worse than {previous['name']}, clear of the interval: {'; '.join(found[:_SHOWN])}{more}."]
+
+
+def _groups(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[str]:
+    now, before = model.get("truth") or {}, previous.get("truth") or {}
+    if now.get("measure") != before.get("measure") or now.get("group") != before.get("group"):
+        return
+    what = f"{now.get('measure')}, {now.get('group')} "
+    yield from _fallen(now.get("groups") or {}, before.get("groups") or {}, what)
+
+
+def _measures(model: Mapping[str, Any], previous: Mapping[str, Any], *, headline: bool) -> Iterator[str]:
+    """The measures of the user's own code, by the differences over the same prompts."""
+    truth = model.get("truth") or {}
+    if truth.get("previous") != previous["name"]:
+        return
+    for name, change in (truth.get("differences") or {}).items():
+        counts = headline or name != truth.get("measure")
+        if counts and change is not None and change["n"] >= MIN_PROMPTS and change["high"] < 0:
+            yield f"{name} by {points(change)} points"
+
+
+def _rules(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[str]:
+    def strict(of: Mapping[str, Any]) -> dict[str, Any]:
+        kinds: Mapping[str, Any] = (of.get("ifeval") or {}).get("by_kind") or {}
+        return {name: kind.get("strict") for name, kind in kinds.items()}
+
+    yield from _fallen(strict(model), strict(previous), "IFEval's ")
+
+
+def _fallen(now: Mapping[str, Any], before: Mapping[str, Any], what: str) -> Iterator[str]:
+    for name, value in now.items():
+        then = before.get(name)
+        if value and then and min(value["n"], then["n"]) >= MIN_PROMPTS and value["high"] < then["low"]:
+            yield f"{what}{name} {interval(value, as_percent=True)}, was {interval(then, as_percent=True)}"
+
+
+def _metrics(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[str]:
+    for name, metric in (model.get("metrics") or {}).items():
+        then: Mapping[str, Any] = (previous.get("metrics") or {}).get(name) or {}
+        if name in PLACED or not metric.get("value"):
+            continue
+        versus, own = metric.get("versus"), metric.get("compare") == "own"
+        paired = versus is not None and versus["model"] == previous["name"]
+        if paired and _worse(metric, versus["value"], [versus.get("even") or 0.0]):
+            yield f"{metric['label']} {value_in_words(metric)}, {versus_in_words(metric)}"
+        if own and then.get("value") and _worse(metric, metric["value"], [then["value"]["low"], then["value"]["high"]]):
+            yield f"{metric['label']} {value_in_words(metric)}, was {value_in_words(then)}"
+
+
+def _worse(metric: Mapping[str, Any], value: Mapping[str, Any], bounds: Sequence[float]) -> bool:
+    if value["n"] < MIN_PROMPTS:
+        return False
+    return bool(value["low"] > max(bounds) if metric["better"] == "lower" else value["high"] < min(bounds))
