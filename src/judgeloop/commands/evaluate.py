@@ -33,7 +33,9 @@ Out = Annotated[Path | None, typer.Option(help="rows as they finish; given again
 Limit = Annotated[int | None, typer.Option(min=1, help="use only the first N prompts")]
 Seed = Annotated[int, typer.Option(help="every random choice derives from it")]
 Resamples = Annotated[int, typer.Option(min=1, help="bootstrap resamples of the intervals")]
-MinMass = Annotated[float, typer.Option(min=0, max=1, help="probability that the possible answers need together")]
+MinMass = Annotated[
+    float | None, typer.Option(min=0, max=1, help="probability that the possible answers need together [0.5]")
+]
 Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy")]
 TopP = Annotated[float, typer.Option(min=0.001, max=1, help="nucleus sampling; 1 switches it off")]
 
@@ -43,20 +45,24 @@ def agreement(
     in_: Annotated[Path, typer.Option("--in", help="ranked responses a line, or Open Assistant trees")],
     model: Annotated[str | None, typer.Option(help="the judge: a folder, a hub id, an alias, or an endpoint's")] = None,
     scored: Annotated[bool, typer.Option(help="the responses hold a 'score' already: no judge is asked")] = False,
-    scoring: Annotated[Scoring, typer.Option(help="K written judgements, or the expected score")] = "expected",
-    samples: Annotated[int, typer.Option(min=1, help="K, judgements a response (sampled)")] = 3,
-    rubric: Annotated[str | None, typer.Option(help="a shipped rubric or a file; default: what fits --scoring")] = None,
-    language: Annotated[Language, typer.Option(help="language of a shipped rubric")] = "en",
+    scoring: Annotated[
+        Scoring | None, typer.Option(help="K written judgements, or the expected score [as learnt, or expected]")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="K, judgements a response (sampled) [3]")] = None,
+    rubric: Annotated[
+        str | None, typer.Option(help="a shipped rubric or a file [as learnt, or what fits --scoring]")
+    ] = None,
+    language: Annotated[Language | None, typer.Option(help="language of a shipped rubric [as learnt, or en]")] = None,
     limit: Limit = None,
     turns: Annotated[Literal["first", "all"], typer.Option(help="of trees: the first turn, or all")] = "first",
     lang: Annotated[str | None, typer.Option(help="of trees: messages of this language only, such as en")] = None,
     perfect: Annotated[
         float | None, typer.Option(help="score from which a response counts as a 5; default: 5, expected scores 4.5")
     ] = None,
-    temperature: Temperature = 0.7,
-    top_p: TopP = 0.9,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a written judgement")] = 200,
-    min_mass: MinMass = 0.5,
+    temperature: Annotated[float | None, typer.Option(min=0, help="of written judgements; 0 is greedy [0.7]")] = None,
+    top_p: Annotated[float | None, typer.Option(min=0.001, max=1, help="nucleus sampling; 1 is without [0.9]")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a written judgement [200]")] = None,
+    min_mass: MinMass = None,
     engine: EngineName = "auto",
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
@@ -71,10 +77,11 @@ def agreement(
     from judgeloop.commands.evaluation_text import print_agreement
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
     from judgeloop.evaluation.agreement import agreement as measure
+    from judgeloop.judging.pointwise import judgements_each
 
     config = judge_config(
-        scoring=scoring, rubric=rubric, language=language, samples=samples, temperature=temperature, top_p=top_p,
-        max_new_tokens=max_new_tokens, min_mass=min_mass,
+        None if scored else model, endpoint, scoring=scoring, rubric=rubric, language=language, samples=samples,
+        temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, min_mass=min_mass,
     )  # fmt: skip
     about: dict[str, Any] = {"eval": "agreement", "input": str(in_)}
     if scored:
@@ -93,7 +100,7 @@ def agreement(
         with ExitStack() as stack:
             place = endpoint_of(endpoint, key_variable, concurrency, timeout)
             player = find_judge(model, stack, config=config, compares=False, endpoint=place, kind=engine, seed=seed)
-            given, more = _scores(player, ranked, samples if scoring == "sampled" else 1, out)
+            given, more = _scores(player, ranked, judgements_each(config), out)
         scores = _means(given)
         rows = [
             (
@@ -105,7 +112,7 @@ def agreement(
         unread = Counter(row.reason for row in given if row.score is None)
         about |= {"judge": player.name, "made_by": _shown(player.identity), "dropped": account.dropped, **more}
         about |= {"judgements": len(given), "unread": dict(unread)}
-    threshold = perfect if perfect is not None else 4.5 if scoring == "expected" and not scored else 5.0
+    threshold = perfect if perfect is not None else 4.5 if config.scoring == "expected" and not scored else 5.0
     measured = measure(rows, seed=seed, resamples=resamples, perfect=threshold).as_dict()
     counts = {key: measured.pop(key) for key in ("prompts", "responses", "missing")}
     found = {**about, "perfect": threshold, **counts, "metrics": measured}
@@ -123,13 +130,13 @@ def winrate(
     prompts: Annotated[Path | None, typer.Option(help="prompts to answer; default: those of the responses")] = None,
     judge: Annotated[str | None, typer.Option(help="who judges: a folder, a hub id, an alias, an endpoint's")] = None,
     written: Annotated[bool, typer.Option(help="read the verdict from what a judge writes, not its odds")] = False,
-    language: Annotated[Language, typer.Option(help="language of the judge's prompt")] = "en",
+    language: Annotated[Language | None, typer.Option(help="language of the judge's prompt [as learnt, or en]")] = None,
     limit: Limit = None,
     temperature: Temperature = 0.7,
     top_p: TopP = 0.9,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a response")] = 512,
     verdict_tokens: Annotated[int, typer.Option(min=1, help="tokens of a written verdict")] = 200,
-    min_mass: MinMass = 0.5,
+    min_mass: MinMass = None,
     engine: EngineName = "auto",
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
@@ -146,7 +153,7 @@ def winrate(
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
     from judgeloop.engines.base import Sampling
 
-    config = judge_config(language=language, max_new_tokens=verdict_tokens, min_mass=min_mass)
+    config = judge_config(judge, endpoint, language=language, max_new_tokens=verdict_tokens, min_mass=min_mass)
     with ExitStack() as stack:
         place = endpoint_of(endpoint, key_variable, concurrency, timeout)
         player = find_judge(

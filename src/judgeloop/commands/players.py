@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.commands.arguments import Language, Scoring
-from judgeloop.config import EndpointSection, EngineSection, JudgeSamplingSection, JudgeSection
+from judgeloop.commands.learnt import learnt_judge
+from judgeloop.config import EndpointSection, EngineSection, JudgeSection
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
@@ -72,7 +73,11 @@ def find_judge(
     """The judge that options name. Raises InputError where there is none."""
     if name is None:
         raise InputError("no judge: name a model folder, a hub id or an alias, or a model of --endpoint")
-    rubric, pairwise = load_rubric(config.rubric, config.language), load_rubric("pairwise", config.language)
+    learnt = learnt_judge(name, endpoint=endpoint is not None)
+    rubric = load_rubric(config.rubric, config.language) if learnt is None else learnt.rubric_for(config)
+    pairwise = load_rubric("pairwise", config.language)
+    if learnt is not None and not compares:
+        learnt.contradict(config)
     decides = pairwise if compares else rubric
     settings: dict[str, Any] = {
         "rubric": decides.name,
@@ -85,7 +90,9 @@ def find_judge(
         settings["written"] = written
     else:
         settings["scoring"] = config.scoring
-        if config.scoring == "sampled":
+        if config.justification:
+            settings["justification"] = True
+        if config.scoring == "sampled" or config.justification:
             settings |= {"samples": config.samples, "temperature": config.sampling.temperature,
                          "top_p": config.sampling.top_p}  # fmt: skip
     if endpoint is not None:
@@ -108,26 +115,31 @@ def find_judge(
 
 
 def judge_config(
+    model: str | None = None,
+    endpoint: str | None = None,
     *,
-    scoring: Scoring = "expected",
+    scoring: Scoring | None = None,
     rubric: str | None = None,
-    language: Language = "en",
-    samples: int = 3,
-    temperature: float = 0.7,
-    top_p: float = 0.9,
-    max_new_tokens: int = 200,
-    min_mass: float = 0.5,
+    language: Language | None = None,
+    samples: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_new_tokens: int | None = None,
+    min_mass: float | None = None,
 ) -> JudgeSection:
-    """A judge's settings from a command's options; without a rubric the one that fits the scoring."""
-    fitting = "additive-5-direct" if scoring == "expected" else "additive-5"
-    return JudgeSection(
-        rubric=rubric or fitting,
-        language=language,
-        scoring=scoring,
-        samples=samples,
-        sampling=JudgeSamplingSection(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens),
-        min_mass=min_mass,
-    )
+    """A judge's settings: a command's options; where they are None, what the model (unless behind the `endpoint`)
+    learnt in its run; else the defaults, with the rubric that fits the scoring."""
+    given = {"scoring": scoring, "rubric": rubric, "language": language, "samples": samples, "min_mass": min_mass}
+    how = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens}
+    sampling = {key: value for key, value in how.items() if value is not None}
+    learnt = learnt_judge(model, endpoint=endpoint is not None)
+    if learnt is None:
+        section: dict[str, Any] = {"rubric": "additive-5" if scoring == "sampled" else "additive-5-direct"}
+        section |= {key: value for key, value in given.items() if value is not None}
+        return JudgeSection.model_validate({**section, "sampling": sampling})
+    section = learnt.section(given)
+    section["sampling"] = {**section["sampling"], **sampling}
+    return JudgeSection.model_validate(section)
 
 
 def endpoint_of(url: str | None, key_variable: str, concurrency: int, timeout: float) -> EndpointSection | None:

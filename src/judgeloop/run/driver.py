@@ -18,6 +18,7 @@ from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
+from judgeloop.stages.run_note import write_notes
 
 
 class Display(Protocol):
@@ -49,6 +50,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             display.superseded(moved, where)
         _refuse_stale(run, steps)
         describe(run, method)
+        write_notes(run)
         if method != LOOP:
             for step in steps:
                 _advance(run, steps, step, display)
@@ -85,6 +87,8 @@ def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Disp
         display.skipped(step)
         return False
     _carry_out(run, step, display)
+    if step.weights == "model":
+        write_notes(run)
     if step.stage.content is not None:
         _refuse_stale(run, steps)  # maybe other weights than those that the rest was made from
     return True
