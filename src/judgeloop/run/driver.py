@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
+from judgeloop.stages.players import frozen_roles
 from judgeloop.stages.run_note import write_notes
 
 
@@ -51,8 +53,15 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         _refuse_stale(run, steps)
         describe(run, method)
         write_notes(run)
+        looked_at = cache(lambda: _check_players(run, steps))
+
+        def check(step: Step) -> None:
+            if step.weights != "":  # M0 itself is checked by the step that finds it
+                looked_at()
+
         if method != LOOP:
             for step in steps:
+                check(step)
                 _advance(run, steps, step, display)
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
@@ -61,6 +70,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             # A decision is final, but what else measures the last model belongs to the run.
             if decision is not None and not step.stage.measures:
                 break
+            check(step)
             if _advance(run, steps, step, display) and step.stage.measures:
                 write_reports(out)
             decision = decision or stopping.decide(run, step)
@@ -160,6 +170,15 @@ def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
         display.failed()
         raise
     display.finished(step, read_json(run.marker(step, "done")))
+
+
+def _check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
+    """Look at the user's models in the roles that they have yet to play. Raises InputError if one cannot."""
+    owed = [step for step in steps if run.state(step) != "done"]
+    names = list(dict.fromkeys(step.name for step, _, _ in frozen_roles(owed)))
+    if names:
+        log = run.path / "logs" / "check_players.log"
+        run_child(["judgeloop.run.check_players", str(run.path), *names], log, lambda _: None)
 
 
 def _in_child(run: RunDirectory, step: Step, display: Display) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from judgeloop.config import Config, SftSection
+from judgeloop.errors import InputError
 from judgeloop.instructions.backtranslation.training_rows import training_rows
 from judgeloop.jsonl import RowLog
 from judgeloop.judging.pointwise import taught_score
 from judgeloop.judging.rubric import load_rubric
+from judgeloop.judging.score_distribution import option_problems
 from judgeloop.records import Candidate, PreferencePair, SupervisedRow
 from judgeloop.run.directory import drop_metrics, write_json
 from judgeloop.run.stage import Stage
@@ -40,19 +42,24 @@ def fine_tune(context: Context, rows: Sequence[SupervisedRow], section: SftSecti
     from judgeloop.training.sft import train_sft
 
     policy = context.model("policy")
-
+    chat = policy.chat()
+    judged = any(row.kind == "eft" for row in rows)
+    if judged:
+        rubric = load_rubric(context.config.judge.rubric, context.config.judge.language)
+        if problems := option_problems(chat, rubric.score_line, [str(score) for score in rubric.scores]):
+            raise InputError(f"judge.rubric: {policy.name} cannot judge by '{rubric.name}': {problems[0]}")
     with _Metrics(context) as metrics:
         summary = train_sft(
             rows,
             initial=policy.folder,
             output=_partial(context),
-            chat=policy.chat(),
+            chat=chat,
             config=section,
             seed=context.config.seed,
             threads=context.config.threads,
             on_progress=metrics.progress,
             on_metrics=metrics.append,
-            score_alone=score_alone(context.config) if any(row.kind == "eft" for row in rows) else None,
+            score_alone=score_alone(context.config) if judged else None,
             trust_remote_code=context.config.trust_remote_code,
         )
     return _settle(context, initial=policy, reference=None, summary=summary.as_dict())
