@@ -21,7 +21,7 @@ from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.run_note import RunNote
 from judgeloop.stages.run_note import ASKED
-from tiny import make_tiny_model
+from tiny import make_base_model, make_tiny_model
 
 Run = Callable[..., Any]
 
@@ -247,6 +247,17 @@ def test_win_rate_of_two_models_goes_on(tmp_path: Path, model: str) -> None:
     assert {k: v for k, v in again.items() if k not in ("seconds", "resumed")} == {
         k: v for k, v in found.items() if k not in ("seconds", "resumed")
     }
+
+
+@pytest.mark.parametrize("broken", ["--judge", "--against"])
+def test_a_model_that_cannot_play_is_named_before_another_answers(broken: str, tmp_path: Path, model: str) -> None:
+    base = make_base_model(tmp_path / "base")
+    asked = lines(tmp_path / "p.jsonl", {"prompt": "Question?"})
+    roles = {"--model": model, "--against": model, "--judge": model, broken: str(base)}
+    arguments = [word for pair in roles.items() for word in pair]
+    with pytest.raises(InputError, match="has no chat template"):
+        evaluate("winrate", *arguments, "--prompts", asked, "--engine", "scripted", "--out", tmp_path / "out.jsonl")
+    assert not list(tmp_path.glob("out*.jsonl"))
 
 
 def test_unparsed_verdicts_are_counted_and_left_out_of_the_rate(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from judgeloop.config import EndpointSection, EngineSection, JudgeSection
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
-from judgeloop.judging.rubric import load_rubric
+from judgeloop.judging.pairwise import SIDES
+from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
 
 
@@ -57,6 +58,20 @@ def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> FoundModel:
         return opened.engine, opened.chat
 
     return FoundModel({"model": name, "hash": found.hash}, load)
+
+
+def check_model(name: str, rubric: Rubric | None = None) -> None:
+    """Raise InputError unless the model's folder is whole and its chat template can be used, and the verdicts of a
+    `rubric` can be told apart: said before others answer for an hour."""
+    from judgeloop.engines.open_model import chat_of
+    from judgeloop.judging.score_distribution import option_problems
+    from judgeloop.models.resolve import resolve
+
+    found = resolve(name)
+    chat = chat_of(found.path)
+    problems = [*chat.check(), *(option_problems(chat, rubric.score_line, SIDES) if rubric is not None else ())]
+    if problems:
+        raise InputError(f"{found.path}: {'; also: '.join(problems)}")
 
 
 def find_judge(
@@ -105,6 +120,8 @@ def find_judge(
 
         return Player(name, identity, lambda: judge, remote.account)
     model = find_model(name, kind, seed, stack)
+    if compares:
+        check_model(name, None if written else pairwise)
 
     def open_local() -> Judge:
         engine, chat = model.load()
