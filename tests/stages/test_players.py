@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.conftest import judgeloop, make_config, tiny_model  # noqa: F401
+from endpoint import says, serving
 from judgeloop.config import load
 from judgeloop.errors import InputError
 from judgeloop.loop import method
@@ -125,6 +129,54 @@ def test_the_runs_system_message_is_not_put_before_a_frozen_judges_prompts(
     assert Model.made(run, run.maker("M0")).chat().system_prompt == "Be brief."
     RunNote("M2", "0", "2024-01-31", "Judge well.", "auto", {}).write(folder)
     assert judge.chat().system_prompt == "Judge well."  # as it learnt to judge
+
+
+@pytest.mark.parametrize("key", ["judge.role", "evaluation.judge"])
+def test_an_endpoint_that_cannot_be_reached_is_named_before_anything_runs(
+    key: str,
+    make_config: MakeConfig,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-to-be-shown")
+    section, name = key.split(".")
+
+    def check(url: str) -> None:
+        more = {"judge": {"min_mass": 0.0}} | {section: {name: "openai:gpt"}}
+        config = load(make_config(iterations=1, endpoint={"url": url}, **more))
+        steps = method(config)
+        check_players(RunDirectory(tmp_path / "run", config, steps), steps)
+
+    with serving(lambda asked: says("Score: 3")) as server:
+        check(server.url)  # it does not say which models it has
+        assert server.asked == []
+    with pytest.raises(InputError, match=rf"^{key}: .*connection refused; start the server or check the URL"):
+        check(server.url)
+    with unauthorized() as url, pytest.raises(InputError, match=rf"^{key}: .*refuses access \(401\)") as caught:
+        check(url)
+    assert "sk-not" not in str(caught.value)
+
+
+@contextmanager
+def unauthorized() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_a_run_ends_at_once_if_its_judge_cannot_judge(

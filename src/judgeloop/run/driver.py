@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
-from judgeloop.stages.players import frozen_roles
+from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
 
 
@@ -53,15 +52,9 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         _refuse_stale(run, steps)
         describe(run, method)
         write_notes(run)
-        looked_at = cache(lambda: _check_players(run, steps))
-
-        def check(step: Step) -> None:
-            if step.weights != "":  # M0 itself is checked by the step that finds it
-                looked_at()
-
+        _check_players(run, steps)
         if method != LOOP:
             for step in steps:
-                check(step)
                 _advance(run, steps, step, display)
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
@@ -70,7 +63,6 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             # A decision is final, but what else measures the last model belongs to the run.
             if decision is not None and not step.stage.measures:
                 break
-            check(step)
             if _advance(run, steps, step, display) and step.stage.measures:
                 write_reports(out)
             decision = decision or stopping.decide(run, step)
@@ -173,9 +165,9 @@ def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
 
 
 def _check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
-    """Look at the user's models in the roles that they have yet to play. Raises InputError if one cannot."""
+    """Look at the models that no step makes, in the roles that they have yet to play. Raises InputError if one cannot."""
     owed = [step for step in steps if run.state(step) != "done"]
-    names = list(dict.fromkeys(step.name for step, _, _ in frozen_roles(owed)))
+    names = list(dict.fromkeys(step.name for step, _, _ in outside_roles(owed)))
     if names:
         log = run.path / "logs" / "check_players.log"
         run_child(["judgeloop.run.check_players", str(run.path), *names], log, lambda _: None)

@@ -1,5 +1,5 @@
-"""Can the user's own models play the roles that the config gives them? Asked before the first stage runs, for a role
-may come to be played after hours."""
+"""Can the user's own models, and those behind an endpoint, play the roles that the config gives them? Asked before the
+first stage runs, for a role may come to be played after hours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import check_folder
 from judgeloop.models.facts import max_positions
 from judgeloop.run.directory import RunDirectory
-from judgeloop.run.stage import Frozen, Step
+from judgeloop.run.plan import OUTSIDE
+from judgeloop.run.stage import Frozen, Remote, Step
 from judgeloop.stages.evaluation import EVAL
 from judgeloop.stages.judging import JUDGE_CANDIDATES
 from judgeloop.stages.meta import META
@@ -30,25 +31,33 @@ KEYS = {
 }
 
 
-def frozen_roles(steps: Sequence[Step]) -> list[tuple[Step, str, str]]:
-    """(step, role, model) of every model of the user's that plays a role."""
+def outside_roles(steps: Sequence[Step]) -> list[tuple[Step, str, Frozen | Remote]]:
+    """(step, role, model) of every role that is played by no model of the run."""
     return [
-        (step, role, given.path)
+        (step, role, given)
         for step in steps
         for role, inputs in step.given.items()
         for given in inputs
-        if isinstance(given, Frozen)
+        if isinstance(given, Frozen | Remote)
     ]
 
 
 def check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
     """Raise InputError if a model of the user's cannot play its role in one of the steps: its folder is not whole, its
     config or its tokenizer cannot be loaded, its chat template cannot be used, the engine cannot run it, its tokenizer
-    does not tell the possible scores apart, or it has too few positions for what it is asked."""
+    does not tell the possible scores apart, or it has too few positions for what it is asked; or if an endpoint cannot
+    be reached."""
     chats: dict[str, Chat] = {}
-    for step, role, path in frozen_roles(steps):
+    reached: set[str] = set()
+    for step, role, given in outside_roles(steps):
         key = "evaluation.judge" if step.stage.name == EVAL.name else KEYS.get(role, role)
         try:
+            if isinstance(given, Remote):
+                if given.name not in reached:
+                    _reach(run.config, given.name)
+                reached.add(given.name)
+                continue
+            path = given.path
             model = Model.frozen(run, path)
             if path not in chats:
                 chats[path] = _loaded(model)
@@ -57,6 +66,16 @@ def check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
             raise InputError(f"{key}: {error}") from error
         if problems:
             raise InputError(f"{key}: {path} cannot play this role: {problems[0]}")
+
+
+def _reach(config: Config, name: str) -> None:
+    from judgeloop.engines.openai import OpenAiEngine
+
+    engine = OpenAiEngine(config.endpoint, name.removeprefix(OUTSIDE))
+    try:
+        engine.check()
+    finally:
+        engine.close()
 
 
 def _loaded(model: Model) -> Chat:
