@@ -10,7 +10,7 @@ from judgeloop.config import SftSection
 from judgeloop.errors import InputError
 from judgeloop.judging.parse_score import parse_score
 from judgeloop.judging.pointwise import taught_score
-from judgeloop.judging.rubric import load_rubric
+from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import SupervisedRow
 from judgeloop.training.data import ScoreAlone, SftExample, score_places, sft_examples
@@ -91,6 +91,18 @@ def test_the_score_that_the_parser_reads_is_what_is_learnt(chat: Chat, text: str
     assert text.startswith(before)
     start, end = taught_score(rubric, text)
     assert (before, text[start:end]) == (text[:start], score)
+
+
+@pytest.mark.parametrize("form", [None, "json score", "[[n]]", "<score>"])
+@pytest.mark.parametrize(("low", "high"), [(0, 5), (1, 3), (0, 10), (0, 100)])
+def test_every_target_of_a_rubric_says_its_score(form: str | None, low: int, high: int) -> None:
+    line = {None: "Points: ", "json score": '{"score": ', "[[n]]": "[[", "<score>": "<score>"}[form]
+    rubric = Rubric("mine", "{instruction}\n{response}", line, low, high, (), form)
+    for score in rubric.scores:
+        for justification in (None, "It has 2 of 5 points, and 1 more."):
+            text = rubric.target(score, justification)
+            start, end = taught_score(rubric, text)
+            assert (text[start:end], start) == (str(score), text.rindex(line) + len(line)), text
 
 
 def test_what_tells_a_one_from_a_ten_is_learnt_too(chat: Chat) -> None:

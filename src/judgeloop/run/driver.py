@@ -165,7 +165,7 @@ def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
 
 
 def _check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
-    """Look at the models that no step makes, in the roles that they have yet to play. Raises InputError if one cannot."""
+    """Look at the models that no step makes, in the roles that they have yet to play; InputError if one cannot."""
     owed = [step for step in steps if run.state(step) != "done"]
     names = list(dict.fromkeys(step.name for step, _, _ in outside_roles(owed)))
     if names:
