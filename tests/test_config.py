@@ -56,6 +56,27 @@ def test_what_is_wrong_is_said_in_one_line(extra: dict[str, object], message: st
 
 
 @pytest.mark.parametrize(
+    ("judge", "sft", "meant"),
+    [
+        ({}, {}, "score"),
+        ({"justification": True}, {}, "all"),
+        ({"scoring": "sampled"}, {}, "all"),
+        ({"scoring": "sampled"}, {"eft_loss": "auto"}, "all"),
+        ({}, {"eft_loss": "all"}, "all"),
+        ({"justification": True}, {"eft_loss": "score"}, "score"),
+    ],
+)
+def test_the_judge_is_taught_as_it_is_read(
+    judge: dict[str, object], sft: dict[str, object], meant: str, tmp_path: Path
+) -> None:
+    config = load(write(tmp_path, {**SEED, "judge": judge, "sft": sft}))
+    assert config.sft.eft_loss == meant
+    assert yaml.safe_load(config.resolved_yaml())["sft"]["eft_loss"] == meant
+    (tmp_path / "resolved.yaml").write_text(config.resolved_yaml(), encoding="utf-8")
+    assert load(tmp_path / "resolved.yaml") == config
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a: [1\nb: 2\n", r"config\.yaml:2: broken YAML"),

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from typer.testing import CliRunner
 
 from endpoint import Answer, Asked, fails, says, serving
 from judgeloop.cli import app
+from judgeloop.config import JudgeSection
 from judgeloop.errors import InputError
-from tiny import make_tiny_model
+from judgeloop.judging.rubric import load_rubric
+from judgeloop.models.run_note import RunNote
+from judgeloop.stages.run_note import ASKED
+from tiny import make_base_model, make_tiny_model
 
 Run = Callable[..., Any]
 
@@ -106,6 +111,29 @@ def test_agreement_goes_on_and_refuses_another_judge(tmp_path: Path, model: str)
         evaluate(*call, "--seed", "1")
     with pytest.raises(InputError, match='rubric "additive-5-direct", not "additive-5"'):
         evaluate(*call, "--scoring", "sampled")
+
+
+def test_agreement_of_a_judge_that_a_run_made(tmp_path: Path) -> None:
+    """What it learnt is the default, and what is asked otherwise is said."""
+    folder = make_tiny_model(tmp_path / "M1")
+    settings = JudgeSection(min_mass=0.0, scoring="sampled", samples=2).model_dump(mode="json", exclude=ASKED)
+    judge = {"rubric": asdict(load_rubric("curation-5-direct")), **settings}
+    RunNote("M1", "0", "2025-01-31", "Be brief.", "auto", judge).write(folder)
+    call = ["agreement", "--in", ranked(tmp_path / "r.jsonl"), "--model", folder, "--engine", "scripted"]
+    found = evaluate(*call)
+    assert (found["made_by"]["rubric"], found["made_by"]["scoring"]) == ("curation-5-direct", "sampled")
+    assert (found["judgements"], found["perfect"]) == (2 * 18, 5.0)
+
+    def said(*more: str) -> str:
+        done = CliRunner().invoke(app, ["eval", *map(str, call), *more], catch_exceptions=False)
+        return " ".join(done.stderr.split())
+
+    assert "learnt" not in said()
+    assert "M1 learnt to judge otherwise than it is asked now: scoring expected (learnt: sampled); its" in said(
+        "--scoring", "expected"
+    )
+    assert "now: rubric additive-5 (learnt: curation-5-direct); its" in said("--rubric", "additive-5")
+    assert "now: language zh (learnt: en); its" in said("--language", "zh")
 
 
 def test_agreement_of_an_endpoint(tmp_path: Path) -> None:
@@ -219,6 +247,17 @@ def test_win_rate_of_two_models_goes_on(tmp_path: Path, model: str) -> None:
     assert {k: v for k, v in again.items() if k not in ("seconds", "resumed")} == {
         k: v for k, v in found.items() if k not in ("seconds", "resumed")
     }
+
+
+@pytest.mark.parametrize("broken", ["--judge", "--against"])
+def test_a_model_that_cannot_play_is_named_before_another_answers(broken: str, tmp_path: Path, model: str) -> None:
+    base = make_base_model(tmp_path / "base")
+    asked = lines(tmp_path / "p.jsonl", {"prompt": "Question?"})
+    roles = {"--model": model, "--against": model, "--judge": model, broken: str(base)}
+    arguments = [word for pair in roles.items() for word in pair]
+    with pytest.raises(InputError, match="has no chat template"):
+        evaluate("winrate", *arguments, "--prompts", asked, "--engine", "scripted", "--out", tmp_path / "out.jsonl")
+    assert not list(tmp_path.glob("out*.jsonl"))
 
 
 def test_unparsed_verdicts_are_counted_and_left_out_of_the_rate(tmp_path: Path) -> None:

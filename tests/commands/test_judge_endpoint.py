@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from endpoint import Answer, Asked, fails, says, serving
 from judgeloop.cli import app
+from judgeloop.judging.score_rows import partial_file
 
 KEY = "sk-only-in-the-environment"
 TOP = {"4": -0.5, "3": -1.2}
@@ -84,6 +85,34 @@ def test_stopped_it_goes_on(source: Path, tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
         assert len(server.asked) - before == 3
     assert KEY not in first.output + done.output + str(first.exception) + out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_stopped_it_reads_scores_as_it_began(goes_on: bool, source: Path, tmp_path: Path) -> None:
+    """Whether the endpoint goes on with a begun line is found out once, and scores are never read in two ways."""
+    out, broken = tmp_path / "scored.jsonl", [True]
+
+    def answer(asked: Asked) -> Answer:
+        if broken[0] and asked.number >= (4 if goes_on else 5):
+            return fails(401, "not now")
+        if begun(asked) and goes_on == broken[0]:  # afterwards the endpoint does the opposite
+            return says("4", tokens=[("4", TOP)], finish="length")
+        return says("Sure", finish="length") if begun(asked) else says("Score: 3")
+
+    with serving(answer) as server:
+        first = call(server.url, source, out, "--concurrency", "1")
+        assert first.exit_code != 0
+        kept = len(partial_file(out).read_text(encoding="utf-8").splitlines()) - 1
+        assert kept == (4 if goes_on else 2)
+        broken[0] = False
+        before = len(server.asked)
+        done = call(server.url, source, out, "--concurrency", "1")
+        assert done.exit_code == 0, done.output
+        later = server.asked[before:]
+    assert len(later) == 5 - kept
+    assert [begun(asked) for asked in later] == [goes_on] * len(later)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert sum(row["score"] is None for row in rows) == (1 if goes_on else 0)
 
 
 def test_a_thought_that_is_cut_off_has_no_score(source: Path, tmp_path: Path) -> None:

@@ -88,5 +88,77 @@ def test_a_run_judged_from_outside(make_config: Callable[..., Path], judgeloop: 
         assert "judge.role" in other.stderr, other.stderr
 
 
+def test_an_outside_judge_is_judged_and_judges_anchors(
+    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+) -> None:
+    """It writes its judgements, compares them with one another, and scores an earlier model's answers too."""
+    out = tmp_path / "run"
+
+    def answer(asked: Asked) -> Answer:
+        if "<judgement_a>" in asked.words:
+            return says(f"Better: {'A' if zlib.crc32(asked.words.encode()) % 2 else 'B'}")
+        score = zlib.crc32(f"{asked.words}{asked.body['seed']}".encode()) % 6
+        return says(f"It has {score} good points.\nScore: {score}")
+
+    with serving(answer) as server:
+        config = make_config(
+            iterations=1,
+            judge={"role": "openai:gpt", "rubric": "additive-5", "scoring": "sampled", "samples": 3,
+                   "meta": {"enabled": True, "per_prompt": 2}},
+            pairs={"anchor": "M0", "unfinished": "as_judged"},
+            endpoint={"url": server.url},
+            evaluation={"count": 2, "samples": 1, "bootstrap": 50, "base": False, "sampling": {"max_new_tokens": 8}},
+        )  # fmt: skip
+        done = judgeloop("run", str(config), "--out", str(out))
+        assert done.returncode == 0, done.stderr
+    anchors = {row["id"] for row in rows(out / "M2" / "anchors.jsonl")}
+    candidates = {row["id"] for row in rows(out / "M2" / "candidates.jsonl")}
+    judged = rows(out / "M2" / "judgements.jsonl")
+    assert sorted(str(row["candidate_id"]) for row in judged) == sorted([*anchors, *candidates] * 3)
+    assert all(row["score"] is not None for row in judged)
+    pairs = rows(out / "M2" / "pairs.jsonl")
+    assert {row["rejected_id"] for row in pairs} & anchors
+    assert not {row["chosen_id"] for row in pairs} & anchors
+
+    account = json.loads((out / "M2" / "judge_pairs.json").read_text(encoding="utf-8"))
+    compared = sum("<judgement_a>" in asked.words for asked in server.asked)
+    assert account["compared"] > 0
+    assert account["comparisons"] == compared > 0
+    assert account["wins_in_first_position"] + account["wins_in_second_position"] == compared
+    judge_pairs = rows(out / "M2" / "judge_pairs.jsonl")
+    assert len(judge_pairs) == account["pairs"] > 0
+    texts = {row["id"]: row["text"] for row in judged}
+    for row in judge_pairs:
+        assert row["chosen"][0]["content"] == texts[row["chosen_id"]]  # type: ignore[index]
+        assert row["chosen_id"].rpartition(".")[0] in candidates  # type: ignore[attr-defined]
+    trained = json.loads((out / "M2" / "train.json").read_text(encoding="utf-8"))
+    assert trained["rows"] + sum(trained["dropped"].values()) == len(pairs) + len(judge_pairs)
+
+
+def test_how_an_endpoint_is_read_is_found_out_once_a_run(
+    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+
+    def begun(asked: Asked) -> bool:
+        return bool(asked.body["messages"][-1]["role"] == "assistant")
+
+    with serving(lambda asked: says("Sure", finish="length") if begun(asked) else judge(asked)) as server:
+        config = make_config(
+            iterations=0,
+            judge={"rubric": "additive-5-direct", "min_mass": 0.0},
+            endpoint={"url": server.url},
+            evaluation={"judge": "openai:gpt", "count": 4, "samples": 1, "bootstrap": 50,
+                        "sampling": {"max_new_tokens": 8}},
+        )  # fmt: skip
+        done = judgeloop("run", str(config), "--out", str(out))
+        assert done.returncode == 0, done.stderr
+    assert len(rows(out / "M0" / "eval.agreement.jsonl")) > 3
+    assert len(rows(out / "M1" / "eval.judgements.jsonl")) > 0
+    assert sum(begun(asked) for asked in server.asked) == 3  # of all files of both models
+    (found,) = json.loads((out / "endpoint.json").read_text(encoding="utf-8")).values()
+    assert found == {"begin_score": "never"}
+
+
 def rows_so_far(path: Path) -> list[bytes]:
     return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

@@ -89,6 +89,16 @@ def write(path: Path, rows: list[dict[str, Any]]) -> str:
     return str(path)
 
 
+def test_a_score_that_cannot_be_learnt_alone_is_refused_by_file_and_row(tmp_path: Path) -> None:
+    rows = [judged(ask(f"Question {n}?"), "An answer.", n) for n in range(3)]
+    rows[1].completion[0]["content"] = "Score: 3.5"
+    assert build(tmp_path, rows).account["eft"] == 3
+    with pytest.raises(InputError, match=r"mine\.jsonl:2: the score 3\.5 in .*; round it, or set sft\.eft_loss: all"):
+        build_seed(
+            SeedSection.model_validate({"eft_files": str(tmp_path / "mine.jsonl")}), RUBRIC, False, 0, score_alone=True
+        )
+
+
 LONG = "Explain to a child of eight years why the sky is blue, number {}"
 
 

@@ -16,7 +16,7 @@ from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.models.chat import Chat
 from judgeloop.records import Comparison, Judgement, Message
-from tiny import make_tiny_model
+from tiny import CHAT_TEMPLATE, make_tiny_model, write_tokenizer
 
 USER: list[Message] = [{"role": "user", "content": "Rain?"}]
 ASKED = [PromptToAnswer(f"p{k}", USER) for k in range(4)]
@@ -96,6 +96,24 @@ def test_answers_go_on_where_they_were_cut(tmp_path: Path, chat: Chat) -> None:
         "finish_reason": "length", "tokens": 3,
     }  # fmt: skip
     assert len(set(whole.seeds.values())) == 4
+
+
+def test_a_thought_is_no_part_of_an_answer(tmp_path: Path) -> None:
+    opened = "<|im_start|>assistant\n"
+    template = CHAT_TEMPLATE.replace(f"{opened}' }}}}{{% endif", f"{opened}<think>\n' }}}}{{% endif")
+    assert template != CHAT_TEMPLATE
+    write_tokenizer(tmp_path, template, bos=None, eos="<|im_end|>")
+    chat = Chat.load(tmp_path, thinking="on")
+
+    class Thinking(Flaky):
+        def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+            for request, text in zip(requests, ("Hm. Wet?\n</think>\n\nWet.", "Hm. Wet"), strict=True):
+                ids = tuple(chat.text_ids(text))
+                yield Generation(request.id, 0, ids, chat.decode(ids), "stop")
+
+    with ResumableRows(tmp_path / "a.jsonl", {}) as work:
+        found = answers(work, lambda: (Thinking(), chat), ASKED[:2], Sampling(8), 5, quiet)
+    assert [(row["thought"], row["response"]) for row in found.values()] == [("Hm. Wet?", "Wet."), ("Hm. Wet", "")]
 
 
 def test_nothing_is_opened_where_nothing_is_missing(tmp_path: Path, chat: Chat) -> None:

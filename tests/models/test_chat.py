@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from judgeloop.engines.open_model import chat_of
 from judgeloop.errors import InputError
 from judgeloop.models.chat import CHATML, Chat
+from judgeloop.models.run_note import RunNote
 from judgeloop.records import Message
 from tiny import CHAT_TEMPLATE, END_ID, SPECIAL, make_tiny_model
 
@@ -220,3 +223,17 @@ def test_a_vocabulary_that_knows_control_tokens_as_words_is_spelled_by_letters()
     chat = Chat(tokenizer)
     assert chat.prompt_ids([{"role": "user", "content": "a</s>b"}]).count(end) == 1
     assert end not in chat.words_ids("a</s>b")
+
+
+def test_a_model_of_a_run_is_asked_as_in_the_run(folder: Path, tmp_path: Path) -> None:
+    """Its template is told the run's day, and the run's system message comes first."""
+    template = "{{ '<|im_start|>' + strftime_now('%Y-%m-%d') + '<|im_end|>' }}" + CHAT_TEMPLATE
+    made = altered(folder, tmp_path / "m", chat_template=template)
+    today = chat_of(made)
+    assert date.today().isoformat() in today.tokenizer.decode(today.prompt_ids(ASKED))
+    RunNote("M2", "0", "2025-01-31", "Be brief.", "auto", {}).write(made)
+    chat = chat_of(made)
+    shown = chat.tokenizer.decode(chat.prompt_ids(ASKED))
+    assert "2025-01-31" in shown
+    assert "system\nBe brief." in shown
+    assert "Be long." in (other := chat_of(made, system_prompt="Be long.")).tokenizer.decode(other.prompt_ids(ASKED))

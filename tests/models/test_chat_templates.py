@@ -182,7 +182,7 @@ def test_chatml_is_not_laid_over_a_vocabulary_without_its_tokens(tmp_path: Path)
 def test_the_score_is_found_among_the_trained_tokens(thinking: str, tmp_path: Path) -> None:
     chat = chat_of("qwen3", tmp_path, thinking=thinking)
     ids = chat.response_ids("Good.\nScore: 4")
-    (place,) = score_places("Good.\nScore: 4", chat)
+    (place,) = score_places("Good.\nScore: 4", (13, 14), range(6), chat)
     assert shown(chat, ids[place : place + 1]).strip() == "4"
     lead, options = answer_options(chat, "Score: ", ["3", "4"])
     assert [*lead, *options[1], chat.close_id] == chat.response_ids("Score: 4")

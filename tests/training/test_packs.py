@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 
 from judgeloop.config import SftSection
 from judgeloop.errors import InputError
-from judgeloop.judging.rubric import load_rubric
+from judgeloop.judging.parse_score import parse_score
+from judgeloop.judging.pointwise import taught_score
+from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import SupervisedRow
-from judgeloop.training.data import SftExample, score_places, sft_examples
+from judgeloop.training.data import ScoreAlone, SftExample, score_places, sft_examples
 from judgeloop.training.packs import collate, pack, packs, predictors, visible
 
 from .cases import assert_same_gradient, assistant, first_gradient, make_row, token_logps, user
@@ -59,12 +62,80 @@ def test_only_judgements_of_one_prompt_that_share_enough_are_packed() -> None:
     assert [p.rows for p in packs(rows, "row", most=1, max_length=100)] == [1] * 7
 
 
-def test_score_places_are_the_digits_token(chat: Chat) -> None:
-    (place,) = score_places("It is fine.\n\nScore: 4", chat)
-    ids = chat.response_ids("It is fine.\n\nScore: 4")
-    assert chat.text_ids("4") == [ids[place]]
-    with pytest.raises(InputError, match=r"sft\.eft_loss: the judgement 'no score' does not end with its score"):
-        score_places("no score", chat)
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("It is fine.\n\nScore: 4", "4"),
+        ("Score: 4/5", "4"),
+        ("Score: 3 out of 5", "3"),
+        ("**Final score:** 2 of 5 points", "2"),
+        ("Score: 4.0/5.0", "4"),
+        ("Score (out of 5): 1", "1"),
+        ("Score: 5. It names 2 capitals and 3 rivers.", "5"),
+        ("Two draft points: 2\nScore: 3\nCorrection: Score: 4\n", "4"),
+        ('{"score": 4, "max_score": 5}', "4"),
+        ("[[3]]", "3"),
+        ("<score>2</score>", "2"),
+        ("Score: 4 (1+1+1+1+0)", "4"),
+        ("<think>Score: 2?</think>Score: 3, of 5", "3"),
+        ("得分：4（满分5分）", "4"),
+    ],
+)
+def test_the_score_that_the_parser_reads_is_what_is_learnt(chat: Chat, text: str, score: str) -> None:
+    rubric = load_rubric("additive-5-direct")
+    assert parse_score(text).value == float(score)
+    (place,) = score_places(text, taught_score(rubric, text), rubric.scores, chat)
+    ids = chat.response_ids(text)
+    assert chat.decode([ids[place]]) == score
+    before = chat.decode(ids[:place])
+    assert text.startswith(before)
+    start, end = taught_score(rubric, text)
+    assert (before, text[start:end]) == (text[:start], score)
+
+
+@pytest.mark.parametrize("form", [None, "json score", "[[n]]", "<score>"])
+@pytest.mark.parametrize(("low", "high"), [(0, 5), (1, 3), (0, 10), (0, 100)])
+def test_every_target_of_a_rubric_says_its_score(form: str | None, low: int, high: int) -> None:
+    line = {None: "Points: ", "json score": '{"score": ', "[[n]]": "[[", "<score>": "<score>"}[form]
+    rubric = Rubric("mine", "{instruction}\n{response}", line, low, high, (), form)
+    for score in rubric.scores:
+        for justification in (None, "It has 2 of 5 points, and 1 more."):
+            text = rubric.target(score, justification)
+            start, end = taught_score(rubric, text)
+            assert (text[start:end], start) == (str(score), text.rindex(line) + len(line)), text
+
+
+def test_what_tells_a_one_from_a_ten_is_learnt_too(chat: Chat) -> None:
+    def learnt(text: str) -> list[str]:
+        ids = chat.response_ids(text)
+        start = text.index(":") + 2
+        places = score_places(text, (start, len(text)), range(1, 11), chat)
+        return [chat.tokenizer.decode([ids[place]]) for place in places]
+
+    assert learnt("Score: 1") == ["1", "<|im_end|>"]
+    assert learnt("Score: 10") == ["1", "0"]
+    assert learnt("Score: 7") == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("no score", "no score line is none of 0, 1, …, 5"),
+        ("Score: 4.5", r"the score 4\.5 in 'Score: 4\.5' is none of 0, 1, …, 5"),
+        ("得分：４分", "the score 4 in"),
+    ],
+)
+def test_a_score_that_the_judge_is_not_asked_about_is_refused(chat: Chat, text: str, why: str) -> None:
+    rubric = load_rubric("additive-5-direct")
+    row = judgements()[0]
+    row.completion[0]["content"] = text
+    with pytest.raises(InputError, match=rf"EFT row {row.id}: {why}.*; round it, or set sft\.eft_loss: all"):
+        sft_examples([row], chat, 4000, ScoreAlone(partial(taught_score, rubric), rubric.scores))
+
+
+def score_alone() -> ScoreAlone:
+    rubric = load_rubric("additive-5-short")
+    return ScoreAlone(partial(taught_score, rubric), rubric.scores)
 
 
 @pytest.mark.parametrize("weighting", ["row", "token"])
@@ -73,7 +144,8 @@ def test_packing_changes_the_computation_and_not_the_loss(
     model_folder: Path, tmp_path: Path, chat: Chat, loss: str, weighting: str
 ) -> None:
     rows = judgements()
-    keys: dict[str, Any] = {"eft_loss": loss, "weighting": weighting, "batch_size": 8, "max_length": 4000}
+    alone = score_alone() if loss == "score" else None
+    keys: dict[str, Any] = {"score_alone": alone, "weighting": weighting, "batch_size": 8, "max_length": 4000}
     runs, gradients = {}, {}
     for most in (1, 4):
         with first_gradient() as gradients[most]:
@@ -85,7 +157,7 @@ def test_packing_changes_the_computation_and_not_the_loss(
     assert runs[4].metrics[0]["grad_norm"] == pytest.approx(runs[1].metrics[0]["grad_norm"], rel=1e-4)
     assert_same_gradient(gradients[4], gradients[1])
     expected = []
-    for item in sft_examples(rows, chat, 4000, "score" if loss == "score" else "all").examples:
+    for item in sft_examples(rows, chat, 4000, alone).examples:
         values = token_logps(model_folder, item.prompt_ids, item.target_ids)
         expected.append([-values[k] for k in item.scored])
     by_row = [sum(values) / len(values) for values in expected]
@@ -109,4 +181,4 @@ def test_judgements_can_weigh_less_than_answers(model_folder: Path, tmp_path: Pa
 
 
 def test_the_defaults_pack_nothing() -> None:
-    assert (SftSection().pack_judgements, SftSection().eft_loss) == (1, "all")
+    assert (SftSection().pack_judgements, SftSection().eft_loss) == (1, "auto")

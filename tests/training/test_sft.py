@@ -26,7 +26,7 @@ class Run:
     """One training run of the tiny model: its summary and what it reported."""
 
     def __init__(self, rows: list[SupervisedRow], initial: Path, output: Path, chat: Chat, **keys: Any) -> None:
-        seed = keys.pop("seed", 0)
+        seed, alone = keys.pop("seed", 0), keys.pop("score_alone", None)
         settings = {"precision": "f32", "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-3, **keys}
         self.metrics: list[dict[str, float]] = []
         self.progress: list[tuple[int, int]] = []
@@ -41,6 +41,7 @@ class Run:
             threads=None,
             on_progress=lambda done, total: self.progress.append((done, total)),
             on_metrics=self.metrics.append,
+            score_alone=alone,
         )
 
     def weights(self) -> dict[str, torch.Tensor]:

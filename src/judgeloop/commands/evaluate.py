@@ -32,7 +32,9 @@ Out = Annotated[Path | None, typer.Option(help="rows as they finish; given again
 Limit = Annotated[int | None, typer.Option(min=1, help="use only the first N prompts")]
 Seed = Annotated[int, typer.Option(help="every random choice derives from it")]
 Resamples = Annotated[int, typer.Option(min=1, help="bootstrap resamples of the intervals")]
-MinMass = Annotated[float, typer.Option(min=0, max=1, help="probability that the possible answers need together")]
+MinMass = Annotated[
+    float | None, typer.Option(min=0, max=1, help="probability that the possible answers need together [0.5]")
+]
 Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy")]
 TopP = Annotated[float, typer.Option(min=0.001, max=1, help="nucleus sampling; 1 switches it off")]
 
@@ -42,10 +44,14 @@ def agreement(
     in_: Annotated[Path, typer.Option("--in", help="ranked responses a line, or Open Assistant trees")],
     model: Annotated[str | None, typer.Option(help="the judge: a folder, a hub id, an alias, or an endpoint's")] = None,
     scored: Annotated[bool, typer.Option(help="the responses hold a 'score' already: no judge is asked")] = False,
-    scoring: Annotated[Scoring, typer.Option(help="K written judgements, or the expected score")] = "expected",
-    samples: Annotated[int, typer.Option(min=1, help="K, judgements a response (sampled)")] = 3,
-    rubric: Annotated[str | None, typer.Option(help="a shipped rubric or a file; default: what fits --scoring")] = None,
-    language: Annotated[Language, typer.Option(help="language of a shipped rubric")] = "en",
+    scoring: Annotated[
+        Scoring | None, typer.Option(help="K written judgements, or the expected score [as learnt, or expected]")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="K, judgements a response (sampled) [3]")] = None,
+    rubric: Annotated[
+        str | None, typer.Option(help="a shipped rubric or a file [as learnt, or what fits --scoring]")
+    ] = None,
+    language: Annotated[Language | None, typer.Option(help="language of a shipped rubric [as learnt, or en]")] = None,
     limit: Limit = None,
     turns: Annotated[Literal["first", "all"], typer.Option(help="of trees: the first turn, or all")] = "first",
     lang: Annotated[str | None, typer.Option(help="of trees: messages of this language only, such as en")] = None,
@@ -53,10 +59,10 @@ def agreement(
         float | None,
         typer.Option(help="score from which a response counts as a 5; default: the highest; expected: 0.5 below"),
     ] = None,
-    temperature: Temperature = 0.7,
-    top_p: TopP = 0.9,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a written judgement")] = 200,
-    min_mass: MinMass = 0.5,
+    temperature: Annotated[float | None, typer.Option(min=0, help="of written judgements; 0 is greedy [0.7]")] = None,
+    top_p: Annotated[float | None, typer.Option(min=0.001, max=1, help="nucleus sampling; 1 is without [0.9]")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a written judgement [200]")] = None,
+    min_mass: MinMass = None,
     engine: EngineName = "auto",
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
@@ -72,13 +78,14 @@ def agreement(
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
     from judgeloop.evaluation.agreement import agreement as measure
     from judgeloop.evaluation.health import near_top
+    from judgeloop.judging.pointwise import judgements_each
     from judgeloop.judging.reasons import grouped
     from judgeloop.judging.rubric import load_rubric
     from judgeloop.records import MAX_SCORE
 
     config = judge_config(
-        scoring=scoring, rubric=rubric, language=language, samples=samples, temperature=temperature, top_p=top_p,
-        max_new_tokens=max_new_tokens, min_mass=min_mass,
+        None if scored else model, endpoint, scoring=scoring, rubric=rubric, language=language, samples=samples,
+        temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, min_mass=min_mass,
     )  # fmt: skip
     about: dict[str, Any] = {"eval": "agreement", "input": str(in_)}
     if scored:
@@ -97,7 +104,7 @@ def agreement(
         with ExitStack() as stack:
             place = endpoint_of(endpoint, key_variable, concurrency, timeout)
             player = find_judge(model, stack, config=config, compares=False, endpoint=place, kind=engine, seed=seed)
-            given, more = _scores(player, ranked, samples if scoring == "sampled" else 1, out)
+            given, more = _scores(player, ranked, judgements_each(config), out)
         scores = _means(given)
         rows = [
             (
@@ -112,7 +119,7 @@ def agreement(
     if perfect is None:
         used = load_rubric(config.rubric, config.language)
         highest = float(MAX_SCORE) if scored else float(used.high)
-        perfect = near_top((used.low, used.high)) if scoring == "expected" and not scored else highest
+        perfect = near_top((used.low, used.high)) if config.scoring == "expected" and not scored else highest
     measured = measure(rows, seed=seed, resamples=resamples, perfect=perfect).as_dict()
     counts = {key: measured.pop(key) for key in ("prompts", "responses", "missing")}
     found = {**about, "perfect": perfect, **counts, "metrics": measured}
@@ -134,19 +141,19 @@ def winrate(
         typer.Option(help="show the judge both responses, in both orders; or let it score each by itself"),
     ] = "pairwise",
     written: Annotated[bool, typer.Option(help="read the verdict from what a judge writes, not its odds")] = False,
-    scoring: Annotated[Scoring | None, typer.Option(help="scores: the expected one (default), or K written")] = None,
+    scoring: Annotated[Scoring | None, typer.Option(help="scores: expected (default: as learnt), or K written")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="scores: K, judgements a response if written")] = None,
-    rubric: Annotated[str | None, typer.Option(help="scores: a shipped rubric or a file")] = None,
+    rubric: Annotated[str | None, typer.Option(help="scores: a shipped rubric or a file [as learnt]")] = None,
     justification: Annotated[bool, typer.Option(help="scores: the judge justifies itself before the score")] = False,
     judge_temperature: Annotated[float | None, typer.Option(min=0, help="scores: of written judgements")] = None,
     judge_top_p: Annotated[float | None, typer.Option(min=0.001, max=1, help="scores: of written judgements")] = None,
-    language: Annotated[Language, typer.Option(help="language of the judge's prompt")] = "en",
+    language: Annotated[Language | None, typer.Option(help="language of the judge's prompt [as learnt, or en]")] = None,
     limit: Limit = None,
     temperature: Temperature = 0.7,
     top_p: TopP = 0.9,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a response")] = 512,
     verdict_tokens: Annotated[int, typer.Option(min=1, help="tokens of a written verdict")] = 200,
-    min_mass: MinMass = 0.5,
+    min_mass: MinMass = None,
     engine: EngineName = "auto",
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
@@ -173,10 +180,9 @@ def winrate(
     if written and by_scores:
         raise InputError("--written: is about verdicts; with --compare scores say --scoring sampled")
     config = judge_config(
-        scoring=scoring or "expected", rubric=rubric, language=language, samples=samples or 3,
-        temperature=0.7 if judge_temperature is None else judge_temperature,
-        top_p=0.9 if judge_top_p is None else judge_top_p,
-        max_new_tokens=verdict_tokens, min_mass=min_mass, justification=justification,
+        judge, endpoint, scoring=scoring, rubric=rubric, language=language, samples=samples,
+        temperature=judge_temperature, top_p=judge_top_p, max_new_tokens=verdict_tokens, min_mass=min_mass,
+        justification=justification or None,
     )  # fmt: skip
     with ExitStack() as stack:
         place = endpoint_of(endpoint, key_variable, concurrency, timeout)

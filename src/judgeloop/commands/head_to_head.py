@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from judgeloop.commands.players import Player, find_model
+from judgeloop.commands.players import Player, check_model, find_model
 from judgeloop.commands.progress import bar
 from judgeloop.data.answered import ModelResponse, read_responses
 from judgeloop.engines.base import Sampling
@@ -145,6 +145,9 @@ def _check(sides: tuple[Side, Side], prompts: Path | None) -> None:
             raise InputError(f"--{side.option}: name a model, or with --{file} a file of responses, and not both")
     if prompts is None and all(side.model is not None for side in sides):
         raise InputError("--prompts: two models need prompts to answer; name a file of them")
+    for side in sides:
+        if side.model is not None:
+            check_model(side.model)
 
 
 def _file(side: Side, prompts: Prompts | None, left_out: Counter[str]) -> dict[str, ModelResponse]:

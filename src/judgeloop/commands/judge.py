@@ -40,13 +40,18 @@ def judge(
     model: Annotated[str, typer.Option(help="the judge: a folder, a hub id, an alias, or an endpoint's")],
     in_: Annotated[Path, typer.Option("--in", help="rows with a prompt and an answer: JSONL, JSON, CSV, Parquet …")],
     out: Annotated[Path, typer.Option(help="the rows with score and samples; an unfinished one goes on")],
-    scoring: Annotated[Scoring, typer.Option(help="K written judgements, or the expected score")] = "expected",
-    samples: Annotated[int | None, typer.Option(min=1, help="K, judgements a row where they are written [3]")] = None,
-    rubric: Annotated[str | None, typer.Option(help="a shipped rubric or a template file; default: what fits")] = None,
-    language: Annotated[Language, typer.Option(help="language of a shipped rubric")] = "en",
+    scoring: Annotated[
+        Scoring | None, typer.Option(help="K written judgements, or the expected score [as learnt, or expected]")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="K, judgements a row if they are written [3]")] = None,
+    rubric: Annotated[
+        str | None, typer.Option(help="a shipped rubric or a template file [as learnt, or what fits]")
+    ] = None,
+    language: Annotated[Language | None, typer.Option(help="language of a shipped rubric [as learnt, or en]")] = None,
     justification: Annotated[
-        bool, typer.Option("--justification/--no-justification", help="expected: after a written justification")
-    ] = False,
+        bool | None,
+        typer.Option("--justification/--no-justification", help="expected: after a written justification"),
+    ] = None,
     engine: EngineName = "auto",
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
@@ -57,26 +62,31 @@ def judge(
 ) -> None:
     """Score rows of prompt and response with a model: adds score and samples, keeps the other fields and the order.
 
+    A model that a run made judges as it learnt there: what is learnt is in judgeloop.json of its folder.
+
     Started again after a stop, it goes on. --set takes the keys of a run's sections judge, engine and endpoint,
     and seed, threads, revision, trust_remote_code, chat_template, system_prompt.
     """
     from contextlib import ExitStack
 
+    from judgeloop.commands.learnt import learnt_judge
     from judgeloop.commands.progress import bar
     from judgeloop.engines.open_model import Loaded, loaded
     from judgeloop.judging.rubric import load_rubric
     from judgeloop.judging.score_rows import read_input, score_rows
     from judgeloop.models.resolve import resolve
 
+    learnt = learnt_judge(model, endpoint=endpoint is not None or _sets(overrides, "endpoint.url"))
     written = scoring == "sampled" or justification
-    said: dict[str, object] = {
-        "judge.scoring": scoring,
-        "judge.justification": justification,
-        "judge.samples": samples,
-        "judge.rubric": rubric or ("additive-5" if written else "additive-5-direct"),
-        "judge.language": language,
-        "engine.kind": engine,
-    }
+    given = {"scoring": scoring, "justification": justification, "samples": samples, "rubric": rubric,
+             "language": language}  # fmt: skip
+    if learnt is None:
+        section: dict[str, object] = {"rubric": "additive-5" if written else "additive-5-direct"}
+        section |= {key: value for key, value in given.items() if value is not None}
+    else:
+        section = learnt.section(given)
+    said: dict[str, object] = {f"judge.{key}": value for key, value in section.items()}
+    said |= {"engine.kind": engine, "system_prompt": learnt.system_prompt if learnt is not None else None}
     if endpoint is not None:
         said |= {
             "endpoint.url": endpoint,
@@ -85,7 +95,11 @@ def judge(
             "endpoint.timeout": timeout,
         }
     config = _config(said, overrides or [])
-    chosen = load_rubric(config.judge.rubric, config.judge.language)
+    if learnt is not None:
+        learnt.contradict(config.judge)
+        chosen = learnt.rubric_for(config.judge)
+    else:
+        chosen = load_rubric(config.judge.rubric, config.judge.language)
     rows = read_input(in_)
     if in_.resolve() == out.resolve():
         raise InputError(f"--out {out}: is the input; choose another file")
@@ -93,6 +107,7 @@ def judge(
     if remote is None:
         weights = resolve(model, revision=config.revision, trust_remote_code=config.trust_remote_code).hash
         settings = _settings(config, chosen, weights)
+        settings |= {"date": learnt.date} if learnt is not None else {}
     else:
         settings = _settings(config, chosen, model) | {"endpoint": remote.engine.url}
     with ExitStack() as stack, bar("judging") as progress:
@@ -152,6 +167,10 @@ def _remote(model: str, config: Config, rubric: Rubric) -> _Remote:
     pairwise = load_rubric("pairwise", config.judge.language)
     begin = config.endpoint.begin_score
     return _Remote(engine, EndpointJudge(model, engine, rubric, pairwise, config.judge, config.seed, begin_score=begin))
+
+
+def _sets(overrides: list[str] | None, key: str) -> bool:
+    return any(override.partition("=")[0].strip() == key for override in overrides or [])
 
 
 def _config(said: dict[str, object], overrides: list[str]) -> Config:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.commands.arguments import Language, Scoring
-from judgeloop.config import EndpointSection, EngineSection, JudgeSamplingSection, JudgeSection
+from judgeloop.commands.learnt import learnt_judge
+from judgeloop.config import EndpointSection, EngineSection, JudgeSection
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
-from judgeloop.judging.rubric import load_rubric
+from judgeloop.judging.pairwise import SIDES
+from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
 
 
@@ -58,6 +60,20 @@ def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> FoundModel:
     return FoundModel({"model": name, "hash": found.hash}, load)
 
 
+def check_model(name: str, rubric: Rubric | None = None) -> None:
+    """Raise InputError unless the model's folder is whole and its chat template can be used, and the verdicts of a
+    `rubric` can be told apart: said before others answer for an hour."""
+    from judgeloop.engines.open_model import chat_of
+    from judgeloop.judging.score_distribution import option_problems
+    from judgeloop.models.resolve import resolve
+
+    found = resolve(name)
+    chat = chat_of(found.path)
+    problems = [*chat.check(), *(option_problems(chat, rubric.score_line, SIDES) if rubric is not None else ())]
+    if problems:
+        raise InputError(f"{found.path}: {'; also: '.join(problems)}")
+
+
 def find_judge(
     name: str | None,
     stack: ExitStack,
@@ -72,7 +88,11 @@ def find_judge(
     """The judge that options name. Raises InputError where there is none."""
     if name is None:
         raise InputError("no judge: name a model folder, a hub id or an alias, or a model of --endpoint")
-    rubric, pairwise = load_rubric(config.rubric, config.language), load_rubric("pairwise", config.language)
+    learnt = learnt_judge(name, endpoint=endpoint is not None)
+    rubric = load_rubric(config.rubric, config.language) if learnt is None else learnt.rubric_for(config)
+    pairwise = load_rubric("pairwise", config.language)
+    if learnt is not None and not compares:
+        learnt.contradict(config)
     decides = pairwise if compares else rubric
     settings: dict[str, Any] = {
         "rubric": decides.name,
@@ -100,6 +120,8 @@ def find_judge(
 
         return Player(name, identity, lambda: judge, remote.account)
     model = find_model(name, kind, seed, stack)
+    if compares:
+        check_model(name, None if written else pairwise)
 
     def open_local() -> Judge:
         engine, chat = model.load()
@@ -110,28 +132,36 @@ def find_judge(
 
 
 def judge_config(
+    model: str | None = None,
+    endpoint: str | None = None,
     *,
-    scoring: Scoring = "expected",
+    scoring: Scoring | None = None,
     rubric: str | None = None,
-    language: Language = "en",
-    samples: int = 3,
-    temperature: float = 0.7,
-    top_p: float = 0.9,
-    max_new_tokens: int = 200,
-    min_mass: float = 0.5,
-    justification: bool = False,
+    language: Language | None = None,
+    samples: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_new_tokens: int | None = None,
+    min_mass: float | None = None,
+    justification: bool | None = None,
 ) -> JudgeSection:
-    """A judge's settings from a command's options; without a rubric the one that fits the scoring."""
-    fitting = "additive-5-direct" if scoring == "expected" and not justification else "additive-5"
-    return JudgeSection(
-        rubric=rubric or fitting,
-        language=language,
-        scoring=scoring,
-        justification=justification,
-        samples=samples,
-        sampling=JudgeSamplingSection(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens),
-        min_mass=min_mass,
-    )
+    """A judge's settings: a command's options; where they are None, what the model (unless behind the `endpoint`)
+    learnt in its run; else the defaults, with the rubric that fits the scoring."""
+    given = {
+        "scoring": scoring, "rubric": rubric, "language": language, "samples": samples, "min_mass": min_mass,
+        "justification": justification,
+    }  # fmt: skip
+    how = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens}
+    sampling = {key: value for key, value in how.items() if value is not None}
+    learnt = learnt_judge(model, endpoint=endpoint is not None)
+    if learnt is None:
+        written = scoring == "sampled" or justification
+        section: dict[str, Any] = {"rubric": "additive-5" if written else "additive-5-direct"}
+        section |= {key: value for key, value in given.items() if value is not None}
+        return JudgeSection.model_validate({**section, "sampling": sampling})
+    section = learnt.section(given)
+    section["sampling"] = {**section["sampling"], **sampling}
+    return JudgeSection.model_validate(section)
 
 
 def endpoint_of(url: str | None, key_variable: str, concurrency: int, timeout: float) -> EndpointSection | None:

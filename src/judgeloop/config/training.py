@@ -88,8 +88,10 @@ class SftSection(TrainingSection):
     weighting: Literal["token", "row"] = Field(
         "row", description="token: every target token counts the same; row: every row does, so short scores are heard"
     )
-    eft_loss: Literal["all", "score"] = Field(
-        "all", description="EFT rows: loss on the whole judgement, or on the score's own tokens only (expected scoring)"
+    eft_loss: Literal["auto", "all", "score"] = Field(
+        "auto",
+        description="EFT rows: loss on the whole judgement (all), or on the score's own tokens only (score); auto: "
+        "score if judge.scoring is expected and judge.justification is false, else all",
     )
     eft_weight: float = Field(
         1.0, gt=0, description="weight of an EFT row's loss against an IFT row's: below 1 if judgements are many"

@@ -87,6 +87,18 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _the_judge_is_taught_as_it_is_read(self) -> Config:
+        """`eft_loss: auto` becomes what it stands for, so that the config written down says it."""
+        alone = self.judge.scoring == "expected" and not self.judge.justification
+        meant = {"eft_loss": "score" if alone else "all"}
+        if self.sft.eft_loss == "auto":
+            self.__dict__["sft"] = self.sft.model_copy(update=meant)
+        own = self.backtranslation
+        if own.sft.eft_loss == "auto":
+            self.__dict__["backtranslation"] = own.model_copy(update={"sft": own.sft.model_copy(update=meant)})
+        return self
+
+    @model_validator(mode="after")
     def _what_is_written_is_taught(self) -> Config:
         taught = self.seed_data.eft_files or (self.seed_data.ranked and self.seed_data.eft_share)
         if self.judge.scoring == "sampled" and self.sft.eft_loss == "score" and taught:

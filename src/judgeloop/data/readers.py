@@ -193,9 +193,12 @@ def read_both(
     return sets, rows, both
 
 
-def read_judgements(source: str | Path, has_score: Callable[[str], bool]) -> tuple[list[SupervisedRow], Account]:
+def read_judgements(
+    source: str | Path, has_score: Callable[[str], bool], check: Callable[[str], object] | None = None
+) -> tuple[list[SupervisedRow], Account]:
     """EFT rows that are made already (filled judge prompt → judgement), as `judgeloop seed` writes them. Judgements
-    whose text has no score (`has_score`) are dropped and counted.
+    whose text has no score (`has_score`) are dropped and counted. What `check` raises as InputError of one with a score
+    is raised with file and row.
 
     `prompt_id` is the row's own, which names the instruction that was judged; without one it is the judge prompt's.
     """
@@ -205,6 +208,12 @@ def read_judgements(source: str | Path, has_score: Callable[[str], bool]) -> tup
         for prompt, text, _, _ in form.judgements(row, intake):
             if not has_score(text):
                 raise Unusable("judgement without a readable score")
+            if check is not None:
+                try:
+                    check(text)
+                except InputError as error:
+                    problem, _, remedy = str(error).rpartition("; ")
+                    raise intake.place.error(problem, remedy) from error
             made = supervised_row("eft", prompt, prompt, text, intake.place.source)
             about = row.get("prompt_id")
             if isinstance(about, str) and about:

@@ -16,6 +16,7 @@ from functools import partial
 from judgeloop.data.readers import read_judgements
 from judgeloop.errors import InputError
 from judgeloop.judging.parse_score import parse_score
+from judgeloop.judging.pointwise import taught_score
 from judgeloop.judging.rubric import Rubric, load_rubric, shipped_rubrics
 from judgeloop.records import Message, RankedSet, SupervisedRow, stable_id
 from judgeloop.seed.leakage import Known
@@ -42,9 +43,17 @@ class ExistingEft:
 
 
 def given_rows(
-    sources: Sequence[str], rubric: Rubric, held_out: Sequence[RankedSet], near_duplicate: float, dropped: Counter[str]
+    sources: Sequence[str],
+    rubric: Rubric,
+    held_out: Sequence[RankedSet],
+    near_duplicate: float,
+    dropped: Counter[str],
+    score_alone: bool = False,
 ) -> ExistingEft:
-    """Read the files; rows about a held-out prompt, and rows that stand there twice, are left out and counted."""
+    """Read the files; rows about a held-out prompt, and rows that are there twice, are left out and counted.
+
+    With `score_alone` only the score of each is to be learnt: raises InputError with file and row for a score that is
+    none of those whose probabilities are read."""
     closed = Known(near_duplicate)
     for ranked in held_out:
         closed.add(ranked.messages, "held-out prompt")
@@ -55,7 +64,9 @@ def given_rows(
     detected = []
     taken = unknown = 0
     for source in sources:
-        found, account = read_judgements(source, partial(has_score, rubric=rubric))
+        found, account = read_judgements(
+            source, partial(has_score, rubric=rubric), partial(taught_score, rubric) if score_alone else None
+        )
         detected.append(account.sentence(source))
         taken += account.taken
         dropped.update(account.dropped)

@@ -31,6 +31,13 @@ def open_engine(
     engine's replies, the others draw by each request's seed. Raises InputError if the engine cannot run the model or
     its library is missing.
     """
+    return require_engine(section, folder).open(
+        Opening(section, folder, chat, work_dir, threads, seed, trust_remote_code)
+    )
+
+
+def require_engine(section: EngineSection, folder: Path) -> EngineKind:
+    """The engine that `open_engine` would take. Raises InputError if it cannot run the model or is not installed."""
     name = section.kind if section.kind != "auto" else pick(folder)
     kind: EngineKind = ENGINES[name]
     missing = kind.missing()
@@ -39,7 +46,7 @@ def open_engine(
     reason = kind.can_run(folder)
     if reason is not None:
         raise InputError(f"engine.kind: {name} cannot run {folder}: {reason}; set it to transformers")
-    return kind.open(Opening(section, folder, chat, work_dir, threads, seed, trust_remote_code))
+    return kind
 
 
 def pick(folder: Path) -> str:

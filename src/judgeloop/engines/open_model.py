@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from judgeloop.config import EngineSection
 from judgeloop.config.tree import Thinking
@@ -14,6 +15,7 @@ from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.convert import cache_folder, with_chatml_tokens
 from judgeloop.models.resolve import ModelFolder, content_hash, resolve
+from judgeloop.models.run_note import read_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +43,15 @@ def loaded(
 ) -> Iterator[Loaded]:
     """Find a model (folder, hub id, alias), check its template and open an engine for it; closed afterwards.
 
-    The arguments mean what the config's keys of these names mean. Converted weights are kept in the cache under the
+    The arguments mean what the config's keys of these names mean; for a model that a run made, those left out are as in
+    that run, and chat templates are told its day. Converted weights are kept in the cache under the
     weights' hash. Raises InputError where the model cannot be used.
     """
     found = resolve(model, revision=revision, trust_remote_code=trust_remote_code)
     if chat_template == "chatml+tokens":
         path = with_chatml_tokens(found.path, found.hash)
         found = ModelFolder(found.name, path, content_hash(path))
-    chat = Chat.load(
-        found.path,
-        chat_template=chat_template,
-        system_prompt=system_prompt,
-        trust_remote_code=trust_remote_code,
-        thinking=thinking,
-    )
+    chat = chat_of(found.path, chat_template, system_prompt, trust_remote_code, thinking)
     problems = chat.check()
     if problems:
         raise InputError(f"{found.path}: {'; also: '.join(problems)}")
@@ -71,3 +68,25 @@ def loaded(
         yield Loaded(found.name, found.hash, opened, chat)
     finally:
         opened.close()
+
+
+def chat_of(
+    folder: Path,
+    chat_template: str | None = None,
+    system_prompt: str | None = None,
+    trust_remote_code: bool = False,
+    thinking: Thinking = "auto",
+) -> Chat:
+    """The tokenizer and chat template of a model's folder, by the note of the run that made it if there is one."""
+    note = read_note(folder)
+    if note is not None:
+        system_prompt = note.system_prompt if system_prompt is None else system_prompt
+        thinking = note.thinking if thinking == "auto" else thinking
+    return Chat.load(
+        folder,
+        chat_template=chat_template,
+        system_prompt=system_prompt,
+        trust_remote_code=trust_remote_code,
+        thinking=thinking,
+        date=note.date if note is not None else None,
+    )

@@ -160,6 +160,26 @@ class OpenAiEngine:
             f"{self.url}: still {last.cause} after {tries} tries; what was answered is kept, start again later"
         )
 
+    def check(self) -> None:
+        """Raise InputError if the endpoint cannot be reached or does not accept the key. It is asked which models it
+        has; an endpoint that cannot say, or does not let this key ask, may answer all the same."""
+        client = self._client()
+        import openai
+
+        try:
+            client.with_options(timeout=min(self._section.timeout, 10.0)).models.with_raw_response.list(
+                extra_headers=self._headers
+            )
+        except openai.APIStatusError as error:
+            if error.status_code == 401:
+                raise self._refusals.refusal(401, error.response.headers, "") from None
+        except openai.APITimeoutError:
+            return
+        except openai.APIConnectionError as error:
+            found = self._refusals.unreachable(error)
+            if isinstance(found, InputError):
+                raise found from None
+
     def _take_turn(self, stop: threading.Event) -> None:
         """Wait until the limits of a minute allow the next request."""
         rate = self._section.requests_per_minute

@@ -15,8 +15,8 @@ from typing import Any, Self
 from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders, outcome_of_scores
-from judgeloop.jsonl import RowLog, append_missing, read_objects, write_text_atomically
-from judgeloop.judging.judges import Judge
+from judgeloop.jsonl import RowLog, append_missing, read_objects, read_rows, write_text_atomically
+from judgeloop.judging.judges import EndpointJudge, Judge
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge, judgement_id
@@ -120,8 +120,9 @@ def answers(
     work: ResumableRows, engine: Callable[[], tuple[Engine, Chat]], asked: Sequence[PromptToAnswer], how: Sampling,
     seed: int, progress: Progress,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """One answer to every prompt, by the prompt's id: rows `{"id", "prompt", "response", "finish_reason", "tokens"}`.
-    The engine is opened only if something is missing."""
+    """One answer to every prompt, by the prompt's id: rows `{"id", "prompt", "response", "finish_reason", "tokens"}`,
+    and "thought" if the model thought first: that is no part of its response. The engine is opened only if something is
+    missing."""
     with RowLog(work.path) as log:
         have = {str(row["id"]): row for _, row in read_objects(work.path)}
         owed = [prompt for prompt in asked if prompt.id not in have]
@@ -134,12 +135,14 @@ def answers(
             asked_by = {prompt.id: list(prompt.messages) for prompt in owed}
             started, fresh = time.monotonic(), 0
             for found in model.generate(requests):
+                thought, text = chat.spoken(found.token_ids, found.text)
                 row = {
                     "id": found.request_id,
                     "prompt": asked_by[found.request_id],
-                    "response": found.text,
+                    "response": text,
                     "finish_reason": found.finish_reason,
                     "tokens": len(found.token_ids),
+                    **({"thought": thought} if thought is not None else {}),
                 }
                 log.append([row])
                 have[found.request_id] = row
@@ -157,11 +160,15 @@ def judgements(
         Judgement,
         items,
         lambda item: [judgement_id(item.id, k) for k in range(each)],
-        lambda owed: judge().scores(owed),
+        lambda owed: _going_on(judge(), work.path).scores(owed),
         lambda done, total: progress(done, total, ""),
     )
     wanted = {judgement_id(item.id, k) for item in items for k in range(each)}
     return [row for name, row in have.items() if name in wanted]
+
+
+def _going_on(judge: Judge, path: Path) -> Judge:
+    return judge.going_on(read_rows(path, Judgement)) if isinstance(judge, EndpointJudge) else judge
 
 
 def duels(

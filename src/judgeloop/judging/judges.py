@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -26,6 +26,8 @@ from judgeloop.judging.score_distribution import expectation, normalise
 from judgeloop.models.chat import Chat
 from judgeloop.records import Comparison, Judgement, Message, derive_seed
 
+BeginScore = Literal["auto", "always", "never"]
+NO_LOGPROBS = "no log-probabilities"
 CUT_IN_THOUGHT = "cut off in its thought; raise judge.sampling.max_new_tokens"
 _TOP = 20
 _PROBES = 3  # answers that show whether an endpoint goes on with a begun score line
@@ -75,7 +77,8 @@ class EndpointJudge:
     endpoint gives none, score and preference are read from the text.
 
     `begin_score`: expected scores without justification are read from the token after a begun score line ("always"),
-    so a judge that was taught the score alone need not write the line; "auto": if the endpoint can go on with it.
+    so a judge that was taught the score alone need not write the line; "auto": if the endpoint can go on with it, which
+    the first items show. What they show is told to `settled`, for scores that are read in two ways cannot be compared.
     """
 
     name: str
@@ -85,7 +88,13 @@ class EndpointJudge:
     config: JudgeSection
     seed: int
     written: bool = False
-    begin_score: Literal["auto", "always", "never"] = "never"
+    begin_score: BeginScore = "never"
+    settled: Callable[[BeginScore], None] = lambda _: None
+
+    def going_on(self, rows: Iterable[Judgement]) -> EndpointJudge:
+        """The same judge, which reads scores as those that are there already were read."""
+        way = way_of(rows) if self.begin_score == "auto" else None
+        return self if way is None else replace(self, begin_score=way)
 
     def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
         if items and self._may_begin():
@@ -99,9 +108,11 @@ class EndpointJudge:
             except Refused:
                 first = []
             if any(row.score is not None for row in first):
+                self.settled("always")
                 yield from first
                 yield from self._after_score_line(items[_PROBES:])
                 return
+            self.settled("never")
             self.engine.note("the endpoint does not go on with a begun score line: the judge writes the line itself")
         yield from self._written(items)
 
@@ -128,7 +139,7 @@ class EndpointJudge:
             if reply.tokens:
                 yield _expected(name, reply, reply.tokens[0], self.rubric, self.config.min_mass, "")
             else:
-                yield Judgement(name, reply.request_id, reply.index, reply.text, None, "no log-probabilities")
+                yield Judgement(name, reply.request_id, reply.index, reply.text, None, NO_LOGPROBS)
 
     def _written(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
         expected = self.config.scoring == "expected"
@@ -177,6 +188,17 @@ class EndpointJudge:
                 yield said
             else:
                 yield weighed(said.id, _option_logprobs(token, SIDES), self.config.min_mass, reply.text)
+
+
+def way_of(rows: Iterable[Judgement]) -> BeginScore | None:
+    """How the expected scores of rows were read: after a begun score line ("always"; such rows have no text) or from
+    what the judge wrote ("never"); None if no row tells."""
+    for row in rows:
+        if not row.text and row.distribution is not None:
+            return "always"
+        if row.text and row.reason != NO_LOGPROBS:
+            return "never"
+    return None
 
 
 def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float) -> Judgement:

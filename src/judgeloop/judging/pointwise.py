@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, Sampling
+from judgeloop.errors import InputError
 from judgeloop.judging.copied_scores import blank_copies
 from judgeloop.judging.parse_score import UNCLOSED, Score, parse_score, score_place
 from judgeloop.judging.rubric import Rubric
@@ -133,12 +134,40 @@ def read_score(rubric: Rubric, text: str, response: str, finish_reason: str = "s
 def number_place(rubric: Rubric, text: str, response: str, score: float) -> int | None:
     """Where in a judge's text the number begins that `read_score` read as `score`; None if that is not certain."""
     own, _ = blank_copies(text, response, rubric.label, rubric.form)
-    place = score_place(own, rubric.low, rubric.high, rubric.label, rubric.form)
+    number = _number(rubric, own, score)
+    return number.start() if number is not None else None
+
+
+def taught_score(rubric: Rubric, text: str) -> tuple[int, int]:
+    """Where a judgement's score is, from its first digit to after its last, if it is one that the judge is asked about
+    when its probabilities are read: a whole score of the scale, written in plain digits.
+
+    Raises InputError if it is not.
+    """
+    read = parse_score(text, rubric.low, rubric.high, rubric.label, rubric.form)
+    number = _number(rubric, text, read.value) if read.value is not None else None
+    whole = number.group().partition(".")[0] if number is not None else ""
+    if number is None or whole not in [str(score) for score in rubric.scores] or read.value != int(whole):
+        said = read.reason or f"the score {read.value:g} in '{text.strip()[-40:]}'"
+        raise InputError(
+            f"{said} is none of {rubric.low}, {rubric.low + 1}, …, {rubric.high} in plain digits, the scores whose "
+            "probabilities are read; round it, or set sft.eft_loss: all"
+        )
+    return number.start(), number.start() + len(whole)
+
+
+def _number(rubric: Rubric, text: str, score: float) -> re.Match[str] | None:
+    """The digits in a judge's text that were read as `score`; None if that is not certain."""
+    place = score_place(text, rubric.low, rubric.high, rubric.label, rubric.form)
     if place is None:
         return None
-    after = max((own.rfind(mark, *place) for mark in ":：=|>{["), default=place[0])
-    number = re.compile(r"\d+(?:\.\d+)?").search(own, max(after, place[0]), place[1])
-    return number.start() if number is not None and float(number.group()) == score else None
+    after = max((text.rfind(mark, *place) for mark in ":：=|>{["), default=place[0])
+    digits = re.compile(r"\d+(?:\.\d+)?")
+    number = digits.search(text, max(after, place[0]), place[1])
+    if number is not None and float(number.group()) == score:
+        return number
+    equal = [found for found in digits.finditer(text, *place) if float(found.group()) == score]
+    return equal[0] if len(equal) == 1 else None
 
 
 def _expected(

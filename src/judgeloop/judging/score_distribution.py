@@ -27,6 +27,17 @@ def answer_options(chat: Chat, label: str, answers: Sequence[str]) -> tuple[tupl
     return lines[0][:shared], tuple(line[shared:] for line in lines)
 
 
+def option_problems(chat: Chat, label: str, answers: Sequence[str]) -> list[str]:
+    """What keeps the answers after `label` from being told apart by their probabilities; empty if nothing does."""
+    _, options = answer_options(chat, label, answers)
+    unknown = [answer for answer, ids in zip(answers, options, strict=True) if chat.tokenizer.unk_token_id in ids]
+    if unknown and chat.tokenizer.unk_token_id is not None:
+        return [f"its tokenizer has no token for the answer '{unknown[0]}' after '{label.strip()}'; name another model"]
+    if len(set(options)) < len(options):
+        return [f"its tokenizer writes different answers after '{label.strip()}' alike; name another model"]
+    return []
+
+
 def exclusive(options: Options, logprobs: Sequence[float]) -> list[float]:
     """Log-probabilities of each option and no longer one.
 

@@ -140,7 +140,7 @@ def score_rows(
             found = judge_in_rounds(timed, rubric, config, items, dict(known), seed)
         else:
             started = time.monotonic()
-            found = _from_endpoint(remote, config, items, dict(known))
+            found = _from_endpoint(remote.going_on(known.values()), config, items, dict(known))
         for row in found:
             log.append([row])
             known[row.id] = row

@@ -20,8 +20,14 @@ from judgeloop.records import Message
 from judgeloop.text.thoughts import Spoken, split_thought
 
 SHIPPED = {"chatml": CHATML, "chatml+tokens": CHATML, "plain": PLAIN}
-# Added tokens that are not "special" to the tokenizer but still control a conversation.
-_CONTROL_LIKE = re.compile(r"<[|｜].+[|｜]>")
+# Added tokens that are not "special" to the tokenizer and still mean something other than their letters: a name in
+# brackets or bars of any kind ("<tool_call>", "[EOT]", "]~b]"). Not the words, spaces and HTML tags that some
+# vocabularies add for text.
+_CONTROL_LIKE = re.compile(r"[^\w\s▁](?=.*\w).*[^\w\s▁]", re.DOTALL)
+_HTML = re.compile(
+    r"</?(?:table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|p|div|span|br|hr|ul|ol|li|dl|dt|dd|pre|code|a|img"
+    r"|strong|em|b|i|u|s|sub|sup)>"
+)
 _OWN_THOUGHT = re.compile(r"\s*(<think>|<thought>|<seed:think>|\[THINK\]|◁think▷|<\|channel\|>)")
 
 
@@ -62,11 +68,19 @@ class Chat:
         self._special: set[int] = set(tokenizer.all_special_ids) | set(added)
         controls = {str(token) for token in tokenizer.all_special_tokens}
         for token in added.values():
-            if token.special or _CONTROL_LIKE.fullmatch(str(token)) or str(token) in self.template.source:
+            name = str(token).strip()
+            like = _CONTROL_LIKE.fullmatch(name) and not _HTML.fullmatch(name)
+            if token.special or like or str(token) in self.template.source:
                 controls.add(str(token))
         controls = {token for token in controls if token.strip()}
         self.control_tokens: tuple[str, ...] = tuple(sorted(controls, key=lambda token: (-len(token), token)))
         self._controls = re.compile(f"({'|'.join(map(re.escape, self.control_tokens))})")
+        self._control_ids = set(tokenizer.convert_tokens_to_ids(list(self.control_tokens)))
+        # What a tokenizer's normalizer makes of the text may be a name that the text does not spell so, as "＜eot＞".
+        normalizer = tokenizer.backend_tokenizer.normalizer if getattr(tokenizer, "is_fast", False) else None
+        self._normalizes = normalizer is not None and any(
+            token.normalized and number in self._control_ids for number, token in added.items()
+        )
         ends = [int(i) for i in (tokenizer.eos_token_id, *generation_eos) if i is not None]
         self.close_ids: tuple[int, ...] = self._closing_ids(ends)
         self.close_id: int = self.close_ids[-1]
@@ -145,19 +159,23 @@ class Chat:
         Control tokens are those that the template writes: the name of one in a message's words is spelled out.
         """
         messages = self._with_system(messages)
-        whole = "".join(message["content"] for message in messages)
-        if not self._controls.search(whole):
+        split = [self._split(message["content"]) for message in messages]
+        if all(len(pieces) == 1 for pieces in split):
             return self.text_ids(self.template.prompt(messages))
+        whole = "".join(message["content"] for message in messages)
         mark = next(c for c in map(chr, range(0xE000, 0xF900)) if c not in whole)  # private use: no template has it
         found: list[str] = []
 
-        def stand_in(match: re.Match[str]) -> str:
-            found.append(match.group())
+        def stand_in(name: str) -> str:
+            found.append(name)
             return f"{mark}{len(found) - 1}{mark}"
 
         marked: list[Message] = [
-            {"role": message["role"], "content": self._controls.sub(stand_in, message["content"])}
-            for message in messages
+            {
+                "role": message["role"],
+                "content": "".join(stand_in(piece) if n % 2 else piece for n, piece in enumerate(pieces)),
+            }
+            for message, pieces in zip(messages, split, strict=True)
         ]
         pieces = re.split(f"{mark}(\\d+){mark}", self.template.prompt(marked))
         ids = self.text_ids(pieces[0])
@@ -181,7 +199,7 @@ class Chat:
     def _answer_ids(self, text: str) -> list[int]:
         if not self._lead:
             return self.words_ids(text)
-        pieces = self._controls.split(text)
+        pieces = self._split(text)
         start = self._lead + pieces[0]
         ids = self._continued(start) if self._continues else self.text_ids(start)
         for number, piece in enumerate(pieces[1:], start=1):
@@ -220,16 +238,37 @@ class Chat:
     # Text and tokens -------------------------------------------------------------------------------------------------
 
     def text_ids(self, text: str) -> list[int]:
-        """Token ids of plain text, with no special token added; special tokens written in the text count as such."""
+        """Token ids of a template's text, with no special token added: the control tokens that it names are those
+        tokens. For what somebody wrote there is `words_ids`."""
         return self._encode(text)
 
     def words_ids(self, text: str) -> list[int]:
         """Token ids of text that somebody wrote: a control token's name in it is spelled out, never the token."""
-        pieces = self._controls.split(text)
+        pieces = self._split(text)
         ids = self._continued(pieces[0]) if self._continues else self.text_ids(pieces[0])
         for number, piece in enumerate(pieces[1:], start=1):
             ids += self._spelled(piece) if number % 2 else self._continued(piece)
         return ids
+
+    def _split(self, text: str) -> list[str]:
+        """The text in pieces: plain ones, and between each two of them the name of a control token."""
+        pieces = self._controls.split(text)
+        if not self._normalizes:
+            return pieces
+        found: list[str] = []
+        for number, piece in enumerate(pieces):
+            found += [piece] if number % 2 else self._split_normalized(piece)
+        return found
+
+    def _split_normalized(self, text: str) -> list[str]:
+        """As `_split`, by the control tokens that come out."""
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        pieces, done = [], 0
+        for number, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            if number in self._control_ids and end > start >= done:
+                pieces += [text[done:start], text[start:end]]
+                done = end
+        return [*pieces, text[done:]]
 
     def _encode(self, text: str, **options: bool) -> list[int]:
         return [int(i) for i in self.tokenizer.encode(text, add_special_tokens=False, **options)]
@@ -242,9 +281,9 @@ class Chat:
 
     def _spelled(self, name: str) -> list[int]:
         """A control token's name as ordinary tokens."""
-        controls = set(self.tokenizer.convert_tokens_to_ids(list(self.control_tokens)))
         ids = self._continued(name, split_special_tokens=True)
-        if controls & set(ids):  # a vocabulary that holds the name as a piece like any other, or a token not "special"
+        # The vocabulary may have the name as a piece like any other; a token that is not "special" is never split.
+        if self._control_ids & set(ids):
             ids = [i for letter in name for i in self._continued(letter, split_special_tokens=True)]
         return ids
 
@@ -272,7 +311,8 @@ class Chat:
             words.pop()
         marked = self.tokenizer.decode(words, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         thought, answer = self.split(str(marked))
-        return (None, text) if answer == marked else (thought, self._controls.sub("", answer))
+        special = [re.escape(str(token)) for token in self.tokenizer.all_special_tokens]
+        return (None, text) if answer == marked else (thought, re.sub("|".join(special), "", answer))
 
     def check(self) -> list[str]:
         """Problems of tokenizer and template, each with its remedy; empty if all is well (`models.chat_check`)."""

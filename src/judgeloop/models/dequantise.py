@@ -11,6 +11,7 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from judgeloop.models.gguf_export import SPLIT_NAMES
+from judgeloop.models.permissions import follow_umask
 
 
 def restore(gguf: str, folder: str) -> None:
@@ -34,6 +35,7 @@ def restore(gguf: str, folder: str) -> None:
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    follow_umask(Path(folder))
 
 
 def _restore_split(tokenizer: object, source: Path) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from judgeloop.models.facts import TOKENIZER_FILES
+from judgeloop.models.permissions import follow_umask
 from judgeloop.models.template import CHATML
 
 
 def merge_adapter(adapter: str, base: str, folder: str) -> None:
     """Write the model that `adapter` makes of `base` to `folder`. The tokenizer is the adapter's, if it has one."""
-    from pathlib import Path
-
     own = any((Path(adapter) / name).is_file() for name in TOKENIZER_FILES)
     tokenizer = AutoTokenizer.from_pretrained(adapter if own else base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
@@ -23,6 +24,7 @@ def merge_adapter(adapter: str, base: str, folder: str) -> None:
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
     merged.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    follow_umask(Path(folder))
 
 
 def add_chatml_tokens(source: str, folder: str) -> None:
@@ -50,3 +52,4 @@ def add_chatml_tokens(source: str, folder: str) -> None:
     model.generation_config.eos_token_id = [end, *ends]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    follow_umask(Path(folder))

@@ -18,6 +18,8 @@ from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
+from judgeloop.stages.players import outside_roles
+from judgeloop.stages.run_note import write_notes
 
 
 class Display(Protocol):
@@ -49,6 +51,8 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             display.superseded(moved, where)
         _refuse_stale(run, steps)
         describe(run, method)
+        write_notes(run)
+        _check_players(run, steps)
         if method != LOOP:
             for step in steps:
                 _advance(run, steps, step, display)
@@ -85,6 +89,8 @@ def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Disp
         display.skipped(step)
         return False
     _carry_out(run, step, display)
+    if step.weights == "model":
+        write_notes(run)
     if step.stage.content is not None:
         _refuse_stale(run, steps)  # maybe other weights than those that the rest was made from
     return True
@@ -156,6 +162,15 @@ def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
         display.failed()
         raise
     display.finished(step, read_json(run.marker(step, "done")))
+
+
+def _check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
+    """Look at the models that no step makes, in the roles that they have yet to play; InputError if one cannot."""
+    owed = [step for step in steps if run.state(step) != "done"]
+    names = list(dict.fromkeys(step.name for step, _, _ in outside_roles(owed)))
+    if names:
+        log = run.path / "logs" / "check_players.log"
+        run_child(["judgeloop.run.check_players", str(run.path), *names], log, lambda _: None)
 
 
 def _in_child(run: RunDirectory, step: Step, display: Display) -> None:

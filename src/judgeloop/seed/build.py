@@ -34,13 +34,16 @@ class SeedData:
     account: dict[str, Any]
 
 
-def build_seed(config: SeedSection, rubric: Rubric, justification: bool, seed: int) -> SeedData:
+def build_seed(
+    config: SeedSection, rubric: Rubric, justification: bool, seed: int, *, score_alone: bool = False
+) -> SeedData:
     """Read the files of the config and split them.
 
     Ranked prompts go to the held-out part, to EFT or (their best response) to IFT; what shares a group (a tree), its
     normalised text or nearly its text (`near_duplicate`) stays together. IFT rows lose those with a held-out prompt
-    or, unless `eft.ift_overlap`, one used for EFT; EFT rows of files lose those with a held-out prompt. Raises
-    InputError where a file is wrong or nothing is left to train on.
+    or, unless `eft.ift_overlap`, one used for EFT; EFT rows of files lose those with a held-out prompt. With
+    `score_alone` each EFT row of a file must have a score whose probability can be read. Raises InputError if a file is
+    wrong or nothing is left to train on.
     """
     detected: list[str] = []
     columns: dict[str, dict[str, Any]] = {}
@@ -69,7 +72,7 @@ def build_seed(config: SeedSection, rubric: Rubric, justification: bool, seed: i
         supervised += rows
 
     (held_out, for_eft, for_ift), near = _split(list(sets.values()), config, seed)
-    given = given_rows(config.eft_files, rubric, held_out, config.near_duplicate, dropped)
+    given = given_rows(config.eft_files, rubric, held_out, config.near_duplicate, dropped, score_alone)
     closed = Known(config.near_duplicate)
     for ranked in held_out:
         closed.add(ranked.messages, "held-out")

@@ -112,6 +112,10 @@ def evaluate(context: Context) -> Outcome:
             "seconds": round(time.monotonic() - started, 2),
         },
     )
+    for name in ROWS:  # readers of JSONL stumble over a file without a row
+        path = context.output(name)
+        if path.exists() and not path.stat().st_size:
+            path.unlink()
     return Outcome({"rows": len(responses), **({"prompts_left_out": left_out} if left_out else {})})
 
 

@@ -42,7 +42,7 @@ def _answer_prompts(
     """Let the model in a role answer every prompt it can `count` times, into the step's artifact; return the tokens,
     and for the account how many prompts were left out and why."""
     model = context.model(role)
-    chat = model.chat()
+    chat = model.chat(answers=True)
     what = f"{context.step.name}: prompts"
     asked, left_out = fitting(model.name, chat, context.rows("prompts", Prompt), section.max_new_tokens, what)
     how = sampling(section)

@@ -13,12 +13,13 @@ from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, append_missing, read_rows
 from judgeloop.judging.adaptive import judge_in_rounds
-from judgeloop.judging.judges import EndpointJudge
+from judgeloop.judging.judges import BeginScore, EndpointJudge
 from judgeloop.judging.pairwise import ToCompare, compare
 from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import MAX_SCORE, Comparison, Judgement
+from judgeloop.run.directory import read_json, write_json
 from judgeloop.run.stage import Remote
 from judgeloop.stages.context import Context
 
@@ -116,7 +117,7 @@ class _Behind:
             Judgement,
             items,
             lambda item: [judgement_id(item.id, k) for k in range(each)],
-            self.judge("pairwise").scores,
+            lambda owed: self.judge("pairwise").going_on(read_rows(path, Judgement)).scores(owed),
             lambda done, total: self.context.progress(done, total, ""),
         )
 
@@ -151,11 +152,21 @@ def _remote(context: Context, name: str) -> Iterator[_Behind]:
     engine = OpenAiEngine(config.endpoint, name.removeprefix(OUTSIDE))
     rubric = loop_rubric(context)
 
-    begin = config.endpoint.begin_score
+    record = context.run.path / "endpoint.json"
+    about = f"{name} at {engine.url}, rubric {rubric.name}"
+
+    def settled(way: BeginScore) -> None:
+        """Every stage of the run reads its scores in the way that the first one found."""
+        write_json(record, {**(read_json(record) if record.exists() else {}), about: {"begin_score": way}})
 
     def judge(pairwise: str) -> EndpointJudge:
         compares = load_rubric(pairwise, config.judge.language)
-        return EndpointJudge(name, engine, rubric, compares, config.judge, config.seed, begin_score=begin)
+        begin = config.endpoint.begin_score
+        if begin == "auto" and record.exists():
+            begin = read_json(record).get(about, {}).get("begin_score", begin)
+        return EndpointJudge(
+            name, engine, rubric, compares, config.judge, config.seed, begin_score=begin, settled=settled
+        )
 
     try:
         yield _Behind(context, name, judge)

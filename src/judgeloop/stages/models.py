@@ -9,6 +9,7 @@ from typing import Any
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
+from judgeloop.models.run_note import read_note
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
 
@@ -52,15 +53,19 @@ class Model:
             return {"name": self.name, "path": str(self.folder), "hash": content_hash(self.folder)}
         return self.run.identity(self.name)
 
-    def chat(self, *, system_prompt: str | None = None) -> Chat:
-        """The run's chat template: M0's, which every later model keeps; a frozen model brings its own. `system_prompt`
-        takes the place of the run's. Raises InputError if a frozen model's template cannot be used."""
+    def chat(self, *, system_prompt: str | None = None, answers: bool = False) -> Chat:
+        """The run's chat template: M0's, which every later model keeps; a frozen model brings its own, and is given the
+        run's system message only if it `answers` prompts as the policy does, else that of the run that made it, if one
+        did. `system_prompt` takes the place of either. Raises InputError if a frozen model's template cannot be used.
+        """
         config = self.run.config
+        note = None if self.ours else read_note(self.folder)
+        system = config.system_prompt if self.ours or answers else note.system_prompt if note is not None else None
         chat = Chat.load(
             self.run.base_weights() if self.ours else self.folder,
             chat_template=config.chat_template if self.ours else None,
-            system_prompt=config.system_prompt if system_prompt is None else system_prompt,
-            thinking=config.thinking if self.ours else "auto",
+            system_prompt=system if system_prompt is None else system_prompt,
+            thinking=config.thinking if self.ours else note.thinking if note is not None else "auto",
             date=self.run.day(),
             trust_remote_code=config.trust_remote_code,
         )

@@ -23,7 +23,8 @@ def seed(context: Context) -> Outcome:
     EFT rows, write what they are made from instead: eft_sets.jsonl, and eft_given.jsonl with the rows of files."""
     config = context.config
     rubric = load_rubric(config.judge.rubric, config.judge.language)
-    data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed)
+    alone = bool(config.seed_data.eft_files) and config.sft.eft_loss == "score"
+    data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed, score_alone=alone)
     data = renderable(data, context.model("policy").chat(), rubric)
     files: dict[str, Any] = {"ift": data.ift, "held_out": data.held_out}
     if config.seed_data.eft.source == "written":
@@ -51,11 +52,12 @@ def yields(account: dict[str, Any]) -> list[str]:
 
 def _keys(config: Config) -> tuple[str, ...]:
     """If a model writes the EFT rows, how it does so matters to later stages only."""
+    checked = ("sft.eft_loss",) if config.seed_data.eft_files else ()
     if config.seed_data.eft.source == "ranks":
-        return ("seed", "seed_data", *RUBRIC)
+        return ("seed", "seed_data", *RUBRIC, *checked)
     parts = [name for name in SeedSection.model_fields if name != "eft"]
     keys = ("seed", *of("seed_data", *parts), *of("seed_data.eft", "source", "ift_overlap"))
-    return (*keys, *RUBRIC) if config.seed_data.eft_files else keys
+    return (*keys, *RUBRIC, *checked) if config.seed_data.eft_files else keys
 
 
 SEED = Stage(

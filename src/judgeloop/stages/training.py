@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from judgeloop.config import Config, SftSection
+from judgeloop.errors import InputError
 from judgeloop.instructions.backtranslation.training_rows import training_rows
 from judgeloop.jsonl import RowLog
+from judgeloop.judging.pointwise import taught_score
+from judgeloop.judging.rubric import load_rubric
+from judgeloop.judging.score_distribution import option_problems
 from judgeloop.records import Candidate, PreferencePair, SupervisedRow
 from judgeloop.run.directory import drop_metrics, write_json
 from judgeloop.run.stage import Stage
@@ -18,6 +23,9 @@ from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import ENGINE, of
 from judgeloop.stages.models import Model
 from judgeloop.training import distributed
+
+if TYPE_CHECKING:
+    from judgeloop.training.data import ScoreAlone
 
 
 def sft(context: Context) -> Outcome:
@@ -34,21 +42,37 @@ def fine_tune(context: Context, rows: Sequence[SupervisedRow], section: SftSecti
     from judgeloop.training.sft import train_sft
 
     policy = context.model("policy")
-
+    chat = policy.chat()
+    judged = any(row.kind == "eft" for row in rows)
+    if judged:
+        rubric = load_rubric(context.config.judge.rubric, context.config.judge.language)
+        if problems := option_problems(chat, rubric.score_line, [str(score) for score in rubric.scores]):
+            raise InputError(f"judge.rubric: {policy.name} cannot judge by '{rubric.name}': {problems[0]}")
     with _Metrics(context) as metrics:
         summary = train_sft(
             rows,
             initial=policy.folder,
             output=_partial(context),
-            chat=policy.chat(),
+            chat=chat,
             config=section,
             seed=context.config.seed,
             threads=context.config.threads,
             on_progress=metrics.progress,
             on_metrics=metrics.append,
+            score_alone=score_alone(context.config) if judged else None,
             trust_remote_code=context.config.trust_remote_code,
         )
     return _settle(context, initial=policy, reference=None, summary=summary.as_dict())
+
+
+def score_alone(config: Config) -> ScoreAlone | None:
+    """How the loss of EFT rows finds their score, if `sft.eft_loss` is for that alone."""
+    from judgeloop.training.data import ScoreAlone
+
+    if config.sft.eft_loss != "score":
+        return None
+    rubric = load_rubric(config.judge.rubric, config.judge.language)
+    return ScoreAlone(partial(taught_score, rubric), rubric.scores)
 
 
 def train(context: Context) -> Outcome:
@@ -79,7 +103,7 @@ def train(context: Context) -> Outcome:
             on_metrics=metrics.append,
             eft=context.rows("eft", SupervisedRow),
             ift=context.rows("ift", SupervisedRow),
-            eft_loss=context.config.sft.eft_loss,
+            score_alone=score_alone(context.config),
             smoothing=context.json("consistency")["smoothing"] if context.has("consistency") else None,
             judge_checkpoint=checkpoint_judge(context),
             trust_remote_code=context.config.trust_remote_code,
@@ -159,11 +183,19 @@ def _sft_keys(config: Config) -> tuple[str, ...]:
     """Backtranslated rows matter only if they are trained on."""
     section = config.backtranslation
     used = section.texts and section.train != "nothing"
-    return ("seed", "sft", *(of("backtranslation", "train", "language", "seed_system_prompt") if used else ()))
+    rows = of("backtranslation", "train", "language", "seed_system_prompt") if used else ()
+    return ("seed", "sft", *rows, *_score_keys(config))
+
+
+def _score_keys(config: Config) -> tuple[str, ...]:
+    """What says where the score of an EFT row is."""
+    return of("judge", "rubric", "language") if config.sft.eft_loss == "score" else ()
 
 
 def _train_keys(config: Config) -> tuple[str, ...]:
-    keys: tuple[str, ...] = ("seed", "train", "train_thoughts", *(("sft.eft_loss",) if config.train.eft_replay else ()))
+    keys: tuple[str, ...] = ("seed", "train", "train_thoughts")
+    if config.train.eft_replay:
+        keys += ("sft.eft_loss", *_score_keys(config))
     if config.train.early_stopping.every is not None:
         keys += (*of("evaluation", "prompts", "count", "sampling"), *of("judge", "language", "min_mass"), *ENGINE)
     return keys

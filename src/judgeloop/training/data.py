@@ -7,19 +7,26 @@ teach an answer that stops in the middle.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Literal
 
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.records import Message, PreferencePair, SupervisedRow
 
-EftLoss = Literal["all", "score"]
 TOO_LONG = "too long"
 EMPTY = "empty response"
 EQUAL = "chosen equals rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreAlone:
+    """How the loss finds the score of a judgement: `find` says where in the text its digits are (InputError if they are
+    none of `scores`)."""
+
+    find: Callable[[str], tuple[int, int]]
+    scores: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +85,19 @@ class TokenisedPairs:
 
 
 def sft_examples(
-    rows: Sequence[SupervisedRow], chat: Chat, max_length: int, eft_loss: EftLoss = "all", eft_weight: float = 1.0
+    rows: Sequence[SupervisedRow],
+    chat: Chat,
+    max_length: int,
+    score_alone: ScoreAlone | None = None,
+    eft_weight: float = 1.0,
 ) -> Tokenised:
     """Tokenise rows for SFT: prompt ids as for generation, then the response closed with its end-of-turn token.
-    `eft_loss` "score": in EFT rows only the score's own tokens carry loss. `eft_weight`: what an EFT row's loss weighs
+    `score_alone`: in EFT rows only the score's own tokens carry loss. `eft_weight`: what an EFT row's loss weighs
     against an IFT row's.
 
     Dropped and counted: prompt + response longer than `max_length` tokens or than the model's positions, and empty
     responses.
-    Raises InputError if a completion is not one assistant message.
+    Raises InputError if a completion is not one assistant message, or has no score that `score_alone` can find.
     """
     examples = []
     dropped: Counter[str] = Counter()
@@ -97,7 +108,7 @@ def sft_examples(
             dropped[EMPTY] += 1
             continue
         judged = row.kind == "eft"
-        only = score_places(text, chat) if judged and eft_loss == "score" else ()
+        only = _score_of(row.id, text, score_alone, chat) if judged and score_alone is not None else ()
         group = row.prompt_id if judged else ""
         weight = eft_weight if judged else 1.0
         example = SftExample(row.id, chat.prompt_ids(row.prompt), chat.response_ids(text), group, only, weight)
@@ -108,21 +119,35 @@ def sft_examples(
     return Tokenised(examples, dict(dropped))
 
 
-def score_places(text: str, chat: Chat) -> tuple[int, ...]:
-    """Places, among the ids of a judgement, of the tokens that tell its score from another score.
+def _score_of(row_id: str, text: str, score_alone: ScoreAlone, chat: Chat) -> tuple[int, ...]:
+    try:
+        return score_places(text, score_alone.find(text), score_alone.scores, chat)
+    except InputError as error:
+        raise InputError(f"EFT row {row_id}: {error}") from error
 
-    Found by writing other digits in its place: "Score: 5" may be `Score` `:` ` ` `5`. Raises InputError if the
-    text does not end with a digit.
+
+def score_places(text: str, score: tuple[int, int], scores: Sequence[int], chat: Chat) -> tuple[int, ...]:
+    """Places, among the ids of a finished judgement, of the tokens that tell its score from the others of `scores`.
+
+    `score` is where in the text its digits are. Found by writing each other score in their place, for "Score: 5" may be
+    `Score` `:` ` ` `5`, and what tells a 1 from a 10 may be the token after the 1. Raises InputError if the tokenizer
+    joins the score with what follows it.
     """
-    head, digit = text.rstrip()[:-1], text.rstrip()[-1:]
-    if not digit.isdigit():
+    start, end = score
+    ids, read = chat.response_ids(text), chat.response_ids(text[:end], finished=False)
+    if ids[: len(read)] != read:
         raise InputError(
-            f"sft.eft_loss: the judgement '{text.strip()[-40:]}' does not end with its score; set it to all"
+            f"sft.eft_loss: the tokenizer joins the score with what follows it in '{text.strip()[-40:]}'; end the "
+            "judgement with its score, or set sft.eft_loss: all"
         )
-    ids = chat.response_ids(head + digit, finished=False)
-    others = [chat.response_ids(head + other, finished=False) for other in "0123456789" if other != digit]
-    shared = min(sum(1 for _ in takewhile(lambda p: p[0] == p[1], zip(ids, o, strict=False))) for o in others)
-    return tuple(range(shared, len(ids)))
+    others = [
+        chat.response_ids(f"{text[:start]}{other}{text[end:]}") for other in scores if str(other) != text[start:end]
+    ]
+    return tuple(sorted({_first_difference(ids, other) for other in others}))
+
+
+def _first_difference(ids: Sequence[int], other: Sequence[int]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ids, other, strict=False)))
 
 
 def pair_examples(

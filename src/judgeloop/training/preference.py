@@ -23,7 +23,7 @@ from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
-from judgeloop.training.data import EftLoss, TokenisedPairs, pair_examples, sft_examples
+from judgeloop.training.data import ScoreAlone, TokenisedPairs, pair_examples, sft_examples
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.losses import PreferenceLoss
@@ -67,7 +67,7 @@ def train_preference(
     on_metrics: Metrics,
     eft: Sequence[SupervisedRow] = (),
     ift: Sequence[SupervisedRow] = (),
-    eft_loss: EftLoss = "all",
+    score_alone: ScoreAlone | None = None,
     smoothing: float | None = None,
     judge_checkpoint: JudgeCheckpoint | None = None,
     trust_remote_code: bool = False,
@@ -76,7 +76,7 @@ def train_preference(
     not exist.
 
     `token_ids`: candidate id → the ids it was generated with, see `pair_examples`. `eft`, `ift`: rows for `eft_replay`,
-    with `eft_loss` as in SFT, and for `ift_replay`. `smoothing` replaces the config's label_smoothing if it was
+    with `score_alone` as in SFT, and for `ift_replay`. `smoothing` replaces the config's label_smoothing if it was
     measured. `on_progress(done, total)` counts steps. `on_metrics` gets each step's loss, grad_norm, learning_rate, the
     preference loss alone (preference_loss, and again under the loss's own name, such as dpo_loss), what the loss logs
     (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps: means over the batch, log-
@@ -95,7 +95,7 @@ def train_preference(
     if config.tokens_per_step is not None:
         blocks = token_blocks([example.tokens for example in shuffled], config.tokens_per_step)
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
-    replays = _replays(config, eft, ift, chat, eft_loss, pairs_a_step, seed)
+    replays = _replays(config, eft, ift, chat, score_alone, pairs_a_step, seed)
     if threads is not None:
         torch.set_num_threads(max(1, threads // distributed.processes()))
     collectives.join()
@@ -203,20 +203,20 @@ def _replays(
     eft: Sequence[SupervisedRow],
     ift: Sequence[SupervisedRow],
     chat: Chat,
-    eft_loss: EftLoss,
+    score_alone: ScoreAlone | None,
     pairs_a_step: float,
     seed: int,
 ) -> list[Replay]:
     """The rows of the seed that the config wants beside the pairs."""
     wanted = [
-        ("eft", config.eft_replay, config.eft_weight, eft, eft_loss, "give ranked responses in seed_data.ranked"),
-        ("ift", config.ift_replay, config.ift_weight, ift, "all", "give instructions with responses in seed_data"),
+        ("eft", config.eft_replay, config.eft_weight, eft, score_alone, "give ranked responses in seed_data.ranked"),
+        ("ift", config.ift_replay, config.ift_weight, ift, None, "give instructions with responses in seed_data"),
     ]
     made = []
-    for kind, share, weight, rows, loss, remedy in wanted:
+    for kind, share, weight, rows, alone, remedy in wanted:
         if not share:
             continue
-        found = sft_examples(rows, chat, config.max_length, loss)
+        found = sft_examples(rows, chat, config.max_length, alone)
         if not found.examples:
             raise InputError(
                 f"train.{kind}_replay: no {kind.upper()} row to replay of {len(rows)} (dropped: {found.dropped}); set "

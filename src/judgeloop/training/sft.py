@@ -23,7 +23,7 @@ from judgeloop.records import SupervisedRow, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
-from judgeloop.training.data import sft_examples
+from judgeloop.training.data import ScoreAlone, sft_examples
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.order import token_blocks
 from judgeloop.training.packs import collate, packs
@@ -99,16 +99,18 @@ def train_sft(
     threads: int | None,
     on_progress: Progress,
     on_metrics: Metrics,
+    score_alone: ScoreAlone | None = None,
     trust_remote_code: bool = False,
 ) -> TrainingSummary:
     """Fine-tune the model in `initial` on the rows and write it to `output`, which must not exist.
 
+    `score_alone`: of EFT rows only the score is learnt, if `config.eft_loss` says so.
     `on_progress(done, total)` counts steps; `on_metrics` gets each step's loss, grad_norm, learning_rate. Raises
     InputError if no row is left to train on, StageFailed (nothing written) if loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
-    data = sft_examples(rows, chat, config.max_length, config.eft_loss, config.eft_weight)
+    data = sft_examples(rows, chat, config.max_length, score_alone, config.eft_weight)
     if not data.examples:
         raise InputError(
             f"sft: no row left to train on of {len(rows)} (dropped: {data.dropped}); raise sft.max_length, "

@@ -14,6 +14,7 @@ import torch
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
+from judgeloop.models.permissions import follow_umask
 from judgeloop.training import distributed
 from judgeloop.training.liger import fuse
 from judgeloop.training.sharding import trained_weights
@@ -150,11 +151,15 @@ def save_model(
     if keep_adapter:
         model.save_pretrained(str(output / ADAPTER), state_dict=trained)
     model = _merged(model, trained, initial, trust_remote_code)
-    # TRL writes its own choices into the model's config: the padding token, and that a mixture of experts computes its
-    # router's loss, with which it could not generate. The saved config keeps those of the initial model.
-    before = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code).get_text_config()
-    after = model.config.get_text_config()
+    # The trainers write their own choices into the model's config: the padding token, no cache of keys and values, and
+    # that a mixture of experts computes its router's loss, with which it could not generate. The saved config keeps
+    # those of the initial model.
+    whole = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code)
+    before, after = whole.get_text_config(), model.config.get_text_config()
     after.pad_token_id = before.pad_token_id
+    for saved, published in ((model.config, whole), (after, before)):
+        if hasattr(published, "use_cache"):
+            saved.use_cache = published.use_cache
     if hasattr(after, "output_router_logits"):
         after.output_router_logits = before.output_router_logits
     ends = list(chat.end_ids)
@@ -174,6 +179,7 @@ def save_model(
         for source in initial.glob("*.py"):
             if not (output / source.name).exists():
                 shutil.copyfile(source, output / source.name)
+    follow_umask(output)
 
 
 def keeps_adapter(config: TrainingSection) -> bool:
