@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,9 +42,15 @@ class ExistingEft:
 
 
 def given_rows(
-    sources: Sequence[str], rubric: Rubric, held_out: Sequence[RankedSet], near_duplicate: float, dropped: Counter[str]
+    sources: Sequence[str],
+    rubric: Rubric,
+    held_out: Sequence[RankedSet],
+    near_duplicate: float,
+    dropped: Counter[str],
+    evaluated: Callable[[str, str, Sequence[Message], str], bool] | None = None,
 ) -> ExistingEft:
-    """Read the files; rows about a held-out prompt, and rows that stand there twice, are left out and counted."""
+    """Read the files; rows about a held-out prompt, and rows that occur twice, are left out and counted; so are those
+    for which `evaluated` (row, part, prompt, prompt id) says that the prompt is one of the evaluation's."""
     closed = Known(near_duplicate)
     for ranked in held_out:
         closed.add(ranked.messages, "held-out prompt")
@@ -63,6 +69,8 @@ def given_rows(
             about = judged_instruction(row.prompt, rubrics)
             if row.id in rows:
                 dropped["duplicate"] += 1
+            elif evaluated is not None and evaluated(row.source, "EFT", about or row.prompt, row.prompt_id):
+                continue
             elif row.prompt_id in held_out_ids or (about is not None and closed.same(about)):
                 dropped["EFT row of a file with a held-out prompt"] += 1
             elif about is not None and closed.near(about):

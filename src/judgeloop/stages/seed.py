@@ -13,8 +13,10 @@ from judgeloop.judging.rubric import load_rubric
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import build_seed
+from judgeloop.seed.evaluated import sentence
+from judgeloop.stages.contamination import evaluated_prompts
 from judgeloop.stages.context import Context, Outcome
-from judgeloop.stages.keys import RUBRIC, of
+from judgeloop.stages.keys import EVALUATED, RUBRIC, of
 
 
 def seed(context: Context) -> Outcome:
@@ -22,7 +24,7 @@ def seed(context: Context) -> Outcome:
     EFT rows, write what they are made from instead: eft_sets.jsonl, and eft_given.jsonl with the rows of files."""
     config = context.config
     rubric = load_rubric(config.judge.rubric, config.judge.language)
-    data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed)
+    data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed, evaluated_prompts(config))
     files: dict[str, Any] = {"ift": data.ift, "held_out": data.held_out}
     if config.seed_data.eft.source == "written":
         files |= {"eft_sets": data.eft_sets, "eft_given": data.eft}
@@ -44,15 +46,17 @@ def yields(account: dict[str, Any]) -> list[str]:
     """The account as lines to print: what was read, what was left out, and what the parts hold."""
     dropped = [f"{count} dropped: {reason}" for reason, count in account["dropped"].items()]
     parts = f"{account['ift']} IFT rows, {account['eft']} EFT rows, {account['held_out']} sets held out"
-    return [*account["detected"], "; ".join([f"{parts}; {account['eft_sets']} sets for EFT", *dropped])]
+    parts = "; ".join([f"{parts}; {account['eft_sets']} sets for EFT", *dropped])
+    removed = sentence(account.get("in_evaluation", ()))
+    return [*account["detected"], *([removed] if removed else []), parts]
 
 
 def _keys(config: Config) -> tuple[str, ...]:
     """If a model writes the EFT rows, how it does so matters to later stages only."""
     if config.seed_data.eft.source == "ranks":
-        return ("seed", "seed_data", *RUBRIC)
+        return ("seed", "seed_data", *EVALUATED, *RUBRIC)
     parts = [name for name in SeedSection.model_fields if name != "eft"]
-    keys = ("seed", *of("seed_data", *parts), *of("seed_data.eft", "source", "ift_overlap"))
+    keys = ("seed", *EVALUATED, *of("seed_data", *parts), *of("seed_data.eft", "source", "ift_overlap"))
     return (*keys, *RUBRIC) if config.seed_data.eft_files else keys
 
 
