@@ -1,4 +1,4 @@
-"""Seed rows that are, contain or are near an evaluation prompt are not trained on, whatever file or part they are in."""
+"""Seed rows that are, contain or are near an evaluation prompt are not trained on, in whatever part."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_ift_rows_are_left_out_counted_and_named(tmp_path: Path, near: float) ->
     assert [entry["why"] for entry in removed] == [
         "equal", "equal", *(["near"] if near < 1 else []), "contains it",
     ]  # fmt: skip
-    assert all(entry["row"].startswith(str(tmp_path / "ift.jsonl")) or "ift.jsonl" in entry["row"] for entry in removed)
+    assert [entry["row"] for entry in removed][0].endswith("ift.jsonl:1")
     assert data.account["dropped"]["row with an evaluation prompt, or close to one"] == len(removed)
     (said,) = [line for line in yields(data.account) if "not trained on" in line]
     assert said.startswith(f"{len(removed)} seed rows are not trained on")
@@ -71,9 +71,13 @@ def test_ranked_sets_are_neither_judged_nor_imitated(tmp_path: Path) -> None:
 
 def test_a_judgement_of_a_file_about_an_evaluation_prompt_is_left_out(tmp_path: Path) -> None:
     rows = [
-        {"prompt": f"Judge the answer to this. Question: {text} Answer: Yes.", "completion": "Fine.\nScore: 4"}
-        for text in (ASKED, CLEAN[0])
-    ]
+        {
+            "id": f"e{n}", "kind": "eft", "prompt_id": f"p{n}", "source": "mine:1",
+            "prompt": [{"role": "user", "content": f"Judge the answer to this. Question: {text} Answer: Yes."}],
+            "completion": [{"role": "assistant", "content": "Fine.\nScore: 4"}],
+        }
+        for n, text in enumerate((ASKED, CLEAN[0]))
+    ]  # fmt: skip
     data = built(eft_files=write(tmp_path / "eft.jsonl", rows))
     assert len(data.eft) == 1
     assert data.account["in_evaluation"][0]["part"] == "EFT"

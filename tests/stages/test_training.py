@@ -207,7 +207,6 @@ def test_checkpoints_are_judged_on_held_out_prompts_in_both_orders(prepare: Make
     assert not (stage.run.path / "M2" / "checkpoints").exists()
 
 
-def test_without_held_out_prompts_early_stopping_is_refused(prepare: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = prepare(train={"early_stopping": {"every": 1}})
-    monkeypatch.setattr("judgeloop.stages.checkpoint_judge.evaluation_prompts", lambda _run: [])
-    assert "evaluation.prompts" in stage.refused(InputError)
+def test_without_held_out_prompts_early_stopping_is_refused(prepare: Make) -> None:
+    stage = prepare(train={"early_stopping": {"every": 1, "prompts": 500}})
+    assert "500 held-out prompts are wanted that no model is evaluated on" in stage.refused(InputError)

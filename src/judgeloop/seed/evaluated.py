@@ -1,4 +1,4 @@
-"""Evaluation prompts in the seed: what is trained on may be no prompt that is evaluated on, nor contain or be near one."""
+"""Evaluation prompts in the seed: what is trained on must neither be, nor contain, nor be near one of them."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import build_seed
 from judgeloop.seed.evaluated import sentence
+from judgeloop.stages.checkpoint_prompts import checkpoint_prompts
 from judgeloop.stages.contamination import evaluated_prompts
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import EVALUATED, RUBRIC, of
@@ -38,6 +39,8 @@ def seed(context: Context) -> Outcome:
         raise InputError(
             "evaluation: no held-out prompts; name some in evaluation.prompts or raise seed_data.held_out_share"
         )
+    if config.train.early_stopping.every is not None:  # too few prompts are said before anything is trained
+        checkpoint_prompts(config, data.held_out)
     counts = {"rows": len(data.ift) + len(data.eft), "held_out": len(data.held_out), "yields": yields(data.account)}
     return Outcome(counts)
 
