@@ -113,7 +113,7 @@ def compare(now: Mapping[str, Any], other: Mapping[str, Any] | None, name: str, 
 def _is_comparison(metric: Mapping[str, Any]) -> bool:
     """Whether the metric's own value is the comparison with the model before, as a win rate is."""
     versus = metric.get("versus")
-    return bool(versus) and versus["value"] == metric["value"]
+    return versus is not None and bool(versus["value"] == metric["value"])
 
 
 def metric_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
