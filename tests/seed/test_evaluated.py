@@ -47,7 +47,7 @@ def test_ift_rows_are_left_out_counted_and_named(tmp_path: Path, near: float) ->
     assert [entry["why"] for entry in removed] == [
         "equal", "equal", *(["near"] if near < 1 else []), "contains it",
     ]  # fmt: skip
-    assert [entry["row"] for entry in removed][0].endswith("ift.jsonl:1")
+    assert removed[0]["row"].endswith("ift.jsonl:1")
     assert data.account["dropped"]["row with an evaluation prompt, or close to one"] == len(removed)
     (said,) = [line for line in yields(data.account) if "not trained on" in line]
     assert said.startswith(f"{len(removed)} seed rows are not trained on")

@@ -165,12 +165,8 @@ def _sft_keys(config: Config) -> tuple[str, ...]:
 def _train_keys(config: Config) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("seed", "train", "train_thoughts", *(("sft.eft_loss",) if config.train.eft_replay else ()))
     if config.train.early_stopping.every is not None:
-        keys += (
-            *of("evaluation", "prompts", "count", "sampling"),
-            "seed_data.near_duplicate",
-            *of("judge", "language", "min_mass"),
-            *ENGINE,
-        )
+        keys += (*of("evaluation", "prompts", "count", "sampling"), "seed_data.near_duplicate")
+        keys += (*of("judge", "language", "min_mass"), *ENGINE)
     return keys
 
 
