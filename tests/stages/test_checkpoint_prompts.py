@@ -33,7 +33,7 @@ def test_they_are_disjoint_from_the_evaluated_ones_and_drawn_by_the_seed(tmp_pat
     file = tmp_path / "p.jsonl"
     texts = [f"Say {word} twice" for word in WORDS]
     drawn = []
-    for seed in (0, 0, 1):
+    for seed in (0, 0, 7):
         found = config(file, texts, wanted=4, seed=seed)
         evaluated = {prompt.id for prompt in kept_from_training(found, [])[:4]}
         chosen = {prompt.id for prompt in checkpoint_prompts(found, sets("Who held this out?"))}

@@ -34,6 +34,7 @@ def checkpoint_prompts(config: Config, held_out: Sequence[RankedSet]) -> list[Pr
         raise InputError(
             f"train.early_stopping.prompts: {wanted} held-out prompts are wanted that no model is evaluated on, and "
             f"{len(free)} are left ({len(unique) - len(free)} more are equal or near to one that is); lower it or "
-            "evaluation.count, add rows to evaluation.prompts, raise seed_data.held_out_share, or set train.early_stopping.every to null"
+            "evaluation.count, add rows to evaluation.prompts, raise seed_data.held_out_share, or "
+            "set train.early_stopping.every to null"
         )
     return random.Random(derive_seed(config.seed, "early_stopping")).sample(free, wanted)
