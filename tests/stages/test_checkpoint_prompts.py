@@ -49,6 +49,6 @@ def test_what_is_near_an_evaluated_prompt_does_not_count_and_too_few_are_refused
     found = config(tmp_path / "p.jsonl", texts, wanted=1, count=1)
     assert [p.messages[0]["content"] for p in checkpoint_prompts(found, [])] == ["What is rain?"]
     more = config(tmp_path / "p.jsonl", texts, wanted=2, count=1)
-    with pytest.raises(InputError, match=r"2 held-out prompts are wanted .* 1 are left \(1 more are equal or near"):
+    with pytest.raises(InputError, match=r"2 held-out prompts are wanted .* 1 are left \(1 more are near"):
         checkpoint_prompts(more, [])
     assert len(checkpoint_prompts(more, sets("Who held this out?"))) == 2

@@ -26,14 +26,15 @@ def checkpoint_prompts(config: Config, held_out: Sequence[RankedSet]) -> list[Pr
     for prompt in evaluated:
         known.add(prompt.messages, "evaluation")
     sets = [Prompt.of(ranked.messages, "held out") for ranked in held_out]
-    unique = {prompt.id: prompt for prompt in (*rest, *sets)}
+    seen = {prompt.id for prompt in evaluated}
+    unique = {prompt.id: prompt for prompt in (*rest, *sets) if prompt.id not in seen}
     free = sorted(
         (p for p in unique.values() if not known.same(p.messages) and not known.near(p.messages)), key=lambda p: p.id
     )
     if len(free) < wanted:
         raise InputError(
             f"train.early_stopping.prompts: {wanted} held-out prompts are wanted that no model is evaluated on, and "
-            f"{len(free)} are left ({len(unique) - len(free)} more are equal or near to one that is); lower it or "
+            f"{len(free)} are left ({len(unique) - len(free)} more are near to one that is); lower it or "
             "evaluation.count, add rows to evaluation.prompts, raise seed_data.held_out_share, or "
             "set train.early_stopping.every to null"
         )
