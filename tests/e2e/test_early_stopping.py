@@ -20,7 +20,7 @@ def test_checkpoints_are_compared_by_the_judge_and_the_run_says_so(
     asked.write_text("".join(json.dumps({"prompt": f"What is {topic}?"}) + "\n" for topic in TOPICS))
     config = make_config(
         iterations=1,
-        evaluation={"prompts": str(asked), "count": 3, "samples": 1, "bootstrap": 50, "sampling": {"max_new_tokens": 8}},
+        evaluation={"prompts": str(asked), "count": 3, "samples": 1, "sampling": {"max_new_tokens": 8}},
         train={
             "learning_rate": 1e-3, "batch_size": 1, "max_length": 2000, "checkpoint_steps": 1,
             "early_stopping": {"every": 2, "prompts": 3},
