@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from e2e.conftest import TOPICS
 from judgeloop.jsonl import read_objects
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -15,8 +16,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def test_checkpoints_are_compared_by_the_judge_and_the_run_says_so(
     make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
 ) -> None:
+    asked = tmp_path / "held-out.jsonl"
+    asked.write_text("".join(json.dumps({"prompt": f"What is {topic}?"}) + "\n" for topic in TOPICS))
     config = make_config(
         iterations=1,
+        evaluation={"prompts": str(asked), "count": 3, "samples": 1, "sampling": {"max_new_tokens": 8}},
         train={
             "learning_rate": 1e-3, "batch_size": 1, "max_length": 2000, "checkpoint_steps": 1,
             "early_stopping": {"every": 2, "prompts": 3},

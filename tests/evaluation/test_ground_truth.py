@@ -105,7 +105,9 @@ def test_the_difference_is_paired_by_prompt() -> None:
     now = rows(passes=[[1, 1], [0.5, 0.5], [0.75, 0.25], [1, 1]])
     before = rows(passes=[[0.75, 0.75], [0.25, 0.25], [0.25, 0.25]])  # the fourth prompt was not asked
     change = figures(now, previous=before)["differences"]["passes"]
-    assert change == {"value": 0.25, "low": 0.25, "high": 0.25, "n": 3}  # paired: the prompts' spread falls out
+    assert change is not None
+    assert (change["value"], change["n"]) == (0.25, 3)
+    assert -1 <= change["low"] < 0.25 < change["high"] <= 1  # three equal differences are not certain
     other = [CheckedResponse(row.id, row.prompt_id, True, {"else": 1.0}) for row in before]
     assert figures(now, previous=other)["differences"] == {"passes": None}
 

@@ -136,3 +136,23 @@ def test_percentile_interval_by_hand() -> None:
     found = percentile_interval(7.0, np.arange(101.0), 3, 0.9)
     assert (found.value, found.n) == (7.0, 3)
     assert (found.low, found.high) == pytest.approx((5.0, 95.0))
+
+
+@pytest.mark.parametrize(("value", "n"), [(1.0, 1), (0.0, 1), (1.0, 30), (0.0, 30), (0.5, 30)])
+def test_equal_values_within_bounds_keep_an_interval(value: float, n: int) -> None:
+    found = mean_interval([value] * n, seed=0, bounds=(0, 1))
+    assert found is not None
+    wilson = proportion_interval(round(value * n), n)
+    assert wilson is not None
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-9)
+    assert found.high > found.low
+    apart = mean_interval([2 * value - 1] * n, seed=0, bounds=(-1, 1))
+    assert apart is not None
+    assert (apart.low, apart.high) == pytest.approx((2 * found.low - 1, 2 * found.high - 1))
+
+
+def test_one_lost_prompt_is_not_clear_of_half() -> None:
+    found = mean_interval([0.0], seed=0, bounds=(0, 1))
+    assert found is not None
+    assert found.low == 0.0
+    assert found.high > 0.5

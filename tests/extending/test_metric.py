@@ -42,7 +42,7 @@ def test_a_metric_of_a_plugin(
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN, encoding="utf-8")
     sections = {"iterations": 0, "engine": {"kind": "scripted"}, "plugins": [str(plugin)]}
-    config = make_config(**sections, stop={"metric": "words", "target": 500})
+    config = make_config(**sections, stop={"metric": "words", "target": 500, "min_count": 1})
     out = tmp_path / "run"
     trained_already(config, out, tiny_model)
     assert yaml.safe_load((out / "config.yaml").read_text())["evaluation"]["metrics"] == ["words"]

@@ -44,9 +44,11 @@ def test_a_phrase_of_the_seed_is_no_sign_and_is_counted() -> None:
     asked = [f"Why do cats purr at night? {phrase}.", "What is rain?"]
     new = f"Name some uses of copper in old ships and houses. {phrase}."
     assert Contamination({"set": asked}, 0.7).sign(new) == ("set", "shares 8 words in a row with")
-    guard = Contamination({"set": asked}, 0.7, seed=[f"Describe a bee. {phrase}.", "Sing a song"])
+    guard = Contamination(
+        {"set": asked}, 0.7, seed=[f"Describe a bee in a garden full of flowers and trees. {phrase}.", "Sing a song"]
+    )
     assert guard.sign(new) is None
-    assert guard.account() == {"set": {"prompts": 2, "seed_prompts_that_share_a_run": 1}}
+    assert guard.account() == {"set": {"prompts": 2, "seed_prompts_that_share_a_run": 1, "seed_prompts_in_it": 0}}
     # What is not the seed's phrase still counts.
     assert guard.sign("So, why do cats purr at night? One word, please") is None
     assert guard.sign("Tell me why do cats purr at night answer in exactly one word please") == (
@@ -59,3 +61,13 @@ def test_without_sets_nothing_is_contaminated() -> None:
     guard = Contamination({}, 0.7, seed=["Describe a bee"])
     assert guard.sign("Describe a bee") is None
     assert guard.account() == {}
+
+
+def test_a_leak_of_the_evaluation_into_the_seed_does_not_switch_the_gate_off() -> None:
+    asked = "Why do old ships of the north creak so loudly on calm nights?"
+    new = "So why do old ships of the north creak? Answer as a sailor who has seen them all would, in a short poem."
+    leaks = [asked, asked.replace("loudly", "softly"), f"Here comes question one of the many that I have. {asked} Go."]
+    for leak in leaks:
+        guard = Contamination({"set": [asked]}, 0.7, seed=[leak])
+        assert guard.sign(new) == ("set", "shares 8 words in a row with"), leak
+        assert guard.account()["set"]["seed_prompts_in_it"] == 1

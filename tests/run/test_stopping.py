@@ -8,6 +8,7 @@ import pytest
 from judgeloop.config import Config, HealthSection, parse
 from judgeloop.errors import InputError
 from judgeloop.evaluation.metrics import Measured, metric_block
+from judgeloop.evaluation.win_rates import win_rate
 from judgeloop.loop import method
 from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.run.stopping import best_of, compare, conclude, decide, failed_gates, gate_failures, record, with_best
@@ -30,7 +31,7 @@ BETTER, EVEN, WORSE = interval(0.52, 0.6, 0.68), interval(0.4, 0.5, 0.6), interv
 
 
 def evaluation(model: str, rate: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
-    duel = None if rate is None else {"previous": "before", "rate": rate, "by_score": {"rate": rate}}
+    duel = None if rate is None else {"previous": f"M{int(model[1:]) - 1}", "rate": rate, "by_score": {"rate": rate}}
     found = {"model": model, "judge": model, "judge_health": HEALTHY, "win_rate_vs_previous": duel, **parts}
     return {**found, "metrics": metric_block("eval", Measured(found))}
 
@@ -150,7 +151,8 @@ def test_an_evaluation_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -
         ([None, BETTER, EVEN], "M3"),
         ([None, BETTER, WORSE], "M2"),
         ([None, WORSE, EVEN], "M1"),  # as good as a model that is worse
-        ([None, WORSE, BETTER], "M3"),
+        ([None, WORSE, BETTER], "M1"),  # better than a worse one: nobody set it against M1
+        ([None, BETTER, WORSE, BETTER], "M2"),
         ([None, None, EVEN], "M3"),
     ],
 )
@@ -290,3 +292,82 @@ def test_the_best_model_is_pointed_at_and_a_users_file_stays(tmp_path: Path) -> 
     (tmp_path / "best").write_text("mine")
     record(run, conclude(run, run.steps["M2/eval"]))
     assert (tmp_path / "best").read_text() == "mine"
+
+
+def passing(model: str, share: float, change: dict[str, Any] | None) -> dict[str, Any]:
+    found = checked(model, change, share)
+    versus = found["metrics"]["checker"]["versus"]
+    if versus is not None:
+        versus["model"] = f"M{int(model[1:]) - 1}"
+    return found
+
+
+FELL, ROSE = interval(-0.5, -0.4, -0.3), interval(0.02, 0.1, 0.18)
+
+
+def test_a_small_recovery_is_not_the_best_of_all() -> None:
+    """60, 20, 30%: the third is better than the second and worse than the first."""
+    shares = [passing("M1", 0.6, None), passing("M2", 0.2, FELL), passing("M3", 0.3, ROSE)]
+    assert best_of(shares, "checker") == ("M1", "M3 is worse than M1 by checker, clear of the interval")
+    above = passing("M3", 0.9, interval(0.6, 0.7, 0.8))
+    assert best_of([*shares[:2], above], "checker")[0] == "M3"
+
+
+def test_scores_by_two_judges_are_not_set_side_by_side() -> None:
+    def scored(model: str, judge: str, mean: float, rate: dict[str, Any] | None) -> dict[str, Any]:
+        found = evaluation(model, rate) | {"judge": judge}
+        found["metrics"]["score"]["value"] = interval(mean - 0.1, mean, mean + 0.1)
+        return found
+
+    for judge, best in (("M3", "M1"), ("fixed", "M3")):
+        one, two = scored("M1", "fixed", 3.0, None), scored("M2", "fixed", 2.0, WORSE)
+        assert best_of([one, two, scored("M3", judge, 4.0, BETTER)], "score")[0] == best
+
+
+def test_m0_is_a_candidate(tmp_path: Path) -> None:
+    rates = {"M0": None, "M1": WORSE}
+    run = run_with(tmp_path, {name: evaluation(name, rate) for name, rate in rates.items()})
+    decision = conclude(run, run.steps["M1/eval"])
+    assert decision.best == "M0"
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    write_json(tmp_path / "M0" / "model.json", {"path": str(weights)})
+    record(run, decision)
+    assert (tmp_path / "best").resolve() == weights
+    write_json(tmp_path / "M1" / "eval.json", evaluation("M1", BETTER))
+    assert conclude(run, run.steps["M1/eval"]).best == "M1"
+
+
+def test_a_win_rate_against_m0_reaches_no_target(tmp_path: Path) -> None:
+    found = {"M0": evaluation("M0"), "M1": evaluation("M1", BETTER), "M2": evaluation("M2", BETTER)}
+    run = run_with(tmp_path, found, stop={"target": 0.55})
+    assert decide(run, run.steps["M1/eval"]) is None
+    decision = decide(run, run.steps["M2/eval"])
+    assert decision is not None
+    assert decision.at == "M2/eval"
+
+
+@pytest.mark.parametrize("stop", [{}, {"target": 0.0}, {"no_gain": "stop"}])
+def test_few_prompts_decide_nothing(tmp_path: Path, stop: dict[str, Any]) -> None:
+    lost = win_rate(["lose"], seed=0).as_dict()["rate"]
+    for rate in (lost, {**WORSE, "n": 19}):
+        run = run_with(tmp_path, {"M1": evaluation("M1"), "M2": evaluation("M2", rate)}, stop=stop)
+        assert decide(run, run.steps["M2/eval"]) is None
+        assert conclude(run, run.steps["M2/eval"]).best == "M2"
+
+
+def test_a_model_is_set_against_the_best_so_far(tmp_path: Path) -> None:
+    (tmp_path / "check.py").touch()
+    found = {"M1": passing("M1", 0.6, None), "M2": passing("M2", 0.2, FELL), "M3": passing("M3", 0.3, ROSE)}
+    run = run_with(
+        tmp_path,
+        {name: evaluation(name) for name in found},
+        stop={"metric": "checker"},
+        evaluation={"checker": str(tmp_path / "check.py")},
+    )
+    for name, measured in found.items():
+        write_json(tmp_path / name / "checks.json", measured)
+        write_json(tmp_path / name / ".checks.done.json", {})
+    decision = decide(run, run.steps["M3/checks"])
+    assert decision is not None
+    assert (decision.best, decision.reason) == ("M1", "M3 is worse than M1 by checker, clear of the interval")

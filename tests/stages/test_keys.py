@@ -19,7 +19,7 @@ from judgeloop.stages.context import Context
 # Fields that no artifact depends on: how fast and where a run works, and what it is compared with as it starts.
 ELSEWHERE = {"threads", "compute", "out", "iterations", "plugins", "health", "stop", "trust_remote_code"}
 # The seed refuses a run that has nothing to be evaluated on; what it writes does not depend on these.
-ONLY_CHECKED = {"seed": {"evaluation.prompts"}}
+ONLY_CHECKED = {"seed": {"train.early_stopping.every", "train.early_stopping.prompts", "evaluation.count"}}
 
 RUNS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -79,8 +79,8 @@ def test_prompts_that_an_evaluation_set_holds_are_dropped_and_counted(tmp_path: 
         "too close to an evaluation prompt": 2,
     }
     assert account["evaluation_sets"] == {
-        "evaluation": {"prompts": 2, "seed_prompts_that_share_a_run": 0},
-        "quiz.jsonl": {"prompts": 2, "seed_prompts_that_share_a_run": 0},
+        "evaluation": {"prompts": 2, "seed_prompts_that_share_a_run": 0, "seed_prompts_in_it": 0},
+        "quiz.jsonl": {"prompts": 2, "seed_prompts_that_share_a_run": 0, "seed_prompts_in_it": 0},
     }
     assert account["got"] == account["kept"] + sum(account["dropped"].values()) == 8
 

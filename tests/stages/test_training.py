@@ -19,7 +19,7 @@ from judgeloop.loop import method
 from judgeloop.run.directory import RunDirectory, describe, read_json, write_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.checkpoint_judge import checkpoint_judge
-from judgeloop.stages.context import Context
+from judgeloop.stages.context import Context, evaluation_prompts
 from tiny import make_tiny_model
 
 PAIRS = 4
@@ -64,6 +64,7 @@ class Prepared:
         write_json(out / "M0" / "model.json", {"path": str(model), "hash": "sha256:0"})
         shutil.copytree(model, out / "M1" / "model")
         write_json(out / "M1" / "train.json", {"name": "M1", "hash": "sha256:1"})
+        (out / "M1" / "held_out.jsonl").write_text("")
         (out / "M2" / "candidates.jsonl").write_text("")
         self.pairs = out / "M2" / "pairs.jsonl"
         self.write([pair(index) for index in range(PAIRS)])
@@ -187,8 +188,10 @@ def test_the_stage_trains_what_it_is_given(prepare: Make) -> None:
 def test_checkpoints_are_judged_on_held_out_prompts_in_both_orders(prepare: Make, tmp_path: Path) -> None:
     """A judge that always prefers the first response contradicts itself: ties, so the newer one has not won."""
     stage = prepare(
-        train={"precision": "f32", "batch_size": 2, "learning_rate": 1e-3, "early_stopping": {"every": 1, "prompts": 3}}
-    )
+        train={"precision": "f32", "batch_size": 2, "learning_rate": 1e-3,
+               "early_stopping": {"every": 1, "prompts": 3}},
+        evaluation={"prompts": str(tmp_path / "prompts.jsonl"), "count": 2, "sampling": {"max_new_tokens": 4}},
+    )  # fmt: skip
     judge = checkpoint_judge(stage.context)
     assert judge is not None
     checkpoints = tmp_path / "checkpoints"
@@ -198,6 +201,11 @@ def test_checkpoints_are_judged_on_held_out_prompts_in_both_orders(prepare: Make
     rows = [json.loads(line) for line in (checkpoints / "comparisons.1.jsonl").read_text().splitlines()]
     assert len(rows) == 6
     assert {row["better"] for row in rows} == {"first"}
+    evaluated = {prompt.id for prompt in evaluation_prompts(stage.context)}
+    judged = {json.loads(line)["prompt_id"] for line in (checkpoints / "responses.1.jsonl").read_text().splitlines()}
+    assert len(judged) == 3
+    assert len(evaluated) == 2
+    assert not judged & evaluated
     for step in (0, 1):
         assert len((checkpoints / f"responses.{step}.jsonl").read_text().splitlines()) == 3
     run_stage(stage.context)
@@ -207,7 +215,6 @@ def test_checkpoints_are_judged_on_held_out_prompts_in_both_orders(prepare: Make
     assert not (stage.run.path / "M2" / "checkpoints").exists()
 
 
-def test_without_held_out_prompts_early_stopping_is_refused(prepare: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = prepare(train={"early_stopping": {"every": 1}})
-    monkeypatch.setattr("judgeloop.stages.checkpoint_judge.evaluation_prompts", lambda _run: [])
-    assert "evaluation.prompts" in stage.refused(InputError)
+def test_without_held_out_prompts_early_stopping_is_refused(prepare: Make) -> None:
+    stage = prepare(train={"early_stopping": {"every": 1, "prompts": 500}})
+    assert "500 held-out prompts are wanted that no model is evaluated on" in stage.refused(InputError)

@@ -57,11 +57,15 @@ class StopSection(Section):
     )
     target: float | None = Field(
         None,
-        description="stop when the metric's value reaches this (metric: score: the mean score; win_rate: the rate)",
+        description="stop when the metric's value reaches this (metric: score: the mean score; win_rate: "
+        "the rate against the model before, from M2 on)",
+    )
+    min_count: int = Field(
+        20, gt=0, description="a comparison over fewer prompts than this decides nothing, and reaches no target"
     )
     no_gain: Literal["go_on", "stop"] = Field(
-        "go_on", description="stop when a model is not better than the one before, clear of the interval"
+        "go_on", description="stop when a model is not better than the best so far, clear of the interval"
     )
     worse: Literal["go_on", "stop"] = Field(
-        "stop", description="stop when a model is worse than the one before, clear of the interval"
+        "stop", description="stop when a model is worse than the best so far, clear of the interval"
     )

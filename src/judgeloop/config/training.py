@@ -126,7 +126,9 @@ class EarlyStoppingSection(Section):
     every: int | None = Field(
         None, gt=0, description="steps between comparisons with the previous checkpoint; null: never stop early"
     )
-    prompts: int = Field(32, gt=0, description="held-out prompts (evaluation.prompts) answered by each checkpoint")
+    prompts: int = Field(
+        32, gt=0, description="held-out prompts, none of them evaluated on, that each checkpoint answers"
+    )
 
 
 class TrainSection(TrainingSection):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,8 +49,10 @@ def given_rows(
     near_duplicate: float,
     dropped: Counter[str],
     score_alone: bool = False,
+    evaluated: Callable[[str, str, Sequence[Message], str], bool] | None = None,
 ) -> ExistingEft:
-    """Read the files; rows about a held-out prompt, and rows that are there twice, are left out and counted.
+    """Read the files; rows about a held-out prompt, and rows that occur twice, are left out and counted; so are those
+    for which `evaluated` (row, part, prompt, prompt id) says that the prompt is one of the evaluation's.
 
     With `score_alone` only the score of each is to be learnt: raises InputError with file and row for a score that is
     none of those whose probabilities are read."""
@@ -74,6 +76,8 @@ def given_rows(
             about = judged_instruction(row.prompt, rubrics)
             if row.id in rows:
                 dropped["duplicate"] += 1
+            elif evaluated is not None and evaluated(row.source, "EFT", about or row.prompt, row.prompt_id):
+                continue
             elif row.prompt_id in held_out_ids or (about is not None and closed.same(about)):
                 dropped["EFT row of a file with a held-out prompt"] += 1
             elif about is not None and closed.near(about):

@@ -57,17 +57,17 @@ def agreement(
     give 4.5).
     """
 
-    def averaged(metric: OfOnePrompt) -> Interval | None:
+    def averaged(metric: OfOnePrompt, least: float = 0) -> Interval | None:
         values = [metric(scores, ranks) for scores, ranks in rows]
-        return mean_interval([v for v in values if v is not None], seed=seed, resamples=resamples)
+        return mean_interval([v for v in values if v is not None], seed=seed, resamples=resamples, bounds=(least, 1))
 
     return Agreement(
         pairwise_ties_half=averaged(lambda s, r: pairwise_accuracy(s, r, ties="half")),
         pairwise_ties_wrong=averaged(lambda s, r: pairwise_accuracy(s, r, ties="wrong")),
         five_best=averaged(lambda s, r: five_best(s, r, perfect=perfect)),
         exact_match=averaged(exact_match),
-        spearman=averaged(spearman),
-        kendall=averaged(kendall),
+        spearman=averaged(spearman, -1),
+        kendall=averaged(kendall, -1),
         prompts=len(rows),
         responses=sum(len(ranks) for _, ranks in rows),
         missing=sum(score is None for scores, _ in rows for score in scores),

@@ -95,15 +95,15 @@ def ground_truth(
     headline = names[0]
     means = {name: _means(checked, name) for name in names}
 
-    def interval(values: Sequence[float]) -> Interval | None:
-        return mean_interval(values, seed=seed, resamples=resamples)
+    def interval(values: Sequence[float], least: float = 0) -> Interval | None:
+        return mean_interval(values, seed=seed, resamples=resamples, bounds=(least, 1))
 
     differences = {}
     if previous:
         for name in names:
             before = _means(previous, name) if name in previous[0].measures else {}
             both = [value - before[prompt] for prompt, value in means[name].items() if prompt in before]
-            differences[name] = as_dict(interval(both))
+            differences[name] = as_dict(interval(both, -1))
     accuracies = judge_accuracies(checked, headline, scores or {})
     by_group: dict[str, list[float]] = {}
     for prompt, value in means[headline].items():

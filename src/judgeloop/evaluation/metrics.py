@@ -100,8 +100,9 @@ def per_prompt(
     def estimate(measured: Measured) -> Estimate:
         from judgeloop.evaluation.statistics import as_dict, mean_interval, proportion_interval
 
-        def mean(values: Sequence[float]) -> dict[str, Any] | None:
-            return as_dict(mean_interval(values, seed=measured.seed, resamples=measured.resamples))
+        def mean(values: Sequence[float], least: float = 0) -> dict[str, Any] | None:
+            bounds = (least, 1.0) if share and all(least <= value <= 1 for value in values) else None
+            return as_dict(mean_interval(values, seed=measured.seed, resamples=measured.resamples, bounds=bounds))
 
         ours = _numbers(label, function, measured.prompts)
         if interval == "wilson":
@@ -113,7 +114,7 @@ def per_prompt(
         if compare == "own" or measured.previous_model is None:
             return Estimate(value)
         theirs = _numbers(label, function, measured.previous)
-        difference = mean([number - theirs[name] for name, number in ours.items() if name in theirs])
+        difference = mean([number - theirs[name] for name, number in ours.items() if name in theirs], -1)
         return Estimate(value, None if difference is None else Versus(measured.previous_model, difference))
 
     return Metric(label=label, estimate=estimate, better=better, compare=compare, share=share)

@@ -30,17 +30,27 @@ class Interval:
 
 
 def mean_interval(
-    values: Sequence[float], *, seed: int, resamples: int = 1000, confidence: float = 0.95
+    values: Sequence[float],
+    *,
+    seed: int,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] | None = None,
 ) -> Interval | None:
     """Mean of one value a prompt, with the percentile bootstrap interval over prompts (Efron 1979).
 
-    The same seed, values and resamples give the same interval. None if there are no values. With few prompts, or
-    where all values are equal, the interval is too narrow (of width 0 in the latter case): look at `n`.
+    The same seed, values and resamples give the same interval. None if there are no values. With few prompts
+    the interval is too narrow: look at `n`. If all values are equal it would have no width; values within `bounds`
+    then have Wilson's score interval (1927), taken as shares of the way from one bound to the other.
     """
     if not values:
         return None
     data = np.asarray(values, dtype=np.float64)
     n = len(data)
+    if bounds is not None and len(set(values)) == 1:
+        least, most = bounds
+        low, high = _score_interval((values[0] - least) / (most - least), n, confidence)
+        return Interval(values[0], least + low * (most - least), least + high * (most - least), n)
     rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
     means = np.empty(resamples)
     rows = max(1, _CHUNK // n)
@@ -50,6 +60,15 @@ def mean_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(data.mean()), float(low), float(high), n)
+
+
+def _score_interval(share: float, n: int, confidence: float) -> tuple[float, float]:
+    """Wilson's score interval of a share that n units have in the mean; for shares between 0 and 1 it errs on the wide
+    side."""
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def ratio_interval(

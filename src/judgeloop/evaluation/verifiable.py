@@ -162,7 +162,7 @@ def summarise(checked: Sequence[Sequence[InstructionCheck]], *, seed: int, resam
 
     def prompt_level(how: str) -> dict[str, Any] | None:
         values = [float(all(getattr(c, how) for c in row)) for row in whole]
-        return as_dict(mean_interval(values, seed=seed, resamples=resamples))
+        return as_dict(mean_interval(values, seed=seed, resamples=resamples, bounds=(0, 1)))
 
     def instruction_level(how: str) -> dict[str, Any] | None:
         followed = [float(sum(bool(getattr(c, how)) for c in row)) for row in known]

@@ -64,7 +64,7 @@ def win_rate(outcomes: Sequence[Outcome], *, seed: int, resamples: int = 1000) -
     """Count the outcomes (one a prompt) and give the rate with its bootstrap interval over the parsed prompts."""
     counts = Counter(outcomes)
     points = [POINTS[outcome] for outcome in outcomes if outcome != "unparsed"]
-    rate = mean_interval(points, seed=seed, resamples=resamples)
+    rate = mean_interval(points, seed=seed, resamples=resamples, bounds=(0, 1))
     return WinRate(counts["win"], counts["tie"], counts["lose"], counts["unparsed"], rate)
 
 

@@ -79,30 +79,44 @@ def _failure(name: str, value: object, bound: object, section: HealthSection) ->
     return Failure(name, float(str(value)), float(str(bound)), name in section.stop_on)
 
 
-def compare(now: Mapping[str, Any], before: Mapping[str, Any] | None, name: str) -> str | None:
-    """ "better", "worse" or "even" than the model before, clear of the intervals; None if it cannot be said.
+def compare(now: Mapping[str, Any], other: Mapping[str, Any] | None, name: str, min_count: int = 1) -> str | None:
+    """ "better", "worse" or "even" than another model, clear of the intervals; None if it cannot be said.
 
-    Takes two eval.json (checks.json for the checker). A paired metric's comparison must leave out the value at which
-    both models are equal (0.5 for a win rate, 0 for a difference). For a metric that each model has of its own, such
-    as agreement, the two intervals must not overlap (which errs on the side of "even").
+    Takes two eval.json (checks.json for the checker). With the model that `now` was compared with, a paired metric's
+    comparison must leave out the value at which both are equal (0.5 for a win rate, 0 for a difference). Otherwise, and
+    for a metric that each model has of its own, such as agreement, the two intervals must not overlap (which errs on
+    the side of "even"); values that two different judges gave, and rates against different models, say nothing. Nor do
+    fewer than `min_count` prompts. `other` may be None if it is the model before.
     """
     metric = metric_of(now, name)
     if metric is None:
         return None
-    if metric["compare"] == "paired":
-        versus = metric["versus"]
-        if versus is None:
+    versus = metric["versus"]
+    if metric["compare"] == "paired" and other is not None and (versus is None or versus["model"] != other["model"]):
+        if _is_comparison(metric) or ("judge_health" in now and now.get("judge") != other.get("judge")):
             return None
+        versus = None
+    elif metric["compare"] == "paired" and versus is None:
+        return None
+    if metric["compare"] == "paired" and versus is not None:
         ours, low, high = versus["value"], versus["even"], versus["even"]
     else:
-        theirs = (metric_of(before, name) or {}).get("value") if before else None
-        ours = metric["value"]
-        if ours is None or theirs is None:
+        found = metric_of(other, name) if other is not None else None
+        ours, theirs = metric["value"], (found or {}).get("value")
+        if ours is None or theirs is None or theirs["n"] < min_count or _is_comparison(found or {}):
             return None
         low, high = theirs["low"], theirs["high"]
+    if ours["n"] < min_count:
+        return None
     if low <= ours["high"] and ours["low"] <= high:
         return "even"
     return "better" if (ours["low"] > high) == (metric["better"] == "higher") else "worse"
+
+
+def _is_comparison(metric: Mapping[str, Any]) -> bool:
+    """Whether the metric's own value is the comparison with the model before, as a win rate is."""
+    versus = metric.get("versus")
+    return versus is not None and bool(versus["value"] == metric["value"])
 
 
 def metric_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
@@ -116,22 +130,28 @@ def metric_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any] | Non
     return found
 
 
-def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str) -> tuple[str, str]:
-    """The model to use, and why: the last that is not worse than the one before; after a worse one, only a model that
-    is clearly better than its predecessor takes over. Takes the eval.json (or checks.json) of M1, M2, … in order."""
-    best, why = str(evaluations[0]["model"]), "the only trained model that was evaluated"
+def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str, min_count: int = 1) -> tuple[str, str]:
+    """The model to use, and why: the last one that is not worse than the best so far. Takes the eval.json (or
+    checks.json) of M0 (if it was evaluated), M1, M2, … in order.
+
+    A model whose predecessor is the best so far takes over unless it is worse. After a worse one, the next must be set
+    against the best so far: if that is not measured, or not clearly better, the best stays.
+    """
+    best = evaluations[0]
+    why = "the only model that was evaluated" if best["model"] == "M0" else "the only trained model that was evaluated"
     words = metric.replace("_", " ")
     for before, now in pairwise(evaluations):
-        verdict = compare(now, before, metric)
-        name, previous = str(now["model"]), str(before["model"])
+        name, other = str(now["model"]), str(best["model"])
+        verdict = compare(now, best, metric, min_count)
         if verdict == "worse":
-            why = f"{name} is worse than {previous} by {words}, clear of the interval"
-            continue
-        if best == previous or verdict == "better":
-            best = name
+            why = f"{name} is worse than {other} by {words}, clear of the interval"
+        elif verdict == "better" or best is before:
+            best = now
             how = {"better": "better than", "even": "not clearly better or worse than"}.get(str(verdict), "after")
-            why = f"{name} is {how} {previous} by {words}"
-    return best, why
+            why = f"{name} is {how} {other} by {words}"
+        else:
+            why = f"{name} is not shown to be better than {other} by {words}"
+    return str(best["model"]), why
 
 
 def decide(run: RunDirectory, step: Step) -> Decision | None:
@@ -166,21 +186,35 @@ def _by_metric(run: RunDirectory, step: Step, section: StopSection) -> Decision 
     metric = metric_of(now, section.metric)
     if metric is None:
         return None
-    value = metric["value"]
-    if section.target is not None and value is not None:
+    value, number = metric["value"], int(step.model[1:])
+    # A rate against M0 says what the seed did: the target is for what the loop does.
+    counts = number >= 2 or not _is_comparison(metric)
+    if section.target is not None and value is not None and counts and value["n"] >= section.min_count:
         reached = value["value"] - section.target if metric["better"] == "higher" else section.target - value["value"]
         if reached >= 0:
             return _decision(run, step, f"{words} {value['value']:.3f} of {step.model} reaches {section.target:g}")
-    number = int(step.model[1:])
     if number < 2:
         return None
-    before = run.folder(f"M{number - 1}") / f"{step.label}.json"
-    verdict = compare(now, read_json(before) if before.exists() else None, section.metric)
+    best = _best_before(run, step)
+    verdict = compare(now, best, section.metric, section.min_count)
+    other = f"M{number - 1}" if best is None else str(best["model"])
     if verdict == "worse" and section.worse == "stop":
-        return _decision(run, step, f"{step.model} is worse than M{number - 1} by {words}, clear of the interval")
+        return _decision(run, step, f"{step.model} is worse than {other} by {words}, clear of the interval")
     if verdict == "even" and section.no_gain == "stop":
-        return _decision(run, step, f"{step.model} is no clear gain over M{number - 1} by {words}")
+        return _decision(run, step, f"{step.model} is no clear gain over {other} by {words}")
     return None
+
+
+def _best_before(run: RunDirectory, step: Step) -> Mapping[str, Any] | None:
+    """The measurements of the best trained model before this one; of the model before if the best was never compared
+    with it."""
+    stop, earlier = run.config.stop, [m for m in _measured(run) if 1 <= int(m["model"][1:]) < int(step.model[1:])]
+    if not earlier:
+        return None
+    name, _ = best_of(earlier, stop.metric, stop.min_count)
+    best = next(found for found in earlier if found["model"] == name)
+    now = read_json(run.folder(step.model) / f"{step.label}.json")
+    return earlier[-1] if compare(now, best, stop.metric, stop.min_count) is None else best
 
 
 def conclude(run: RunDirectory, last: Step) -> Decision:
@@ -200,11 +234,27 @@ def _decision(run: RunDirectory, step: Step, reason: str, *, stopped: bool = Tru
 
 def _best(run: RunDirectory) -> tuple[str, str]:
     """Of the models for which the deciding metric was measured so far, by whichever stage measures it."""
-    name = run.config.stop.metric
-    finished = [s for s in run.steps.values() if s.label in MEASURING and s.model != "M0" and run.state(s) == "done"]
-    measured = [read_json(run.folder(step.model) / f"{step.label}.json") for step in finished]
-    deciding = [found for found in measured if metric_of(found, name) is not None]
-    return best_of(deciding, name) if deciding else ("M1", "no trained model was evaluated")
+    stop = run.config.stop
+    deciding = _measured(run)
+    if all(found["model"] == "M0" for found in deciding):
+        return "M1", "no trained model was evaluated"
+    return best_of(deciding, stop.metric, stop.min_count)
+
+
+def _measured(run: RunDirectory) -> list[dict[str, Any]]:
+    """The eval.json (or checks.json) of every model, M0 first, in which the deciding metric is measured so far."""
+    finished = [step for step in run.steps.values() if step.label in MEASURING and run.state(step) == "done"]
+    found = [read_json(run.folder(step.model) / f"{step.label}.json") for step in finished]
+    deciding = [measured for measured in found if _has(measured, run.config.stop.metric)]
+    return sorted(deciding, key=lambda measured: int(measured["model"][1:]))
+
+
+def _has(measured: Mapping[str, Any], name: str) -> bool:
+    """M0 is a candidate only if the metric has a value of its own or M1 can be set against it; an evaluation that an
+    earlier version made of it is passed over."""
+    if measured.get("model") == "M0" and "metrics" not in measured:
+        return False
+    return metric_of(measured, name) is not None
 
 
 def record(run: RunDirectory, decision: Decision) -> None:
@@ -214,7 +264,14 @@ def record(run: RunDirectory, decision: Decision) -> None:
     if link.is_symlink():
         link.unlink()
     if not link.exists():  # what a user put there stays
-        link.symlink_to(f"{decision.best}/model", target_is_directory=True)
+        link.symlink_to(_weights(run, decision.best), target_is_directory=True)
+
+
+def _weights(run: RunDirectory, model: str) -> str:
+    """Where a model's weights are: in the run, but for M0, whose model.json names their folder."""
+    if model != "M0":
+        return f"{model}/model"
+    return str(read_json(run.folder("M0") / "model.json")["path"])
 
 
 def failed_gates(run: RunDirectory) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from judgeloop.eft.existing_eft import given_rows
 from judgeloop.eft.from_ranks import balanced, eft_rows
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import Rubric
-from judgeloop.records import RankedSet, SupervisedRow, derive_seed
+from judgeloop.records import Message, RankedSet, SupervisedRow, derive_seed
+from judgeloop.seed.evaluated import Evaluated, sentence
 from judgeloop.seed.leakage import Known, clusters
 
 
@@ -25,7 +26,8 @@ class SeedData:
     are in `eft` already unless a model is to write them (`eft.source: written`). `account` says where everything went:
     {"detected", "columns" (of each file those that were read and those that were not), "taken", "dropped", "ift",
     "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain values; with `eft_files` also "eft_given"
-    (rows) and "eft_unchecked" (those whose instruction is not known)."""
+    (rows) and "eft_unchecked" (those whose instruction is not known); with evaluation prompts among the rows also
+    "in_evaluation": {"row", "part", "evaluation" (file), "why"} of each row that was left out for it."""
 
     ift: list[SupervisedRow]
     eft: list[SupervisedRow]
@@ -35,13 +37,20 @@ class SeedData:
 
 
 def build_seed(
-    config: SeedSection, rubric: Rubric, justification: bool, seed: int, *, score_alone: bool = False
+    config: SeedSection,
+    rubric: Rubric,
+    justification: bool,
+    seed: int,
+    evaluation: Mapping[str, Sequence[Sequence[Message]]] | None = None,
+    *,
+    score_alone: bool = False,
 ) -> SeedData:
     """Read the files of the config and split them.
 
     Ranked prompts go to the held-out part, to EFT or (their best response) to IFT; what shares a group (a tree), its
     normalised text or nearly its text (`near_duplicate`) stays together. IFT rows lose those with a held-out prompt
-    or, unless `eft.ift_overlap`, one used for EFT; EFT rows of files lose those with a held-out prompt. With
+    or, unless `eft.ift_overlap`, one used for EFT; EFT rows of files lose those with a held-out prompt. No part that
+    is trained on keeps a row whose prompt is, contains or is near one of `evaluation` (file → prompts). With
     `score_alone` each EFT row of a file must have a score whose probability can be read. Raises InputError if a file is
     wrong or nothing is left to train on.
     """
@@ -72,7 +81,15 @@ def build_seed(
         supervised += rows
 
     (held_out, for_eft, for_ift), near = _split(list(sets.values()), config, seed)
-    given = given_rows(config.eft_files, rubric, held_out, config.near_duplicate, dropped, score_alone)
+    evaluated = Evaluated(evaluation or {}, config.near_duplicate)
+    for_eft = [ranked for ranked in for_eft if not evaluated.closes(ranked.source, "EFT", ranked.messages)]
+    for_ift = [ranked for ranked in for_ift if not evaluated.closes(ranked.source, "IFT", ranked.messages)]
+    supervised = [row for row in supervised if not evaluated.closes(row.source, "IFT", row.prompt)]
+    given = given_rows(
+        config.eft_files, rubric, held_out, config.near_duplicate, dropped, score_alone, evaluated.closes
+    )
+    if evaluated.removed:
+        dropped["row with an evaluation prompt, or close to one"] += len(evaluated.removed)
     closed = Known(config.near_duplicate)
     for ranked in held_out:
         closed.add(ranked.messages, "held-out")
@@ -93,6 +110,11 @@ def build_seed(
         made = balanced(eft_rows(for_eft, rubric, justification, seed, dropped), config.eft, seed, dropped)
         eft = joined(given.rows, made, dropped)
     if not ift and not eft and not (for_eft and config.eft.source == "written"):
+        if evaluated.removed:
+            raise InputError(
+                f"seed_data: no row is left to train on: {sentence(evaluated.removed)}; bring other seed rows "
+                "or name other prompts to evaluate on"
+            )
         raise InputError(
             "seed_data: no IFT and no EFT row is left to train on; bring more rows or lower held_out_share"
         )
@@ -110,6 +132,8 @@ def build_seed(
     }
     if config.eft_files:
         summary |= {"eft_given": len(given.rows), "eft_unchecked": given.unknown}
+    if evaluated.removed:
+        summary["in_evaluation"] = evaluated.removed
     return SeedData(ift, [row for _, row in eft], held_out, for_eft, summary)
 
 

@@ -264,7 +264,7 @@ LABELLED = Stage(
     run=labelled,
     reads=("segments", "labels", "ift", "held_out"),
     writes=("labelled.jsonl", "labelled.json"),
-    keys=(*FILTERS, "evaluation.prompts", "backtranslation.max_copied"),
+    keys=(*FILTERS, *of("evaluation", "prompts", "ifeval"), "backtranslation.max_copied"),
 )
 FORWARD = Stage(
     "forward",

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from judgeloop.engines.base import Engine
-from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.models.chat import Chat
-from judgeloop.records import Candidate, Prompt
-from judgeloop.stages.context import Context, evaluation_prompts, sampling
+from judgeloop.records import Candidate, Prompt, RankedSet
+from judgeloop.stages.checkpoint_prompts import checkpoint_prompts
+from judgeloop.stages.context import Context, sampling
+from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
 from judgeloop.stages.judges import open_judge
 from judgeloop.stages.models import Model
@@ -27,26 +28,22 @@ def checkpoint_judge(context: Context) -> Callable[[Path, int, int], Compared] |
     """A function (folder of a checkpoint, its step, step of the one before) → outcomes over the held-out prompts, each
     judged in both orders by the reference model; None if the config does not ask for it.
 
-    Rows are beside the checkpoints and go with them. Raises InputError if there is no held-out prompt.
+    Rows are beside the checkpoints and go with them. Raises InputError if there are too few prompts for it.
     """
     section = context.config.train.early_stopping
     if section.every is None:
         return None
-    prompts = evaluation_prompts(context)[: section.prompts]
-    if not prompts:
-        raise InputError(
-            "train.early_stopping: no held-out prompt to compare checkpoints on; name some in evaluation.prompts, or "
-            "set train.early_stopping.every to null"
-        )
     reference = context.model("reference")
     chat = reference.chat()
+    how = sampling(context.config.evaluation.sampling)
+    drawn = checkpoint_prompts(context.config, context.rows("held_out", RankedSet))
+    asked, _ = fitting(reference.name, chat, drawn, how.max_new_tokens, "train.early_stopping: prompts")
+    prompts = [prompt for prompt, _ in asked]
 
     def answers(weights: Path | None, beside: Path, step: int) -> dict[str, str]:
         path = beside / f"responses.{step}.jsonl"
-        asked = [(prompt, tuple(chat.prompt_ids(prompt.messages))) for prompt in prompts]
         with _opened(reference, chat, weights) as engine:
-            respond(context, path, engine, chat, asked, 1, sampling(context.config.evaluation.sampling),
-                    purpose="early stopping", keep_open=True)  # fmt: skip
+            respond(context, path, engine, chat, asked, 1, how, purpose="early stopping", keep_open=True)
         return {row.prompt_id: row.text for row in read_rows(path, Candidate)}
 
     def judge(folder: Path, step: int, against: int) -> Compared:

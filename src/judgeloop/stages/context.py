@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -109,15 +109,21 @@ def sampling(section: SamplingSection) -> Sampling:
 
 def evaluation_prompts(context: Context) -> list[Prompt]:
     """The held-out prompts every model is evaluated on: files of the config, or the held-out part of the seed."""
+    section = context.config.evaluation
+    held_out = [] if section.prompts else context.rows("held_out", RankedSet)
+    return kept_from_training(context.config, held_out)[: section.count]
+
+
+def kept_from_training(config: Config, held_out: Sequence[RankedSet]) -> list[Prompt]:
+    """All prompts of evaluation.prompts, or without any those of the seed's held-out part, each once."""
     from judgeloop.data.readers import read_prompts
 
-    section = context.config.evaluation
-    if section.prompts:
-        prompts = [prompt for path in section.prompts for prompt in read_prompts(Path(path))[0]]
+    files = config.evaluation.prompts
+    if files:
+        prompts = [prompt for path in files for prompt in read_prompts(Path(path))[0]]
     else:
-        prompts = [Prompt.of(ranked.messages, "held out") for ranked in context.rows("held_out", RankedSet)]
-    unique = {prompt.id: prompt for prompt in prompts}
-    return list(unique.values())[: section.count]
+        prompts = [Prompt.of(ranked.messages, "held out") for ranked in held_out]
+    return list({prompt.id: prompt for prompt in prompts}.values())
 
 
 def last_words(messages: list[Message]) -> str:

@@ -17,6 +17,8 @@ JUDGE = of("judge", *(name for name in JudgeSection.model_fields if name != "met
 # An evaluation judges every response equally often, and its judge has a role of its own.
 FIXED_JUDGE = tuple(key for key in JUDGE if key not in of("judge", "max_samples", "noise", "role", "function"))
 EVALUATION = of("evaluation", *(name for name in EvaluationSection.model_fields if name != "checker"))
+# Prompts that no part of the seed may contain.
+EVALUATED = (*of("evaluation", "prompts", "ifeval"), "prompts.contamination")
 FILTERS = of(
     "prompts", "min_words", "max_words", "min_characters", "max_characters", "blocked_words", "max_rouge_l",
     "contamination",

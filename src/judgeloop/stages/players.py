@@ -36,6 +36,7 @@ def outside_roles(steps: Sequence[Step]) -> list[tuple[Step, str, Frozen | Remot
     return [
         (step, role, given)
         for step in steps
+        if not step.stage.only_checks  # it plays no role itself
         for role, inputs in step.given.items()
         for given in inputs
         if isinstance(given, Frozen | Remote)

@@ -162,5 +162,5 @@ PROMPTS = Stage(
     reads=("prompter", "ift", "held_out"),
     may_read=("earlier",),
     writes=("prompts.jsonl", "prompts.json", "tasks.jsonl"),
-    keys=("seed", "prompts", *of("evaluation", "prompts", "count"), *ENGINE),
+    keys=("seed", "prompts", *of("evaluation", "prompts", "count", "ifeval"), *ENGINE),
 )

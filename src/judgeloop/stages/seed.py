@@ -13,9 +13,12 @@ from judgeloop.judging.rubric import load_rubric
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import build_seed
+from judgeloop.seed.evaluated import sentence
 from judgeloop.seed.renderable import renderable
+from judgeloop.stages.checkpoint_prompts import checkpoint_prompts
+from judgeloop.stages.contamination import evaluated_prompts
 from judgeloop.stages.context import Context, Outcome
-from judgeloop.stages.keys import RUBRIC, of
+from judgeloop.stages.keys import EVALUATED, RUBRIC, of
 
 
 def seed(context: Context) -> Outcome:
@@ -24,7 +27,8 @@ def seed(context: Context) -> Outcome:
     config = context.config
     rubric = load_rubric(config.judge.rubric, config.judge.language)
     alone = bool(config.seed_data.eft_files) and config.sft.eft_loss == "score"
-    data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed, score_alone=alone)
+    evaluated = evaluated_prompts(config)
+    data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed, evaluated, score_alone=alone)
     data = renderable(data, context.model("policy").chat(), rubric)
     files: dict[str, Any] = {"ift": data.ift, "held_out": data.held_out}
     if config.seed_data.eft.source == "written":
@@ -39,6 +43,8 @@ def seed(context: Context) -> Outcome:
         raise InputError(
             "evaluation: no held-out prompts; name some in evaluation.prompts or raise seed_data.held_out_share"
         )
+    if config.train.early_stopping.every is not None:  # too few prompts are said before anything is trained
+        checkpoint_prompts(config, data.held_out)
     counts = {"rows": len(data.ift) + len(data.eft), "held_out": len(data.held_out), "yields": yields(data.account)}
     return Outcome(counts)
 
@@ -47,16 +53,18 @@ def yields(account: dict[str, Any]) -> list[str]:
     """The account as lines to print: what was read, what was left out, and what the parts hold."""
     dropped = [f"{count} dropped: {reason}" for reason, count in account["dropped"].items()]
     parts = f"{account['ift']} IFT rows, {account['eft']} EFT rows, {account['held_out']} sets held out"
-    return [*account["detected"], "; ".join([f"{parts}; {account['eft_sets']} sets for EFT", *dropped])]
+    parts = "; ".join([f"{parts}; {account['eft_sets']} sets for EFT", *dropped])
+    removed = sentence(account.get("in_evaluation", ()))
+    return [*account["detected"], *([removed] if removed else []), parts]
 
 
 def _keys(config: Config) -> tuple[str, ...]:
     """If a model writes the EFT rows, how it does so matters to later stages only."""
     checked = ("sft.eft_loss",) if config.seed_data.eft_files else ()
     if config.seed_data.eft.source == "ranks":
-        return ("seed", "seed_data", *RUBRIC, *checked)
+        return ("seed", "seed_data", *EVALUATED, *RUBRIC, *checked)
     parts = [name for name in SeedSection.model_fields if name != "eft"]
-    keys = ("seed", *of("seed_data", *parts), *of("seed_data.eft", "source", "ift_overlap"))
+    keys = ("seed", *EVALUATED, *of("seed_data", *parts), *of("seed_data.eft", "source", "ift_overlap"))
     return (*keys, *RUBRIC, *checked) if config.seed_data.eft_files else keys
 
 

@@ -197,7 +197,8 @@ def _train_keys(config: Config) -> tuple[str, ...]:
     if config.train.eft_replay:
         keys += ("sft.eft_loss", *_score_keys(config))
     if config.train.early_stopping.every is not None:
-        keys += (*of("evaluation", "prompts", "count", "sampling"), *of("judge", "language", "min_mass"), *ENGINE)
+        keys += (*of("evaluation", "prompts", "count", "sampling"), "seed_data.near_duplicate")
+        keys += (*of("judge", "language", "min_mass"), *ENGINE)
     return keys
 
 
