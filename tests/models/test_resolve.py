@@ -18,7 +18,8 @@ from judgeloop.errors import InputError
 from judgeloop.models import convert
 from judgeloop.models import resolve as models
 from judgeloop.models.check_folder import check_folder
-from judgeloop.models.resolve import KnownModel, content_hash, known_models, pull, resolve
+from judgeloop.models.contents import content_hash
+from judgeloop.models.resolve import KnownModel, known_models, pull, resolve
 from tiny import make_tiny_model
 
 ALIAS = "smollm2-135m-instruct"

@@ -12,7 +12,7 @@ from judgeloop.compute.processes import gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.models.hardware import require_gpu_settings
-from judgeloop.run import stopping
+from judgeloop.run import seals, stopping
 from judgeloop.run.directory import FORMAT, RunDirectory, describe, read_json, refuse_other_format
 from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step, downstream, select
@@ -48,10 +48,12 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             moved, where = run.supersede(roots)
             display.superseded(moved, where)
         _refuse_stale(run, steps)
+        gone = seals.gone(run, steps)
+        _refuse_changed_models(run, steps, gone)
         describe(run, method)
         if method != LOOP:
             for step in steps:
-                _advance(run, steps, step, display)
+                _advance(run, steps, step, gone, display)
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
@@ -59,9 +61,10 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             # A decision is final, but what else measures the last model belongs to the run.
             if decision is not None and not step.stage.measures:
                 break
-            if _advance(run, steps, step, display) and step.stage.measures:
+            if _advance(run, steps, step, gone, display) and step.stage.measures:
                 write_reports(out)
-            decision = decision or stopping.decide(run, step)
+            if step.name not in gone:  # else the run went on after it
+                decision = decision or stopping.decide(run, step)
         decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
         stopping.record(run, decision)
         write_reports(out)
@@ -79,15 +82,32 @@ def write_reports(out: Path) -> None:
     write_report(out)
 
 
-def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Display) -> bool:
-    """Carry out one step; return False if there was nothing to do."""
-    if run.state(step) == "done" and _present(run, step):
+def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, gone: set[str], display: Display) -> bool:
+    """Carry out one step; return False if there was nothing to do. What is gone is not made anew: nothing needs it, or
+    else `seals.check` says so."""
+    if step.name in gone or (run.state(step) == "done" and (_present(run, step) or _all_done(run, steps, gone))):
         display.skipped(step)
         return False
+    seals.check(run, step, gone)
     _carry_out(run, step, display)
     if step.stage.content is not None:
         _refuse_stale(run, steps)  # maybe other weights than those that the rest was made from
     return True
+
+
+def _all_done(run: RunDirectory, steps: Sequence[Step], gone: set[str]) -> bool:
+    return all(step.name in gone or run.state(step) == "done" for step in steps)
+
+
+def _refuse_changed_models(run: RunDirectory, steps: Sequence[Step], gone: set[str]) -> None:
+    """What an open step lacks is named now, not when its turn comes, maybe after hours. Steps after the end of a run
+    that a rule stopped are not open."""
+    decided = run.path / stopping.FILE
+    if decided.exists() and read_json(decided).get("stopped"):
+        return
+    for step in steps:
+        if step.name not in gone and run.state(step) != "done":
+            seals.check(run, step, gone)
 
 
 def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
@@ -100,7 +120,7 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
         for part in key.split("."):
             section = getattr(section, part)
         require_gpu_settings(section, key)
-    if pending:
+    if pending and run.config.compute.processes > 1:
         gpus(run.config.compute.processes)
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
+from judgeloop.run.circumstances import TEXTS
+from judgeloop.shipped import listening
 from judgeloop.stages.context import Context
 
 
@@ -12,14 +16,20 @@ def help_stage(context: Context) -> None:
     context.step.stage.run(context)
 
 
-def run_stage(context: Context) -> None:
-    """Run one step from begun-marker to done-marker; if it fails, note the time it took and let the error out."""
+def run_stage(context: Context, helpers: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+    """Run one step from begun-marker to done-marker, `helpers` (further processes) beside it; if it fails, note the
+    time it took and let the error out. If an attempt before was killed when all but the marker was done, only that is
+    left to do."""
     step = context.step
     context.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     context.run.begin(step)
     try:
-        outcome = step.stage.run(context)
+        with listening(lambda name, digest: context.run.note(step, TEXTS, name, digest)):
+            outcome = None if step.stage.recover is None else step.stage.recover(context)
+            if outcome is None:
+                with helpers():
+                    outcome = step.stage.run(context)
     except BaseException:
         context.run.spend(step, time.monotonic() - started)
         raise
