@@ -74,7 +74,7 @@ ONLY = {
     "text": {"errors"},
     "report": {"__init__", "errors", "jsonl", "records"},  # it reads the run directory, not the code that wrote it
     "evaluation": {"config", "data", "engines.base", "errors", "jsonl", "judging", "models.chat", "records"},
-    "compute": {"errors", "training.distributed"},
+    "compute": {"errors", "models.hardware", "training.distributed"},
     "judging": {
         "config",
         "data",

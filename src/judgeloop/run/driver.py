@@ -113,8 +113,10 @@ def _refuse_changed_models(run: RunDirectory, steps: Sequence[Step], gone: set[s
 def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
     """A training that this machine cannot do is named before anything is made, not when its turn comes, maybe after
     hours. What was trained elsewhere stays usable here."""
-    again = downstream(steps, roots)
-    pending = {step.stage.trains for step in steps if step in again or run.state(step) != "done"} - {None}
+    again, gone = downstream(steps, roots), seals.gone(run, steps)
+    pending = {
+        step.stage.trains for step in steps if step in again or (run.state(step) != "done" and step.name not in gone)
+    } - {None}
     for key in sorted(str(name) for name in pending):
         section: Any = run.config
         for part in key.split("."):

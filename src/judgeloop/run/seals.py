@@ -52,6 +52,8 @@ def verify(run: RunDirectory, made: Step) -> None:
     if not record.exists():
         return  # not made yet
     said, folder = read_json(record), run.weights(made)
+    if not made.weights and not folder.exists():
+        return  # M0 is looked for anew, and what is found compared with what it was
     remedy = f"put it back, or make it anew with --redo {made.name}"
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: the model of {made.name} is gone; {remedy}")
