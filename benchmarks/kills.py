@@ -3,11 +3,11 @@
     python benchmarks/kills.py --kills 100 --seed 0 --out FOLDER
     python benchmarks/kills.py --kills 20 --whole-commands      # `judgeloop run` itself, ten seconds of imports a start
 
-Every start of a run is cut off by one of: SIGKILL of the driver or of the child that works, half of them at a moment
-drawn from the clock, half at a file operation (open, rename, remove …) drawn by its number, which is where a kill hurts;
-SIGTERM; a full disk (a tmpfs if it can be mounted, else a limit on the size of files). Between two starts the run
-directory may be moved, and a day passes. When the run is complete, rows, hashes, references and metrics are compared
-with those of the undisturbed run. Exit code 1 if anything differs.
+Every start of a run is cut off by one of: SIGKILL of the driver or of the child that works, some of them at a moment
+drawn from the clock, most at a file operation (open, rename, remove …) drawn by its number, which is where a kill
+hurts; SIGTERM; a full disk (a tmpfs if it can be mounted, else a limit on the size of files). Between two starts the
+run directory may be moved, and a day passes. When the run is complete, rows, hashes, references and metrics are
+compared with those of the undisturbed run. Exit code 1 if anything differs.
 
 By default a start is a fork of this process, which has loaded the libraries, with the driver and the child as two
 processes as in `judgeloop run`.
@@ -28,8 +28,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ import kills_runs
 
 _OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree")
 _LARGEST = 400_000  # bytes; the tiny model's weights
+_SIZE = 2**28  # bytes of a disk on which nothing is full
 _COUNTED = "operations"
 
 
@@ -95,7 +98,11 @@ def start(config: Path, out: Path, log: Path, blow: Blow, counter: Path | None =
         if blow.at is not None or counter is not None:
             sys.addaudithook(Operations(out, blow.at, blow.child, counter))
         code = _drive(config, out)
+    except BaseException:
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
@@ -104,15 +111,12 @@ def _drive(config: Path, out: Path) -> int:
     from judgeloop.errors import JudgeloopError
     from judgeloop.run import driver
 
-    driver._in_child = _in_fork
+    driver._in_child = _in_fork  # type: ignore[assignment]
     try:
         driver.execute(load(config), out, _Nothing())
     except JudgeloopError as error:
         print(f"{type(error).__name__}: {error}", flush=True)
         return error.exit_code
-    except OSError as error:
-        print(f"{type(error).__name__}: {error}", flush=True)
-        return 1
     return 0
 
 
@@ -148,7 +152,7 @@ def _pass_days(days: int) -> None:
             return cls(found.year, found.month, found.day)
 
     datetime.date = Later  # type: ignore[misc]
-    model.date = Later  # type: ignore[misc]
+    model.date = Later  # type: ignore[attr-defined]
 
 
 class _Nothing:
@@ -170,6 +174,7 @@ class Killer:
         self.facts: dict[str, Any] = {}
         self.length = 0.0
         self.operations = {False: 0, True: 0}
+        self.disk = False  # whether rounds have a disk of their own
 
     def undisturbed(self) -> None:
         """The run that others are compared with; in a second one its file operations are counted."""
@@ -191,7 +196,7 @@ class Killer:
 
     def round(self, number: int, kills: int) -> None:
         """One run, cut off `kills` times, then let go on to its end, and compared."""
-        with _folder(self.place / f"round-{number}") as place:
+        with _folder(self.place / f"round-{number}") as (place, self.disk):
             out = place / "run"
             for done in range(kills):
                 blow = self._blow(done, (out / "M0" / "model.json").exists())
@@ -215,18 +220,24 @@ class Killer:
         if kind == "term":
             return Blow("SIGTERM", after=self._moment(), days=days)
         if kind == "full":
-            return Blow("full", limit=self.rng.randrange(100, _LARGEST), days=days)
+            return Blow("disk full", limit=self.rng.randrange(100, _LARGEST), days=days)
         child = self.rng.random() < 0.7
         if self.whole_commands or self.rng.random() < 0.4:
             return Blow("SIGKILL", child=child, after=self._moment(), days=days)
-        return Blow("SIGKILL", child=child, at=self.rng.randint(1, max(2, self.operations[child] // 3)), days=days)
+        return Blow("SIGKILL", child=child, at=self.rng.randint(1, max(2, self.operations[child] // 8)), days=days)
 
     def _moment(self) -> float:
         least = 2.0 if self.whole_commands else 0.05
-        return max(least, self.rng.uniform(0.0, 0.5 if self.rng.random() < 0.3 else 0.2) * self.length)
+        return max(least, self.rng.uniform(0.0, 0.4 if self.rng.random() < 0.2 else 0.1) * self.length)
 
-    def _strike(self, out: Path, blow: Blow) -> int:
+    def _strike(self, out: Path, blow: Blow) -> int | None:
         """Start the run and let the blow befall it; return how it ended."""
+        if blow.limit is not None and self.disk:
+            used = shutil.disk_usage(out.parent).used
+            _mount(out.parent, f"remount,size={used + blow.limit}")
+            code = _wait(self._start(out, replace(blow, limit=None)))
+            _mount(out.parent, f"remount,size={_SIZE}")
+            return code
         pid = self._start(out, blow)
         if blow.after is None:
             return _wait(pid)
@@ -240,7 +251,8 @@ class Killer:
     def _start(self, out: Path, blow: Blow, counter: Path | None = None) -> int:
         if not self.whole_commands:
             return start(self.config, out, self.log, blow, counter)
-        limits = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (blow.limit, -1))) if blow.limit else None
+        most = blow.limit
+        limits = None if most is None else (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, -1)))
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "judgeloop", "run", str(self.config), "--out", str(out)],
@@ -253,10 +265,21 @@ class Killer:
 
 
 @contextlib.contextmanager
-def _folder(path: Path) -> Any:
+def _folder(path: Path) -> Iterator[tuple[Path, bool]]:
+    """A folder that is removed if all went well, and whether it is a disk of its own."""
     path.mkdir()
-    yield path
+    mounted = _mount(path, f"size={_SIZE}")
+    yield path, mounted
+    if mounted:
+        subprocess.run(["umount", path], check=True)
     shutil.rmtree(path)
+
+
+def _mount(folder: Path, options: str) -> bool:
+    if shutil.which("mount") is None:
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _wait(pid: int, seconds: float | None = None) -> int | None:
@@ -290,13 +313,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder that must not exist; none: a temporary one")
     parser.add_argument("--whole-commands", action="store_true")
+    parser.add_argument("--runs", nargs="+", choices=kills_runs.RUNS, default=kills_runs.RUNS)
     given = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     place = given.out or Path(tempfile.mkdtemp(prefix="kills-"))
     if not given.whole_commands:
         preload()
     begun, total = time.monotonic(), collections.Counter[str]()
-    killers = [Killer(kind, place / kind, given.seed, whole_commands=given.whole_commands) for kind in kills_runs.RUNS]
+    killers = [Killer(kind, place / kind, given.seed, whole_commands=given.whole_commands) for kind in given.runs]
     for killer in killers:
         killer.undisturbed()
         print(f"{killer.kind}: {killer.length:.0f} s undisturbed, {len(killer.facts)} files compared", flush=True)
@@ -306,7 +330,7 @@ def main() -> int:
             killer.round(rounds, given.per_run)
         rounds += 1
         total = sum((killer.blows for killer in killers), collections.Counter())
-        print(f"{2 * rounds} runs, {dict(total)}, {time.monotonic() - begun:.0f} s: all equal", flush=True)
+        print(f"{len(killers) * rounds} runs, {dict(total)}, {time.monotonic() - begun:.0f} s: all equal", flush=True)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Two runs on a tiny model that have every stage between them, and what must be equal in two of the same.
 
-`real` generates and judges with the model's own probabilities and trains adapters; `scripted` writes what a random model
-cannot: judgements in words, instructions, judgements of judgements.
+`real` generates and judges with the model's own probabilities and trains adapters; `scripted` writes what a random
+model cannot: judgements in words, instructions, judgements of judgements.
 """
 
 from __future__ import annotations
@@ -106,10 +106,13 @@ def _scripted(tree: dict[str, Any], place: Path) -> dict[str, Any]:
     training = {"learning_rate": 1e-3, "batch_size": 4, "max_length": 400, "checkpoint_steps": 1}
     return {
         **tree,
+        "iterations": 1,
         "engine": {"kind": "scripted", "script": _write(place / "script.jsonl", _RULES)},
         "seed_data": {**seed, "eft": {**seed["eft"], "source": "written", "samples": 2}},
         "prompts": {"source": "self_instruct", "count": 3, "max_requests": 24},
-        "judge": {**tree["judge"], "scoring": "sampled", "samples": 2, "justification": True, "meta": {"enabled": True}},
+        "judge": {
+            **tree["judge"], "scoring": "sampled", "samples": 2, "justification": True, "meta": {"enabled": True},
+        },
         "backtranslation": {
             "texts": str(place / "texts"), "segments": {"min_words": 5, "target_words": 5, "max_overlap": 0.9},
             "keep": "threshold", "threshold": 3.0, "sft": training,
@@ -123,8 +126,8 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def facts(run: Path) -> dict[str, Any]:
-    """File → what two runs of one config must share: rows (in whatever order they finished), models' hashes, references,
-    metrics, reports' figures; times and memory left out."""
+    """File → what two runs of one config must share: rows (in whatever order they finished), models' hashes,
+    references, metrics, evaluations; times and memory left out."""
     found: dict[str, Any] = {}
     for path in sorted(run.glob("M*/**/*")):
         name = path.relative_to(run).as_posix()
@@ -135,11 +138,11 @@ def facts(run: Path) -> dict[str, Any]:
         if inside or not path.is_file() or path.name.startswith("."):
             continue
         if path.suffix == ".jsonl":
-            found[name] = sorted(json.dumps(_equal(json.loads(line))) for line in path.read_text("utf-8").splitlines())
+            found[name] = sorted(json.dumps(_equal(json.loads(line)), sort_keys=True) for line in path.read_text("utf-8").splitlines())
         else:
             found[name] = _equal(json.loads(path.read_text(encoding="utf-8")))
     rows = [_equal(json.loads(line)) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    found["metrics.jsonl"] = sorted(map(json.dumps, rows))
+    found["metrics.jsonl"] = sorted(json.dumps(row, sort_keys=True) for row in rows)
     return found
 
 

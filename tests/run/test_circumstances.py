@@ -16,7 +16,7 @@ from judgeloop.errors import InputError
 from judgeloop.instructions.self_instruct.task_form import task_form
 from judgeloop.instructions.unnatural.example_form import shipped_tasks
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.run.circumstances import ENGINES, TEXTS
+from judgeloop.run.circumstances import ENGINES, KEY, TEXTS
 from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.run.stage import Change, Frozen, Stage, Step
 from judgeloop.stages.carry_out import run_stage
@@ -147,7 +147,7 @@ def test_a_marker_from_before_there_were_notes_says_nothing_against_its_step(pla
     run, step = run_of(place)
     marker = run.marker(step, "done")
     said = read_json(marker)
-    for name in ("changes", "models", "texts", "judgeloop"):
+    for name in (KEY, "judgeloop"):
         del said[name]
     write_json(marker, said)
     assert why(place) is None
@@ -204,7 +204,7 @@ def test_two_engines_in_one_run_are_said(place: Path, monkeypatch: pytest.Monkey
         run.folder(step.model).mkdir(parents=True, exist_ok=True)
         run_stage(Context(run, step, lambda *_: None))
     first, second = (json.loads(run.marker(step, "done").read_text()) for step in steps)
-    assert (first[ENGINES], second[ENGINES]) == ({str(place / "judge"): "one"}, {str(place / "judge"): "two"})
+    assert (first[KEY][ENGINES], second[KEY][ENGINES]) == ({str(place / "judge"): "one"}, {str(place / "judge"): "two"})
     assert first["yields"] == ["one row"]
     assert second["yields"][0] == "one row"
     assert "engine.kind: auto meant two here and one in M1/work" in second["yields"][1]

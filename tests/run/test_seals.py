@@ -161,7 +161,7 @@ def test_a_whole_model_folder_that_was_deleted_is_not_made_anew_under_what_came_
     shutil.rmtree(whole.run.path / "M2")
     assert whole.again() == []
     whole.reopen("M3/train", "M3/eval")
-    with pytest.raises(InputError, match="is gone and M2/eval reads it.*--redo M2/train"):
+    with pytest.raises(InputError, match=r"is gone and M2/eval reads it.*--redo M2/train"):
         whole.again()
     assert (whole.run.path / "M3" / "train.json").read_bytes() == before
     assert not (whole.run.path / "M2").exists()
@@ -236,7 +236,7 @@ def test_the_done_marker_is_written_after_everything_is_on_the_disk(
     sync = os.fsync
 
     def noted(handle: int) -> None:
-        synced[os.readlink(f"/proc/self/fd/{handle}")] = run.marker(step, "done").exists()
+        synced[str(Path(f"/proc/self/fd/{handle}").readlink())] = run.marker(step, "done").exists()
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", noted)

@@ -19,7 +19,7 @@ from judgeloop.run.stage import Frozen, Step
 
 TEXTS, ENGINES = "texts", "engines"  # noted while the step is at work
 _CHANGES, _MODELS = "changes", "models"
-NOTED = (_CHANGES, _MODELS, TEXTS, ENGINES)
+KEY = "circumstances"  # of the markers
 
 
 def circumstances(step: Step, config: Config) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def circumstances(step: Step, config: Config) -> dict[str, Any]:
 
 
 def difference(made: Mapping[str, Any], step: Step, expected: Mapping[str, Any]) -> str | None:
-    """The first thing that is otherwise than when the marker `made` was written, in words; None if nothing is."""
+    """The first thing that is otherwise than in the circumstances `made`, in words; None if nothing is."""
     before = made.get(_CHANGES, [])
     says = {change.name: change.says for change in step.stage.changes}
     for name in expected[_CHANGES]:

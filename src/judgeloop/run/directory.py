@@ -21,7 +21,7 @@ from judgeloop import __version__
 from judgeloop.config import Config, load
 from judgeloop.errors import InputError
 from judgeloop.jsonl import sync, write_text_atomically
-from judgeloop.run.circumstances import NOTED, circumstances, difference
+from judgeloop.run.circumstances import KEY, circumstances, difference
 from judgeloop.run.fingerprints import file_hash, fingerprint, input_fingerprint, settings
 from judgeloop.run.stage import LOOP, Artifact, Step, downstream
 
@@ -161,7 +161,7 @@ class RunDirectory:
         if step.stage.plugin is not None:
             found["plugin"] = step.stage.plugin
         parts = {"settings": found, "inputs": inputs}
-        return {"fingerprint": fingerprint(parts), **parts, **circumstances(step, self.config)}
+        return {"fingerprint": fingerprint(parts), **parts, KEY: circumstances(step, self.config)}
 
     def fingerprint_of(self, step: Step) -> str:
         """The step's fingerprint under the present config; for M0 the weights' hash counts too."""
@@ -192,7 +192,7 @@ class RunDirectory:
                 if not path.exists():
                     continue
                 made, expected = read_json(path), self._expected(step, known)
-                why = _difference(made, expected) or difference(made, step, expected)
+                why = _difference(made, expected) or difference(made.get(KEY, {}), step, expected[KEY])
                 if why is not None:
                     found.append(Stale(step, why))
                 break
@@ -223,13 +223,16 @@ class RunDirectory:
     def noted(self, step: Step, part: str) -> dict[str, str]:
         """What a step that is at work noted of its circumstances, in this attempt or one before."""
         path = self.marker(step, "begun")
-        return dict(read_json(path).get(part, {})) if path.exists() else {}
+        return dict(read_json(path).get(KEY, {}).get(part, {})) if path.exists() else {}
 
     def note(self, step: Step, part: str, name: str, value: str) -> None:
         """Note a circumstance of a step that is at work, before it has an effect on the result."""
         path, known = self.marker(step, "begun"), (step.name, part, name, value)
         if known not in self._noted and path.exists():
-            write_json(path, {**read_json(path), part: {**self.noted(step, part), name: value}})
+            said = read_json(path)
+            before = said.get(KEY, {})
+            noted = {**before, part: {**before.get(part, {}), name: value}}
+            write_json(path, {**said, KEY: noted})
             self._noted.add(known)
 
     def finish(self, step: Step, seconds: float, account: Mapping[str, Any]) -> None:
@@ -240,7 +243,7 @@ class RunDirectory:
         made = self.expected(step)
         if begun.exists():
             said = read_json(begun)
-            made |= {name: said[name] for name in (*made, *NOTED) if name in said}
+            made |= {name: said[name] for name in made if name in said}
         for name in step.writes:
             sync(folder / name)
         digests = {name: file_hash(folder / name) for name in step.writes if (folder / name).is_file()}

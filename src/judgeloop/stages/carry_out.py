@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-from judgeloop.run.circumstances import ENGINES, TEXTS
+from judgeloop.run.circumstances import ENGINES, KEY, TEXTS
 from judgeloop.run.directory import read_json
 from judgeloop.shipped import listening
 from judgeloop.stages.context import Context
@@ -47,7 +47,7 @@ def _other_engines(context: Context) -> str | None:
     here = _by_kind(run.noted(context.step, ENGINES))
     for step in run.steps.values():
         marker = run.marker(step, "done")
-        there = _by_kind(read_json(marker).get(ENGINES, {})) if here and marker.exists() else {}
+        there = _by_kind(read_json(marker).get(KEY, {}).get(ENGINES, {})) if here and marker.exists() else {}
         for kind in sorted(here.keys() & there.keys()):
             if here[kind] != there[kind]:
                 return (
