@@ -41,7 +41,6 @@ import kills_runs
 _OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree")
 _LARGEST = 400_000  # bytes; the tiny model's weights
 _SIZE = 2**28  # bytes of a disk on which nothing is full
-_COUNTED = "operations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,8 @@ class Blow:
 
 
 class Operations:
-    """Counts the file operations of a process and its forks in one run directory; kills at one of them."""
+    """Counts the file operations of a driver, or of its children, in one run directory; kills at one of them. A
+    `counter` is a file that gets a letter for each of either."""
 
     def __init__(self, folder: Path, at: int | None, child: bool, counter: Path | None) -> None:
         self.folder, self.at, self.child, self.counter = str(folder), at, child, counter
@@ -68,14 +68,14 @@ class Operations:
         if event not in _OPERATIONS or not given or not str(given[0]).startswith(self.folder):
             return
         inside = os.getpid() != self.driver
+        if self.counter is not None:  # it is not in the folder, so not counted itself
+            with self.counter.open("ab", buffering=0) as handle:
+                handle.write(b"c" if inside else b"d")
         if inside != self.child:
             return
         self.count += 1
         if self.count == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.counter is not None:
-            with open(self.counter, "ab", buffering=0) as handle:  # noqa: PTH123  # not in the folder, so not counted
-                handle.write(b".")
 
 
 def start(config: Path, out: Path, log: Path, blow: Blow, counter: Path | None = None) -> int:
@@ -177,16 +177,15 @@ class Killer:
         self.disk = False  # whether rounds have a disk of their own
 
     def undisturbed(self) -> None:
-        """The run that others are compared with; in a second one its file operations are counted."""
+        """The run that others are compared with; its file operations are counted."""
         begun = time.monotonic()
-        self._finish(self.place / "whole", Blow("none"))
+        counter = self.place / "operations"
+        counter.touch()
+        self._finish(self.place / "whole", Blow("none"), counter)
         self.length = time.monotonic() - begun
         self.facts = kills_runs.facts(self.place / "whole")
-        for child in (False, True) if not self.whole_commands else ():
-            counter = self.place / f"{_COUNTED}.{child}"
-            self._finish(self.place / "counted", Blow("none", child=child), counter)
-            self.operations[child] = counter.stat().st_size
-            self.same(self.place / "counted")
+        found = collections.Counter(counter.read_text(encoding="ascii"))
+        self.operations = {False: found["d"], True: found["c"]}
 
     def same(self, out: Path) -> None:
         """Raise AssertionError if a run's facts are not those of the undisturbed one; else remove it."""

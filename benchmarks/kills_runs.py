@@ -41,7 +41,7 @@ _RULES: list[dict[str, Any]] = [
     {"match": r"<response>[BMRS]", "reply": ["Good.\n\nScore: 4", "Rather good.\n\nScore: 3"]},
     {"match": r"<response>", "reply": ["Poor.\n\nScore: 1", "Weak.\n\nScore: 2"]},
 ]
-_UNEQUAL = {"seconds", "peak_memory_mib", "seconds_of_steps", "tokens_per_second", "trained_seconds"}
+_UNEQUAL = {"seconds", "seconds_by_step", "seconds_of_steps", "peak_memory_mib"}
 
 
 def prepare(kind: str, place: Path) -> Path:
@@ -138,12 +138,15 @@ def facts(run: Path) -> dict[str, Any]:
         if inside or not path.is_file() or path.name.startswith("."):
             continue
         if path.suffix == ".jsonl":
-            found[name] = sorted(json.dumps(_equal(json.loads(line)), sort_keys=True) for line in path.read_text("utf-8").splitlines())
+            found[name] = _rows(path)
         else:
             found[name] = _equal(json.loads(path.read_text(encoding="utf-8")))
-    rows = [_equal(json.loads(line)) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    found["metrics.jsonl"] = sorted(json.dumps(row, sort_keys=True) for row in rows)
-    return found
+    return {**found, "metrics.jsonl": _rows(run / "metrics.jsonl")}
+
+
+def _rows(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return sorted(json.dumps(_equal(json.loads(line)), sort_keys=True) for line in lines)
 
 
 def _equal(value: Any) -> Any:
