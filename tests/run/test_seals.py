@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from judgeloop.cli import app
 from judgeloop.config import parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
@@ -165,6 +167,27 @@ def test_a_whole_model_folder_that_was_deleted_is_not_made_anew_under_what_came_
         whole.again()
     assert (whole.run.path / "M3" / "train.json").read_bytes() == before
     assert not (whole.run.path / "M2").exists()
+
+
+def test_status_tells_what_is_gone_from_what_is_still_to_be_made(whole: Whole) -> None:
+    shutil.rmtree(whole.run.path / "M2")
+    whole.reopen("M3/eval")
+    done = CliRunner().invoke(app, ["status", str(whole.run.path), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    states = {row["step"]: row["state"] for row in found["steps"]}
+    assert {state for name, state in states.items() if name.startswith("M2/") and name != "M2/eval"} == {"gone"}
+    assert (states["M1/sft"], states["M3/train"], states["M3/eval"]) == ("done", "done", "missing")
+    assert found["complete"] is False
+
+
+def test_a_model_that_is_being_made_is_not_missed(whole: Whole) -> None:
+    """A kill after its record was written, before it was moved to its place."""
+    last = [name for name in whole.run.steps if name.startswith(("M2/train", "M2/eval", "M3/"))]
+    whole.reopen(*last)
+    whole.run.begin(whole.run.steps["M2/train"])
+    shutil.rmtree(whole.model("M2"))
+    assert whole.again()[0] == "M2/train"
 
 
 def test_by_the_users_word_it_is_made_anew_with_all_that_came_of_it(whole: Whole) -> None:

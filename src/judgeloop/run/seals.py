@@ -48,10 +48,9 @@ def check(run: RunDirectory, step: Step, missing: set[str]) -> None:
 
 def verify(run: RunDirectory, made: Step) -> None:
     """Raise InputError if the folder of a model that the run made, or found, is not what its record says."""
-    record = run.record(made)
-    if not record.exists():
-        return  # not made yet
-    said, folder = read_json(record), run.weights(made)
+    if not run.marker(made, "done").exists():
+        return  # it is still to be made, though its record may be there: a kill came between the two
+    said, folder = read_json(run.record(made)), run.weights(made)
     if not made.weights and not folder.exists():
         return  # M0 is looked for anew, and what is found compared with what it was
     remedy = f"put it back, or make it anew with --redo {made.name}"
