@@ -95,6 +95,7 @@ def test_a_model_trained_elsewhere_needs_no_gpu_until_it_is_made_anew(
     monkeypatch.setattr(stopping, "with_best", lambda _run, decision: decision)
     monkeypatch.setattr(RunDirectory, "stale", lambda _run, _steps: [])
     monkeypatch.setattr(driver.seals, "gone", lambda _run, _steps: set())
+    monkeypatch.setattr(driver.seals, "check", lambda _run, _step, _gone: None)
     config = parse({"seed_data": {"ift": "seed.jsonl"}, "iterations": 1, "train": {"kernels": "liger"}}, "test")
     (out / "M2" / "model").mkdir(parents=True)
     (out / "M2" / ".train.done.json").write_text("{}")
