@@ -31,6 +31,17 @@ def kill(*_: object, **__: object) -> Any:
     raise Killed
 
 
+def at_the_checkpoints_removal(patch: pytest.MonkeyPatch) -> None:
+    remove = shutil.rmtree
+
+    def until_finished(path: Path, ignore_errors: bool = False) -> None:
+        if Path(path).name == "checkpoints" and Path(path).with_name("finished.json").exists():
+            raise Killed
+        remove(path, ignore_errors)
+
+    patch.setattr(shutil, "rmtree", until_finished)
+
+
 def at_the_record(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("judgeloop.stages.training.sealed", kill)
 
@@ -58,7 +69,7 @@ def train(stage: Prepared) -> None:
     run_stage(stage.context)
 
 
-MOMENTS = [at_the_record, at_the_move, at_the_end_of_the_move, at_the_marker]
+MOMENTS = [at_the_checkpoints_removal, at_the_record, at_the_move, at_the_end_of_the_move, at_the_marker]
 
 
 @pytest.fixture

@@ -134,8 +134,14 @@ def _settle(context: Context, summary: Mapping[str, Any]) -> Outcome:
     shutil.rmtree(final, ignore_errors=True)  # of an attempt that left no record of it, or another one
     shutil.rmtree(final.with_name("engine"), ignore_errors=True)
     partial.rename(final)
-    (final.with_name(FINISHED)).unlink(missing_ok=True)
-    return Outcome({"rows": summary.get("rows")})
+    return _tidied(final, record)
+
+
+def _tidied(final: Path, record: Mapping[str, Any]) -> Outcome:
+    """Remove what served the training; `checkpoints` are still there if a kill came before they were removed."""
+    shutil.rmtree(final.with_name("checkpoints"), ignore_errors=True)
+    final.with_name(FINISHED).unlink(missing_ok=True)
+    return Outcome({"rows": record["rows"]})
 
 
 def recover(context: Context) -> Outcome | None:
@@ -145,8 +151,7 @@ def recover(context: Context) -> Outcome | None:
     if record.exists() and final.is_dir():
         said = read_json(record)
         if {**said, **sealed(final)} == said:
-            trained.unlink(missing_ok=True)
-            return Outcome({"rows": said["rows"]})
+            return _tidied(final, said)
     if trained.exists() and final.with_name("model.partial").is_dir():
         return _settle(context, read_json(trained))
     return None
