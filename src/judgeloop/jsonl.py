@@ -191,6 +191,21 @@ def write_text_atomically(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def sync(path: Path) -> None:
+    """See to it that a file, or a folder with all that is in it, and its name are on the disk; nothing if there is
+    none."""
+    if not path.exists():
+        return
+    for each in [*(path.rglob("*") if path.is_dir() else ()), path, path.parent]:
+        if each.is_symlink():
+            continue
+        handle = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_rows_atomically(path: Path, rows: Iterable[DataclassInstance | Mapping[str, Any]]) -> None:
     """Write a whole artifact that is made in one step (pairs, IFT rows)."""
     write_text_atomically(path, "".join(to_line(row) for row in rows))

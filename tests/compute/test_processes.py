@@ -1,16 +1,28 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from judgeloop.compute.processes import gpus, other_processes
 from judgeloop.errors import InputError
+from judgeloop.models import hardware
 from judgeloop.training import distributed
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int, visible: str | None = None) -> None:
-    monkeypatch.setattr(Path, "glob", lambda _self, _pattern: [Path(f"/dev/nvidia{n}") for n in range(count)])
+    """A machine with so many GPUs, of which CUDA shows those that `visible` names. The device files are called what a
+    container calls them that was given some of its host's."""
+    monkeypatch.setattr(Path, "glob", lambda _self, _pattern: [Path(f"/dev/nvidia{n}") for n in range(3, 3 + count)])
+    monkeypatch.setattr(hardware, "has_driver", lambda: count > 0)
+    shown = count if visible is None else min(count, len([name for name in visible.split(",") if name]))
+
+    def torch(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert "torch.cuda.device_count()" in command[-1]
+        return subprocess.CompletedProcess(command, 0, f"{shown}\n", "")
+
+    monkeypatch.setattr(hardware.subprocess, "run", torch)
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
@@ -22,6 +34,8 @@ def test_each_process_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     assert gpus(3) == ["0", "1", "2"]
     with_gpus(monkeypatch, 4, "3,1")
     assert gpus(2) == ["3", "1"]
+    with_gpus(monkeypatch, 4, "MIG-1b2c,GPU-8f")
+    assert gpus(2) == ["MIG-1b2c", "GPU-8f"]
     with_gpus(monkeypatch, 0)
     assert gpus(2) == []
     with_gpus(monkeypatch, 4, "")  # hidden: the processes run on the CPU

@@ -42,6 +42,17 @@ def test_the_gguf_is_written_once_and_never_stale(tmp_path: Path) -> None:
     assert greedy(engine(folder, work)) != old
 
 
+def test_a_gguf_that_was_changed_or_cut_off_is_written_anew(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    path = gguf_for(folder, tmp_path / "work")
+    whole = path.read_bytes()
+    for harmed in (bytes(len(whole)), whole[:-1]):
+        path.write_bytes(harmed)
+        assert gguf_for(folder, tmp_path / "work").read_bytes() == whole
+    path.with_suffix(".sha256").unlink()
+    assert gguf_for(folder, tmp_path / "work").read_bytes() == whole
+
+
 def test_nothing_is_built_before_the_first_generation(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "model")
     opened = engine(folder, tmp_path / "work")

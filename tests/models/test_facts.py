@@ -19,10 +19,11 @@ from judgeloop.cli import app
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import check_folder, training_problems
+from judgeloop.models.contents import content_hash
 from judgeloop.models.convert import with_chatml_tokens
 from judgeloop.models.facts import max_positions, parameters, sliding_window, vocabulary_size
 from judgeloop.models.gguf_export import write_gguf
-from judgeloop.models.resolve import content_hash, resolve
+from judgeloop.models.resolve import resolve
 from tiny import make_base_model, make_tiny_model
 
 

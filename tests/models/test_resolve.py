@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from judgeloop.errors import InputError
-from judgeloop.models import convert
+from judgeloop.models import contents, convert
 from judgeloop.models import resolve as models
 from judgeloop.models.check_folder import check_folder
-from judgeloop.models.resolve import KnownModel, content_hash, known_models, pull, resolve
+from judgeloop.models.contents import beside_hash, content_hash, file_hash
+from judgeloop.models.resolve import KnownModel, known_models, pull, resolve
 from tiny import make_tiny_model
 
 ALIAS = "smollm2-135m-instruct"
@@ -102,11 +103,38 @@ def test_the_hash_follows_the_contents(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_hash_is_remembered_until_a_file_changes(folder: Path, cache: Path) -> None:
-    first = content_hash(folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(bytes(2**20))
+    first = file_hash(weights)
     (memo,) = (cache / "hashes").iterdir()
     memo.write_text("f" * 64)
-    assert content_hash(folder) == "f" * 64
-    os.utime(folder / "config.json", ns=(1, 1))
+    contents._remembered.cache_clear()  # as in another process
+    assert file_hash(weights) == "f" * 64
+    before = content_hash(folder)
+    os.utime(weights, ns=(1, 1))
+    assert file_hash(weights) == first
+    assert content_hash(folder) != before
+
+
+def test_bytes_written_over_in_place_are_noticed_whatever_the_files_times_say(folder: Path, cache: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(b"1" * 2**20)
+    first, stat = content_hash(folder), weights.stat()
+    time.sleep(0.02)  # longer than the steps of a file system's clock
+    with weights.open("r+b") as handle:
+        handle.write(bytes(100))
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (weights.stat().st_mtime_ns, weights.stat().st_size) == (stat.st_mtime_ns, stat.st_size)
+    assert content_hash(folder) != first
+
+
+def test_the_defaults_of_generation_and_a_models_code_have_a_hash_of_their_own(folder: Path) -> None:
+    found, first = {beside_hash(folder)}, content_hash(folder)
+    (folder / "generation_config.json").write_text('{"repetition_penalty": 2}')
+    found.add(beside_hash(folder))
+    (folder / "modeling_own.py").write_text("x = 1")
+    found.add(beside_hash(folder))
+    assert len(found) == 3
     assert content_hash(folder) == first
 
 

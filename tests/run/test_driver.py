@@ -37,7 +37,7 @@ def test_a_run_that_is_stopped_still_checks_its_last_model(
     recorded: list[stopping.Decision] = []
     end = stopping.Decision(True, str(at), "enough", "M1", "it is")
 
-    def advance(_run: RunDirectory, _steps: Sequence[Step], step: Step, _display: driver.Display) -> bool:
+    def advance(_run: object, _steps: object, step: Step, *_rest: object) -> bool:
         made.append(step.name)
         return True
 
@@ -94,6 +94,8 @@ def test_a_model_trained_elsewhere_needs_no_gpu_until_it_is_made_anew(
     monkeypatch.setattr(stopping, "decide", lambda _run, _step: stopping.Decision(True, "M2/eval", "", "M2", ""))
     monkeypatch.setattr(stopping, "with_best", lambda _run, decision: decision)
     monkeypatch.setattr(RunDirectory, "stale", lambda _run, _steps: [])
+    monkeypatch.setattr(driver.seals, "gone", lambda _run, _steps: set())
+    monkeypatch.setattr(driver.seals, "check", lambda _run, _step, _gone: None)
     config = parse({"seed_data": {"ift": "seed.jsonl"}, "iterations": 1, "train": {"kernels": "liger"}}, "test")
     (out / "M2" / "model").mkdir(parents=True)
     (out / "M2" / ".train.done.json").write_text("{}")

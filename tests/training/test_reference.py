@@ -5,7 +5,33 @@ from typing import Any
 
 import pytest
 
+from judgeloop.models.chat import Chat
+from judgeloop.records import PreferencePair
+from judgeloop.training import preference
 from judgeloop.training.reference import ReferenceCache
+
+from .test_preference import Run
+
+
+def test_the_method_is_in_the_key(
+    pairs: list[PreferencePair], model_folder: Path, tmp_path: Path, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With qlora the reference's weights are of four bits; its sums are not those of full precision."""
+    keys = set()
+
+    def noted(*_: Any, cache: ReferenceCache, **__: Any) -> None:
+        keys.add(cache.key(ROWS, [1], bf16=False))
+        raise InterruptedError
+
+    monkeypatch.setattr(preference, "PairTrainer", noted)
+    monkeypatch.setattr(preference, "lora_config", lambda *_, **__: None)
+    monkeypatch.setattr(preference, "load_policy", lambda *_, **__: preference.load_model(model_folder))
+    monkeypatch.setattr(preference, "require_gpu_settings", lambda _config: None)
+    for method in ("full", "lora", "qlora"):
+        with pytest.raises(InterruptedError):
+            Run(pairs, model_folder, tmp_path / "model", chat, method=method)
+    assert len(keys) == 3
+
 
 ROWS: list[dict[str, Any]] = [{"prompt_ids": [1, 2], "chosen_ids": [3], "rejected_ids": [4, 5]}]
 

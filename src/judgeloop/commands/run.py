@@ -41,26 +41,28 @@ def run(
 
 
 def status(run: RunFolder, as_json: AsJson = False) -> None:
-    """How far a run is: which steps are done, begun or missing, and how long they took."""
+    """How far a run is: which steps are done, begun, missing, or gone (finished once, and removed since), and how long
+    they took."""
     from rich.console import Console
     from rich.table import Table
 
-    from judgeloop.run import stopping
+    from judgeloop.run import seals, stopping
     from judgeloop.run.directory import RunDirectory, open_run, read_json
     from judgeloop.run.methods import METHODS
 
     config, facts = open_run(run)
     directory = RunDirectory(run, config, METHODS[facts["method"]](config))
     rows: list[dict[str, Any]] = []
+    gone = seals.gone(directory, list(directory.steps.values()))
     for step in directory.steps.values():
-        state = directory.state(step)
+        state = "gone" if step.name in gone else directory.state(step)
         marker = read_json(directory.marker(step, "done")) if state == "done" else {}
         seconds = marker.get("seconds", directory.spent(step) or None)
         rows.append({"step": step.name, "state": state, "rows": marker.get("rows"), "seconds": seconds})
     decision = read_json(run / stopping.FILE) if (run / stopping.FILE).exists() else None
     stopped = decision is not None and bool(decision["stopped"])
-    complete = stopped or all(row["state"] == "done" for row in rows)
-    following = None if stopped else next((row["step"] for row in rows if row["state"] != "done"), None)
+    complete = stopped or all(row["state"] in ("done", "gone") for row in rows)
+    following = None if stopped else next((row["step"] for row in rows if row["state"] not in ("done", "gone")), None)
     if as_json:
         found = {"run": str(run), "complete": complete, "next": following, "decision": decision, "steps": rows}
         typer.echo(json.dumps(found, indent=2))

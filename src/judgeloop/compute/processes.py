@@ -16,6 +16,7 @@ from pathlib import Path
 
 from judgeloop.compute.local import PARENT, PROGRESS_FD
 from judgeloop.errors import InputError
+from judgeloop.models.hardware import cuda_devices
 from judgeloop.training import distributed
 
 _GPUS = "CUDA_VISIBLE_DEVICES"
@@ -61,13 +62,13 @@ def other_processes(
 
 
 def gpus(processes: int) -> list[str]:
-    """The GPU of each process; empty on a machine without GPUs. Looks at device files: asking CUDA would fix which GPUs
-    this process sees."""
-    named = os.environ.get(_GPUS)
-    there = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
-    found = [name for name in named.split(",") if name] if named is not None else there
-    if not there or not found:
+    """The GPU of each process, as CUDA_VISIBLE_DEVICES names it (a number, or an identifier that is named there
+    already); empty on a machine without GPUs. Raises InputError if there are fewer."""
+    count = cuda_devices()
+    if not count:
         return []
+    named = [name.strip() for name in os.environ.get(_GPUS, "").split(",") if name.strip()]
+    found = named[:count] or [str(number) for number in range(count)]  # CUDA leaves out what follows an unknown name
     if len(found) < processes:
         raise InputError(
             f"compute.processes: {processes} processes need {processes} GPUs, and this machine shows {len(found)}; "

@@ -13,8 +13,9 @@ from judgeloop.engines import open_engine
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
+from judgeloop.models.contents import content_hash
 from judgeloop.models.convert import cache_folder, with_chatml_tokens
-from judgeloop.models.resolve import ModelFolder, content_hash, resolve
+from judgeloop.models.resolve import ModelFolder, resolve
 from judgeloop.models.run_note import read_note
 
 

@@ -8,12 +8,13 @@ import re
 import string
 import unicodedata
 from functools import lru_cache
-from importlib import resources
 
 from judgeloop.config import PromptsSection
+from judgeloop.shipped import shipped_text, ships
 from judgeloop.text.language import Language, language_of
 from judgeloop.text.tokens import UNSPACED, tokens_of
 
+_PACKAGE = "judgeloop.instructions"
 # How a sentence ends that was cut off: on a word that needs another. Only what no good sentence ends with (a Chinese
 # question may well end with 的).
 _DANGLING: dict[Language, re.Pattern[str]] = {
@@ -118,22 +119,20 @@ def lacks_input(text: str) -> bool:
 
 def shipped_words(language: Language) -> tuple[str, ...]:
     """The words and phrases that ship as blocked in one language; none if the language has no list."""
-    file = resources.files("judgeloop.instructions") / "blocked" / f"{language}.txt"
-    if not file.is_file():
-        return ()
-    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    file = f"blocked/{language}.txt"
+    return _listed(shipped_text(_PACKAGE, file)) if ships(_PACKAGE, file) else ()
+
+
+@lru_cache(maxsize=8)
+def _listed(text: str) -> tuple[str, ...]:
+    lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def _blocked(words: tuple[str, ...] | None, language: Language, text: str) -> bool:
     """Whether the text contains a blocked word: the user's words in any language, the shipped ones in their own."""
-    pattern = _shipped_pattern(language) if words is None else _pattern(words)
+    pattern = _pattern(shipped_words(language) if words is None else words)
     return pattern is not None and pattern.search(text) is not None
-
-
-@lru_cache(maxsize=8)
-def _shipped_pattern(language: Language) -> re.Pattern[str] | None:
-    return _pattern(shipped_words(language))
 
 
 @lru_cache(maxsize=8)

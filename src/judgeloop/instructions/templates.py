@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib import resources
 from typing import Literal
+
+from judgeloop.shipped import shipped_text
 
 TemplateLanguage = Literal["en", "zh"]
 
 
-@lru_cache(maxsize=64)
 def template(package: str, name: str, language: TemplateLanguage) -> str:
     """The text of `templates/<name>.<language>.txt` in a package, without the line break at its end."""
-    file = resources.files(package) / "templates" / f"{name}.{language}.txt"
-    return file.read_text(encoding="utf-8").removesuffix("\n")
+    return shipped_text(package, f"templates/{name}.{language}.txt").removesuffix("\n")
 
 
 def words(package: str, language: TemplateLanguage) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from judgeloop.errors import InputError
 from judgeloop.judging.fence import neutralise
 from judgeloop.records import MAX_SCORE, Message
+from judgeloop.shipped import shipped_text, ships
 
 HIGHEST = 100  # a scale may go this far; every score on it is an option to read when scoring by expectation
 _NAMES = ("instruction", "ending", "response", "other")  # {system} is written by template_with_system alone
@@ -112,9 +113,9 @@ def load_rubric(name: str, language: str = "en") -> Rubric:
     written, then no other counts), `#: fence = none` (no tags around the texts: not safe).
     Raises InputError if file, directive or placeholder is wrong.
     """
-    shipped = resources.files("judgeloop.judging") / "rubrics" / f"{name}.{language}.txt"
-    if "/" not in name and shipped.is_file():
-        text, origin = shipped.read_text(encoding="utf-8"), name
+    shipped = f"rubrics/{name}.{language}.txt"
+    if "/" not in name and ships("judgeloop.judging", shipped):
+        text, origin = shipped_text("judgeloop.judging", shipped), name
     else:
         path = Path(name)
         if not path.is_file():

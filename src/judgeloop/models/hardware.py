@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 from judgeloop.config import TrainingSection
@@ -24,6 +26,20 @@ def has_cuda() -> bool:
     import torch
 
     return bool(torch.cuda.is_available())
+
+
+def cuda_devices() -> int:
+    """How many devices CUDA shows to this process, under its CUDA_VISIBLE_DEVICES.
+
+    Asked of torch in a process of its own: CUDA fixes what a process sees when it is first asked. Names of device files
+    say little: in a container that was given one GPU it may be called nvidia3, and CUDA calls it 0.
+    """
+    if not has_driver():
+        return 0
+    asked = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    last = done.stdout.strip().rpartition("\n")[2]
+    return int(last) if done.returncode == 0 and last.isdigit() else 0
 
 
 def require_gpu_settings(config: TrainingSection, section: str = "") -> None:

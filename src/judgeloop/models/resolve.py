@@ -1,12 +1,10 @@
-"""Where weights come from: a folder, an adapter, a GGUF file, a hub id, or a model known by an alias. And what
-identifies them: a content hash.
+"""Where weights come from: a folder, an adapter, a GGUF file, a hub id, or a model known by an alias.
 
 Weights are safetensors only. The alias's model comes from the package index, so a fresh machine needs no model hub.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -19,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError, JudgeloopError
-from judgeloop.jsonl import write_text_atomically
 from judgeloop.models import convert
 from judgeloop.models.check_folder import check_folder
+from judgeloop.models.contents import content_hash
 from judgeloop.models.convert import MARKER, cache_folder, from_gguf, in_own_process, last_line, locked, merged_adapter
-from judgeloop.models.facts import TOKENIZER_FILES, is_lfs_pointer, read_json_object
+from judgeloop.models.facts import is_lfs_pointer, read_json_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_HASHED = (*TOKENIZER_FILES, "config.json", "tokenizer_config.json", "merges.txt", "special_tokens_map.json")
-_HASHED_PATTERNS = ("*.safetensors", "*.safetensors.index.json", "added_tokens.json", "chat_template.*")
 _HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", "*.py")
 
 
@@ -138,29 +134,6 @@ def _with_base(adapter: Path, trust_remote_code: bool) -> Path:
     except InputError as error:
         raise InputError(f"{adapter}: is an adapter of '{name}', and that base is not to be had: {error}") from error
     return merged_adapter(adapter, base.path, base.hash)
-
-
-def content_hash(folder: Path) -> str:
-    """SHA-256 (hex) over names and contents of the weights, the config and the tokenizer's files.
-
-    Remembered in the user's cache by each file's name, size and time of change, so large files are read once.
-    """
-    files = {name for name in _HASHED if (folder / name).is_file()}
-    files |= {path.name for pattern in _HASHED_PATTERNS for path in folder.glob(pattern)}
-    stats = [(name, (folder / name).stat()) for name in sorted(files)]
-    key = json.dumps([str(folder.resolve()), [(name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in stats]])
-    memo = cache_folder() / "hashes" / hashlib.sha256(key.encode()).hexdigest()
-    with contextlib.suppress(OSError):
-        known = memo.read_text(encoding="ascii")
-        if len(known) == 64:
-            return known
-    total = hashlib.sha256()
-    for name, _ in stats:
-        with (folder / name).open("rb") as handle:
-            total.update(f"{name}\0{hashlib.file_digest(handle, 'sha256').hexdigest()}\n".encode())
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        write_text_atomically(memo, total.hexdigest())
-    return total.hexdigest()
 
 
 def pull(alias: str) -> Path:

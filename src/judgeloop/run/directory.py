@@ -20,7 +20,8 @@ from typing import Any, Literal
 from judgeloop import __version__
 from judgeloop.config import Config, load
 from judgeloop.errors import InputError
-from judgeloop.jsonl import write_text_atomically
+from judgeloop.jsonl import sync, write_text_atomically
+from judgeloop.run.circumstances import KEY, circumstances, difference
 from judgeloop.run.fingerprints import file_hash, fingerprint, input_fingerprint, settings
 from judgeloop.run.stage import LOOP, Artifact, Step, downstream
 
@@ -44,6 +45,7 @@ class RunDirectory:
         self.config = config
         self.steps = {step.name: step for step in steps}
         self._lock: int | None = None
+        self._noted: set[tuple[str, str, str, str]] = set()
 
     @classmethod
     def prepare(cls, path: Path, config: Config, steps: Sequence[Step]) -> RunDirectory:
@@ -114,6 +116,10 @@ class RunDirectory:
             return Path(read_json(self.artifact(step.name))["path"])
         return self.folder(step.model) / step.weights
 
+    def record(self, step: Step) -> Path:
+        """The file that says what a step's model is: its hash, and for M0 where it is."""
+        return self.weights(step).with_name("train.json") if step.weights else self.artifact(step.name)
+
     def maker(self, model: str) -> Step:
         """The step that makes M0, M1, …, or the model of that step's name."""
         for step in self.steps.values():
@@ -133,12 +139,9 @@ class RunDirectory:
     def identity(self, model: str) -> dict[str, Any]:
         """{"name", "path", "hash"} of a finished model of the run."""
         step = self.maker(model)
-        if not step.weights:
-            value = read_json(self.artifact(step.name))
-            return {"name": model, "path": value["path"], "hash": value["hash"]}
-        folder = self.weights(step)
-        path = folder.relative_to(self.path).as_posix()
-        return {"name": model, "path": path, "hash": read_json(folder.with_name("train.json"))["hash"]}
+        said = read_json(self.record(step))
+        path = self.weights(step).relative_to(self.path).as_posix() if step.weights else said["path"]
+        return {"name": model, "path": path, "hash": said["hash"]}
 
     # Fingerprints ----------------------------------------------------------------------------------------------------
 
@@ -158,7 +161,7 @@ class RunDirectory:
         if step.stage.plugin is not None:
             found["plugin"] = step.stage.plugin
         parts = {"settings": found, "inputs": inputs}
-        return {"fingerprint": fingerprint(parts), **parts}
+        return {"fingerprint": fingerprint(parts), **parts, KEY: circumstances(step, self.config)}
 
     def fingerprint_of(self, step: Step) -> str:
         """The step's fingerprint under the present config; for M0 the weights' hash counts too."""
@@ -188,7 +191,8 @@ class RunDirectory:
                 path = self.marker(step, "done" if kind == "done" else "begun")
                 if not path.exists():
                     continue
-                why = _difference(read_json(path), self._expected(step, known))
+                made, expected = read_json(path), self._expected(step, known)
+                why = _difference(made, expected) or difference(made.get(KEY, {}), step, expected[KEY])
                 if why is not None:
                     found.append(Stale(step, why))
                 break
@@ -214,20 +218,42 @@ class RunDirectory:
         """Say what the artifact is being made from, before its first row."""
         path = self.marker(step, "begun")
         if not path.exists():
-            write_json(path, {"stage": step.label, "started": now(), **self.expected(step)})
+            write_json(path, {"stage": step.label, "started": now(), "judgeloop": __version__, **self.expected(step)})
+
+    def noted(self, step: Step, part: str) -> dict[str, str]:
+        """What a step that is at work noted of its circumstances, in this attempt or one before."""
+        path = self.marker(step, "begun")
+        return dict(read_json(path).get(KEY, {}).get(part, {})) if path.exists() else {}
+
+    def note(self, step: Step, part: str, name: str, value: str) -> None:
+        """Note a circumstance of a step that is at work, before it has an effect on the result."""
+        path, known = self.marker(step, "begun"), (step.name, part, name, value)
+        if known not in self._noted and path.exists():
+            said = read_json(path)
+            before = said.get(KEY, {})
+            noted = {**before, part: {**before.get(part, {}), name: value}}
+            write_json(path, {**said, KEY: noted})
+            self._noted.add(known)
 
     def finish(self, step: Step, seconds: float, account: Mapping[str, Any]) -> None:
-        """Write the done-marker: the artifact is complete. The files that the step wrote are sealed by their hashes.
+        """Write the done-marker: the artifact is complete, and on the disk. The files that the step wrote are sealed by
+        their hashes. What it was made from is what the begun-marker says: a file that changed meanwhile makes it stale.
         `seconds` add up over interrupted attempts."""
-        folder = self.folder(step.model)
+        folder, begun = self.folder(step.model), self.marker(step, "begun")
+        made = self.expected(step)
+        if begun.exists():
+            said = read_json(begun)
+            made |= {name: said[name] for name in made if name in said}
+        for name in step.writes:
+            sync(folder / name)
         digests = {name: file_hash(folder / name) for name in step.writes if (folder / name).is_file()}
         write_json(
             self.marker(step, "done"),
             {"stage": step.label, "title": step.stage.title, "order": list(self.steps).index(step.name),
-             **self.expected(step), "seconds": round(self.spent(step) + seconds, 2),
+             "judgeloop": __version__, **made, "seconds": round(self.spent(step) + seconds, 2),
              "finished": now(), "files": digests, **account},
         )  # fmt: skip
-        self.marker(step, "begun").unlink(missing_ok=True)
+        begun.unlink(missing_ok=True)
 
     def spend(self, step: Step, seconds: float) -> None:
         """Note the time an attempt took that did not finish."""
@@ -241,10 +267,11 @@ class RunDirectory:
         return float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
 
     def supersede(self, roots: Sequence[Step]) -> tuple[list[Step], Path]:
-        """Move what the steps and everything made from them produced to `superseded/<time>/`; say what and where."""
+        """Move what the steps and everything made from them produced to `superseded/<time>/`; say what and where. The
+        last go first: after a kill in between, nothing is left that was made from what is gone."""
         target = self.path / "superseded" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         moved = []
-        for step in downstream(list(self.steps.values()), roots):
+        for step in reversed(downstream(list(self.steps.values()), roots)):
             files = [p for p in self.outputs(step) if p.exists()]
             if files:
                 moved.append(step)
@@ -254,7 +281,7 @@ class RunDirectory:
                     place.parent.mkdir(parents=True, exist_ok=True)
                     path.rename(place)
         drop_metrics(self.path, {(s.model, s.label) for s in moved})
-        return moved, target
+        return moved[::-1], target
 
     def outputs(self, step: Step) -> list[Path]:
         """Everything the step writes: markers first, so that a kill in between leaves no marker without artifact."""

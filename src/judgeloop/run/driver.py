@@ -12,7 +12,7 @@ from judgeloop.compute.processes import gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.models.hardware import require_gpu_settings
-from judgeloop.run import stopping
+from judgeloop.run import seals, stopping
 from judgeloop.run.directory import FORMAT, RunDirectory, describe, read_json, refuse_other_format
 from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step, downstream, select
@@ -50,12 +50,14 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             moved, where = run.supersede(roots)
             display.superseded(moved, where)
         _refuse_stale(run, steps)
+        gone = seals.gone(run, steps)
+        _refuse_changed_models(run, steps, gone)
         describe(run, method)
         write_notes(run)
         _check_players(run, steps)
         if method != LOOP:
             for step in steps:
-                _advance(run, steps, step, display)
+                _advance(run, steps, step, gone, display)
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
@@ -63,9 +65,10 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             # A decision is final, but what else measures the last model belongs to the run.
             if decision is not None and not step.stage.measures:
                 break
-            if _advance(run, steps, step, display) and step.stage.measures:
+            if _advance(run, steps, step, gone, display) and step.stage.measures:
                 write_reports(out)
-            decision = decision or stopping.decide(run, step)
+            if step.name not in gone:  # else the run went on after it
+                decision = decision or stopping.decide(run, step)
         decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
         stopping.record(run, decision)
         write_reports(out)
@@ -83,11 +86,15 @@ def write_reports(out: Path) -> None:
     write_report(out)
 
 
-def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Display) -> bool:
-    """Carry out one step; return False if there was nothing to do."""
-    if run.state(step) == "done" and _present(run, step) and not (step.stage.only_checks and run.stale([step])):
+def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, gone: set[str], display: Display) -> bool:
+    """Carry out one step; return False if there was nothing to do. What is gone is not made anew: nothing needs it, or
+    else `seals.check` says so."""
+    again = step.stage.only_checks and bool(run.stale([step]))
+    done = run.state(step) == "done" and not again
+    if step.name in gone or (done and (_present(run, step) or _all_done(run, steps, gone))):
         display.skipped(step)
         return False
+    seals.check(run, step, gone)
     _carry_out(run, step, display)
     if step.weights == "model":
         write_notes(run)
@@ -96,17 +103,34 @@ def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, display: Disp
     return True
 
 
+def _all_done(run: RunDirectory, steps: Sequence[Step], gone: set[str]) -> bool:
+    return all(step.name in gone or run.state(step) == "done" for step in steps)
+
+
+def _refuse_changed_models(run: RunDirectory, steps: Sequence[Step], gone: set[str]) -> None:
+    """What an open step lacks is named now, not when its turn comes, maybe after hours. Steps after the end of a run
+    that a rule stopped are not open."""
+    decided = run.path / stopping.FILE
+    if decided.exists() and read_json(decided).get("stopped"):
+        return
+    for step in steps:
+        if step.name not in gone and run.state(step) != "done":
+            seals.check(run, step, gone)
+
+
 def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
     """A training that this machine cannot do is named before anything is made, not when its turn comes, maybe after
     hours. What was trained elsewhere stays usable here."""
-    again = downstream(steps, roots)
-    pending = {step.stage.trains for step in steps if step in again or run.state(step) != "done"} - {None}
+    again, gone = downstream(steps, roots), seals.gone(run, steps)
+    pending = {
+        step.stage.trains for step in steps if step in again or (run.state(step) != "done" and step.name not in gone)
+    } - {None}
     for key in sorted(str(name) for name in pending):
         section: Any = run.config
         for part in key.split("."):
             section = getattr(section, part)
         require_gpu_settings(section, key)
-    if pending:
+    if pending and run.config.compute.processes > 1:
         gpus(run.config.compute.processes)
 
 

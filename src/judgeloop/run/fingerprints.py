@@ -11,7 +11,7 @@ from typing import Any
 
 from judgeloop.config import Config, Section, shapes_results
 from judgeloop.config.choices import Choices
-from judgeloop.models.resolve import content_hash
+from judgeloop.models.contents import content_hash
 from judgeloop.run.stage import Frozen, Remote, Step
 
 

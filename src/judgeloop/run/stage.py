@@ -21,6 +21,16 @@ Keys = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A change of what a stage makes of the same inputs under the same config. What was made without it is stale where
+    it `matters`: under configs whose result it changes."""
+
+    name: str
+    says: str
+    matters: Callable[[Config], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One kind of work.
 
@@ -35,7 +45,8 @@ class Stage:
     are written after it, and it is carried out for the last model too when a rule stops the run. `present`: whether a
     finished artifact can still be used, for one that names something outside the run. `only_checks`: nothing is made
     from it, so it is carried out again instead of refused if the config has changed. `content`: a field of the
-    artifact (JSON) that the fingerprints of later steps hold.
+    artifact (JSON) that the fingerprints of later steps hold. `recover` returns what an attempt that was killed before
+    its done-marker had come to, None if it had not. `changes` are those of the stage's code since its first version.
     """
 
     name: str
@@ -53,6 +64,8 @@ class Stage:
     present: Callable[[Path], bool] | None = None
     only_checks: bool = False
     content: str | None = None
+    recover: Callable[[Any], Any] | None = None
+    changes: tuple[Change, ...] = ()
     plugin: str | None = None
 
     def keys_under(self, config: Config) -> Keys:

@@ -33,8 +33,8 @@ def main(run_path: str, name: str) -> int:
             help_stage(context)
         elif config.compute.processes > 1 and context.step.stage.trains is not None:
             sharded = config.compute.sharding == "fsdp"
-            with other_processes(config.compute.processes, [run_path, name], config.threads, sharded=sharded):
-                run_stage(context)
+            count, arguments = config.compute.processes, [run_path, name]
+            run_stage(context, lambda: other_processes(count, arguments, config.threads, sharded=sharded))
         else:
             run_stage(context)
     except JudgeloopError as error:

@@ -35,7 +35,7 @@ from judgeloop.stages.context import Context, Outcome, last_words, sampling
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
 from judgeloop.stages.keys import ENGINE, FILTERS, of
-from judgeloop.stages.training import fine_tune
+from judgeloop.stages.training import fine_tune, recover
 
 
 def segments(context: Context) -> Outcome:
@@ -51,7 +51,7 @@ def backward(context: Context) -> Outcome:
     """The backward model: SFT of M0 on the seed's IFT rows turned round."""
     section = context.config.backtranslation
     rows, dropped = reversed_rows(context.rows("ift", SupervisedRow), section.language)
-    outcome = fine_tune(context, rows, section.sft)
+    outcome = recover(context) or fine_tune(context, rows, section.sft)
     return Outcome({**outcome.account, "not_reversed": dropped})
 
 
@@ -276,6 +276,7 @@ FORWARD = Stage(
     keys=(*SHARED, *of("backtranslation", "seed_system_prompt")),
     trains="backtranslation.sft",
     weights="forward.{number}/model",
+    recover=recover,
 )
 SCORES = Stage(
     "scores",

@@ -87,8 +87,8 @@ class Context:
         if isinstance(played, Remote):
             raise TypeError(f"{played.name} is behind an endpoint")
         if isinstance(played, Frozen):
-            return Model.frozen(self.run, played.path)
-        return Model.made(self.run, self.run.steps[played.step])
+            return Model.frozen(self.run, played.path, self.step)
+        return Model.made(self.run, self.run.steps[played.step], self.step)
 
     def _artifacts(self, name: str) -> list[Artifact]:
         if name not in (*self.step.stage.reads, *self.step.stage.may_read):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from judgeloop.errors import InputError
 from judgeloop.run.directory import read_json, write_json
+from judgeloop.run.seals import sealed
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
 
@@ -20,18 +21,17 @@ def base_model(context: Context) -> Outcome:
     from judgeloop.models.chat import Chat
     from judgeloop.models.check_folder import training_problems
     from judgeloop.models.convert import with_chatml_tokens
-    from judgeloop.models.resolve import content_hash, resolve
+    from judgeloop.models.resolve import resolve
 
     config = context.config
     context.progress(0, None, config.model)
     found = resolve(config.model, revision=config.revision, trust_remote_code=config.trust_remote_code)
-    path, identity = found.path, found.hash
+    path = found.path
     if config.chat_template == "chatml+tokens":
-        path = with_chatml_tokens(path, identity)
-        identity = content_hash(path)
+        path = with_chatml_tokens(path, found.hash)
     written = context.output()
     day = read_json(written).get("date") if written.exists() else None
-    model = {"name": found.name, "path": str(path), "hash": identity, "date": day or date.today().isoformat()}
+    model = {"name": found.name, "path": str(path), **sealed(path), "date": day or date.today().isoformat()}
     chat = Chat.load(
         path,
         chat_template=config.chat_template,

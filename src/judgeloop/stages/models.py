@@ -10,6 +10,7 @@ from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.run_note import read_note
+from judgeloop.run.circumstances import ENGINES
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
 
@@ -24,17 +25,18 @@ class Model:
     folder: Path
     work: Path
     ours: bool
+    reader: Step | None = None
 
     @classmethod
-    def made(cls, run: RunDirectory, step: Step) -> Model:
-        """The model that a step of the run made."""
+    def made(cls, run: RunDirectory, step: Step, reader: Step | None = None) -> Model:
+        """The model that a step of the run made; `reader` is the step in which it plays a role."""
         folder = run.weights(step)
         beside = run.folder(step.model) if step.weights in ("", "model") else folder.parent
         name = step.model if step.weights in ("", "model") else step.name
-        return cls(run, name, folder, beside / "engine", ours=True)
+        return cls(run, name, folder, beside / "engine", ours=True, reader=reader)
 
     @classmethod
-    def frozen(cls, run: RunDirectory, named: str) -> Model:
+    def frozen(cls, run: RunDirectory, named: str, reader: Step | None = None) -> Model:
         """A model folder of the user's, or one that `models.resolve` finds by its name."""
         from judgeloop.models.resolve import resolve
 
@@ -42,12 +44,12 @@ class Model:
         if not (folder / "config.json").is_file():
             found = resolve(named, trust_remote_code=run.config.trust_remote_code)
             folder = found.path
-        return cls(run, named, folder, run.path / "engines" / folder.name, ours=False)
+        return cls(run, named, folder, run.path / "engines" / folder.name, ours=False, reader=reader)
 
     @property
     def identity(self) -> dict[str, Any]:
         """{"name", "path", "hash"}."""
-        from judgeloop.models.resolve import content_hash
+        from judgeloop.models.contents import content_hash
 
         if not self.ours:
             return {"name": self.name, "path": str(self.folder), "hash": content_hash(self.folder)}
@@ -88,8 +90,11 @@ class Model:
                 f"{weights}: is not a model folder (no config.json); if its weights were removed to save space, make "
                 f"them anew with --redo {self.name}, else check the model's name or path"
             )
+        section = config.engine
+        if section.kind == "auto":
+            section = section.model_copy(update={"kind": self._auto(weights)})
         return open_engine(
-            config.engine,
+            section,
             weights,
             chat,
             work_dir=self.work if folder is None else weights / "engine",
@@ -97,3 +102,24 @@ class Model:
             seed=config.seed,
             trust_remote_code=config.trust_remote_code,
         )
+
+    def _auto(self, weights: Path) -> str:
+        """The engine that `auto` means here, or meant when the step began: rows of two engines are not mixed in one
+        stage. Raises InputError if that one cannot be used here."""
+        from judgeloop.config.choices import ENGINES as KINDS
+        from judgeloop.engines import pick
+
+        if self.reader is None:
+            return pick(weights)
+        before = self.run.noted(self.reader, ENGINES).get(self.name)
+        if before is None:
+            found = pick(weights)
+            self.run.note(self.reader, ENGINES, self.name, found)
+            return found
+        kind = KINDS[before]
+        if reason := kind.missing() or kind.can_run(weights):
+            raise InputError(
+                f"engine.kind: {self.reader.name} was begun with {before}, which auto meant, and here {reason}; go on "
+                f"where it can be used, or make it anew with --redo {self.reader.name}"
+            )
+        return before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,13 +17,15 @@ from judgeloop.judging.pointwise import taught_score
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.judging.score_distribution import option_problems
 from judgeloop.records import Candidate, PreferencePair, SupervisedRow
-from judgeloop.run.directory import drop_metrics, write_json
-from judgeloop.run.stage import Stage
+from judgeloop.run.directory import drop_metrics, read_json, write_json
+from judgeloop.run.seals import sealed
+from judgeloop.run.stage import Artifact, Change, Frozen, Stage
 from judgeloop.stages.checkpoint_judge import checkpoint_judge
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import ENGINE, of
 from judgeloop.stages.models import Model
 from judgeloop.training import distributed
+from judgeloop.training.finished import FINISHED
 
 if TYPE_CHECKING:
     from judgeloop.training.data import ScoreAlone
@@ -62,7 +65,7 @@ def fine_tune(context: Context, rows: Sequence[SupervisedRow], section: SftSecti
             score_alone=score_alone(context.config) if judged else None,
             trust_remote_code=context.config.trust_remote_code,
         )
-    return _settle(context, initial=policy, reference=None, summary=summary.as_dict())
+    return _settle(context, summary.as_dict())
 
 
 def score_alone(config: Config) -> ScoreAlone | None:
@@ -82,7 +85,8 @@ def train(context: Context) -> Outcome:
     policy, reference = context.model("policy"), context.model("reference")
     rows = [*context.rows("pairs", PreferencePair), *context.rows("judge_pairs", PreferencePair)]
     used = {name for row in rows for name in (row.chosen_id, row.rejected_id)}
-    generated = [*context.rows("candidates", Candidate), *context.rows("anchors", Candidate)]
+    candidates, anchors = context.rows("candidates", Candidate), context.rows("anchors", Candidate)
+    ours = candidates if _another_tokenizer(context) else [*candidates, *anchors]
     section = context.config.train
     with _Metrics(context) as metrics:
         summary = train_preference(
@@ -93,9 +97,10 @@ def train(context: Context) -> Outcome:
             chat=policy.chat(),
             token_ids={
                 row.id: row.token_ids
-                for row in generated
+                for row in ours
                 if row.id in used and (row.thought is None or context.config.train_thoughts)
             },
+            cut_off={row.id for row in (*candidates, *anchors) if row.finish_reason == "length"},
             config=section,
             seed=context.config.seed,
             threads=context.config.threads,
@@ -108,7 +113,16 @@ def train(context: Context) -> Outcome:
             judge_checkpoint=checkpoint_judge(context),
             trust_remote_code=context.config.trust_remote_code,
         )
-    return _settle(context, initial=policy, reference=reference, summary=summary.as_dict())
+    return _settle(context, summary.as_dict())
+
+
+def _another_tokenizer(context: Context) -> bool:
+    """Whether the anchors' token ids are those of a user's model: its vocabulary may be another, where they would mean
+    other words. Such answers are tokenised from their text."""
+    if not context.has("anchors"):
+        return False
+    (anchors,) = context.step.given["anchors"]
+    return isinstance(anchors, Artifact) and isinstance(context.run.steps[anchors.step].given["anchor"][0], Frozen)
 
 
 def _home(context: Context) -> Path:
@@ -121,30 +135,50 @@ def _partial(context: Context) -> Path:
     path = _home(context) / "model.partial"
     path.parent.mkdir(parents=True, exist_ok=True)
     if distributed.is_main():
+        path.with_name(FINISHED).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
     return path
 
 
-def _settle(context: Context, initial: Model, reference: Model | None, summary: Mapping[str, Any]) -> Outcome:
+def _settle(context: Context, summary: Mapping[str, Any]) -> Outcome:
     """Write train.json, then move the finished model to its place."""
-    from judgeloop.models.resolve import content_hash
-
     if not distributed.is_main():
         return Outcome({})
     final = context.run.weights(context.step)
     partial = final.with_name("model.partial")
+    reference = context.model("reference") if context.has("reference") else None
     record = {
         "name": Model.made(context.run, context.step).name,
-        "initial": initial.identity,
+        "initial": context.model("policy").identity,
         "reference": reference.identity if reference is not None else None,
-        "hash": content_hash(partial),
+        **sealed(partial),
         **summary,
     }
     write_json(final.with_name("train.json"), record)
-    shutil.rmtree(final, ignore_errors=True)  # left by an attempt that was killed between here and its done-marker
+    shutil.rmtree(final, ignore_errors=True)  # of an attempt that left no record of it, or another one
     shutil.rmtree(final.with_name("engine"), ignore_errors=True)
     partial.rename(final)
-    return Outcome({"rows": summary.get("rows")})
+    return _tidied(final, record)
+
+
+def _tidied(final: Path, record: Mapping[str, Any]) -> Outcome:
+    """Remove what served the training; `checkpoints` are still there if a kill came before they were removed."""
+    shutil.rmtree(final.with_name("checkpoints"), ignore_errors=True)
+    final.with_name(FINISHED).unlink(missing_ok=True)
+    return Outcome({"rows": record["rows"]})
+
+
+def recover(context: Context) -> Outcome | None:
+    """The model of a training that was killed after its last step: in its place already, or still to be put there."""
+    final = context.run.weights(context.step)
+    record, trained = final.with_name("train.json"), final.with_name(FINISHED)
+    if record.exists() and final.is_dir():
+        said = read_json(record)
+        if {**said, **sealed(final)} == said:
+            return _tidied(final, said)
+    if trained.exists() and final.with_name("model.partial").is_dir():
+        return _settle(context, read_json(trained))
+    return None
 
 
 class _Metrics:
@@ -202,7 +236,12 @@ def _train_keys(config: Config) -> tuple[str, ...]:
     return keys
 
 
-TRAINED = ("model", "train.json", "engine", "model.partial", "checkpoints", "adapter")
+TRAINED = ("model", "train.json", "engine", "model.partial", FINISHED, "checkpoints", "adapter")
+FOREIGN_ANCHORS = Change(
+    "anchors from text",
+    "the answers of a user's model in pairs.anchor are tokenised by the trained model's tokenizer",
+    lambda config: not re.fullmatch(r"current|previous|M\d+", config.pairs.anchor or "current"),
+)
 SFT = Stage(
     "sft",
     "supervised fine-tuning",
@@ -214,6 +253,7 @@ SFT = Stage(
     gives="policy",
     trains="sft",
     weights="model",
+    recover=recover,
 )
 TRAIN = Stage(
     "train",
@@ -226,4 +266,6 @@ TRAIN = Stage(
     gives="policy",
     trains="train",
     weights="model",
+    recover=recover,
+    changes=(FOREIGN_ANCHORS,),
 )

@@ -16,7 +16,7 @@ from judgeloop.run.stage import Stage
 from judgeloop.seed.build import histogram
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import ENGINE, RUBRIC, of
-from judgeloop.stages.training import fine_tune
+from judgeloop.stages.training import fine_tune, recover
 
 
 def writer(context: Context) -> Outcome:
@@ -113,6 +113,7 @@ WRITER = Stage(
     keys=("seed", "sft"),
     trains="sft",
     weights="writer/model",
+    recover=recover,
 )
 WRITTEN = Stage(
     "written",

@@ -7,7 +7,7 @@ teach an answer that stops in the middle.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -151,13 +151,18 @@ def _first_difference(ids: Sequence[int], other: Sequence[int]) -> int:
 
 
 def pair_examples(
-    pairs: Sequence[PreferencePair], chat: Chat, max_length: int, token_ids: Mapping[str, Sequence[int]]
+    pairs: Sequence[PreferencePair],
+    chat: Chat,
+    max_length: int,
+    token_ids: Mapping[str, Sequence[int]],
+    cut_off: Collection[str] = (),
 ) -> TokenisedPairs:
     """Tokenise preference pairs.
 
     `token_ids` maps a candidate's id to the ids it was generated with (closing token included iff it finished), which
     are used as they are: text tokenised again need not give the ids whose probability is to change, and would close an
-    answer that was cut off. A response without them is tokenised from its text as a finished answer, and counted.
+    answer that was cut off. A response without them is tokenised from its text, as a finished answer unless its id is
+    in `cut_off`, and counted.
     Dropped and counted: either side longer than `max_length` or the model's positions with the prompt, empty, or both
     sides equal.
     """
@@ -173,7 +178,8 @@ def pair_examples(
             text = _assistant_text(messages, pair.id)
             ids = token_ids.get(candidate)
             unknown += ids is None
-            sides.append(_nonempty_ids(chat.response_ids(text) if ids is None else ids, text, chat))
+            own = chat.response_ids(text, finished=candidate not in cut_off) if ids is None else []
+            sides.append(_nonempty_ids(own if ids is None else ids, text, chat))
         chosen, rejected = sides
         if not chosen or not rejected:
             dropped[EMPTY] += 1

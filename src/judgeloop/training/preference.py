@@ -6,7 +6,7 @@ import functools
 import random
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,14 +17,15 @@ from judgeloop.config import TrainSection
 from judgeloop.config.choices import LOSSES
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
+from judgeloop.models.contents import content_hash
 from judgeloop.models.hardware import require_gpu_settings
-from judgeloop.models.resolve import content_hash
 from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import ScoreAlone, TokenisedPairs, pair_examples, sft_examples
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
+from judgeloop.training.finished import record_finished
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.losses import PreferenceLoss
 from judgeloop.training.order import token_blocks
@@ -61,6 +62,7 @@ def train_preference(
     chat: Chat,
     token_ids: Mapping[str, Sequence[int]],
     config: TrainSection,
+    cut_off: Collection[str] = (),
     seed: int,
     threads: int | None,
     on_progress: Progress,
@@ -75,8 +77,9 @@ def train_preference(
     """Train the model in `initial` on the pairs against the model in `reference` and write it to `output`, which must
     not exist.
 
-    `token_ids`: candidate id → the ids it was generated with, see `pair_examples`. `eft`, `ift`: rows for `eft_replay`,
-    with `score_alone` as in SFT, and for `ift_replay`. `smoothing` replaces the config's label_smoothing if it was
+    `token_ids`: candidate id → the ids it was generated with; `cut_off`: those that did not finish, see
+    `pair_examples`. `eft`, `ift`: rows for `eft_replay`, with `score_alone` as in SFT, and for `ift_replay`.
+    `smoothing` replaces the config's label_smoothing if it was
     measured. `on_progress(done, total)` counts steps. `on_metrics` gets each step's loss, grad_norm, learning_rate, the
     preference loss alone (preference_loss, and again under the loss's own name, such as dpo_loss), what the loss logs
     (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps: means over the batch, log-
@@ -88,7 +91,7 @@ def train_preference(
     begun = time.perf_counter()
     require_gpu_settings(config)
     loss: PreferenceLoss = LOSSES[config.loss]
-    data = _tokenised(pairs, chat, config, token_ids)
+    data = _tokenised(pairs, chat, config, token_ids, cut_off)
     shuffled = list(data.examples)
     random.Random(derive_seed(seed, "order of pairs")).shuffle(shuffled)
     blocks = None
@@ -122,8 +125,9 @@ def train_preference(
             config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
         )
         how = {"attention": config.attention, "kernels": config.kernels}
-        # In bf16 shards, attention and kernels round at other places.
-        form = f"ld_alpha {config.ld_alpha}{', sharded' * distributed.sharded()}, {config.attention}, {config.kernels}"
+        # In bf16 shards, attention and kernels round at other places; qlora's weights are of four bits.
+        sharded = ", sharded" * distributed.sharded()
+        form = f"ld_alpha {config.ld_alpha}{sharded}, {config.attention}, {config.kernels}, {config.method}"
         trainer = PairTrainer(
             model,
             None if same else load_model(reference, **how, trust_remote_code=trust_remote_code),
@@ -157,39 +161,46 @@ def train_preference(
             if stopper.kept is None:
                 save(load_model(initial, trust_remote_code=trust_remote_code), output)
             else:
-                shutil.rmtree(stopper.kept / "engine", ignore_errors=True)
-                stopper.kept.rename(output)
+                # A copy: after a kill before the training counts as finished, the weights are still where they were.
+                shutil.copytree(stopper.kept, output, ignore=shutil.ignore_patterns("engine"))
         if distributed.is_main():
             set_adapter_aside(output)
-    passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer if the judge ended it
-    responses = sum(len(example.chosen_ids) + len(example.rejected_ids) for example in data.examples)
-    return TrainingSummary(
-        rows=len(data.examples),
-        dropped=data.dropped,
-        steps=trainer.state.global_step,
-        tokens=round(passes * sum(example.tokens for example in data.examples)),
-        target_tokens=round(passes * responses),
-        seconds=round(time.perf_counter() - begun, 3),
-        first_loss=reporter.losses[0],
-        last_loss=reporter.losses[-1],
-        precision=precision,
-        peak_memory_mib=round(peak_memory_mib(), 1),
-        responses_from_text=data.from_text,
-        stopped_at=stopper.stopped_at if stopper is not None else None,
-        kept_step=stopper.kept_step if stopper is not None else None,
-        why=stopper.why if stopper is not None else None,
-        replayed=trainer.state.global_step * sum(replay.per_step for replay in replays),
-    )
+        passes = config.epochs * trainer.state.global_step / trainer.state.max_steps  # fewer if the judge ended it
+        responses = sum(len(example.chosen_ids) + len(example.rejected_ids) for example in data.examples)
+        summary = TrainingSummary(
+            rows=len(data.examples),
+            dropped=data.dropped,
+            steps=trainer.state.global_step,
+            tokens=round(passes * sum(example.tokens for example in data.examples)),
+            target_tokens=round(passes * responses),
+            seconds=round(time.perf_counter() - begun, 3),
+            first_loss=reporter.losses[0],
+            last_loss=reporter.losses[-1],
+            precision=precision,
+            peak_memory_mib=round(peak_memory_mib(), 1),
+            responses_from_text=data.from_text,
+            stopped_at=stopper.stopped_at if stopper is not None else None,
+            kept_step=stopper.kept_step if stopper is not None else None,
+            why=stopper.why if stopper is not None else None,
+            replayed=trainer.state.global_step * sum(replay.per_step for replay in replays),
+        )
+        if distributed.is_main():
+            record_finished(output, summary.as_dict())
+    return summary
 
 
 def _tokenised(
-    pairs: Sequence[PreferencePair], chat: Chat, config: TrainSection, token_ids: Mapping[str, Sequence[int]]
+    pairs: Sequence[PreferencePair],
+    chat: Chat,
+    config: TrainSection,
+    token_ids: Mapping[str, Sequence[int]],
+    cut_off: Collection[str],
 ) -> TokenisedPairs:
     if not pairs:
         raise InputError(
             "no preference pair to train on; lower pairs.margin, or raise candidates.count or prompts.count"
         )
-    data = pair_examples(pairs, chat, config.max_length, token_ids)
+    data = pair_examples(pairs, chat, config.max_length, token_ids, cut_off)
     if not data.examples:
         raise InputError(
             f"no preference pair left of {len(pairs)} (dropped: {data.dropped}); raise train.max_length, "

@@ -15,7 +15,7 @@ from judgeloop.jsonl import write_text_atomically
 @dataclass(frozen=True)
 class ReferenceCache:
     """One file beside the model being made. `model` is the reference's content hash, `form` whatever else changes the
-    numbers (ld_alpha). Template and truncation are in the key through the token ids themselves."""
+    numbers (ld_alpha, the method). Template and truncation are in the key through the token ids themselves."""
 
     path: Path
     model: str

@@ -17,13 +17,14 @@ from trl import SFTConfig, SFTTrainer
 from judgeloop.config import SftSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
+from judgeloop.models.contents import content_hash
 from judgeloop.models.hardware import require_gpu_settings
-from judgeloop.models.resolve import content_hash
 from judgeloop.records import SupervisedRow, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import ScoreAlone, sft_examples
+from judgeloop.training.finished import record_finished
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.order import token_blocks
 from judgeloop.training.packs import collate, packs
@@ -157,16 +158,19 @@ def train_sft(
         )
         if distributed.is_main():
             set_adapter_aside(output)
-    return TrainingSummary(
-        rows=len(data.examples),
-        dropped=data.dropped,
-        steps=trainer.state.global_step,
-        sequences=len(made),
-        tokens=round(config.epochs * sum(len(pack.ids) for pack in made)),
-        target_tokens=round(config.epochs * sum(len(example.scored) for example in data.examples)),
-        seconds=round(time.perf_counter() - begun, 3),
-        first_loss=reporter.losses[0],
-        last_loss=reporter.losses[-1],
-        precision=precision,
-        peak_memory_mib=round(peak_memory_mib(), 1),
-    )
+        summary = TrainingSummary(
+            rows=len(data.examples),
+            dropped=data.dropped,
+            steps=trainer.state.global_step,
+            sequences=len(made),
+            tokens=round(config.epochs * sum(len(pack.ids) for pack in made)),
+            target_tokens=round(config.epochs * sum(len(example.scored) for example in data.examples)),
+            seconds=round(time.perf_counter() - begun, 3),
+            first_loss=reporter.losses[0],
+            last_loss=reporter.losses[-1],
+            precision=precision,
+            peak_memory_mib=round(peak_memory_mib(), 1),
+        )
+        if distributed.is_main():
+            record_finished(output, summary.as_dict())
+    return summary

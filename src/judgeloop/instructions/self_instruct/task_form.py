@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 
 from judgeloop.instructions.templates import TemplateLanguage, template, words
 from judgeloop.records import Task
+from judgeloop.shipped import shipped_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,6 @@ class TaskForm:
         return f" {text}" if self.spaced else text
 
 
-@lru_cache(maxsize=2)
 def task_form(language: TemplateLanguage) -> TaskForm:
     """The form of one language, from the files in templates/."""
     package = "judgeloop.instructions.self_instruct"
@@ -65,8 +63,8 @@ def task_form(language: TemplateLanguage) -> TaskForm:
 
 def shipped_tasks(language: TemplateLanguage) -> list[Task]:
     """The hand-written tasks of one language, half of them classification: shown if the seed has too few."""
-    file = resources.files("judgeloop.instructions") / "demonstrations" / f"classification.{language}.jsonl"
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    text = shipped_text("judgeloop.instructions", f"demonstrations/classification.{language}.jsonl")
+    rows = [json.loads(line) for line in text.splitlines()]
     return [
         Task.of(
             row["instruction"], row["input"], row["output"], f"shipped:{number}", classification=row["classification"]

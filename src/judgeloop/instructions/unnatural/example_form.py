@@ -8,11 +8,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from itertools import zip_longest
 
 from judgeloop.instructions.templates import TemplateLanguage, template, words
 from judgeloop.records import Task
+from judgeloop.shipped import shipped_text
 
 _EMPTY = re.compile(
     r"[\W_]*(?:none|no|n/?a|no input|no constraints?|nothing|empty|not applicable|无|没有|空|不需要)?[\W_]*",
@@ -51,7 +51,6 @@ class ExampleForm:
 _PACKAGE = "judgeloop.instructions.unnatural"
 
 
-@lru_cache(maxsize=2)
 def example_form(language: TemplateLanguage) -> ExampleForm:
     """The form of one language, from the files in templates/."""
     labels = words(_PACKAGE, language)
@@ -141,10 +140,9 @@ def shipped_rephrasings(language: TemplateLanguage) -> list[dict[str, str]]:
     return _shipped("rephrasings", language)
 
 
-@lru_cache(maxsize=8)
 def _shipped(name: str, language: TemplateLanguage) -> list[dict[str, str]]:
-    file = resources.files("judgeloop.instructions") / "demonstrations" / f"{name}.{language}.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    text = shipped_text("judgeloop.instructions", f"demonstrations/{name}.{language}.jsonl")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def listed_examples(tasks: Sequence[Task], form: ExampleForm) -> str:
