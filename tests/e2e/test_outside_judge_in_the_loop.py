@@ -44,7 +44,12 @@ def test_a_run_judged_from_outside(make_config: Callable[..., Path], judgeloop: 
         config = make_config(
             iterations=1,
             judge={"role": "openai:gpt", "rubric": "additive-5-direct", "scoring": "expected"},
-            endpoint={"url": server.url, "concurrency": 1, "begin_score": "never"},
+            endpoint={
+                "url": server.url,
+                "concurrency": 1,
+                "begin_score": "never",
+                "prices": {"input": 1000.0, "output": 2000.0},
+            },
             evaluation={"count": 2, "samples": 1, "bootstrap": 50, "sampling": {"max_new_tokens": 8}},
         )
         with (tmp_path / "log").open("wb") as log:
@@ -76,6 +81,11 @@ def test_a_run_judged_from_outside(make_config: Callable[..., Path], judgeloop: 
         assert (out / "M2" / "pairs.jsonl").exists()
         assert (out / "M2" / "train.json").exists()
         assert "tokens" in (out / "logs" / "M2.judge.log").read_text(encoding="utf-8")
+        asked = len(candidates) - 5
+        (used,) = json.loads((out / "endpoint.json").read_text(encoding="utf-8")).values()
+        cost = round(asked * (11 * 1000 + 3 * 2000) / 1e6, 6)
+        assert used["used"] == {"M2/judge": {"prompt_tokens": 11 * asked, "completion_tokens": 3 * asked, "cost": cost}}
+        assert f"{11 * asked} prompt tokens, {3 * asked} answered, cost {cost:.4f}" in done.stdout
 
         again = len(server.asked)
         done = judgeloop("run", str(config), "--out", str(out))
@@ -157,7 +167,8 @@ def test_how_an_endpoint_is_read_is_found_out_once_a_run(
     assert len(rows(out / "M1" / "eval.judgements.jsonl")) > 0
     assert sum(begun(asked) for asked in server.asked) == 3  # of all files of both models
     (found,) = json.loads((out / "endpoint.json").read_text(encoding="utf-8")).values()
-    assert found == {"begin_score": "never"}
+    assert found["begin_score"] == "never"
+    assert found["used"].keys() == {"M0/eval", "M1/eval"}
 
 
 def rows_so_far(path: Path) -> list[bytes]:

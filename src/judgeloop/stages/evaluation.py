@@ -23,7 +23,7 @@ from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
-from judgeloop.stages.judges import StepJudge, loop_rubric, open_judge
+from judgeloop.stages.judges import StepJudge, endpoint_account, loop_rubric, open_judge
 from judgeloop.stages.judging import repeated_scores
 from judgeloop.stages.keys import ENGINE, EVALUATION, FIXED_JUDGE
 
@@ -116,7 +116,8 @@ def evaluate(context: Context) -> Outcome:
         path = context.output(name)
         if path.exists() and not path.stat().st_size:
             path.unlink()
-    return Outcome({"rows": len(responses), **({"prompts_left_out": left_out} if left_out else {})})
+    more = {"prompts_left_out": left_out} if left_out else {}
+    return Outcome({"rows": len(responses), **more, **endpoint_account(context)})
 
 
 def _close(opened: list[Engine]) -> None:

@@ -3,7 +3,7 @@ those that are there already are not asked for again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,8 +143,8 @@ def _compared(
 
 @contextmanager
 def _remote(context: Context, name: str) -> Iterator[_Behind]:
-    """The model that `openai:NAME` names, at endpoint.url. What it was asked again and could not do is printed, which
-    is to say: is in the stage's log."""
+    """The model that `openai:NAME` names, at endpoint.url. What it used is added up in the run's endpoint.json, by step
+    (but for an attempt that was killed); what it was asked again and could not do is in the stage's log."""
     from judgeloop.engines.openai import OpenAiEngine
     from judgeloop.run.plan import OUTSIDE
 
@@ -152,7 +152,7 @@ def _remote(context: Context, name: str) -> Iterator[_Behind]:
     engine = OpenAiEngine(config.endpoint, name.removeprefix(OUTSIDE))
     rubric = loop_rubric(context)
 
-    record = context.run.path / "endpoint.json"
+    record = _record(context)
     about = f"{name} at {engine.url}, rubric {rubric.name}"
 
     def settled(way: BeginScore) -> None:
@@ -172,10 +172,41 @@ def _remote(context: Context, name: str) -> Iterator[_Behind]:
         yield _Behind(context, name, judge)
     finally:
         engine.close()
+        _add_usage(context, about, engine.tokens, engine.cost)
         cost = "" if engine.cost is None else f", cost {engine.cost:.4f}"
         print(
             f"{name}: asked again {dict(engine.retries)}, tokens {dict(engine.tokens)}{cost}", *engine.notes, sep="\n"
         )
+
+
+def _record(context: Context) -> Path:
+    return context.run.path / "endpoint.json"
+
+
+def _add_usage(context: Context, about: str, tokens: Mapping[str, int], cost: float | None) -> None:
+    """Add what one attempt at a step used to what earlier ones did: it is paid for in either case."""
+    if not tokens:
+        return
+    found = read_json(_record(context)) if _record(context).exists() else {}
+    steps = found.setdefault(about, {}).setdefault("used", {})
+    before = steps.get(context.step.name, {})
+    used: dict[str, float] = {name: before.get(name, 0) + count for name, count in tokens.items()}
+    if cost is not None or "cost" in before:
+        used["cost"] = round(before.get("cost", 0.0) + (cost or 0.0), 6)
+    steps[context.step.name] = {**before, **used}
+    write_json(_record(context), found)
+
+
+def endpoint_account(context: Context) -> dict[str, list[str]]:
+    """For a step's account: lines about what it used of endpoints, all attempts together; none if it used none."""
+    found = read_json(_record(context)) if _record(context).exists() else {}
+    lines = []
+    for about, entry in found.items():
+        if (used := entry.get("used", {}).get(context.step.name)) is not None:
+            cost = f", cost {used['cost']:.4f}" if "cost" in used else ""
+            asked, answered = used.get("prompt_tokens", 0), used.get("completion_tokens", 0)
+            lines.append(f"{about}: {asked} prompt tokens, {answered} answered{cost}")
+    return {"yields": lines} if lines else {}
 
 
 def loop_rubric(context: Context) -> Rubric:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from judgeloop.run.directory import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
-from judgeloop.stages.judges import loop_rubric, open_judge
+from judgeloop.stages.judges import endpoint_account, loop_rubric, open_judge
 from judgeloop.stages.keys import ENGINE, FIXED_JUDGE, JUDGE, of
 
 
@@ -40,7 +41,9 @@ def judgements(context: Context) -> Outcome:
     rows = read_rows(path, Judgement)
     valid = sum(row.score is not None for row in rows)
     write_json(context.output("judge"), {"judge": name, "health": _health(context, rows)})
-    return Outcome({"rows": len(rows), "with_score": valid})
+    without = Counter(row.reason for row in rows if row.score is None)
+    account = {"rows": len(rows), "with_score": valid, **({"without_score": dict(without)} if without else {})}
+    return Outcome({**account, **endpoint_account(context)})
 
 
 def consistency(context: Context) -> Outcome:
@@ -60,7 +63,7 @@ def consistency(context: Context) -> Outcome:
     )
     account = {"previous": judge.name, "rate": found.rate, "smoothing": found.smoothing, "prompts": found.prompts}
     write_json(context.output("consistency.json"), account)
-    return Outcome({"rows": len(items)})
+    return Outcome({"rows": len(items), **endpoint_account(context)})
 
 
 def _by_prompt(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:

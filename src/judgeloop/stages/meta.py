@@ -21,7 +21,7 @@ from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
-from judgeloop.stages.judges import open_judge
+from judgeloop.stages.judges import endpoint_account, open_judge
 from judgeloop.stages.keys import ENGINE, RUBRIC
 
 
@@ -64,7 +64,7 @@ def judge_pairs(context: Context) -> Outcome:
             "position_weights": [round(weight, 6) for weight in weights],
         },
     )
-    return Outcome({"rows": len(pairs)})
+    return Outcome({"rows": len(pairs), **endpoint_account(context)})
 
 
 def _contested(context: Context) -> list[Contested]:
