@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.commands.arguments import Language, Scoring
-from judgeloop.config import EndpointSection, EngineSection, JudgeSamplingSection, JudgeSection
+from judgeloop.config import EndpointSection, EngineSection, JudgeSection, validated
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
@@ -120,12 +120,13 @@ def judge_config(
 ) -> JudgeSection:
     """A judge's settings from a command's options; without a rubric the one that fits the scoring."""
     fitting = "additive-5-direct" if scoring == "expected" else "additive-5"
-    return JudgeSection(
+    return validated(
+        JudgeSection,
         rubric=rubric or fitting,
         language=language,
         scoring=scoring,
         samples=samples,
-        sampling=JudgeSamplingSection(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens),
+        sampling={"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens},
         min_mass=min_mass,
     )
 
@@ -134,4 +135,4 @@ def endpoint_of(url: str | None, key_variable: str, concurrency: int, timeout: f
     """The endpoint that options name, None without a URL."""
     if url is None:
         return None
-    return EndpointSection(url=url, key_variable=key_variable, concurrency=concurrency, timeout=timeout)
+    return validated(EndpointSection, url=url, key_variable=key_variable, concurrency=concurrency, timeout=timeout)

@@ -46,8 +46,8 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
             inner = [row["row"] if set(row) == {"row_idx", "row", "truncated_cells"} else row for row in rows]
             return f"JSON, rows under '{name}'", inner
     names, cells = value.get("columns"), value.get("data")
-    known = set(value) <= {"columns", "data", "index"}
-    if known and isinstance(names, list) and isinstance(cells, list) and all(len(row) == len(names) for row in cells):
+    known = set(value) <= {"columns", "data", "index"} and isinstance(names, list) and isinstance(cells, list)
+    if known and all(isinstance(row, list) and len(row) == len(names) for row in cells):
         return "JSON, split table", [dict(zip(names, row, strict=True)) for row in cells]
     columns = list(value.values())
     if all(isinstance(column, dict) and column and all(key.isdigit() for key in column) for column in columns):

@@ -79,6 +79,8 @@ def open_partial(target: Path, settings: Mapping[str, Any]) -> Path:
 
     Raises InputError where it was not, or where `target` or the partial file is somebody else's.
     """
+    if target.is_dir():
+        raise InputError.at(target, None, "is a folder", "name a file with --out")
     path = partial_file(target)
     if not path.exists():
         if target.exists():
