@@ -24,7 +24,7 @@ _A_ROLE = re.compile(r"current|previous|M\d+")
 class _UniqueKeys(yaml.SafeLoader):
     """YAML in which no mapping has a key twice: the loader would take the last without a word."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
@@ -61,9 +61,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     try:
         tree = yaml.load(text, _UniqueKeys)
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
+        place = text.count("\n", 0, error.position) + 1
         problem = f"the character {chr(error.character)!r} cannot be in YAML"
-        raise InputError.at(path, line, problem, "remove it") from error
+        raise InputError.at(path, place, problem, "remove it") from error
     except RecursionError as error:
         raise InputError.at(
             path, None, "is nested too deeply", "write the tree that docs/configuration.md shows"

@@ -45,10 +45,9 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
         if alone and isinstance(rows, list) and rows and all(isinstance(r, dict) and not is_message(r) for r in rows):
             inner = [row["row"] if set(row) == {"row_idx", "row", "truncated_cells"} else row for row in rows]
             return f"JSON, rows under '{name}'", inner
-    names, cells = value.get("columns"), value.get("data")
-    known = set(value) <= {"columns", "data", "index"} and isinstance(names, list) and isinstance(cells, list)
-    if known and all(isinstance(row, list) and len(row) == len(names) for row in cells):
-        return "JSON, split table", [dict(zip(names, row, strict=True)) for row in cells]
+    table = _split_table(value)
+    if table is not None:
+        return "JSON, split table", table
     columns = list(value.values())
     if all(isinstance(column, dict) and column and all(key.isdigit() for key in column) for column in columns):
         order = list(columns[0])
@@ -60,6 +59,17 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
     if all(key.isdigit() for key in value) and all(isinstance(row, dict) for row in columns):
         return "JSON by row numbers", columns
     return None
+
+
+def _split_table(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The rows of {"columns": [name, …], "data": [[cell, …], …]}; None if it is none."""
+    names, cells = value.get("columns"), value.get("data")
+    if not set(value) <= {"columns", "data", "index"} or not isinstance(names, list) or not isinstance(cells, list):
+        return None
+    named = all(isinstance(name, str) for name in names)
+    if not named or not all(isinstance(row, list) and len(row) == len(names) for row in cells):
+        return None
+    return [dict(zip(names, row, strict=True)) for row in cells]
 
 
 def object_rows(path: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[Place, dict[str, Any]]]:

@@ -117,7 +117,8 @@ def find(model: str, *, revision: str | None = None, trust_remote_code: bool = F
     else:
         aliases = ", ".join(known.alias for known in _KNOWN)
         raise InputError(
-            f"model: no folder '{model:.80}'; give a model folder, a GGUF file, a hub id such as owner/name, or {aliases}"
+            f"model: no folder '{model:.80}'; give a model folder, a GGUF file, a hub id such as owner/name, or "
+            f"{aliases}"
         )
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
         return _with_base(path, trust_remote_code)
