@@ -22,7 +22,7 @@ _A_ROLE = re.compile(r"current|previous|M\d+")
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which no mapping has a key twice: the loader would take the last without a word."""
+    """YAML in which no mapping has a key twice: the library would take the last without a word."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -34,6 +34,13 @@ class _UniqueKeys(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is there twice", key.start_mark)
             seen.add((key.tag, key.value))
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Raises ConstructorError with its place also for what looks like a date or a number and is none."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise yaml.constructor.ConstructorError(None, None, f"no such value: {error}", node.start_mark) from error
 
 
 def known_keys(section: type[Section] = Config, prefix: str = "") -> list[str]:

@@ -43,7 +43,10 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
         rows = value.get(name)
         alone = all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name)
         if alone and isinstance(rows, list) and rows and all(isinstance(r, dict) and not is_message(r) for r in rows):
-            inner = [row["row"] if set(row) == {"row_idx", "row", "truncated_cells"} else row for row in rows]
+            viewed = all(
+                set(row) == {"row_idx", "row", "truncated_cells"} and isinstance(row["row"], dict) for row in rows
+            )
+            inner = [row["row"] for row in rows] if viewed else rows
             return f"JSON, rows under '{name}'", inner
     table = _split_table(value)
     if table is not None:
@@ -66,7 +69,7 @@ def _split_table(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     names, cells = value.get("columns"), value.get("data")
     if not set(value) <= {"columns", "data", "index"} or not isinstance(names, list) or not isinstance(cells, list):
         return None
-    named = all(isinstance(name, str) for name in names)
+    named = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
     if not named or not all(isinstance(row, list) and len(row) == len(names) for row in cells):
         return None
     return [dict(zip(names, row, strict=True)) for row in cells]
