@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,20 @@ PLAIN = (
     | st.sampled_from((10**400, -(10**400), 1e308, 0, -1))
 )  # fmt: skip
 VALUES = st.recursive(
-    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT | st.integers(), inner, max_size=3), max_leaves=6
-)  # fmt: skip
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT | st.integers(), inner, max_size=3),
+    max_leaves=6,
+)
 
 
-def outcome(read: Any) -> Config | None:
+def outcome(read: Callable[[], Config]) -> Config | None:
     try:
-        found = read()
+        return read()
     except InputError as error:
-        assert "\n" not in str(error)
-        assert str(error).strip()
-        return None
-    assert isinstance(found, Config)
-    return found
+        said = str(error)
+    assert said.strip()
+    assert "\n" not in said
+    return None
 
 
 def put(tree: dict[str, Any], key: str, value: Any) -> None:

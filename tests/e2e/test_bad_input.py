@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import shlex
 import sys
 from collections.abc import Callable
@@ -18,11 +15,7 @@ from bad_input import Case, contents, prepare
 from bad_models import MODELS
 
 from judgeloop.cli import main
-from judgeloop.run import driver
 from judgeloop.run.directory import RunDirectory
-from judgeloop.run.stage import Step
-from judgeloop.stages.carry_out import run_stage
-from judgeloop.stages.context import Context
 
 CASES = [*CONFIGS, *DATA, *MODELS]
 AFTER_TRAINING = ("function fails",)  # what a function says of M1's answers nobody knows before there are any
@@ -35,16 +28,6 @@ WHOLE_PROCESS = (
 def test_the_table_is_large_and_its_names_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 80
     assert {*AFTER_TRAINING, *WHOLE_PROCESS} < {case.name for case in CASES}
-
-
-def _without_a_child(run: RunDirectory, step: Step, display: driver.Display) -> None:
-    """Carry a stage out here, its prints and warnings left out as they are when a child writes them into a log."""
-    logging.disable(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            run_stage(Context(run, step, lambda done, total, note: None))
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def check(case: Case, folder: Path, before: dict[str, bytes], code: object, said: str, told: str) -> None:
@@ -61,11 +44,11 @@ def check(case: Case, folder: Path, before: dict[str, bytes], code: object, said
     assert case.name in AFTER_TRAINING or not (folder / "run" / "M1" / "model").exists()
 
 
+@pytest.mark.usefixtures("without_children")
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_one_line(
     case: Case, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(driver, "_in_child", _without_a_child)
     monkeypatch.setattr(RunDirectory._take_lock, "__defaults__", (0.0,))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name, value in case.environment.items():

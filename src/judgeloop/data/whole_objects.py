@@ -15,6 +15,7 @@ from judgeloop.data.messages import is_message
 from judgeloop.data.provenance import Place
 from judgeloop.jsonl import raw_lines
 
+_VIEWED = {"row_idx", "row", "truncated_cells"}  # what the hub's viewer puts around a row
 _WRAPPERS = ("data", "rows", "train", "examples", "records", "dataset", "items")
 
 
@@ -43,9 +44,7 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
         rows = value.get(name)
         alone = all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name)
         if alone and isinstance(rows, list) and rows and all(isinstance(r, dict) and not is_message(r) for r in rows):
-            viewed = all(
-                set(row) == {"row_idx", "row", "truncated_cells"} and isinstance(row["row"], dict) for row in rows
-            )
+            viewed = all(set(row) == _VIEWED and isinstance(row["row"], dict) for row in rows)
             inner = [row["row"] for row in rows] if viewed else rows
             return f"JSON, rows under '{name}'", inner
     table = _split_table(value)

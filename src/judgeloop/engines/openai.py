@@ -160,9 +160,12 @@ class OpenAiEngine:
             if attempt < tries and stop.wait(min(_LONGEST_WAIT, last.wait if last.wait is not None else growing)):
                 break
         if last.malformed:
-            raise InputError(f"{self.url}: gives {last.cause}; check that it is the URL of an OpenAI-compatible API")
+            raise InputError(
+                f"{self.url}: gives {last.cause} to {request.id}; check that it is the URL of an OpenAI-compatible API"
+            )
         raise JudgeloopError(
-            f"{self.url}: still {last.cause} after {tries} tries; what was answered is kept, start again later"
+            f"{self.url}: still {last.cause} after {tries} tries of {request.id}; what was answered is kept, "
+            "start again later"
         )
 
     def _take_turn(self, stop: threading.Event) -> None:
