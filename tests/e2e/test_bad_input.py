@@ -74,10 +74,17 @@ def test_one_line_of_a_whole_process(
     check(case, tmp_path, before, done.returncode, done.stderr, done.stdout)
 
 
+@pytest.mark.usefixtures("without_children")
 def test_no_pairs_says_which_keys_to_turn(
-    make_config: Callable[..., Path], judgeloop: Callable[..., CompletedProcess[str]]
+    make_config: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    done = judgeloop("run", str(make_config(pairs={"margin": 5.0, "unfinished": "as_judged"})))
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    config = make_config(pairs={"margin": 5.0, "unfinished": "as_judged"})
+    monkeypatch.setattr(sys, "argv", ["judgeloop", "run", str(config), "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
     assert "pairs.margin" in line
