@@ -15,13 +15,14 @@ from typing import Any
 @dataclass(frozen=True)
 class Answer:
     """What the endpoint sends: a status and a body (an object is sent as JSON), after `delay` seconds. `hang_up`:
-    the connection is closed before anything is sent."""
+    the connection is closed before anything is sent; `cut`: so many bytes before the body's end."""
 
     body: Any = field(default_factory=dict)
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     hang_up: bool = False
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[Endpoint]:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                self.wfile.write(data[: len(data) - found.cut])
+                self.close_connection = self.close_connection or found.cut > 0
             except OSError:
                 return  # the client has gone
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from judgeloop import __version__
 from judgeloop.commands import evaluate, instruct, judge, machine, run, seed
 from judgeloop.errors import JudgeloopError
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # wrong options and commands; the library gives it no public name
 
 app = typer.Typer(
     help="Train a language model on its own judgements.",
@@ -48,7 +50,13 @@ def _root(
 def main() -> None:
     """Entry point: 0 done, 2 the user's input is wrong, 1 a fault of ours or the machine's, 130 interrupted."""
     try:
-        app()  # wrong options end with 2, Ctrl-C with 130
+        sys.exit(app(prog_name="judgeloop", standalone_mode=False) or 0)  # Ctrl-C ends with 130
+    except _UsageError as error:
+        words = " ".join(error.format_message().split()).rstrip(".")
+        if words:  # none: no command was given, and the help is shown already
+            path = error.ctx.command_path if error.ctx is not None else "judgeloop"
+            print(f"judgeloop: {words}; {path} --help lists what there is", file=sys.stderr)
+        sys.exit(2)
     except JudgeloopError as error:
         print(f"judgeloop: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

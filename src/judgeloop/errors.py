@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
@@ -18,6 +19,9 @@ class InputError(JudgeloopError):
     """
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(re.sub(r"\s*[\r\n]+\s*", " ", message))  # what other programs say may have several lines
 
     @classmethod
     def at(cls, path: Path | str, line: int | None, problem: str, remedy: str) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import gzip
 import json
 import os
@@ -84,12 +85,19 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except UnicodeEncodeError as error:
             raise InputError.at(path, number, "has half of a surrogate pair", "write the whole character") from error
         except (ValueError, RecursionError) as error:
-            nested = isinstance(error, RecursionError)
-            detail = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply" if nested else error
-            raise InputError.at(path, number, f"broken JSON ({detail})", "mend or remove the line") from error
+            raise InputError.at(
+                path, number, f"broken JSON ({why_broken(error)})", "mend or remove the line"
+            ) from error
         if not isinstance(value, dict):
             raise InputError.at(path, number, "is not a JSON object", 'write one {"…": …} object a line')
         yield number, value
+
+
+def why_broken(error: ValueError | RecursionError) -> str:
+    """What is wrong with a JSON text, in words."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return error.msg if isinstance(error, json.JSONDecodeError) else "a number of too many digits"
 
 
 def read_rows(path: Path, kind: type[R]) -> list[R]:
@@ -114,7 +122,7 @@ class RowLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._cut_torn_end()
         self._handle = path.open("ab", buffering=0)
 
@@ -180,9 +188,17 @@ def append_missing(
     return rows
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises NotADirectoryError if a file is in the way, whatever is asked for."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Replace `path` in one step: a reader, or a kill, sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as handle:
         handle.write(text)

@@ -17,7 +17,7 @@ from judgeloop import cli
 def test_a_full_disk_is_no_traceback(
     number: int, path: str | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full() -> None:
+    def full(**options: object) -> None:
         raise OSError(number, os.strerror(number), path)
 
     monkeypatch.setattr(cli, "app", full)
@@ -28,7 +28,7 @@ def test_a_full_disk_is_no_traceback(
 
 
 def test_other_faults_of_the_machine_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(**options: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(cli, "app", broken)

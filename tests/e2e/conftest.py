@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -83,6 +86,26 @@ def judgeloop(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
         )
 
     return call
+
+
+@pytest.fixture
+def without_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages run in this process; their prints and warnings are left out, as a child writes them into a log."""
+    from judgeloop.run import driver
+    from judgeloop.run.directory import RunDirectory
+    from judgeloop.run.stage import Step
+    from judgeloop.stages.carry_out import run_stage
+    from judgeloop.stages.context import Context
+
+    def here(run: RunDirectory, step: Step, display: driver.Display) -> None:
+        logging.disable(logging.CRITICAL)
+        try:
+            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+                run_stage(Context(run, step, lambda done, total, note: None))
+        finally:
+            logging.disable(logging.NOTSET)
+
+    monkeypatch.setattr(driver, "_in_child", here)
 
 
 def command(*arguments: str) -> Sequence[str]:

@@ -1,131 +1,90 @@
-"""What a user can get wrong: one clear line, exit code 2, no traceback, nothing lost."""
+"""Whatever a user can get wrong ends with one line, exit code 2, no traceback, and nothing written over."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from bad_configs import CONFIGS
+from bad_data import DATA
+from bad_input import Case, contents, prepare
+from bad_models import MODELS
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from judgeloop.cli import main
+from judgeloop.run.directory import RunDirectory
 
-
-def one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert done.returncode == 2, done.stdout + done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    for word in words:
-        assert word in lines[0], lines[0]
-
-
-def test_missing_config(judgeloop: Command) -> None:
-    one_clear_line(judgeloop("run", "nowhere.yaml"), "nowhere.yaml", "cannot be read")
-    one_clear_line(judgeloop("run", "no-such-name"), "no such config", "quickstart")
+CASES = [*CONFIGS, *DATA, *MODELS]
+AFTER_TRAINING = ("function fails",)  # what a function says of M1's answers nobody knows before there are any
+WHOLE_PROCESS = (
+    "config has a key twice", "unknown option", "plugin fails in many lines", "seed is a web page",
+    "status with an unknown method",
+)  # fmt: skip
 
 
-def test_unknown_key(make_config: Callable[..., Path], judgeloop: Command) -> None:
-    one_clear_line(
-        judgeloop("run", str(make_config(candidats={"count": 2}))), "candidats", "did you mean 'candidates'?"
-    )
-    done = judgeloop("run", str(make_config()), "--set", "train.learning_rat=1")
-    one_clear_line(done, "train.learning_rat", "did you mean 'train.learning_rate'?")
+def test_the_table_is_large_and_its_names_are_unique() -> None:
+    assert len({case.name for case in CASES}) == len(CASES) >= 80
+    assert {*AFTER_TRAINING, *WHOLE_PROCESS} < {case.name for case in CASES}
 
 
-def test_wrong_type(make_config: Callable[..., Path], judgeloop: Command) -> None:
-    one_clear_line(judgeloop("run", str(make_config()), "--set", "train.beta=soft"), "train.beta", "soft")
-    done = judgeloop("run", str(make_config()), "--set", "train.learning_rate=fast")
-    one_clear_line(done, "train.learning_rate", "fast")
+def check(case: Case, folder: Path, before: dict[str, bytes], code: object, said: str, told: str) -> None:
+    assert code == 2, said
+    assert len(said.strip().splitlines()) == 1, said
+    assert said.startswith("judgeloop: "), said
+    assert "Traceback" not in said + told
+    for word in case.words:
+        assert word in said, said
+    for secret in case.environment.values():
+        assert secret not in said
+    after = contents(folder)
+    assert {name: after.get(name) for name in before} == before
+    assert case.name in AFTER_TRAINING or not (folder / "run" / "M1" / "model").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ('{"prompt": "a", "responses"\n', (":1:", "broken JSON")),
-        ('{"responses": [{"text": "x", "rank": 0}, {"text": "y", "rank": 1}]}\n', (":1:", "prompt")),
-        ("", ("seed.jsonl",)),
-    ],
-)
-def test_broken_seed(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path, content: str, words: tuple[str, ...]
+@pytest.mark.usefixtures("without_children")
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_one_line(
+    case: Case, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = make_config()
-    (tmp_path / "seed.jsonl").write_text(content, encoding="utf-8")
-    one_clear_line(judgeloop("run", str(config)), "seed.jsonl", *words)
+    monkeypatch.setattr(RunDirectory._take_lock, "__defaults__", (0.0,))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name, value in case.environment.items():
+        monkeypatch.setenv(name, value)
+    prepare(tmp_path, case, tiny_model)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["judgeloop", *shlex.split(case.command)])
+    before = contents(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    check(case, tmp_path, before, ended.value.code, said.err, said.out)
 
 
-def test_missing_seed(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
-    config = make_config()
-    (tmp_path / "seed.jsonl").unlink()
-    one_clear_line(judgeloop("run", str(config)), "seed.jsonl", "cannot be read")
-
-
-def test_model_without_tokenizer(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path, tiny_model: Path
+@pytest.mark.parametrize("name", WHOLE_PROCESS)
+def test_one_line_of_a_whole_process(
+    name: str, tmp_path: Path, tiny_model: Path, judgeloop: Callable[..., CompletedProcess[str]]
 ) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(tiny_model, broken)
-    for path in broken.glob("tokenizer*"):
-        path.unlink()
-    one_clear_line(judgeloop("run", str(make_config(model=str(broken)))), "tokenizer")
+    (case,) = (case for case in CASES if case.name == name)
+    prepare(tmp_path, case, tiny_model)
+    before = contents(tmp_path)
+    done = judgeloop(*shlex.split(case.command))
+    check(case, tmp_path, before, done.returncode, done.stderr, done.stdout)
 
 
-def test_template_that_adds_a_second_bos(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path, tiny_model: Path
+@pytest.mark.usefixtures("without_children")
+def test_no_pairs_says_which_keys_to_turn(
+    make_config: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(tiny_model, broken)
-    settings = json.loads((broken / "tokenizer_config.json").read_text())
-    settings["bos_token"] = "<|endoftext|>"
-    template = settings.pop("chat_template", None) or (broken / "chat_template.jinja").read_text()
-    (broken / "tokenizer_config.json").write_text(json.dumps(settings))
-    (broken / "chat_template.jinja").write_text("{{ bos_token }}{{ bos_token }}" + template)
-    one_clear_line(judgeloop("run", str(make_config(model=str(broken)))), "2 BOS tokens", "chat template")
-
-
-def test_unwritable_directory(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    one_clear_line(judgeloop("run", str(make_config()), "--out", str(tmp_path / "file" / "run")), "cannot be written")
-
-
-def test_directory_of_somebody_else(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
-    other = tmp_path / "thesis"
-    other.mkdir()
-    (other / "chapter.txt").write_text("words")
-    one_clear_line(judgeloop("run", str(make_config()), "--out", str(other)), "not a run")
-    assert [path.name for path in other.iterdir()] == ["chapter.txt"]
-
-
-def test_second_run_in_a_locked_directory(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
-    import fcntl
-
-    out = tmp_path / "run"
-    out.mkdir()
-    with (out / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        one_clear_line(judgeloop("run", str(make_config()), "--out", str(out)), "another run")
-
-
-def test_commands_on_what_is_no_run(judgeloop: Command, tmp_path: Path) -> None:
-    for name in ("status", "report"):
-        one_clear_line(judgeloop(name, str(tmp_path)), "not a run directory")
-
-
-def test_no_pairs_says_which_keys_to_turn(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
-    done = judgeloop("run", str(make_config(pairs={"margin": 5.0, "unfinished": "as_judged"})))
-    one_clear_line(done, "pairs.margin")
-
-
-def test_unknown_option_and_command(judgeloop: Command) -> None:
-    for arguments in (["run", "quickstart", "--bogus"], ["cook"]):
-        done = judgeloop(*arguments)
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
-        assert arguments[-1] in done.stderr
-
-
-def test_wrong_redo(make_config: Callable[..., Path], judgeloop: Command) -> None:
-    one_clear_line(judgeloop("run", str(make_config()), "--redo", "M9/cook"), "M9/cook", "candidates")
+    config = make_config(pairs={"margin": 5.0, "unfinished": "as_judged"})
+    monkeypatch.setattr(sys, "argv", ["judgeloop", "run", str(config), "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "pairs.margin" in line

@@ -155,7 +155,7 @@ def test_a_template_file(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("template", ["{% for m in messages %}", "{{ raise_exception('no such role') }}"])
 def test_a_broken_template_is_an_input_error(template: str, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"its chat template fails .*set chat_template"):
+    with pytest.raises(InputError, match=r"the chat template fails .*set chat_template"):
         Chat.load(altered(folder, tmp_path / "m", chat_template=template))
 
 

@@ -54,6 +54,8 @@ def instruct(
 
     settings = _settings(config_path(config), source, count, overrides or [])
     method = BACKTRANSLATION if source == BACKTRANSLATED else INSTRUCTIONS
+    if out.is_dir():
+        raise InputError.at(out, None, "is a folder", "name a file with --out")
     work, told = out.with_name(f"{out.stem}.work"), out.with_name(f"{out.name}.json")
     _refuse_used(out, told, work, overwrite)
     display = TerminalDisplay(Console(highlight=False, stderr=as_json))
@@ -88,8 +90,6 @@ def _settings(path: Path, source: str | None, count: int | None, overrides: list
 
 def _refuse_used(out: Path, told: Path, work: Path, overwrite: bool) -> None:
     """Refuse a file that exists, unless it is what the work beside it made."""
-    if out.is_dir():
-        raise InputError.at(out, None, "is a folder", "name a file with --out")
     if overwrite or not out.exists() or _came_from(work, out, told):
         return
     raise InputError.at(out, None, "exists already", "name another file, or replace it with --overwrite")
@@ -112,10 +112,10 @@ def _made(work: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from judgeloop.jsonl import read_objects, read_rows
     from judgeloop.records import Prompt, SupervisedRow, Task
     from judgeloop.run.directory import RunDirectory, open_run, read_json
-    from judgeloop.run.methods import METHODS
+    from judgeloop.run.methods import steps_of
 
     config, facts = open_run(work)
-    run = RunDirectory(work, config, METHODS[facts["method"]](config))
+    run = RunDirectory(work, config, steps_of(facts["method"], config, work))
     *_, last = run.steps.values()
     folder = run.folder(last.model)
     seconds = {name: read_json(run.marker(step, "done"))["seconds"] for name, step in run.steps.items()}

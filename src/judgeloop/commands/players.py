@@ -13,7 +13,7 @@ from typing import Any
 
 from judgeloop.commands.arguments import Language, Scoring
 from judgeloop.commands.learnt import learnt_judge
-from judgeloop.config import EndpointSection, EngineSection, JudgeSection
+from judgeloop.config import EndpointSection, EngineSection, JudgeSection, validated
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
@@ -158,14 +158,14 @@ def judge_config(
         written = scoring == "sampled" or justification
         section: dict[str, Any] = {"rubric": "additive-5" if written else "additive-5-direct"}
         section |= {key: value for key, value in given.items() if value is not None}
-        return JudgeSection.model_validate({**section, "sampling": sampling})
+        return validated(JudgeSection, **section, sampling=sampling)
     section = learnt.section(given)
     section["sampling"] = {**section["sampling"], **sampling}
-    return JudgeSection.model_validate(section)
+    return validated(JudgeSection, **section)
 
 
 def endpoint_of(url: str | None, key_variable: str, concurrency: int, timeout: float) -> EndpointSection | None:
     """The endpoint that options name, None without a URL."""
     if url is None:
         return None
-    return EndpointSection(url=url, key_variable=key_variable, concurrency=concurrency, timeout=timeout)
+    return validated(EndpointSection, url=url, key_variable=key_variable, concurrency=concurrency, timeout=timeout)

@@ -48,10 +48,10 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
 
     from judgeloop.run import seals, stopping
     from judgeloop.run.directory import RunDirectory, open_run, read_json
-    from judgeloop.run.methods import METHODS
+    from judgeloop.run.methods import steps_of
 
     config, facts = open_run(run)
-    directory = RunDirectory(run, config, METHODS[facts["method"]](config))
+    directory = RunDirectory(run, config, steps_of(facts["method"], config, run))
     rows: list[dict[str, Any]] = []
     gone = seals.gone(directory, list(directory.steps.values()))
     for step in directory.steps.values():

@@ -11,7 +11,7 @@ from judgeloop.config.engine import EngineSection
 from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptSamplingSection, PromptsSection
 from judgeloop.config.judging import CandidatesSection, JudgeSamplingSection, JudgeSection
-from judgeloop.config.loading import HUB, configure, documentation, known_keys, load, parse
+from judgeloop.config.loading import HUB, configure, documentation, known_keys, load, parse, validated
 from judgeloop.config.pairs import PairsSection
 from judgeloop.config.section import SPEED_ONLY, SamplingSection, Section, shapes_results
 from judgeloop.config.seed import EftSection, SeedSection
@@ -66,4 +66,5 @@ __all__ = [
     "load",
     "parse",
     "shapes_results",
+    "validated",
 ]

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,30 @@ from judgeloop.config.tree import Config
 from judgeloop.errors import InputError
 
 HUB = "hf:"  # before the id of a data set on the hub, in the place of a path
+S = TypeVar("S", bound=Section)
 _A_ROLE = re.compile(r"current|previous|M\d+")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which no mapping has a key twice: the library would take the last without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+                continue
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is there twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Raises ConstructorError with its place also for what looks like a date or a number and is none."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise yaml.constructor.ConstructorError(None, None, f"no such value: {error}", node.start_mark) from error
 
 
 def known_keys(section: type[Section] = Config, prefix: str = "") -> list[str]:
@@ -43,7 +66,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InputError.at(path, None, f"the config cannot be read ({reason})", "check the path") from error
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, _UniqueKeys)
+    except yaml.reader.ReaderError as error:
+        place = text.count("\n", 0, error.position) + 1
+        problem = f"the character {chr(error.character)!r} cannot be in YAML"
+        raise InputError.at(path, place, problem, "remove it") from error
+    except RecursionError as error:
+        raise InputError.at(
+            path, None, "is nested too deeply", "write the tree that docs/configuration.md shows"
+        ) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else None
@@ -70,8 +101,9 @@ def configure(overrides: Sequence[str], origin: str, *, seedless: bool = False) 
 
 def parse(tree: Mapping[str, Any], origin: str, *, seedless: bool = False) -> Config:
     """Validate a tree of plain values; `origin` names it in errors. Plugins are run first, for their names count."""
-    plugins = tree.get("plugins") or ()
-    files = [load_plugin(Path(str(plugin))) for plugin in ([plugins] if isinstance(plugins, str) else plugins)]
+    plugins = tree.get("plugins")
+    named = [plugins] if isinstance(plugins, str) else plugins if isinstance(plugins, list) else []
+    files = [load_plugin(Path(str(plugin))) for plugin in named]
     if files and isinstance(evaluation := tree.get("evaluation") or {}, Mapping):
         tree = {**tree, "evaluation": {"metrics": METRICS.added(files), **evaluation}}
     try:
@@ -86,7 +118,12 @@ def _explain(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         keys = known_keys()
-        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+        section, _, name = key.rpartition(".")
+        beside = [k.rpartition(".")[2] for k in keys if section and k.rpartition(".")[0] == section]
+        if beside:  # a section that exists: of its own keys one is meant, or none
+            near = [f"{section}.{k}" for k in difflib.get_close_matches(name, beside, n=1, cutoff=0.6)]
+        else:
+            near = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
         if not near:
             near = [k for k in keys if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
         hint = f"did you mean '{near[0]}'?" if near else "docs/configuration.md lists the keys"
@@ -97,6 +134,14 @@ def _explain(error: ValidationError) -> str:
     return f"{where}{message}{given}"
 
 
+def validated(section: type[S], **values: Any) -> S:
+    """A section of what a command's options say. Raises InputError if an option's value cannot be."""
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"options: {_explain(error)}") from error
+
+
 def _resolve_paths(tree: dict[str, Any], folder: Path) -> None:
     """Paths in a file are relative to that file. What may be a name or a path is a path where such a thing exists."""
 
@@ -105,7 +150,11 @@ def _resolve_paths(tree: dict[str, Any], folder: Path) -> None:
             return [absolute(item) for item in value]
         if not isinstance(value, str) or value.startswith(HUB):
             return value
-        return str((folder / Path(value).expanduser()).resolve())
+        return str(place(value).resolve())
+
+    def place(value: str) -> Path:
+        """Raises ValueError, OSError or RuntimeError for what can be no path: a NUL, a home of nobody's."""
+        return folder / Path(value).expanduser()
 
     for dotted, section, name in leaves(Config):
         mark = next((mark for mark in section.model_fields[name].metadata if isinstance(mark, Names)), None)
@@ -117,10 +166,14 @@ def _resolve_paths(tree: dict[str, Any], folder: Path) -> None:
         value = node.get(name) if isinstance(node, dict) else None
         if value is None:
             continue
-        if mark.what == "path" or (
-            isinstance(value, str) and not _A_ROLE.fullmatch(value) and (folder / Path(value).expanduser()).exists()
-        ):
-            node[name] = absolute(value)
+        try:
+            if mark.what == "path" or (
+                isinstance(value, str) and not _A_ROLE.fullmatch(value) and place(value).exists()
+            ):
+                node[name] = absolute(value)
+        except (ValueError, OSError, RuntimeError) as error:
+            problem = getattr(error, "strerror", None) or error
+            raise InputError(f"key '{dotted}': {value!r:.80} can be no path ({problem}); name what is there") from error
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -129,8 +182,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise InputError(f"--set {override}: is not key=value; write for example --set iterations=3")
     try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
+        value = yaml.load(raw, _UniqueKeys)
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"--set {override}: the value is not valid YAML; quote it") from error
     *sections, name = key.split(".")
     alone: dict[str, Any] = {name: value}

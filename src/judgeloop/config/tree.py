@@ -45,7 +45,9 @@ class Config(Section):
     )
     system_prompt: str | None = Field(None, description="system message before every prompt; null: the template's own")
     seed: int = Field(0, ge=0, description="every random choice derives from it")
-    iterations: int = Field(2, ge=0, description="preference-training iterations after M1 (2 gives M1, M2, M3)")
+    iterations: int = Field(
+        2, ge=0, le=1000, description="preference-training iterations after M1 (2 gives M1, M2, M3)"
+    )
     out: str | None = Field(None, description="run directory; null: runs/<name of the config file>")
     threads: int | None = Field(None, gt=0, description="CPU threads; null: all cores")
     plugins: Paths = Field(

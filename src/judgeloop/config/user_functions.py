@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,5 +45,14 @@ def function_of(module: ModuleType, path: Path, signature: str, key: str) -> Cal
     found = getattr(module, signature.partition("(")[0], None)
     if not callable(found):
         raise InputError(f"{key}: {path} has no function {signature}; define it there")
+    given = signature.rstrip(")").partition("(")[2].split(", ")
+    try:
+        inspect.signature(found).bind(*given)
+    except TypeError as error:
+        raise InputError(
+            f"{key}: {found.__name__} in {path} does not take ({', '.join(given)}): {error}; mend it"
+        ) from error
+    except ValueError:
+        pass  # of a builtin, which does not say what it takes
     function: Callable[..., Any] = found
     return function

@@ -52,6 +52,8 @@ def delimited_rows(path: Path, head: str) -> tuple[str, Iterator[tuple[Place, di
     line = head.splitlines()[0] if head.splitlines() else ""
     mark = separator_of(line) or ("," if plain_name(line.strip().strip('"')) in _KNOWN else None)
     if mark is None:
+        if (twice := _repeated(line)) is not None:
+            raise InputError.at(path, 1, f"two columns are called '{twice}'", "give each a name of its own")
         raise InputError.at(
             path,
             1,
@@ -62,6 +64,16 @@ def delimited_rows(path: Path, head: str) -> tuple[str, Iterator[tuple[Place, di
     name = "TSV" if mark == "\t" else "CSV"
     by = "" if mark in ",\t" else f", separated by {_SEPARATORS[mark]}s"
     return f"{name}{by}, {columns} column{'' if columns == 1 else 's'}", _rows(path, mark)
+
+
+def _repeated(line: str) -> str | None:
+    """The first name that a header of columns we know has twice."""
+    for mark in _SEPARATORS:
+        names = [cell.strip() for cell in line.split(mark)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice and any(plain_name(name) in _KNOWN for name in names):
+            return twice
+    return None
 
 
 def _rows(path: Path, mark: str) -> Iterator[tuple[Place, dict[str, Any]]]:

@@ -104,7 +104,10 @@ def number_of(value: object) -> float | None:
             value = float(word)
         except ValueError:
             return None
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond any float
+        return None
 
 
 _GOOD = frozenset(
@@ -185,7 +188,7 @@ def rank_of(value: object, name: str, place: Place) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if type(value) is not int:
-        raise place.error(f"'{name}' is {kind_of(value)}, not a whole number", "0 is best")
+        raise place.error(f"'{name}' is {kind_of(value)}, not a whole number", "count the ranks from 0, the best")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from judgeloop.data.provenance import Place
 from judgeloop.errors import InputError
-from judgeloop.jsonl import raw_lines
+from judgeloop.jsonl import raw_lines, why_broken
 
 _BLANK = " \t\r\n"
 
@@ -92,7 +92,7 @@ class _Text:
             except RecursionError as error:
                 raise self.error(f"row {number} is nested too deeply", "mend the row") from error
             except ValueError as error:
-                raise self.error(f"broken JSON in row {number} ({error})", "mend the row") from error
+                raise self.error(f"broken JSON in row {number} ({why_broken(error)})", "mend the row") from error
             self._at = end
             return value
 

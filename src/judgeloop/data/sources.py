@@ -32,6 +32,8 @@ _FOREIGN = (
     (b"ARROW1", "an Arrow file"),
     (_GZIP, "gzipped twice"),
 )
+_LFS = b"version https://git-lfs.github.com/"
+_PAGE = re.compile(rb"\s*<(?:!doctype html|html)[\s>]", re.IGNORECASE)
 _HEAD = 65536
 _HUB_ID = re.compile(r"[\w.-]+/[\w-]+(\.\d[\w-]*)*")  # and no file's ending
 
@@ -123,6 +125,12 @@ def _refuse_foreign(head: bytes, path: Path) -> None:
     for magic, name in _FOREIGN:
         if head.startswith(magic):
             raise InputError.at(path, None, f"is {name}", "bring JSONL, a JSON array, CSV (gzip allowed) or Parquet")
+    if head.startswith(_LFS):
+        raise InputError.at(path, None, "is a git-lfs pointer, not the data", "run `git lfs pull` where it is")
+    if _PAGE.match(head):
+        raise InputError.at(path, None, "is a web page, not data", "download the file itself")
+    if path.suffix == ".parquet":
+        raise InputError.at(path, None, "is called Parquet and is none", "copy the file again, or mend its name")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError.at(path, 1, "is UTF-16", "save the file as UTF-8")
 

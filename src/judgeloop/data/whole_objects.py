@@ -15,6 +15,7 @@ from judgeloop.data.messages import is_message
 from judgeloop.data.provenance import Place
 from judgeloop.jsonl import raw_lines
 
+_VIEWED = {"row_idx", "row", "truncated_cells"}  # what the hub's viewer puts around a row
 _WRAPPERS = ("data", "rows", "train", "examples", "records", "dataset", "items")
 
 
@@ -43,12 +44,12 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
         rows = value.get(name)
         alone = all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name)
         if alone and isinstance(rows, list) and rows and all(isinstance(r, dict) and not is_message(r) for r in rows):
-            inner = [row["row"] if set(row) == {"row_idx", "row", "truncated_cells"} else row for row in rows]
+            viewed = all(set(row) == _VIEWED and isinstance(row["row"], dict) for row in rows)
+            inner = [row["row"] for row in rows] if viewed else rows
             return f"JSON, rows under '{name}'", inner
-    names, cells = value.get("columns"), value.get("data")
-    known = set(value) <= {"columns", "data", "index"}
-    if known and isinstance(names, list) and isinstance(cells, list) and all(len(row) == len(names) for row in cells):
-        return "JSON, split table", [dict(zip(names, row, strict=True)) for row in cells]
+    table = _split_table(value)
+    if table is not None:
+        return "JSON, split table", table
     columns = list(value.values())
     if all(isinstance(column, dict) and column and all(key.isdigit() for key in column) for column in columns):
         order = list(columns[0])
@@ -60,6 +61,17 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
     if all(key.isdigit() for key in value) and all(isinstance(row, dict) for row in columns):
         return "JSON by row numbers", columns
     return None
+
+
+def _split_table(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The rows of {"columns": [name, …], "data": [[cell, …], …]}; None if it is none."""
+    names, cells = value.get("columns"), value.get("data")
+    if not set(value) <= {"columns", "data", "index"} or not isinstance(names, list) or not isinstance(cells, list):
+        return None
+    named = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+    if not named or not all(isinstance(row, list) and len(row) == len(names) for row in cells):
+        return None
+    return [dict(zip(names, row, strict=True)) for row in cells]
 
 
 def object_rows(path: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[Place, dict[str, Any]]]:

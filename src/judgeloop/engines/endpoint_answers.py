@@ -9,6 +9,8 @@ from judgeloop.engines.endpoint_errors import Retry
 from judgeloop.engines.messages import MessageRequest, Reply, Token
 from judgeloop.text.thoughts import split_thought
 
+_ROUNDING = 1e-3  # nats above 0 that a server's arithmetic may give a certain token
+
 
 def read_reply(request: MessageRequest, value: Mapping[str, Any]) -> Reply:
     """The reply in an answer of the API. Raises Retry if it is not of the API's form."""
@@ -60,7 +62,15 @@ def _tokens(logprobs: Any) -> tuple[Token, ...] | None:
         return None
     found = []
     for entry in content:
-        top = {str(other["token"]): float(other["logprob"]) for other in entry.get("top_logprobs") or ()}
-        top.setdefault(str(entry["token"]), float(entry["logprob"]))
+        top = {str(other["token"]): _logprob(other) for other in entry.get("top_logprobs") or ()}
+        top.setdefault(str(entry["token"]), _logprob(entry))
         found.append(Token(str(entry["token"]), top))
     return tuple(found)
+
+
+def _logprob(entry: Mapping[str, Any]) -> float:
+    """The log-probability of an entry. Raises ValueError if it is none: NaN would make the score one."""
+    value = float(entry["logprob"])
+    if not value <= _ROUNDING:
+        raise ValueError(f"{value} is no log-probability")
+    return value

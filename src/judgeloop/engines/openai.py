@@ -56,6 +56,11 @@ class OpenAiEngine:
         self.notes: list[str] = []
         self._section = section
         self._key = os.environ.get(section.key_variable) or None
+        if self._key is not None and not re.fullmatch(r"[!-~]+", self._key):
+            raise InputError(
+                f"endpoint.key_variable: the key in {section.key_variable} has a space, a line break or a character "
+                "that no key has; copy it again"
+            )
         self._refusals = Refusals(self.url, model, section.key_variable, self._key)
         self._first_wait = first_wait
         self._without: frozenset[str] = frozenset()  # request fields that this endpoint refuses
@@ -155,9 +160,12 @@ class OpenAiEngine:
             if attempt < tries and stop.wait(min(_LONGEST_WAIT, last.wait if last.wait is not None else growing)):
                 break
         if last.malformed:
-            raise InputError(f"{self.url}: gives {last.cause}; check that it is the URL of an OpenAI-compatible API")
+            raise InputError(
+                f"{self.url}: gives {last.cause} to {request.id}; check that it is the URL of an OpenAI-compatible API"
+            )
         raise JudgeloopError(
-            f"{self.url}: still {last.cause} after {tries} tries; what was answered is kept, start again later"
+            f"{self.url}: still {last.cause} after {tries} tries of {request.id}; what was answered is kept, "
+            "start again later"
         )
 
     def check(self) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from judgeloop.config import EngineSection
@@ -29,6 +28,7 @@ from judgeloop.engines.text import cut_at_stop
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.hardware import has_cuda
+from judgeloop.models.whole_model import load_whole_model
 from judgeloop.records import derive_seed
 
 _COMPACT = 0.75  # finished rows leave when fewer than this share of the batch's rows are still running
@@ -76,8 +76,8 @@ class TransformersEngine:
         logging.disable_progress_bar()  # of loading: it would be in the middle of a command's own
         bf16 = section.precision == "default" and (torch.cuda.is_bf16_supported() if cuda else cpu_has_bf16())
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                str(folder),
+            model = load_whole_model(
+                folder,
                 dtype=torch.bfloat16 if bf16 else torch.float32,
                 trust_remote_code=trust_remote_code,
                 use_safetensors=True,

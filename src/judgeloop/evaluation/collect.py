@@ -61,13 +61,15 @@ class ResumableRows:
             path = Path(self._temporary.name) / "rows.jsonl"
         self.path = path
         self.resumed = False
-        self._notes = self.path.with_suffix(".settings.json")
+        self._notes = self.path.parent / f"{self.path.stem}.settings.json"
         self._settings = json.loads(json.dumps(settings))
         self._before = 0.0
         self._started = time.monotonic()
         self._claim()
 
     def _claim(self) -> None:
+        if self.path.is_dir():
+            raise InputError.at(self.path, None, "is a folder", "name a file with --out")
         has_rows = self.path.exists() and self.path.stat().st_size > 0
         if not has_rows:
             self._write()

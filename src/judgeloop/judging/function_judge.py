@@ -10,6 +10,7 @@ from judgeloop.errors import InputError
 from judgeloop.judging.pointwise import ToJudge, judgement_id
 from judgeloop.records import MAX_SCORE, Judgement
 
+FUNCTION, SIGNATURE = "judge.function", "score(messages, response, finished)"
 NO_SCORE = "the function gives no score"
 
 

@@ -118,9 +118,15 @@ def load_rubric(name: str, language: str = "en") -> Rubric:
         text, origin = shipped_text("judgeloop.judging", shipped), name
     else:
         path = Path(name)
-        if not path.is_file():
+        try:
+            there = path.exists()
+        except (OSError, ValueError):  # a whole rubric in the place of its name
+            there = False
+        if not there:
             known = ", ".join(shipped_rubrics(language))
-            raise InputError(f"judge.rubric: no rubric '{name}' in language '{language}'; choose {known}, or a file")
+            raise InputError(
+                f"judge.rubric: no rubric '{name:.80}' in language '{language}'; choose {known}, or a file"
+            )
         try:
             text, origin = path.read_text(encoding="utf-8-sig"), str(path)
         except (OSError, UnicodeDecodeError) as error:

@@ -79,6 +79,8 @@ def open_partial(target: Path, settings: Mapping[str, Any]) -> Path:
 
     Raises InputError where it was not, or where `target` or the partial file is somebody else's.
     """
+    if target.is_dir():
+        raise InputError.at(target, None, "is a folder", "name a file with --out")
     path = partial_file(target)
     if not path.exists():
         if target.exists():
@@ -88,12 +90,15 @@ def open_partial(target: Path, settings: Mapping[str, Any]) -> Path:
         except OSError as error:
             raise InputError.at(path, None, f"cannot be written ({error.strerror})", "choose another --out") from error
         return path
-    first = next(iter(read_objects(path)), (1, {}))[1]
-    begun = first.get("judging")
+    lines = read_objects(path)
+    begun = next(lines, (1, {}))[1].get("judging")
     if not isinstance(begun, dict):
         raise InputError.at(path, 1, "is no unfinished scoring", "remove it, or choose another --out")
     plain = json.loads(json.dumps(dict(settings)))
     different = [key for key in sorted({*begun, *plain}) if begun.get(key) != plain.get(key)]
+    if different and next(lines, None) is None:  # nothing was judged yet, so nothing can be mixed
+        write_rows_atomically(path, [{"judging": plain}])
+        return path
     if different:
         key = different[0]
         raise InputError.at(

@@ -47,6 +47,7 @@ class Chat:
         generation_eos: Sequence[int] = (),
         system_prompt: str | None = None,
         origin: str = "the model",
+        template_origin: str | None = None,
         thinking: Thinking = "auto",
         date: str | None = None,
         positions: int | None = None,
@@ -62,7 +63,7 @@ class Chat:
             )
         if tokenizer.eos_token_id is None:
             raise InputError(f"{origin}: its tokenizer has no EOS token; set eos_token in tokenizer_config.json")
-        self.template = Template(tokenizer, thinking=thinking, date=date, origin=origin)
+        self.template = Template(tokenizer, thinking=thinking, date=date, origin=template_origin or origin)
         self.thinks = self.template.turn.thinks
         added = getattr(tokenizer, "added_tokens_decoder", {})
         self._special: set[int] = set(tokenizer.all_special_ids) | set(added)
@@ -135,7 +136,10 @@ class Chat:
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
                 raise InputError.at(
-                    chat_template, None, f"the chat template cannot be read ({reason})", "check chat_template"
+                    chat_template,
+                    None,
+                    f"the chat template cannot be read ({reason})",
+                    f"set chat_template to {', '.join(SHIPPED)} or a Jinja file",
                 ) from error
         generation_eos: Sequence[int] = ()
         if (folder / "generation_config.json").is_file():
@@ -146,6 +150,7 @@ class Chat:
             generation_eos=generation_eos,
             system_prompt=system_prompt,
             origin=str(folder),
+            template_origin=None if chat_template in SHIPPED else chat_template,
             thinking=thinking,
             date=date,
             positions=max_positions(folder) if (folder / "config.json").is_file() else None,

@@ -93,7 +93,7 @@ def _make(target: Path, function: str, arguments: Sequence[str], failure: str) -
         made = Path(work) / "model"
         done = in_own_process(function, [*arguments, str(made)])
         if done.returncode:
-            raise InputError(f"{failure} ({last_line(done)})")
+            raise InputError(f"{failure} ({last_line(done)}); get it again, or give another model")
         (made / MARKER).write_text(json.dumps({"made_by": function, "from": list(arguments)}), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)  # without its marker, so never finished
         made.rename(target)

@@ -69,7 +69,7 @@ def known_models() -> list[dict[str, Any]]:
     return [
         {
             "name": known.alias,
-            "present": (_place(known) / MARKER).is_file(),
+            "present": (_cached(known) / MARKER).is_file(),
             "about": f"{known.description} ({known.license}, download {known.megabytes} MB)",
             "package": f"{known.package}=={known.version}",
             "megabytes": known.megabytes,
@@ -78,7 +78,7 @@ def known_models() -> list[dict[str, Any]]:
     ]
 
 
-def _place(known: KnownModel) -> Path:
+def _cached(known: KnownModel) -> Path:
     return cache_folder() / "models" / f"{known.alias}-{known.version}"
 
 
@@ -99,12 +99,12 @@ def resolve(model: str, *, revision: str | None = None, trust_remote_code: bool 
 def find(model: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Path:
     """`resolve` without the check that the folder can be used."""
     hub, _, named = model.removeprefix("hf:").partition("@")
-    local = Path(model).expanduser()
+    local = _place(model)
     if any(known.alias == model for known in _KNOWN):
         return pull(model)
-    if local.is_dir():
+    if local is not None and local.is_dir():
         path = local.resolve()
-    elif local.is_file():
+    elif local is not None and local.is_file():
         if is_lfs_pointer(local):
             raise InputError(f"{local}: is a git-lfs pointer, not the file; run `git lfs pull` where it is")
         return from_gguf(local.resolve())
@@ -113,10 +113,21 @@ def find(model: str, *, revision: str | None = None, trust_remote_code: bool = F
     else:
         aliases = ", ".join(known.alias for known in _KNOWN)
         raise InputError(
-            f"model: no folder '{model}'; give a model folder, a GGUF file, a hub id such as owner/name, or {aliases}"
+            f"model: no folder '{model:.80}'; give a model folder, a GGUF file, a hub id such as owner/name, or "
+            f"{aliases}"
         )
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
         return _with_base(path, trust_remote_code)
+    return path
+
+
+def _place(model: str) -> Path | None:
+    """Where a name points to if it is a path; None for what can be none, such as a home of nobody's."""
+    try:
+        path = Path(model).expanduser()
+        path.exists()
+    except (OSError, ValueError, RuntimeError):
+        return None
     return path
 
 
@@ -146,7 +157,7 @@ def pull(alias: str) -> Path:
     if known is None:
         names = ", ".join(known.alias for known in _KNOWN)
         raise InputError(f"model: unknown alias '{alias}'; known are {names}")
-    target = _place(known)
+    target = _cached(known)
     if (target / MARKER).is_file():
         return target
     try:

@@ -85,6 +85,8 @@ class Template:
         source = tokenizer.chat_template
         if isinstance(source, dict):  # several named templates
             source = source.get("default") or next(iter(source.values()))
+        if not isinstance(source, str):
+            raise InputError(f"{origin}: the chat template is no text; set chat_template")
         self.source: str = source
         self.date = date or datetime.date.today().isoformat()
         day = datetime.date.fromisoformat(self.date)
@@ -112,8 +114,6 @@ class Template:
         return self._apply(self._fold(messages), self.turn.variables, generation=generation)
 
     def _apply(self, messages: Sequence[Message], variables: Mapping[str, bool], *, generation: bool = True) -> str:
-        from jinja2 import TemplateError
-
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -124,8 +124,10 @@ class Template:
                     **variables,
                 )
             )
-        except (TemplateError, TypeError, KeyError) as error:
-            raise InputError(f"{self.origin}: its chat template fails ({error}); set chat_template") from error
+        except Exception as error:  # a template is code, which may fail in any way
+            raise InputError(
+                f"{self.origin}: the chat template fails ({error}); mend it or set chat_template"
+            ) from error
 
     def _try(
         self, messages: Sequence[Message], variables: Mapping[str, bool], *, generation: bool = True

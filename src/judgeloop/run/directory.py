@@ -20,7 +20,7 @@ from typing import Any, Literal
 from judgeloop import __version__
 from judgeloop.config import Config, load
 from judgeloop.errors import InputError
-from judgeloop.jsonl import sync, write_text_atomically
+from judgeloop.jsonl import make_folder, sync, write_text_atomically
 from judgeloop.run.circumstances import KEY, circumstances, difference
 from judgeloop.run.fingerprints import file_hash, fingerprint, input_fingerprint, settings
 from judgeloop.run.stage import LOOP, Artifact, Step, downstream
@@ -51,7 +51,7 @@ class RunDirectory:
     def prepare(cls, path: Path, config: Config, steps: Sequence[Step]) -> RunDirectory:
         """Make the directory and take its lock. Raises InputError if it cannot be written or is in use."""
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
             probe = path / ".writable"
             probe.touch()
             probe.unlink()
@@ -297,7 +297,7 @@ def open_run(path: Path) -> tuple[Config, dict[str, Any]]:
     """Read an existing run's resolved config and run.json. Raises InputError if `path` is not a run."""
     if not (path / "run.json").is_file() or not (path / "config.yaml").is_file():
         raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
-    facts = {"method": LOOP, **read_json(path / "run.json")}
+    facts = {"method": LOOP, **read_json(path / "run.json", "restore it, or choose another --out")}
     refuse_other_format(path, facts)
     return load(path / "config.yaml"), facts
 
@@ -361,14 +361,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, remedy: str = "restore it or redo the stage with --redo") -> dict[str, Any]:
     """Read a small JSON file of ours. Raises InputError if it was damaged."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError.at(path, None, "cannot be read", "restore it or redo the stage with --redo") from error
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else "its JSON is damaged"
+        raise InputError.at(path, None, f"cannot be read ({why})", remedy) from error
     if not isinstance(value, dict):
-        raise InputError.at(path, None, "is not a JSON object", "restore it or redo the stage with --redo")
+        raise InputError.at(path, None, "is not a JSON object", remedy)
     return value
 
 

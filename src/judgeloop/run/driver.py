@@ -137,7 +137,8 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
 def _refuse_other(run: RunDirectory, method: str) -> None:
     """One folder, one method."""
     file = run.path / "run.json"
-    facts = read_json(file) if file.exists() else {"method": method, "format": FORMAT}
+    remedy = "restore it, or choose another --out"
+    facts = read_json(file, remedy) if file.exists() else {"method": method, "format": FORMAT}
     refuse_other_format(run.path, facts)
     found = facts.get("method", LOOP)
     if found != method:

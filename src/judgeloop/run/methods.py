@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from judgeloop.config import Config
 from judgeloop.errors import InputError
@@ -39,3 +40,12 @@ INSTRUCTIONS, BACKTRANSLATION = "instructions", "backtranslation"
 METHODS: dict[str, Callable[[Config], list[Step]]] = {
     LOOP: method, INSTRUCTIONS: instruction_making, BACKTRANSLATION: backtranslation,
 }  # fmt: skip
+
+
+def steps_of(name: str, config: Config, origin: Path) -> list[Step]:
+    """The steps that the run in `origin` takes by its run.json. Raises InputError if nothing here makes such runs."""
+    if name not in METHODS:
+        raise InputError.at(
+            origin, None, f"was made by '{name}', which this judgeloop does not know", "use another one"
+        )
+    return METHODS[name](config)

@@ -64,6 +64,8 @@ class Plan:
             return current
         if role == "previous":
             role = f"M{int(current.model[1:]) - 1}"
+        if role == OUTSIDE:
+            raise InputError(f"{key}: {role} names no model; write {OUTSIDE}NAME, the endpoint's name of it")
         if role.startswith(OUTSIDE):
             if not self.config.endpoint.url:
                 raise InputError(f"endpoint.url: {key} is {role}; name the API's base URL")

@@ -11,7 +11,7 @@ from judgeloop.compute.local import ChildReport, die_with_parent
 from judgeloop.compute.processes import other_processes
 from judgeloop.errors import JudgeloopError
 from judgeloop.run.directory import RunDirectory, open_run
-from judgeloop.run.methods import METHODS
+from judgeloop.run.methods import steps_of
 from judgeloop.stages.carry_out import help_stage, run_stage
 from judgeloop.stages.context import Context
 from judgeloop.training import distributed
@@ -26,7 +26,7 @@ def main(run_path: str, name: str) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         config, facts = open_run(Path(run_path))
-        steps = METHODS[facts["method"]](config)
+        steps = steps_of(facts["method"], config, Path(run_path))
         run = RunDirectory(Path(run_path), config, steps)
         context = Context(run, run.steps[name], report.progress)
         if not distributed.is_main():

@@ -9,7 +9,7 @@ from pathlib import Path
 from judgeloop.config import Config
 from judgeloop.config.user_functions import load_function
 from judgeloop.jsonl import read_rows, write_rows_atomically
-from judgeloop.judging.function_judge import judge_by_function
+from judgeloop.judging.function_judge import FUNCTION, SIGNATURE, judge_by_function
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
@@ -35,9 +35,9 @@ def judgements(context: Context) -> Outcome:
     else:
         name = Path(function).name
         finished = [row.finish_reason == "stop" for row in candidates]
-        score = load_function(Path(function), "score(messages, response, finished)", "judge.function")
+        score = load_function(Path(function), SIGNATURE, FUNCTION)
         # All anew, also in a stage that was cut off: it takes no time.
-        write_rows_atomically(path, list(judge_by_function(score, items, finished, "judge.function")))
+        write_rows_atomically(path, list(judge_by_function(score, items, finished, FUNCTION)))
     rows = read_rows(path, Judgement)
     valid = sum(row.score is not None for row in rows)
     write_json(context.output("judge"), {"judge": name, "health": _health(context, rows)})

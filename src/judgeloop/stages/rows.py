@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.config import Config
+from judgeloop.config.user_functions import load_function
 from judgeloop.data.readers import read_prompts
 from judgeloop.errors import InputError
+from judgeloop.judging.function_judge import FUNCTION, SIGNATURE
 from judgeloop.judging.pointwise import SCORE_ROOM
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_rows import RowCheck, check_rows
@@ -39,11 +41,13 @@ class _Checked:
 def rows(context: Context) -> Outcome:
     """Render the seed, the evaluation's and the config's prompts, and the judge prompts they lead to; write rows.json.
 
-    Raises InputError if of one kind of rows none is left.
+    Raises InputError if of one kind of rows none is left, or if `judge.function` cannot be had.
     """
     lines: list[str] = []
     account: dict[str, Any] = {}
     total = 0
+    if (function := context.config.judge.function) is not None:
+        load_function(Path(function), SIGNATURE, FUNCTION)
     for checked in [*_trained(context), *_asked(context), *_judged(context)]:
         if not checked.rows:
             continue

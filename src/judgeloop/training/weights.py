@@ -15,6 +15,7 @@ from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.permissions import follow_umask
+from judgeloop.models.whole_model import load_whole_model
 from judgeloop.training import distributed
 from judgeloop.training.liger import fuse
 from judgeloop.training.sharding import trained_weights
@@ -29,13 +30,12 @@ def load_model(
 
     Raises InputError if the folder holds none.
     """
-    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder),
+        model = load_whole_model(
+            folder,
             dtype=torch.float32,
             use_safetensors=True,
             attn_implementation=None if attention == "auto" else attention,
