@@ -139,6 +139,8 @@ REFUSED = [
     ("Score: 4 | 5", "more than one number"),
     ("Score: **4** or **5**", "more than one number"),
     ("Score: 4½", "malformed"),
+    ("Score: 4 ½", "malformed"),
+    ("Score: 4.½", "malformed"),
     ("Score: 4²", "malformed"),
     ("Score: 4th", "malformed"),
     ("Score: 3D", "malformed"),
