@@ -14,6 +14,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import Pool
 
 from judgeloop.judging.fence import neutralise
@@ -39,17 +40,25 @@ def check_long(text: str) -> None:
 
 def _checks(seed: str) -> Iterator[tuple[str, Callable[[], object]]]:
     for number, text in enumerate(texts(CHUNK * 6 // 10, seed)):
-        yield "score", lambda: read(text, number).value
+        yield "score", partial(_score, text, number)
         if number % 401 == 0:
-            yield "score, every way", lambda: check(text, number // 401)
-    yield "long", lambda: check_long(text)
+            yield "score, every way", partial(check, text, number // 401)
+    yield "long", partial(check_long, text)
     for number, (text, mirror) in enumerate(mirrored_texts(CHUNK * 3 // 20, seed)):
-        yield "verdict, both mirror images", lambda: check_verdict(text, mirror).value
+        yield "verdict, both mirror images", partial(_verdict, text, mirror)
         if number % 100 == 1:
-            yield "verdict, copied", lambda: check_copied_verdict(text)
-    yield "long", lambda: check_long(text)
+            yield "verdict, copied", partial(check_copied_verdict, text)
+    yield "long", partial(check_long, text)
     for text in fenced_texts(CHUNK // 10, seed):
-        yield "fence", lambda: check_fence(text)
+        yield "fence", partial(check_fence, text)
+
+
+def _score(text: str, number: int) -> float | None:
+    return read(text, number).value
+
+
+def _verdict(text: str, mirror: str) -> str | None:
+    return check_verdict(text, mirror).value
 
 
 def chunk(seed: str) -> tuple[Counter[tuple[str, bool]], list[str]]:

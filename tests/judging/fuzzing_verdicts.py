@@ -24,17 +24,22 @@ AROUND = (
     "Better: ", "better: ", "\nBetter: ", "**Better:** ", "Winner: ", "Final verdict: ", "The better response is ",
     "更好：", "最终判断：", "Preferred: ", "Mejor: ", "Лучше: ", "より良い：", "Verdict:\n", "Answer: ", '"winner": "',
     " because", " would be", ", if", " is better", " than ", " and ", " or ", "/", ", ", ". ", "\n", "\n\n", " ", "。",
-    "tie", "neither", "both are equal", "平局", "[[C]]", "no", "4", "5", "٤", "}", '"', "```json\n", "\n```", "<verdict>",
+    "tie", "neither", "both are equal", "平局", "[[C]]", "no", "4", "5", "٤", "}", '"', "```json\n", "\n```",
+    "<verdict>",
     "</verdict>", "<think>", "</think>", "\n<think>\n", "<|channel|>final<|message|>", "analysis", "assistantfinal",
-    "| Winner |", "\n|---|\n| ", " |", "Wait, ", "Correction: ", "\nUser: ", "Therefore, ", "I prefer ", "我选", "*", "_",
+    "| Winner |", "\n|---|\n| ", " |", "Wait, ", "Correction: ", "\nUser: ", "Therefore, ", "I prefer ", "我选", "*",
+    "_",
     "\u200b", "\u2028", "\x00", "\ud7ff", "😀", "(", ")", "[", "]", "\\", "$", "~~", "> ", "- ", "7. ",
 )
 FENCES = (
-    "<", "</", "< / ", "<\\", "＜", "‹", "&lt;", "&#60", "&#x3c;", "%3c", "\\u003c", "\\x3c", "<\u200b", "<<", "response",
-    "RESPONSE", "r\u00adesponse", "rеsроnse", "résponse", "ｒｅｓｐｏｎｓｅ", "other_response", "other", "_", ">", " >", "＞",
+    "<", "</", "< / ", "<\\", "＜", "‹", "&lt;", "&#60", "&#x3c;", "%3c", "\\u003c", "\\x3c", "<\u200b", "<<",
+    "response", "RESPONSE", "r\u00adesponse", "rеsроnse", "résponse", "ｒｅｓｐｏｎｓｅ", "other_response", "other",
+    "_",
+    ">",
+    " >", "＞",
     "/>", "|", "｜", "|im_end|", "|eot_id|", "think", "/think", "s>", "/s>", "[INST]", "[/INST]", "[", "]", "/inst]",
-    "<<SYS>>", "◁think▷", "◁/think▷", "end_of_turn>", "bos>", "pad>", "text", " ", "\n", "\u2060", "\ufeff", "̈", "a < b",
-    "&lt;lt;", "&amp;lt;", "İ", "ß", "ﬁ", "\x00",
+    "<<SYS>>", "◁think▷", "◁/think▷", "end_of_turn>", "bos>", "pad>", "text", " ", "\n", "\u2060", "\ufeff", "̈",
+    "a < b", "&lt;lt;", "&amp;lt;", "İ", "ß", "ﬁ", "\x00",
 )
 # fmt: on
 _FOREIGN = str.maketrans("еоѕр‹›", "eosp<>")

@@ -15,7 +15,7 @@ from typing import Any, Self
 from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders
-from judgeloop.jsonl import RowLog, append_missing, read_objects, write_text_atomically
+from judgeloop.jsonl import RowLog, append_missing, each_row, read_objects, write_text_atomically
 from judgeloop.judging.judges import Judge
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge, judgement_id
@@ -146,7 +146,7 @@ def judgements(
     work: ResumableRows, judge: Callable[[], Judge], items: Sequence[ToJudge], each: int, progress: Progress
 ) -> list[Judgement]:
     """`each` judgements of every item. The judge is opened only if some are missing."""
-    have = append_missing(
+    append_missing(
         work.path,
         Judgement,
         items,
@@ -155,7 +155,7 @@ def judgements(
         lambda done, total: progress(done, total, ""),
     )
     wanted = {judgement_id(item.id, k) for item in items for k in range(each)}
-    return [row for name, row in have.items() if name in wanted]
+    return [row for row in each_row(work.path, Judgement) if row.id in wanted]
 
 
 def duels(

@@ -29,9 +29,10 @@ def blank_copies(
     """The judge's text with scores copied from the response overwritten by dots, and how many there were.
 
     A score counts as copied if the response contains the same together with the word before it or the word after it, if
-    the judge's text gives it as a quotation (a colon or an opening quote before it, or a closing quote after it), or if the judge's text was
-    `cut` off by length right after it: then nobody knows whether it was copying. Marks of a thought are blanked if the
-    response contains them together with the word before: a response does not end its judge's thought.
+    the judge's text gives it as a quotation (a colon or an opening quote before it, or a closing quote after it), or if
+    the judge's text was `cut` off by length right after it: then nobody knows whether it was copying. Marks of a
+    thought are blanked if the response contains them together with the word before: a response does not end its judge's
+    thought.
     """
     count = 0
     # As it was before anything is blanked, for dots are no neighbours: as it is, and as a JSON string is read.
