@@ -16,7 +16,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +27,7 @@ from judgeloop.judging.adaptive import judge_in_rounds
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import Chat
-from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
+from judgeloop.records import Candidate, Judgement, Message, PreferencePair, Prompt
 from judgeloop.run.directory import RunDirectory, describe
 from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP
@@ -66,9 +66,11 @@ def make(folder: Path, rows: int) -> int:
 
     def pairs() -> Iterator[PreferencePair]:
         for prompt in prompts:
-            ids = [candidate_id("M2", prompt.id, k) for k in range(2)]
-            said = [[{"role": "assistant", "content": text}] for text in texts[:2]]
-            yield PreferencePair(f"pair-{prompt.id}", prompt.id, prompt.messages, *said, *ids, 4.0, 2.0)  # type: ignore[arg-type]
+            best, worst = (candidate_id("M2", prompt.id, k) for k in range(2))
+            chosen, rejected = ([Message(role="assistant", content=text)] for text in texts[:2])
+            yield PreferencePair(
+                f"pair-{prompt.id}", prompt.id, prompt.messages, chosen, rejected, best, worst, 4.0, 2.0
+            )
 
     made = folder / "M2"
     for name, found in (
@@ -109,7 +111,7 @@ def resume(run: Path) -> None:
     assert not list(judge_in_rounds(opened, load_rubric(config.rubric), config, items, scores, 0))
 
 
-def measured(command: Sequence[str]) -> tuple[float, float, float]:
+def measured(command: list[str]) -> tuple[float, float, float]:
     """Run a command to its end: seconds by the clock, seconds of the processor, peak memory in MB."""
     started = time.monotonic()
     child = os.posix_spawn(

@@ -280,6 +280,7 @@ def test_words_and_numbers_before_the_score_line_change_nothing(before: str, sco
         "| ",
         ", ",
         "Score: 1+",
+        '\\" {response} ',
     ],
 )
 def test_a_long_text_is_read_quickly(piece: str) -> None:
