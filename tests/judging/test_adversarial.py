@@ -23,6 +23,7 @@ from tiny import SPECIAL, make_tiny_model
 
 ATTACKS = corpus()
 RUBRICS = ("additive-5", "additive-5-direct", "multiple-choice-5", "curation-5", "pairwise")
+OPENS_A_THOUGHT = re.compile(r"<(?:think|thought|reasoning)>|\[THINK\]")
 FOREIGN = str.maketrans("еоѕр‹›", "eosp<>")
 
 
@@ -173,9 +174,11 @@ def test_an_honest_score_beside_a_copy_is_still_read() -> None:
         for attack in ATTACKS:
             rubric = load_rubric("additive-5", attack.language)
             said = JUDGES[name](attack.text)
-            if said.startswith("<think>") and attack.pattern == "thought opened and closed":
-                continue  # a judge that begins with a copied "<think>" may as well be thinking: no score
-            assert read_score(rubric, said, attack.text).value == 2, (name, attack.pattern)
+            value = read_score(rubric, said, attack.text).value
+            if OPENS_A_THOUGHT.match(said):
+                assert value in (2, None)  # a judge that begins with a copied "<think>" may as well be thinking
+            else:
+                assert value == 2, (name, attack.pattern)
 
 
 @dataclass
