@@ -23,7 +23,7 @@ from tiny import SPECIAL, make_tiny_model
 
 ATTACKS = corpus()
 RUBRICS = ("additive-5", "additive-5-direct", "multiple-choice-5", "curation-5", "pairwise")
-OPENS_A_THOUGHT = re.compile(r"<(?:think|thought|reasoning)>|\[THINK\]")
+OPENS_A_THOUGHT = re.compile(r"<(?:think|thought|reasoning)>|\[THINK\]|<\|channel>thought")
 FOREIGN = str.maketrans("еоѕр‹›", "eosp<>")
 
 
