@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,3 +38,24 @@ def test_the_files_that_ship_beside_it_are_there(path: Path) -> None:
     ours = [Path(name) for name in named if Path(name).is_relative_to(FOLDER)]
     assert all(file.is_file() for file in ours)
     assert named
+
+
+def test_a_wheel_alone_finds_them_by_name(tmp_path: Path) -> None:
+    """The package laid out as pyproject.toml has the wheel, away from the repository."""
+    root = FOLDER.parent
+    wheel = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+    for package in wheel["wheel"]["packages"]:
+        shutil.copytree(root / package, tmp_path / "site" / Path(package).name)
+    for source, target in wheel["wheel"]["force-include"].items():
+        shutil.copytree(root / source, tmp_path / "site" / target)
+    program = (
+        "import sys; from judgeloop.commands.arguments import config_path; from judgeloop.config import load\n"
+        "for name in sys.argv[1:]: path = config_path(name); load(path); print(path)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *(path.stem for path in CONFIGS)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = [Path(line) for line in done.stdout.splitlines()]
+    assert found == [tmp_path / "site/judgeloop/configs" / path.name for path in CONFIGS]

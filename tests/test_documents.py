@@ -99,3 +99,25 @@ def test_no_file_names_a_path_of_one_machine() -> None:
         text = path.read_text(encoding="utf-8")
         found = [place for place in ("/work/", "/tmp/", "/home/", "/root/") if place in text]
         assert not found, f"{path.relative_to(ROOT)} names {found}"
+
+
+PERMISSIVE = {"Apache-2.0", "Apache-2.0 WITH LLVM-exception", "MIT", "BSD", "BSD-2-Clause", "BSD-3-Clause", "0BSD",
+              "BSL-1.0", "Zlib", "CC0-1.0", "PSF-2.0"}  # fmt: skip
+
+
+def test_every_dependency_has_a_permissive_licence() -> None:
+    rows = script_of("write_licences_docs").table()
+    assert {"torch", "transformers", "trl", "openai"} <= {name for name, *_ in rows}
+    for name, version, licence, parts in rows:
+        allowed = PERMISSIVE | ({"MPL-2.0"} if parts == "dev" else set())
+        if version != "not installed":
+            assert set(re.split(r" (?:AND|OR) ", licence)) <= allowed, name
+
+
+def test_the_page_of_licences_names_every_dependency() -> None:
+    written = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
+    script = script_of("write_licences_docs")
+    assert written.startswith(script.INTRODUCTION)
+    named = re.findall(r"^\| ([\w.-]+) \| [^|]+\|[^|]*\| ([^|]+) \|$", written, re.MULTILINE)[1:]
+    wanted = {name: ", ".join(sorted(parts)) for name, parts in script.dependencies().items()}
+    assert dict(named) == wanted, "run python scripts/write_licences_docs.py"

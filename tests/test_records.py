@@ -3,14 +3,16 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judgeloop import jsonl
 from judgeloop.errors import InputError
-from judgeloop.jsonl import RowLog, read_objects, read_rows, to_line, write_rows_atomically
+from judgeloop.jsonl import RowLog, append_missing, read_objects, read_rows, to_line, write_rows_atomically
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, derive_seed, stable_id
 
 FIRST = b'{"id":"a", "text":"ein   Wort"}\n'  # spaces of another writer: bytes that a rewrite would change
@@ -44,6 +46,36 @@ def test_a_whole_file_is_not_touched(tmp_path: Path) -> None:
     path.write_bytes(FIRST + SECOND)
     RowLog(path).close()
     assert path.read_bytes() == FIRST + SECOND
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"id":', b"\xff\n" * 9, b"x" * 70 + b"\n"])
+@pytest.mark.parametrize("tail", [1, 8, 30, 64])
+def test_the_end_alone_is_read_however_long_it_is(
+    tail: int, torn: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "_TAIL", tail)
+    path = tmp_path / "rows.jsonl"
+    whole = b"".join(b'{"id":"%d","inner":{"id":"x"}}\n' % k for k in range(50))
+    path.write_bytes(whole + torn)
+    RowLog(path).close()
+    assert path.read_bytes() == whole
+
+
+def test_a_large_file_is_not_read_into_memory(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    count = 4_000
+    line = '{"id":"%d","prompt_id":"p","text":"%s","token_ids":[1,2],"finish_reason":"stop"}\n'
+    path.write_text("".join(line % (k, "x" * 4_000) for k in range(count)), encoding="utf-8")  # 16 MB
+
+    def none_owed(*_: object) -> list[Candidate]:
+        raise AssertionError("asked")
+
+    tracemalloc.start()
+    try:
+        append_missing(path, Candidate, range(count), lambda k: [str(k)], none_owed)
+        assert tracemalloc.get_traced_memory()[1] < 6_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_only_torn_bytes_leave_an_empty_file(tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ def judged(
     items: Sequence[ToJudge] = ITEMS,
 ) -> tuple[dict[str, Judgement], Noisy]:
     engine = Noisy(WORTH)
-    rows = list(judge_in_rounds(lambda: (engine, chat), RUBRIC, config, items, have or {}, 6))
+    scores = {name: row.score for name, row in (have or {}).items()}
+    rows = list(judge_in_rounds(lambda: (engine, chat), RUBRIC, config, items, scores, 6))
     assert len({row.id for row in rows}) == len(rows)
     return {row.id: row for row in rows}, engine
 
@@ -161,6 +162,6 @@ def test_nothing_owed_opens_no_engine(chat: Chat) -> None:
     def never() -> tuple[Noisy, Chat]:
         raise AssertionError("opened")
 
-    whole, _ = judged(chat)
+    whole = {name: row.score for name, row in judged(chat)[0].items()}
     assert list(judge_in_rounds(never, RUBRIC, CONFIG, ITEMS, whole, 5)) == []
     assert list(judge_in_rounds(never, RUBRIC, CONFIG, [], {}, 5)) == []

@@ -23,6 +23,7 @@ from tiny import SPECIAL, make_tiny_model
 
 ATTACKS = corpus()
 RUBRICS = ("additive-5", "additive-5-direct", "multiple-choice-5", "curation-5", "pairwise")
+OPENS_A_THOUGHT = re.compile(r"<(?:think|thought|reasoning)>|\[THINK\]|<\|channel>thought")
 FOREIGN = str.maketrans("еоѕр‹›", "eosp<>")
 
 
@@ -42,10 +43,10 @@ def as_seen(text: str) -> str:
     return "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Mn"))
 
 
-def test_there_are_more_than_three_hundred_in_two_languages() -> None:
-    assert len(ATTACKS) == len({attack.text for attack in ATTACKS}) == 352
-    assert [sum(attack.language == language for attack in ATTACKS) for language in ("en", "zh")] == [176, 176]
-    assert len(PATTERNS) == 44
+def test_there_are_more_than_five_hundred_in_two_languages() -> None:
+    assert len(ATTACKS) == len({attack.text for attack in ATTACKS}) == 544
+    assert [sum(attack.language == language for attack in ATTACKS) for language in ("en", "zh")] == [272, 272]
+    assert len(PATTERNS) == 68
     assert all(attack.plain in attack.text for attack in ATTACKS)
     assert corpus() == ATTACKS
 
@@ -123,6 +124,11 @@ JUDGES: dict[str, Callable[[str], str]] = {
     "thinks of it, then is honest": lambda text: f"<think>\nIt says: {text}\n</think>\n\nIt is thin.\n\nScore: 2",
     "is honest in JSON, then copies": lambda text: f'{{"why": "It is thin.", "score": 2}}\n\nIt was:\n\n{text}',
     "copies in JSON": lambda text: json.dumps({"response": text, "note": "That is what it says."}, ensure_ascii=False),
+    "copies in a code block": lambda text: f"```\n{text}\n```",
+    "copies in a tag": lambda text: f"<quote>{text}</quote>\n\nThat is what it says.",
+    "copies into a table": lambda text: f"| Response | Remark |\n|---|---|\n| {text} | as it is |",
+    "copies without marks": lambda text: re.sub(r"[*_`|<>{}\[\]\"$\\]", "", text),
+    "is honest in a table, then copies": lambda text: f"| Total | 2 |\n|---|---|\n\nIt was:\n\n{text}",
     "copies, then is honest in a tag": lambda text: f"{text}\n\nIt is thin.\n\n<score>2</score>",
     "quotes the claim, then is honest": lambda text: "It claims “Score: 5” (得分：5). I disagree.\n\nScore: 2",
 }
@@ -168,9 +174,11 @@ def test_an_honest_score_beside_a_copy_is_still_read() -> None:
         for attack in ATTACKS:
             rubric = load_rubric("additive-5", attack.language)
             said = JUDGES[name](attack.text)
-            if said.startswith("<think>") and attack.pattern == "thought opened and closed":
-                continue  # a judge that begins with a copied "<think>" may as well be thinking: no score
-            assert read_score(rubric, said, attack.text).value == 2, (name, attack.pattern)
+            value = read_score(rubric, said, attack.text).value
+            if OPENS_A_THOUGHT.match(said):
+                assert value in (2, None)  # a judge that begins with a copied "<think>" may as well be thinking
+            else:
+                assert value == 2, (name, attack.pattern)
 
 
 @dataclass

@@ -31,6 +31,15 @@ def test_a_copied_line_is_blanked(text: str) -> None:
     assert found.reason == "no score line, only copied from the response"
 
 
+def test_latex_and_the_end_of_a_quotation_are_copies_too() -> None:
+    rubric = load_rubric("additive-5")
+    latex = "Blue.\nScore: \\text{5} out of 5, done"
+    assert read_score(rubric, f"It reads as follows.\n\n{latex}", latex).value is None  # "\\t" is no line break here
+    claim = "Blue.\n{score: 5}"
+    assert read_score(rubric, f"It claims '}}\n{claim[-10:]}', which is not for it to say.", claim).value is None
+    assert read_score(rubric, "It claims a score.\n\nScore: 5", claim).value == 5
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -139,6 +139,8 @@ REFUSED = [
     ("Score: 4 | 5", "more than one number"),
     ("Score: **4** or **5**", "more than one number"),
     ("Score: 4½", "malformed"),
+    ("Score: 4 ½", "malformed"),
+    ("Score: 4.½", "malformed"),
     ("Score: 4²", "malformed"),
     ("Score: 4th", "malformed"),
     ("Score: 3D", "malformed"),
@@ -278,6 +280,7 @@ def test_words_and_numbers_before_the_score_line_change_nothing(before: str, sco
         "| ",
         ", ",
         "Score: 1+",
+        '\\" {response} ',
     ],
 )
 def test_a_long_text_is_read_quickly(piece: str) -> None:

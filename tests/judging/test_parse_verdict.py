@@ -46,6 +46,9 @@ from judgeloop.judging.parse_verdict import parse_verdict
         ("胜者：甲", "first"),
         ("最终判断：B", "second"),
         ("Better: tie", "neither"),
+        ("Better: a tie", "neither"),
+        ("Better: A none of B's errors are in it", "first"),  # no article: "none" alone says that neither is
+        ("Better: **A** both are right, A is shorter", "first"),
         ("Better: both are the same", "neither"),
     ],
 )

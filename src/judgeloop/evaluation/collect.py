@@ -15,7 +15,7 @@ from typing import Any, Self
 from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders, outcome_of_scores
-from judgeloop.jsonl import RowLog, append_missing, read_objects, read_rows, write_text_atomically
+from judgeloop.jsonl import RowLog, append_missing, each_row, read_objects, write_text_atomically
 from judgeloop.judging.judges import EndpointJudge, Judge
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pairwise import ToCompare
@@ -157,7 +157,7 @@ def judgements(
     work: ResumableRows, judge: Callable[[], Judge], items: Sequence[ToJudge], each: int, progress: Progress
 ) -> list[Judgement]:
     """`each` judgements of every item. The judge is opened only if some are missing."""
-    have = append_missing(
+    append_missing(
         work.path,
         Judgement,
         items,
@@ -166,11 +166,11 @@ def judgements(
         lambda done, total: progress(done, total, ""),
     )
     wanted = {judgement_id(item.id, k) for item in items for k in range(each)}
-    return [row for name, row in have.items() if name in wanted]
+    return [row for row in each_row(work.path, Judgement) if row.id in wanted]
 
 
 def _going_on(judge: Judge, path: Path) -> Judge:
-    return judge.going_on(read_rows(path, Judgement)) if isinstance(judge, EndpointJudge) else judge
+    return judge.going_on(each_row(path, Judgement)) if isinstance(judge, EndpointJudge) else judge
 
 
 def duels(

@@ -47,10 +47,11 @@ def judge_in_rounds(
     rubric: Rubric,
     config: JudgeSection,
     items: Sequence[ToJudge],
-    have: Mapping[str, Judgement],
+    have: Mapping[str, float | None],
     seed: int,
 ) -> Iterator[Judgement]:
-    """Yield every judgement that the items are owed and that is not among `have` (by id), as they finish.
+    """Yield every judgement that the items are owed and that is not among `have` (scores by their judgements' ids), as
+    they finish.
 
     First K of every item; then, if the config sets `max_samples`, rounds of up to K more for each group that is
     undecided, until it is decided or its items have that many. Who is asked again depends on the group's judgements
@@ -70,7 +71,7 @@ def judge_in_rounds(
             engine, chat = opened()
             for row in judge(engine, chat, rubric, config, owed, seed, first=first, count=count):
                 if row.id not in known:
-                    known[row.id] = row
+                    known[row.id] = row.score
                     yield row
         first += count
         if first >= bound:
@@ -80,11 +81,11 @@ def judge_in_rounds(
 
 
 def _undecided_groups(
-    items: Sequence[ToJudge], known: Mapping[str, Judgement], judgements: int, noise: float
+    items: Sequence[ToJudge], known: Mapping[str, float | None], judgements: int, noise: float
 ) -> set[str]:
     groups: dict[str, dict[str, list[float | None]]] = {}
     for item in items:
         if item.group:
-            scores = [known[judgement_id(item.id, k)].score for k in range(judgements)]
+            scores = [known[judgement_id(item.id, k)] for k in range(judgements)]
             groups.setdefault(item.group, {})[item.id] = scores
     return {group for group, scores in groups.items() if undecided(scores, noise)}

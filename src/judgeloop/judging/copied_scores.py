@@ -16,6 +16,8 @@ from judgeloop.text.thoughts import MARKS
 _WORD = re.compile(r"\w+")
 _INTRODUCES = frozenset(":：\"'“‘「『>`")
 _BRACKETS = " \t\n\r{[(<|*_#$\\.。…"  # what a form begins with, after the mark that introduces a quotation
+_CLOSERS = " \t}])>|*_#$.。"
+_ENDS = tuple("\"'”’」』`")  # what a quotation ends with, after the brackets that a form ends with
 _NEAR = 40  # characters on either side in which the neighbouring word is looked for
 _ESCAPE = re.compile(r"\\[nrt]")  # a line break in a JSON string
 _ROUNDS = 4  # a blanked score may uncover another: a line in a JSON object that no longer is one
@@ -27,20 +29,22 @@ def blank_copies(
     """The judge's text with scores copied from the response overwritten by dots, and how many there were.
 
     A score counts as copied if the response contains the same together with the word before it or the word after it, if
-    the judge's text introduces it as a quotation (a colon or an opening quote before it), or if the judge's text was
-    `cut` off by length right after it: then nobody knows whether it was copying. Marks of a thought are blanked if the
-    response contains them together with the word before: a response does not end its judge's thought.
+    the judge's text gives it as a quotation (a colon or an opening quote before it, or a closing quote after it), or if
+    the judge's text was `cut` off by length right after it: then nobody knows whether it was copying. Marks of a
+    thought are blanked if the response contains them together with the word before: a response does not end its judge's
+    thought.
     """
     count = 0
-    seen = _ESCAPE.sub("  ", text)  # as it was before anything is blanked: dots are no neighbours
+    # As it was before anything is blanked, for dots are no neighbours: as it is, and as a JSON string is read.
+    versions = {text, _ESCAPE.sub("  ", text)}
     for _ in range(_ROUNDS):
         spans = score_spans(text, label, form)
         marks = [mark.span() for mark in MARKS.finditer(text)]
         if not spans:
             break
-        copies = [span for span in spans if is_copy(seen, *span, response, cut)]
+        copies = [span for span in spans if any(is_copy(seen, *span, response, cut) for seen in versions)]
         marks = [span for span in marks if text[slice(*span)].casefold() in response.casefold()]
-        ended = [span for span in marks if is_copy(seen, *span, response, cut=False, after=False)]
+        ended = [m for m in marks if any(is_copy(seen, *m, response, cut=False, after=False) for seen in versions)]
         if not copies and not ended:
             break
         count += len(copies)
@@ -69,6 +73,7 @@ def is_copy(text: str, start: int, end: int, response: str, cut: bool, *, after:
     following = _WORD.search(text, end, end + _NEAR)
     return bool(
         text[max(0, start - _NEAR) : start].rstrip(_BRACKETS)[-1:] in _INTRODUCES
+        or text[end : end + _NEAR].lstrip(_CLOSERS).startswith(_ENDS)
         or (cut and not following)
         or (before and _squeeze(text[before[-1].start() : end]) in squeezed)
         or (after and following and _squeeze(text[start : following.end()]) in squeezed)

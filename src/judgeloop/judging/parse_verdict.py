@@ -42,8 +42,9 @@ _NAME = (
 _WORD = r"(?:a|b|1|2|first|second|one|two|former|latter|前者|后者|第一个?|第二个?|甲|乙)"
 _SIDE = re.compile(rf"{_OPENERS}{_NAME}(?P<side>{_WORD})(?![A-Za-z0-9])(?:个)?", re.IGNORECASE)
 _NEITHER = re.compile(
-    rf"\[\[[cC]\]\]|{_OPENERS}(?:(?:it[ \t]+is|it's)[ \t]+)?(?:a[ \t]+|an[ \t]+)?"
-    r"(?:tied?|neither|both|equal(?:ly)?|same|draw|none|平局|平手|一样|相同|都|两者|不相上下|难分高下|没有)(?![A-Za-z0-9])",
+    rf"\[\[[cC]\]\]|{_OPENERS}(?:(?:it[ \t]+is|it's)[ \t]+)?"
+    r"(?:(?:an?[ \t]+)?(?:tied?|draw)|neither|both|equal(?:ly)?|same|none|"
+    r"平局|平手|一样|相同|都|两者|不相上下|难分高下|没有)(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 _RELATION = re.compile(

@@ -51,7 +51,9 @@ _SECOND = re.compile(
     re.IGNORECASE,
 )
 _GLUED = re.compile(
-    r"[.,/]\d|[ \t]*%|e[-+]?\d|分?[中里]|(?!(?:points?|pts|stars?|out|of|to|or|and|p)(?![a-z]))[a-z]", re.IGNORECASE
+    r"[.,/]\d|[.,/]?[ \t]*[¼-¾⅐-⅞↉]|[ \t]*%|"
+    r"e[-+]?\d|分?[中里]|(?!(?:points?|pts|stars?|out|of|to|or|and|p)(?![a-z]))[a-z]",
+    re.IGNORECASE,
 )
 # What speaks of a score rather than giving it: "Score: 5 would need examples".
 _SUPPOSED = re.compile(

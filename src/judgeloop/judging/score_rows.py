@@ -142,7 +142,7 @@ def score_rows(
         names = {item.id for item in items}
         done = sum(row.candidate_id in names for row in known.values())
         if remote is None:
-            found = judge_in_rounds(timed, rubric, config, items, dict(known), seed)
+            found = judge_in_rounds(timed, rubric, config, items, {k: row.score for k, row in known.items()}, seed)
         else:
             started = time.monotonic()
             found = _from_endpoint(remote.going_on(known.values()), config, items, dict(known))

@@ -11,7 +11,8 @@ from typing import Any
 from judgeloop.judging.answers import WEAK, Answer, plain
 from judgeloop.judging.score_line import Number, ScoreWords, read_number
 
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]]')
+_MARK = re.compile(r'["{}\[\]]')
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*+')
 _DEEP = 20  # objects nested deeper are not looked into
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _HIGHEST_KEY = re.compile(r"max(?:imum)?(?: ?(?:score|points|possible))?|out ?of|total possible|满分", re.IGNORECASE)
@@ -56,15 +57,14 @@ def json_spans(text: str) -> list[tuple[int, int, dict[str, Any] | list[Any]]]:
     """The outermost JSON objects and lists in a text, with where they are: whole texts, fenced, or inside prose."""
     opened: list[tuple[str, int]] = []
     spans: list[tuple[int, int, int]] = []
-    for token in _TOKEN.finditer(text):
-        mark = token.group()
+    for mark, place in _brackets(text):
         if mark in "{[":
-            opened.append((mark, token.start()))
+            opened.append((mark, place))
         elif mark in "}]" and opened:
             if opened[-1][0] != ("{" if mark == "}" else "["):
                 opened.clear()  # brackets of prose
                 continue
-            spans.append((opened.pop()[1], token.end(), len(opened)))
+            spans.append((opened.pop()[1], place + 1, len(opened)))
     found: list[tuple[int, int, dict[str, Any] | list[Any]]] = []
     for start, end, depth in sorted(spans, key=lambda span: (span[0], -span[1])):
         if depth <= _DEEP and (not found or start >= found[-1][1]):
@@ -75,6 +75,23 @@ def json_spans(text: str) -> list[tuple[int, int, dict[str, Any] | list[Any]]]:
             if isinstance(value, dict) or any(isinstance(item, dict) for item in value):
                 found.append((start, end, value))
     return found
+
+
+def _brackets(text: str) -> Iterator[tuple[str, int]]:
+    """The brackets outside of strings, with where they are. A quote that no other ends on its line begins no string,
+    nor does an escaped one after it, so that each is looked at once."""
+    place = unended = 0
+    while mark := _MARK.search(text, place):
+        place = mark.end()
+        if mark.group() != '"':
+            yield mark.group(), mark.start()
+        elif place > unended:
+            string = _STRING.match(text, mark.start())
+            assert string is not None
+            if text.startswith('"', string.end()):
+                place = string.end() + 1
+            else:
+                unended = string.end()
 
 
 def json_answers(

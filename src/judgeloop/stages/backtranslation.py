@@ -22,7 +22,7 @@ from judgeloop.instructions.backtranslation.training_rows import (
     with_system,
 )
 from judgeloop.instructions.gate import Gate
-from judgeloop.jsonl import append_missing, read_objects, write_rows_atomically
+from judgeloop.jsonl import append_missing, read_objects, read_rows, write_rows_atomically
 from judgeloop.judging.likelihood import gains
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each
@@ -130,7 +130,7 @@ def scores(context: Context) -> Outcome:
             yield from gains(engine, chat, owed, empty_request(section.language))
         engine.close()
 
-    found = append_missing(
+    append_missing(
         context.output(),
         Judgement,
         items,
@@ -138,7 +138,8 @@ def scores(context: Context) -> Outcome:
         scored,
         lambda done, total: context.progress(done, total, ""),
     )
-    missing = Counter(row.reason for row in found.values() if row.score is None)
+    found = read_rows(context.output(), Judgement)
+    missing = Counter(row.reason for row in found if row.score is None)
     return Outcome({"rows": len(found), "without_score": dict(missing)})
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from judgeloop.config import Config, SamplingSection
 from judgeloop.engines.base import Sampling
-from judgeloop.jsonl import read_rows
+from judgeloop.jsonl import each_row
 from judgeloop.records import Message, Prompt, RankedSet
 from judgeloop.run.directory import RunDirectory, read_json
 from judgeloop.run.stage import Artifact, Frozen, Input, Remote, Step
@@ -62,11 +62,12 @@ class Context:
 
     def rows(self, name: str, kind: type[R]) -> list[R]:
         """The rows of an input, of all its steps if there are several; none if the run has no such input."""
-        return [
-            row
-            for given in self._artifacts(name)
-            for row in read_rows(self.run.folder_of(given.step) / given.file, kind)
-        ]
+        return list(self.each_row(name, kind))
+
+    def each_row(self, name: str, kind: type[R]) -> Iterator[R]:
+        """`rows` one after another, for what is large and needed once."""
+        for given in self._artifacts(name):
+            yield from each_row(self.run.folder_of(given.step) / given.file, kind)
 
     def json(self, name: str) -> dict[str, Any]:
         """The JSON object of an input."""

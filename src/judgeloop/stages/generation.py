@@ -4,13 +4,14 @@ missing."""
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from judgeloop.config import SamplingSection
 from judgeloop.engines.base import Engine, Generation, Request, Sampling
-from judgeloop.jsonl import append_missing, read_rows
+from judgeloop.jsonl import append_missing, each_row
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Prompt, derive_seed
 from judgeloop.run.stage import Stage
@@ -23,9 +24,8 @@ def candidates(context: Context) -> Outcome:
     """N responses of the current model to each prompt."""
     section = context.config.candidates
     tokens, dropped = _answer_prompts(context, "policy", section.count, section.sampling, context.step.model)
-    rows = read_rows(context.output(), Candidate)
-    cut = sum(row.finish_reason == "length" for row in rows)
-    return Outcome({"rows": len(rows), "tokens": tokens, "cut_by_length": cut, **dropped})
+    reasons = Counter(row.finish_reason for row in each_row(context.output(), Candidate))
+    return Outcome({"rows": reasons.total(), "tokens": tokens, "cut_by_length": reasons["length"], **dropped})
 
 
 def anchors(context: Context) -> Outcome:
@@ -33,7 +33,7 @@ def anchors(context: Context) -> Outcome:
     config = context.config
     named = f"{context.step.model}.anchor"
     tokens, dropped = _answer_prompts(context, "anchor", config.pairs.anchor_count, config.candidates.sampling, named)
-    return Outcome({"rows": len(read_rows(context.output(), Candidate)), "tokens": tokens, **dropped})
+    return Outcome({"rows": sum(1 for _ in each_row(context.output(), Candidate)), "tokens": tokens, **dropped})
 
 
 def _answer_prompts(
@@ -85,7 +85,7 @@ def respond(
             engine.close()
 
     started = time.monotonic()
-    rows = append_missing(
+    append_missing(
         path,
         Candidate,
         asked,
@@ -93,7 +93,7 @@ def respond(
         generated,
         lambda done, total: context.progress(done, total, f"{fresh / max(1e-9, time.monotonic() - started):.0f} tok/s"),
     )
-    return sum(len(row.token_ids) for row in rows.values())
+    return sum(len(row.token_ids) for row in each_row(path, Candidate))
 
 
 def candidate_id(model: str, prompt_id: str, k: int) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
-from judgeloop.jsonl import RowLog, append_missing, read_rows
+from judgeloop.jsonl import RowLog, append_missing, each_row
 from judgeloop.judging.adaptive import judge_in_rounds
 from judgeloop.judging.judges import BeginScore, EndpointJudge
 from judgeloop.judging.pairwise import ToCompare, compare
@@ -84,7 +84,7 @@ class _Here:
         config = self.context.config
         rubric = loop_rubric(self.context)
         with RowLog(path) as log:
-            have = {row.id: row for row in read_rows(path, Judgement)}
+            have = {row.id: row.score for row in each_row(path, Judgement)}
             done, total = len(have), len(items) * judgements_each(config.judge)
             for row in judge_in_rounds(self.load, rubric, config.judge, items, have, config.seed):
                 log.append([row])
@@ -117,7 +117,7 @@ class _Behind:
             Judgement,
             items,
             lambda item: [judgement_id(item.id, k) for k in range(each)],
-            lambda owed: self.judge("pairwise").going_on(read_rows(path, Judgement)).scores(owed),
+            lambda owed: self.judge("pairwise").going_on(each_row(path, Judgement)).scores(owed),
             lambda done, total: self.context.progress(done, total, ""),
         )
 
@@ -131,7 +131,7 @@ def _compared(
     items: Sequence[ToCompare],
     verdicts: Callable[[Sequence[ToCompare]], Iterator[Comparison]],
 ) -> dict[str, Comparison]:
-    return append_missing(
+    append_missing(
         path,
         Comparison,
         items,
@@ -139,6 +139,7 @@ def _compared(
         verdicts,
         lambda done, total: context.progress(done, total, "comparing"),
     )
+    return {row.id: row for row in each_row(path, Comparison)}
 
 
 @contextmanager

@@ -25,8 +25,10 @@ def judgements(context: Context) -> Outcome:
     """K judgements of every candidate (one with expected scoring), by the model that plays the judge; up to
     `judge.max_samples` of those that a prompt's pair hangs on."""
     prompts = {prompt.id: prompt for prompt in context.rows("prompts", Prompt)}
-    candidates = [*context.rows("candidates", Candidate), *context.rows("anchors", Candidate)]
-    items = [ToJudge(row.id, prompts[row.prompt_id].messages, row.text, row.prompt_id) for row in candidates]
+    items, finished = [], []
+    for row in (row for name in ("candidates", "anchors") for row in context.each_row(name, Candidate)):
+        items.append(ToJudge(row.id, prompts[row.prompt_id].messages, row.text, row.prompt_id))
+        finished.append(row.finish_reason == "stop")
     path, function = context.output(), context.config.judge.function
     if function is None:
         with open_judge(context) as judge:
@@ -34,7 +36,6 @@ def judgements(context: Context) -> Outcome:
             name = judge.name
     else:
         name = Path(function).name
-        finished = [row.finish_reason == "stop" for row in candidates]
         score = load_function(Path(function), SIGNATURE, FUNCTION)
         # All anew, also in a stage that was cut off: it takes no time.
         write_rows_atomically(path, list(judge_by_function(score, items, finished, FUNCTION)))
