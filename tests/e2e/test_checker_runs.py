@@ -15,6 +15,7 @@ from judgeloop.jsonl import to_line
 from judgeloop.loop import method
 from judgeloop.records import RankedSet
 from judgeloop.run.directory import RunDirectory, describe, write_json
+from judgeloop.run.seals import sealed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -25,7 +26,7 @@ def trained_already(config: Path, out: Path, model: Path) -> None:
     run = RunDirectory(out, settings, method(settings))
     for name in ("M0", "M1"):
         run.folder(name).mkdir(parents=True)
-    write_json(out / "M0" / "model.json", {"name": "M0", "path": str(model), "hash": "h0"})
+    write_json(out / "M0" / "model.json", {"name": "M0", "path": str(model), **sealed(model)})
     ranked = [
         RankedSet(f"r{k}", [{"role": "user", "content": f"Say {k}."}], [{"text": "x", "rank": k} for k in (0, 1)], "t")
         for k in range(3)
@@ -34,7 +35,7 @@ def trained_already(config: Path, out: Path, model: Path) -> None:
     for name in ("ift.jsonl", "eft.jsonl"):
         (out / "M1" / name).touch()
     (out / "M1" / "model").symlink_to(model)
-    write_json(out / "M1" / "train.json", {"hash": "h1"})
+    write_json(out / "M1" / "train.json", sealed(model))
     for name in ("M0/model", "M1/seed", "M1/sft"):
         run.finish(run.steps[name], 1.0, {})
     describe(run)
@@ -65,7 +66,7 @@ def test_a_run_with_a_checker(
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert summary["complete"] is True
     (truth,) = [model["truth"] for model in summary["models"] if model["name"] == "M1"]
-    assert (truth["measure"], truth["value"]) == ("short", {"value": 1.0, "low": 1.0, "high": 1.0, "n": 3})
+    assert (truth["measure"], truth["value"]) == ("short", {"value": 1.0, "low": 0.438503, "high": 1.0, "n": 3})
     assert "Ground truth by your own code" in (out / "report.html").read_text(encoding="utf-8")
     status = json.loads(CliRunner().invoke(app, ["status", str(out), "--json"]).output)
     assert status["complete"] is True

@@ -61,9 +61,10 @@ def test_rows_that_cannot_be_used_are_counted_and_the_run_goes_on(
     sets = [ranked(f"Tell me thing {n}.", f"Here is thing {n}.") for n in range(8)]
     prompts = [*({"prompt": f"What is number {n}?"} for n in range(4)), {"prompt": LONG}]
     held_out = [*({"prompt": f"Why is {n} a number?"} for n in range(2)), {"prompt": LONG + "why?"}]
+    script = write(tmp_path / "script.jsonl", [{"match": "(?s).", "reply": ["One.", "Another, longer.", "A third."]}])
     out = tmp_path / "run"
     config = make_config(
-        model=str(gemma), iterations=1,
+        model=str(gemma), iterations=1, engine={"kind": "scripted", "script": script},
         seed_data={"ift": write(tmp_path / "my-seed.jsonl", seed), "ranked": write(tmp_path / "sets.jsonl", sets),
                    "eft_share": 1.0, "held_out_share": 0.25, "eft": {"ift_overlap": True}},
         sft={"learning_rate": 1e-3, "batch_size": 8, "max_length": 250},

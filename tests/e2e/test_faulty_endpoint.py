@@ -116,8 +116,8 @@ def test_every_row_arrives(tmp_path: Path, call: Callable[..., tuple[Any, str, s
     account = json.loads(told)
     assert (account["rows"], account["scored"], sum(account["reasons"].values())) == (60, 59, 1)
     retries = sum(account["endpoint"]["retries"].values())
-    assert sum(faulty.met.values()) == retries
-    assert len(server.asked) == 60 + retries
+    assert sum(faulty.met.values()) <= retries  # on a busy machine an honest answer may come too late too
+    assert 60 <= len(server.asked) <= 60 + retries  # a broken connection may never have been accepted
     assert len(faulty.met) >= 15
     assert faulty.most <= 6  # endpoint.attempts
 

@@ -71,10 +71,10 @@ def test_contamination_is_asked_before_novelty_and_alone() -> None:
 def test_the_account_names_what_was_compared_with(gate: Gate) -> None:
     assert gate.account() == {
         "evaluation_sets": {
-            "evaluation": {"prompts": 1, "seed_prompts_that_share_a_run": 0},
-            "quiz.jsonl": {"prompts": 1, "seed_prompts_that_share_a_run": 0},
+            "evaluation": {"prompts": 1, "seed_prompts_that_share_a_run": 0, "seed_prompts_in_it": 0},
+            "quiz.jsonl": {"prompts": 1, "seed_prompts_that_share_a_run": 0, "seed_prompts_in_it": 0},
         }
     }
     assert Gate(CONFIG).account() == {
-        "evaluation_sets": {"evaluation": {"prompts": 0, "seed_prompts_that_share_a_run": 0}}
+        "evaluation_sets": {"evaluation": {"prompts": 0, "seed_prompts_that_share_a_run": 0, "seed_prompts_in_it": 0}}
     }

@@ -117,13 +117,15 @@ def test_a_step_that_only_checks_is_carried_out_again_and_nothing_is_refused(
         run.begin(step)
         artifact = run.artifact(step.name)
         if artifact.suffix:
-            artifact.write_text('{"hash": "h"}', encoding="utf-8")
+            artifact.write_text('{"hash": "h", "path": "nowhere"}', encoding="utf-8")
         else:
             artifact.mkdir()
         run.finish(step, 0.0, {})
 
     monkeypatch.setattr(driver, "_carry_out", carry_out)
     monkeypatch.setattr(driver, "_present", lambda run, step: True)
+    monkeypatch.setattr(driver.seals, "gone", lambda run, steps: set())
+    monkeypatch.setattr(driver.seals, "check", lambda run, step, gone: None)
     monkeypatch.setattr(driver, "write_reports", lambda out: None)
     monkeypatch.setattr(stopping, "decide", lambda run, step: None)
     monkeypatch.setattr(stopping, "conclude", lambda run, step: None)

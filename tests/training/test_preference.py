@@ -241,7 +241,7 @@ def test_training_raises_the_margin_and_reports_every_step(
     assert {"dpo_loss", "chosen_nll", "chosen_logps", "rejected_logps", "grad_norm", "learning_rate"} <= set(
         run.metrics[0]
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "reference.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["finished.json", "out", "reference.json"]
     examples = pair_examples(pairs, chat, 1000, {}).examples
     gains = []
     for example in examples:

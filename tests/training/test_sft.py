@@ -160,7 +160,7 @@ def test_training_lowers_the_loss_and_reports_every_step(
     assert [values["step"] for values in run.metrics] == [1, 2, 3, 4, 5, 6]
     assert {"loss", "grad_norm", "learning_rate"} <= set(run.metrics[0])
     assert not [path for path in tmp_path.rglob("*") if "checkpoint" in path.name]
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["finished.json", "out"]
     loaded = AutoModelForCausalLM.from_pretrained(str(tmp_path / "out"))
     assert torch.isfinite(loaded(input_ids=torch.tensor([[1, 2, 3]])).logits).all()
 
