@@ -208,7 +208,7 @@ def test_status_and_report(make_config: Callable[..., Path], judgeloop: Command,
     assert judgeloop("run", str(config), "--out", str(out)).returncode == 0
     status = json.loads(judgeloop("status", str(out), "--json").stdout)
     assert status["complete"] is True
-    assert [step["step"] for step in status["steps"]][:3] == ["M0/model", "M1/seed", "M0/eval"]
+    assert [step["step"] for step in status["steps"]][:4] == ["M0/model", "M1/seed", "M1/rows", "M0/eval"]
     (out / "report.html").unlink()
     assert judgeloop("report", str(out)).returncode == 0
     page = (out / "report.html").read_text(encoding="utf-8")
