@@ -29,7 +29,11 @@ def test_a_base_model_goes_through_the_loop(
     assert "Traceback" not in refused.stderr
 
     out = tmp_path / "run"
-    config = make_config(model=str(model), chat_template="plain", iterations=1, system_prompt="Be brief.")
+    config = make_config(
+        model=str(model), chat_template="plain", iterations=1, system_prompt="Be brief.",
+        # All of a judgement is learnt, its end too: a model of random weights has to learn to end an answer.
+        sft={"learning_rate": 1e-3, "batch_size": 8, "max_length": 2000, "eft_loss": "all"},
+    )  # fmt: skip
     done = judgeloop("run", str(config), "--out", str(out))
     assert done.returncode == 0, done.stderr
     made = AutoTokenizer.from_pretrained(out / "M2" / "model")
