@@ -43,6 +43,15 @@ _RULES: list[dict[str, Any]] = [
 ]
 _UNEQUAL = {"seconds", "seconds_by_step", "seconds_of_steps", "peak_memory_mib"}
 
+ASKED = (
+    "Why is the sky dark at night?",
+    "How do bees find their way home again?",
+    "Name a colour that warns people.",
+    "Which tool cuts glass?",
+    "Give one use of old newspapers.",
+    "Where does honey come from?",
+)
+
 
 def prepare(kind: str, place: Path) -> Path:
     """Write the model, the data and the config of a run that takes seconds; return the config."""
@@ -83,9 +92,11 @@ def prepare(kind: str, place: Path) -> Path:
 def _real(tree: dict[str, Any], place: Path) -> dict[str, Any]:
     prompts = [{"prompt": f"What would {topic} be in year {number}?"} for number, topic in enumerate(TOPICS)]
     lora = {"rank": 4, "keep_adapter": True}
-    stopping = {"every": 2, "prompts": 2}
+    stopping = {"every": 2, "prompts": 2}  # of the evaluation's prompts those beyond its count
+    asked = [{"prompt": text} for text in ASKED]
     return {
         **tree,
+        "evaluation": {**tree["evaluation"], "prompts": [_write(place / "asked.jsonl", asked)]},
         "engine": {"kind": "transformers", "precision": "f32"},
         "prompts": {"source": "file", "files": [_write(place / "prompts.jsonl", prompts)], "count": 4},
         "sft": {**tree["sft"], "method": "lora", "lora": lora},
