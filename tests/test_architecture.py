@@ -21,7 +21,7 @@ LAYERS = (
     {"__main__"},
     {"cli", "run.worker", "run.check_players"},
     {"commands"},
-    {"run.driver", "run.display"},
+    {"run.driver", "run.display", "run.child"},
     {"run.stopping"},
     {"run.methods"},
     {"loop", "report"},

@@ -26,6 +26,16 @@ def _known_engine(name: str) -> str:
 EngineName = Annotated[str, typer.Option("--engine", callback=_known_engine, help="what runs local models")]
 Scoring = Literal["sampled", "expected"]
 Language = Literal["en", "zh"]
+JudgeScoring = Annotated[
+    Scoring | None,
+    typer.Option("--scoring", help="K written judgements, or the expected score [as learnt, or expected]"),
+]
+JudgeRubric = Annotated[
+    str | None, typer.Option("--rubric", help="a shipped rubric or a template file [as learnt, or what fits --scoring]")
+]
+JudgeLanguage = Annotated[
+    Language | None, typer.Option("--language", help="language of a shipped rubric [as learnt, or en]")
+]
 
 
 def config_path(given: str) -> Path:

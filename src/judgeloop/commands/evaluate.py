@@ -15,8 +15,10 @@ from judgeloop.commands.arguments import (
     Concurrency,
     Endpoint,
     EngineName,
+    JudgeLanguage,
+    JudgeRubric,
+    JudgeScoring,
     KeyVariable,
-    Language,
     Scoring,
     Timeout,
 )
@@ -44,14 +46,10 @@ def agreement(
     in_: Annotated[Path, typer.Option("--in", help="ranked responses a line, or Open Assistant trees")],
     model: Annotated[str | None, typer.Option(help="the judge: a folder, a hub id, an alias, or an endpoint's")] = None,
     scored: Annotated[bool, typer.Option(help="the responses hold a 'score' already: no judge is asked")] = False,
-    scoring: Annotated[
-        Scoring | None, typer.Option(help="K written judgements, or the expected score [as learnt, or expected]")
-    ] = None,
+    scoring: JudgeScoring = None,
     samples: Annotated[int | None, typer.Option(min=1, help="K, judgements a response (sampled) [3]")] = None,
-    rubric: Annotated[
-        str | None, typer.Option(help="a shipped rubric or a file [as learnt, or what fits --scoring]")
-    ] = None,
-    language: Annotated[Language | None, typer.Option(help="language of a shipped rubric [as learnt, or en]")] = None,
+    rubric: JudgeRubric = None,
+    language: JudgeLanguage = None,
     limit: Limit = None,
     turns: Annotated[Literal["first", "all"], typer.Option(help="of trees: the first turn, or all")] = "first",
     lang: Annotated[str | None, typer.Option(help="of trees: messages of this language only, such as en")] = None,
@@ -80,7 +78,6 @@ def agreement(
     from judgeloop.evaluation.health import near_top
     from judgeloop.judging.pointwise import judgements_each
     from judgeloop.judging.reasons import grouped
-    from judgeloop.judging.rubric import load_rubric
     from judgeloop.records import MAX_SCORE
 
     config = judge_config(
@@ -96,6 +93,7 @@ def agreement(
         sets = read_scored(in_)[:limit]
         rows = [(entry.scores, entry.ranks) for entry in sets]
         about |= {"judge": "the scores in the file"}
+        scale, expected = (0, MAX_SCORE), False
     else:
         from judgeloop.data.readers import read_ranked
 
@@ -116,10 +114,9 @@ def agreement(
         unread = grouped(row.reason for row in given)
         about |= {"judge": player.name, "made_by": _shown(player.identity), "dropped": account.dropped, **more}
         about |= {"judgements": len(given), "unread": unread}
+        scale, expected = (player.rubric.low, player.rubric.high), config.scoring == "expected"
     if perfect is None:
-        used = load_rubric(config.rubric, config.language)
-        highest = float(MAX_SCORE) if scored else float(used.high)
-        perfect = near_top((used.low, used.high)) if config.scoring == "expected" and not scored else highest
+        perfect = near_top(scale) if expected else float(scale[1])
     measured = measure(rows, seed=seed, resamples=resamples, perfect=perfect).as_dict()
     counts = {key: measured.pop(key) for key in ("prompts", "responses", "missing")}
     found = {**about, "perfect": perfect, **counts, "metrics": measured}
@@ -147,7 +144,7 @@ def winrate(
     justification: Annotated[bool, typer.Option(help="scores: the judge justifies itself before the score")] = False,
     judge_temperature: Annotated[float | None, typer.Option(min=0, help="scores: of written judgements")] = None,
     judge_top_p: Annotated[float | None, typer.Option(min=0.001, max=1, help="scores: of written judgements")] = None,
-    language: Annotated[Language | None, typer.Option(help="language of the judge's prompt [as learnt, or en]")] = None,
+    language: JudgeLanguage = None,
     limit: Limit = None,
     temperature: Temperature = 0.7,
     top_p: TopP = 0.9,

@@ -14,10 +14,11 @@ from judgeloop.commands.arguments import (
     Concurrency,
     Endpoint,
     EngineName,
+    JudgeLanguage,
+    JudgeRubric,
+    JudgeScoring,
     KeyVariable,
-    Language,
     Overrides,
-    Scoring,
     Timeout,
 )
 from judgeloop.errors import InputError
@@ -40,14 +41,10 @@ def judge(
     model: Annotated[str, typer.Option(help="the judge: a folder, a hub id, an alias, or an endpoint's")],
     in_: Annotated[Path, typer.Option("--in", help="rows with a prompt and an answer: JSONL, JSON, CSV, Parquet …")],
     out: Annotated[Path, typer.Option(help="the rows with score and samples; an unfinished one goes on")],
-    scoring: Annotated[
-        Scoring | None, typer.Option(help="K written judgements, or the expected score [as learnt, or expected]")
-    ] = None,
+    scoring: JudgeScoring = None,
     samples: Annotated[int | None, typer.Option(min=1, help="K, judgements a row if they are written [3]")] = None,
-    rubric: Annotated[
-        str | None, typer.Option(help="a shipped rubric or a template file [as learnt, or what fits]")
-    ] = None,
-    language: Annotated[Language | None, typer.Option(help="language of a shipped rubric [as learnt, or en]")] = None,
+    rubric: JudgeRubric = None,
+    language: JudgeLanguage = None,
     justification: Annotated[
         bool | None,
         typer.Option("--justification/--no-justification", help="expected: after a written justification"),
@@ -69,7 +66,7 @@ def judge(
     """
     from contextlib import ExitStack
 
-    from judgeloop.commands.learnt import learnt_judge
+    from judgeloop.commands.learnt import judge_section, learnt_judge
     from judgeloop.commands.progress import bar
     from judgeloop.engines.open_model import Loaded, loaded
     from judgeloop.judging.rubric import load_rubric
@@ -77,15 +74,9 @@ def judge(
     from judgeloop.models.resolve import resolve
 
     learnt = learnt_judge(model, endpoint=endpoint is not None or _sets(overrides, "endpoint.url"))
-    written = scoring == "sampled" or justification
     given = {"scoring": scoring, "justification": justification, "samples": samples, "rubric": rubric,
              "language": language}  # fmt: skip
-    if learnt is None:
-        section: dict[str, object] = {"rubric": "additive-5" if written else "additive-5-direct"}
-        section |= {key: value for key, value in given.items() if value is not None}
-    else:
-        section = learnt.section(given)
-    said: dict[str, object] = {f"judge.{key}": value for key, value in section.items()}
+    said: dict[str, object] = {f"judge.{key}": value for key, value in judge_section(learnt, given).items()}
     said |= {"engine.kind": engine, "system_prompt": learnt.system_prompt if learnt is not None else None}
     if endpoint is not None:
         said |= {

@@ -74,3 +74,13 @@ def learnt_judge(model: str | None, *, endpoint: bool = False, revision: str | N
     return LearntJudge(
         note.name, note.system_prompt, note.date, Rubric(**{**about, "fences": tuple(about["fences"])}), settings
     )
+
+
+def judge_section(learnt: LearntJudge | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of the section `judge`: what is `given` and not None; else what was learnt, or without that the rubric
+    that fits how the judge is asked."""
+    if learnt is not None:
+        return learnt.section(given)
+    written = given.get("scoring") == "sampled" or given.get("justification")
+    fitting = {"rubric": "additive-5" if written else "additive-5-direct"}
+    return fitting | {key: value for key, value in given.items() if value is not None}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.commands.arguments import Language, Scoring
-from judgeloop.commands.learnt import learnt_judge
+from judgeloop.commands.learnt import judge_section, learnt_judge
 from judgeloop.config import EndpointSection, EngineSection, JudgeSection, validated
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
@@ -32,10 +32,11 @@ class FoundModel:
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A judge that is opened when it is first asked. `identity` tells what made its judgements; `after` says what an
-    endpoint had to be asked again, could not do, and used."""
+    """A judge that is opened when it is first asked. `rubric` is the one it scores by; `identity` tells what made its
+    judgements; `after` says what an endpoint had to be asked again, could not do, and used."""
 
     name: str
+    rubric: Rubric
     identity: Mapping[str, Any]
     open: Callable[[], Judge]
     after: Callable[[], dict[str, Any] | None]
@@ -118,7 +119,7 @@ def find_judge(
         judge = EndpointJudge(name, remote, rubric, pairwise, config, seed, written, endpoint.begin_score)
         identity = {"judge": name, "endpoint": remote.url, **settings}
 
-        return Player(name, identity, lambda: judge, remote.account)
+        return Player(name, rubric, identity, lambda: judge, remote.account)
     model = find_model(name, kind, seed, stack)
     if compares:
         check_model(name, None if written else pairwise)
@@ -128,7 +129,7 @@ def find_judge(
         return LocalJudge(name, engine, chat, rubric, pairwise, config, seed, written)
 
     identity = {"judge": name, "hash": model.identity["hash"], "engine": kind, **settings}
-    return Player(name, identity, open_local, lambda: None)
+    return Player(name, rubric, identity, open_local, lambda: None)
 
 
 def judge_config(
@@ -154,14 +155,8 @@ def judge_config(
     how = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens}
     sampling = {key: value for key, value in how.items() if value is not None}
     learnt = learnt_judge(model, endpoint=endpoint is not None)
-    if learnt is None:
-        written = scoring == "sampled" or justification
-        section: dict[str, Any] = {"rubric": "additive-5" if written else "additive-5-direct"}
-        section |= {key: value for key, value in given.items() if value is not None}
-        return validated(JudgeSection, **section, sampling=sampling)
-    section = learnt.section(given)
-    section["sampling"] = {**section["sampling"], **sampling}
-    return validated(JudgeSection, **section)
+    section = judge_section(learnt, given)
+    return validated(JudgeSection, **{**section, "sampling": {**section.get("sampling", {}), **sampling}})
 
 
 def endpoint_of(url: str | None, key_variable: str, concurrency: int, timeout: float) -> EndpointSection | None:

@@ -234,18 +234,8 @@ def _scored_duel(pairing: Pairing, rows: Sequence[Judgement]) -> dict[str, Any]:
     ours, theirs = _sides(pairing)
     scores = mean_scores(rows)
     outcome: Outcome = outcome_of_scores(scores[ours], scores[theirs])
-    return {
-        "id": pairing.id,
-        "prompt": pairing.messages,
-        "response": pairing.response,
-        "against": pairing.against,
-        "outcome": outcome,
-        "score": scores[ours],
-        "against_score": scores[theirs],
-        "unread": [row.reason for row in rows if row.score is None],
-        "characters": len(pairing.response),
-        "against_characters": len(pairing.against),
-    }
+    unread = [row.reason for row in rows if row.score is None]
+    return _row(pairing, outcome, score=scores[ours], against_score=scores[theirs], unread=unread)
 
 
 def _both_orders(pairing: Pairing) -> tuple[ToCompare, ToCompare]:
@@ -258,14 +248,17 @@ def _both_orders(pairing: Pairing) -> tuple[ToCompare, ToCompare]:
 
 def _duel(pairing: Pairing, first: Comparison, second: Comparison) -> dict[str, Any]:
     outcome: Outcome = outcome_of_orders(first.better, second.better)
+    return _row(pairing, outcome, shown_first=_plain(first), shown_second=_plain(second))
+
+
+def _row(pairing: Pairing, outcome: Outcome, **judged: Any) -> dict[str, Any]:
     return {
         "id": pairing.id,
         "prompt": pairing.messages,
         "response": pairing.response,
         "against": pairing.against,
         "outcome": outcome,
-        "shown_first": _plain(first),
-        "shown_second": _plain(second),
+        **judged,
         "characters": len(pairing.response),
         "against_characters": len(pairing.against),
     }

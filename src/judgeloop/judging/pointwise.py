@@ -52,10 +52,7 @@ def judge(
     the same judgements, whichever other items are asked about."""
     count = judgements_each(config) if count is None else count
     written = config.scoring == "sampled" or config.justification
-    new_tokens = config.sampling.max_new_tokens if written else 0
-    if config.scoring == "expected":
-        new_tokens += SCORE_ROOM
-    found = judge_prompts(chat, rubric, items, new_tokens)
+    found = judge_prompts(chat, rubric, items, tokens_written(config))
     for name, reason in found.left_out.items():
         for k in range(first, first + count):
             yield Judgement(judgement_id(name, k), name, k, "", None, reason)
@@ -84,6 +81,13 @@ def judge_prompts(chat: Chat, rubric: Rubric, items: Sequence[ToJudge], new_toke
     they are longer than its positions."""
     named = [(item.id, rubric.messages(item.prompt, item.response), "") for item in items]
     return check_rows(chat, named, new_tokens=new_tokens)
+
+
+def tokens_written(config: JudgeSection) -> int:
+    """Tokens that a judge may write after its prompt, the line of an expected score included."""
+    written = config.scoring == "sampled" or config.justification
+    line = SCORE_ROOM if config.scoring == "expected" else 0
+    return (config.sampling.max_new_tokens if written else 0) + line
 
 
 def judgements_each(config: JudgeSection) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from gguf import GGUFReader
@@ -38,7 +39,7 @@ def restore(gguf: str, folder: str) -> None:
     follow_umask(Path(folder))
 
 
-def _restore_split(tokenizer: object, source: Path) -> None:
+def _restore_split(tokenizer: Any, source: Path) -> None:
     """Give a byte-level tokenizer its splitting of text into words back, of which transformers keeps only the
     byte-level step. Ends the process with a reason if the file names a way that is not known here."""
     reader = GGUFReader(source)
@@ -60,4 +61,4 @@ def _restore_split(tokenizer: object, source: Path) -> None:
         steps = [pre_tokenizers.ByteLevel(add_prefix_space=False)]
     else:
         sys.exit(f"how its tokenizer '{split}' splits text is not known here; give the model's Hugging Face folder")
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)  # type: ignore[attr-defined]
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)

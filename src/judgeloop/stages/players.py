@@ -9,12 +9,11 @@ from pathlib import Path
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.judging.pairwise import SIDES
-from judgeloop.judging.pointwise import judgements_each
+from judgeloop.judging.pointwise import tokens_written
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.judging.score_distribution import option_problems
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import check_folder
-from judgeloop.models.facts import max_positions
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Frozen, Remote, Step
@@ -59,10 +58,9 @@ def check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
                 reached.add(given.name)
                 continue
             path = given.path
-            model = Model.frozen(run, path)
             if path not in chats:
-                chats[path] = _loaded(model)
-            problems = [*_asked(run.config, step, role, chats[path], max_positions(model.folder))]
+                chats[path] = _loaded(Model.frozen(run, path))
+            problems = [*_asked(run.config, step, role, chats[path])]
         except InputError as error:
             raise InputError(f"{key}: {error}") from error
         if problems:
@@ -103,7 +101,7 @@ def _check_architecture(folder: Path, trust_remote_code: bool) -> None:
         raise InputError(f"{folder}: is a {config.model_type}, which writes no text; name a causal language model")
 
 
-def _asked(config: Config, step: Step, role: str, chat: Chat, positions: int | None) -> Iterator[str]:
+def _asked(config: Config, step: Step, role: str, chat: Chat) -> Iterator[str]:
     """What keeps the model from being asked what the step asks."""
     if role != "judge":
         sampling = {
@@ -112,7 +110,7 @@ def _asked(config: Config, step: Step, role: str, chat: Chat, positions: int | N
             "writer": config.seed_data.eft.sampling,
         }.get(role)
         if sampling is not None:
-            yield from _room("what it is to write", sampling.max_new_tokens, positions)
+            yield from _room("what it is to write", sampling.max_new_tokens, chat.positions)
         return
     if step.stage.name == JUDGE_CANDIDATES.name and config.judge.function is not None:
         return
@@ -124,20 +122,20 @@ def _asked(config: Config, step: Step, role: str, chat: Chat, positions: int | N
     rubric = load_rubric(judge.rubric, language)
     if step.stage.name == META.name:
         task = answer + len(chat.prompt_ids(rubric.messages([{"role": "user", "content": "?"}], "")))
-        yield from _compared(chat, load_rubric("meta", language), task + 2 * written, positions)
+        yield from _compared(chat, load_rubric("meta", language), task + 2 * written)
         return
     yield from option_problems(chat, rubric.score_line, [str(score) for score in rubric.scores])
     asked = len(chat.prompt_ids(rubric.messages([{"role": "user", "content": "?"}], "")))
-    more = written if judgements_each(judge) > 1 or judge.scoring == "sampled" or judge.justification else 0
-    yield from _room(f"its rubric and an answer of {answer} tokens", asked + answer + more, positions)
+    needed = asked + answer + tokens_written(judge)
+    yield from _room(f"its rubric and an answer of {answer} tokens", needed, chat.positions)
     if measures and section.compare == "pairwise":
-        yield from _compared(chat, load_rubric("pairwise", language), 2 * answer, positions)
+        yield from _compared(chat, load_rubric("pairwise", language), 2 * answer)
 
 
-def _compared(chat: Chat, rubric: Rubric, texts: int, positions: int | None) -> Iterator[str]:
+def _compared(chat: Chat, rubric: Rubric, texts: int) -> Iterator[str]:
     yield from option_problems(chat, rubric.score_line, SIDES)
     asked = len(chat.prompt_ids(rubric.messages([{"role": "user", "content": "?"}], "", "")))
-    yield from _room("a comparison of two texts", asked + texts, positions)
+    yield from _room("a comparison of two texts", asked + texts, chat.positions)
 
 
 def _room(what: str, needed: int, positions: int | None) -> Iterator[str]:

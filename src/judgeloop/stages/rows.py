@@ -3,7 +3,7 @@ said now, not after hours. Nothing is read from here: each stage leaves out what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from judgeloop.config.user_functions import load_function
 from judgeloop.data.readers import read_prompts
 from judgeloop.errors import InputError
 from judgeloop.judging.function_judge import FUNCTION, SIGNATURE
-from judgeloop.judging.pointwise import SCORE_ROOM
+from judgeloop.judging.pointwise import tokens_written
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_rows import RowCheck, check_rows
 from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow
@@ -48,7 +48,9 @@ def rows(context: Context) -> Outcome:
     total = 0
     if (function := context.config.judge.function) is not None:
         load_function(Path(function), SIGNATURE, FUNCTION)
-    for checked in [*_trained(context), *_asked(context), *_judged(context)]:
+    chats = _Chats(context)
+    of_files = _of_files(context.config)
+    for checked in [*_trained(context, chats), *_asked(context, chats, of_files), *_judged(context, chats, of_files)]:
         if not checked.rows:
             continue
         total += checked.rows
@@ -72,26 +74,25 @@ def rows(context: Context) -> Outcome:
     return Outcome({"rows": total, **({"yields": lines} if lines else {})})
 
 
-def _trained(context: Context) -> Iterator[_Checked]:
+def _trained(context: Context, chats: _Chats) -> Iterator[_Checked]:
     """The seed's rows as SFT takes them."""
-    chat, longest = context.model("policy").chat(), context.config.sft.max_length
     given = [*context.rows("ift", SupervisedRow), *context.rows("eft", SupervisedRow)]
     found = check_rows(
-        chat,
+        chats.policy(),
         [(str(place), row.prompt, row.completion[0]["content"]) for place, row in enumerate(given)],
-        max_length=longest,
+        max_length=context.config.sft.max_length,
         key="sft.max_length",
     )
     yield _Checked("seed_data", "rows for M1", len(given), found, "raise sft.max_length or give shorter rows")
 
 
-def _asked(context: Context) -> Iterator[_Checked]:
+def _asked(context: Context, chats: _Chats, of_files: Sequence[Prompt]) -> Iterator[_Checked]:
     """The prompts that models answer."""
-    config, chat = context.config, context.model("policy").chat()
+    config = context.config
 
     def checked(key: str, what: str, prompts: Iterable[Prompt], new_tokens: int, knob: str) -> _Checked:
         named = [(prompt.id, prompt.messages, "") for prompt in prompts]
-        found = check_rows(chat, named, new_tokens=new_tokens)
+        found = check_rows(chats.policy(), named, new_tokens=new_tokens)
         return _Checked(key, what, len(named), found, f"lower {knob} or give shorter prompts")
 
     section = config.evaluation
@@ -106,16 +107,13 @@ def _asked(context: Context) -> Iterator[_Checked]:
             prompts = [Prompt(row.id, [{"role": "user", "content": row.prompt}], "IFEval") for row in verifiable]
             knob = "evaluation.ifeval_max_new_tokens"
             yield checked("evaluation.ifeval", "prompts", prompts, section.ifeval_max_new_tokens, knob)
-    if config.prompts.source == "file":
-        prompts = _of_files(config)
-        tokens = config.candidates.sampling.max_new_tokens
-        yield checked("prompts.files", "prompts", prompts, tokens, "candidates.sampling.max_new_tokens")
+    tokens = config.candidates.sampling.max_new_tokens
+    yield checked("prompts.files", "prompts", of_files, tokens, "candidates.sampling.max_new_tokens")
 
 
-def _judged(context: Context) -> Iterator[_Checked]:
+def _judged(context: Context, chats: _Chats, of_files: Sequence[Prompt]) -> Iterator[_Checked]:
     """Judge prompts: of the held-out sets, and of the config's prompts as far as they are known before they are
     answered."""
-    config, chats = context.config, _Chats(context)
     if _evaluates(context) and (chat := chats.of("evaluator")) is not None:
         ranked = context.rows("held_out", RankedSet)
         asked = [
@@ -124,14 +122,13 @@ def _judged(context: Context) -> Iterator[_Checked]:
             for place, response in enumerate(one.responses)
         ]
         yield _judge_prompts(context, chat, "seed_data, held out", asked)
-    loop = config.judge.function is None and config.prompts.source == "file"
-    if loop and (chat := chats.of("judge")) is not None:
-        asked = [(prompt.id, prompt.messages, "") for prompt in _of_files(config)]
+    if context.config.judge.function is None and (chat := chats.of("judge")) is not None:
+        asked = [(prompt.id, prompt.messages, "") for prompt in of_files]
         yield _judge_prompts(context, chat, "prompts.files", asked)
 
 
 class _Chats:
-    """The chat templates of the models that judge, each loaded once; None for one behind an endpoint."""
+    """The chat templates of the models, each loaded once; None for one behind an endpoint."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -145,18 +142,24 @@ class _Chats:
             self._known[model.name] = model.chat()
         return self._known[model.name]
 
+    def policy(self) -> Chat:
+        found = self.of("policy")
+        assert found is not None
+        return found
+
 
 def _judge_prompts(context: Context, chat: Chat, key: str, asked: Iterable[Row]) -> _Checked:
-    rubric, judge = loop_rubric(context), context.config.judge
-    written = judge.scoring == "sampled" or judge.justification
-    tokens = (judge.sampling.max_new_tokens if written else 0) + SCORE_ROOM
+    rubric = loop_rubric(context)
     named = [(name, rubric.messages(prompt, response), "") for name, prompt, response in asked]
-    found = check_rows(chat, named, new_tokens=tokens)
+    found = check_rows(chat, named, new_tokens=tokens_written(context.config.judge))
     what = "judge prompts" if all(response for *_, response in asked) else "judge prompts, the responses apart,"
     return _Checked(key, what, len(named), found, "choose a shorter rubric (judge.rubric) or a model of more positions")
 
 
 def _of_files(config: Config) -> list[Prompt]:
+    """The prompts of prompts.files; none if a model writes them."""
+    if config.prompts.source != "file":
+        return []
     return [prompt for path in config.prompts.files for prompt in read_prompts(Path(path))[0]]
 
 
