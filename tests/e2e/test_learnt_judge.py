@@ -79,7 +79,7 @@ def test_a_model_of_no_run_has_no_note(tmp_path: Path, judgeloop: Command) -> No
     common = ("judge", "--model", str(model), "--in", str(tmp_path / "rows.jsonl"), "--engine", "transformers")
     done = judgeloop(*common, "--out", str(tmp_path / "a.jsonl"), "--set", "judge.min_mass=0")
     assert done.returncode == 0, done.stderr
-    (model / "judgeloop.json").write_text('{"name": "M1"}')
+    (model / "judgeloop_run.json").write_text('{"name": "M1"}')
     done = judgeloop(*common, "--out", str(tmp_path / "b.jsonl"))
     assert done.returncode == 2
-    assert "judgeloop.json: has no 'judgeloop'; restore the file, or remove it" in " ".join(done.stderr.split())
+    assert "judgeloop_run.json: has no 'judgeloop'; restore the file, or remove it" in " ".join(done.stderr.split())

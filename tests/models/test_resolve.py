@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from judgeloop.errors import InputError
-from judgeloop.models import contents, convert
+from judgeloop.models import contents, convert, run_note
 from judgeloop.models import resolve as models
 from judgeloop.models.check_folder import check_folder
 from judgeloop.models.contents import beside_hash, content_hash, file_hash
@@ -262,3 +262,9 @@ def test_the_embedded_model_is_fetched_and_answers(monkeypatch: pytest.MonkeyPat
     started = time.perf_counter()
     assert resolve(ALIAS) == found
     assert time.perf_counter() - started < 0.5
+
+
+def test_the_mark_of_a_converted_folder_is_no_note_of_a_run(tmp_path: Path) -> None:
+    assert run_note.FILE != convert.MARKER
+    (tmp_path / convert.MARKER).write_text('{"alias": "smollm2-135m-instruct"}')
+    assert run_note.read_note(tmp_path) is None

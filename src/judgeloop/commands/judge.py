@@ -59,7 +59,7 @@ def judge(
 ) -> None:
     """Score rows of prompt and response with a model: adds score and samples, keeps the other fields and the order.
 
-    A model that a run made judges as it learnt there: what is learnt is in judgeloop.json of its folder.
+    A model that a run made judges as it learnt there: what is learnt is in judgeloop_run.json of its folder.
 
     Started again after a stop, it goes on. --set takes the keys of a run's sections judge, engine and endpoint,
     and seed, threads, revision, trust_remote_code, chat_template, system_prompt.

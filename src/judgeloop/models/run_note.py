@@ -1,4 +1,4 @@
-"""What a model of a run says about the run that made it, in `judgeloop.json` of its folder: by which rubric it judges,
+"""What a model of a run says about the run that made it, in `judgeloop_run.json` of its folder: by which rubric it judges,
 and how its prompts are written. Commands that are given the folder take it from there."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import write_text_atomically
 from judgeloop.models.facts import read_json_object
 
-FILE = "judgeloop.json"
+FILE = "judgeloop_run.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ ASKED = {"rubric", "role", "function", "meta"}  # what is not a setting of how i
 
 
 def write_notes(run: RunDirectory) -> None:
-    """Write `judgeloop.json` into the folders of M1, M2, … that are made and do not have it."""
+    """Write `judgeloop_run.json` into the folders of M1, M2, … that are made and do not have it."""
     config = run.config
     made = [step for step in run.steps.values() if step.weights == "model" and run.state(step) == "done"]
     if not made:
