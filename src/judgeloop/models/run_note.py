@@ -1,5 +1,5 @@
-"""What a model of a run says about the run that made it, in `judgeloop_run.json` of its folder: by which rubric it judges,
-and how its prompts are written. Commands that are given the folder take it from there."""
+"""What a model of a run says about the run that made it, in `judgeloop_run.json` of its folder: by which rubric it
+judges, and how its prompts are written. Commands that are given the folder take it from there."""
 
 from __future__ import annotations
 
