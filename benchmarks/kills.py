@@ -120,7 +120,7 @@ def _drive(config: Path, out: Path) -> int:
     return 0
 
 
-def _in_fork(run: Any, step: Any, _display: Any) -> None:
+def _in_fork(run: Any, step: Any, _display: Any, _server: Any) -> None:
     """A step in a process of its own, as `driver._in_child` has it, without loading everything anew."""
     from judgeloop.compute.local import PARENT
     from judgeloop.errors import StageFailed
@@ -294,9 +294,9 @@ def _wait(pid: int, seconds: float | None = None) -> int | None:
 
 
 def _child(parent: int) -> int:
-    """The process that works, or the driver where none works just now."""
+    """The process that works, or the last one there is on the way to it: the fork server, the driver."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
-    return int(children[0]) if children else parent
+    return _child(int(children[0])) if children else parent
 
 
 def preload() -> None:

@@ -25,6 +25,7 @@ from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
+from process_tree import process_tree
 from tiny import make_tiny_model
 
 FIRST = " Describe the old harbour at night\nTask 10: Shorten the following sentence\nTask 11: Draw a cat on the wall"
@@ -93,7 +94,7 @@ def write_config(folder: Path, **changes: Any) -> Path:
 def config(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stages run in this process: a child for each costs seconds of imports, and one test below has them."""
 
-    def stage(run: RunDirectory, step: Step, display: driver.Display) -> None:
+    def stage(run: RunDirectory, step: Step, display: driver.Display, _server: object) -> None:
         run_stage(Context(run, step, display.progress))
 
     monkeypatch.setattr(driver, "_in_child", stage)
@@ -241,7 +242,8 @@ def test_killed_and_started_again_it_gives_the_same_file(files: Path, tmp_path: 
     while not begun.exists():
         assert process.poll() is None
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    for one in process_tree(process.pid):
+        os.kill(one, signal.SIGKILL)
     process.wait()
     for _ in range(20):  # its child notices within a moment, and holds the folder until then
         done = subprocess.run([*command, str(out)], capture_output=True, text=True, check=False)

@@ -97,7 +97,7 @@ def without_children(monkeypatch: pytest.MonkeyPatch) -> None:
     from judgeloop.stages.carry_out import run_stage
     from judgeloop.stages.context import Context
 
-    def here(run: RunDirectory, step: Step, display: driver.Display) -> None:
+    def here(run: RunDirectory, step: Step, display: driver.Display, _server: object) -> None:
         logging.disable(logging.CRITICAL)
         try:
             with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from conftest import command, environment
 
+from process_tree import process_tree
+
 ROWS = ("M1/ift.jsonl", "M1/eft.jsonl", "M2/prompts.jsonl", "M2/candidates.jsonl", "M2/judgements.jsonl",
         "M2/pairs.jsonl", "M3/candidates.jsonl", "M3/judgements.jsonl", "M3/pairs.jsonl")  # fmt: skip
 KILLS = int(os.environ.get("JUDGELOOP_TEST_KILLS", "3"))
@@ -66,8 +68,8 @@ def kill_until_complete(config: Path, out: Path, log: Path, rng: random.Random, 
             if kills % 2:  # now the driver, now the child that works
                 process.send_signal(signal.SIGKILL)
             else:
-                kill_child(process.pid)
-            process.wait(timeout=60)
+                os.kill(process_tree(process.pid)[-1], signal.SIGKILL)
+            process.wait(timeout=600)  # where it was what forks the workers, the run goes on without
             kills += 1
         after = finished_lines(out)
         for name, lines in before.items():
@@ -92,9 +94,3 @@ def same_run(whole: Path, out: Path) -> None:
         assert (mine["reference"] or {}).get("hash") == (theirs["reference"] or {}).get("hash")
     steps = [(row["model"], row["step"]) for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())]
     assert len(steps) == len(set(steps))
-
-
-def kill_child(parent: int) -> None:
-    """SIGKILL the worker, or the driver itself where no worker runs just now."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    os.kill(int(children[0]) if children else parent, signal.SIGKILL)

@@ -25,6 +25,7 @@ from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
+from process_tree import process_tree
 
 PLUGIN = '''
 """Questions, one a request, each with the model's answer."""
@@ -80,7 +81,7 @@ def config(make_config: Callable[..., Path], tmp_path: Path) -> Path:  # noqa: F
 def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages run in this process: a child for each costs seconds of imports."""
 
-    def stage(run: RunDirectory, step: Step, display: driver.Display) -> None:
+    def stage(run: RunDirectory, step: Step, display: driver.Display, _server: object) -> None:
         run_stage(Context(run, step, display.progress))
 
     monkeypatch.setattr(driver, "_in_child", stage)
@@ -111,8 +112,7 @@ def kill_in_the_middle(arguments: tuple[str, ...], account: Path) -> None:
     while not account.exists():
         assert process.poll() is None
         time.sleep(0.01)
-    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for one in (process.pid, int(child)):
+    for one in process_tree(process.pid):
         os.kill(one, signal.SIGKILL)
     process.wait()
     assert 0 < read(account)["rows"] < COUNT

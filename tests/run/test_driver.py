@@ -111,7 +111,7 @@ def test_a_step_that_only_checks_is_carried_out_again_and_nothing_is_refused(
 ) -> None:
     made: list[str] = []
 
-    def carry_out(run: RunDirectory, step: Step, _display: driver.Display) -> None:
+    def carry_out(run: RunDirectory, step: Step, *_: object) -> None:
         made.append(step.name)
         run.folder(step.model).mkdir(exist_ok=True)
         run.begin(step)

@@ -66,7 +66,7 @@ class Whole:
         monkeypatch.setattr(driver, "_carry_out", self.carry_out)
         monkeypatch.setattr(driver, "write_reports", lambda _out: None)
 
-    def carry_out(self, run: RunDirectory, step: Step, _display: object) -> None:
+    def carry_out(self, run: RunDirectory, step: Step, *_: object) -> None:
         self.made.append(step.name)
         make(run, step)
 

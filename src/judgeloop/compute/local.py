@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from judgeloop.compute.forks import Child, ForkServer
 from judgeloop.errors import InputError, Interrupted, JudgeloopError, StageFailed
 
 PROGRESS_FD = "JUDGELOOP_PROGRESS_FD"
@@ -34,32 +35,25 @@ def run_child(
     *,
     keep_open: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
+    server: ForkServer | None = None,
 ) -> None:
     """Run `python -m …arguments` and wait. `keep_open` are file descriptors the child inherits (the run's lock).
+    With a `server` the child is a fork of it where there can be one.
 
     Raises InputError if the child found the user's input wrong, StageFailed if it ended badly, Interrupted on
     Ctrl-C or SIGTERM (the child is stopped first).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    reader, writer = os.pipe()
-    ours = {PROGRESS_FD: str(writer), PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
-    variables = {**os.environ, **(environment or {}), **ours}
+    variables = {**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"}
     start = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=variables,
-            pass_fds=(writer, *keep_open),
-            start_new_session=True,  # Ctrl-C reaches us alone; we stop the child in order
-        )
-    os.close(writer)
     failure: str | None = None
     user_fault = False
+    child: Child | None = None
+    reader, writer = os.pipe()
     try:
         with _terminations_raise(), os.fdopen(reader, encoding="utf-8", errors="replace") as events:
+            with os.fdopen(writer, "wb"), log.open("ab") as output:
+                child = _start(server, arguments, variables, output.fileno(), writer, keep_open)
             for line in events:
                 try:
                     event = json.loads(line)
@@ -71,7 +65,8 @@ def run_child(
                     on_event(event)
             code = child.wait()
     except BaseException as error:
-        _stop(child)  # whatever went wrong here, it must not go on writing
+        if child is not None:
+            _stop(child)  # whatever went wrong here, it must not go on writing
         if isinstance(error, (KeyboardInterrupt, Interrupted)):
             raise Interrupted("interrupted; run the same command again to go on") from None
         raise
@@ -91,6 +86,26 @@ def run_child(
     raise StageFailed(f"the stage {how}{hint}; run the same command again to go on (log: {log})\n{said}")
 
 
+def _start(
+    server: ForkServer | None,
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    output: int,
+    progress: int,
+    keep_open: Sequence[int],
+) -> Child:
+    forked = server.child(arguments, variables, [output, progress, *keep_open]) if server is not None else None
+    return forked or subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={**variables, PROGRESS_FD: str(progress), PARENT: str(os.getpid())},
+        pass_fds=(progress, *keep_open),
+        start_new_session=True,  # Ctrl-C reaches us alone; we stop the child in order
+    )
+
+
 @contextlib.contextmanager
 def _terminations_raise() -> Iterator[None]:
     """SIGTERM means the same as Ctrl-C while a child runs."""
@@ -108,7 +123,7 @@ def _terminations_raise() -> Iterator[None]:
         signal.signal(signal.SIGTERM, old)
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
+def _stop(child: Child) -> None:
     child.terminate()
     try:
         child.wait(timeout=5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,6 @@ def in_run(run_path: str, work: Callable[[RunDirectory, ChildReport], None]) -> 
     parent holds the run's lock, and this process a copy of it."""
     die_with_parent()
     report = ChildReport()
-    # Programs must not be asked about telemetry or reach for a hub when the model is a folder of this machine.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         config, facts = open_run(Path(run_path))
         work(RunDirectory(Path(run_path), config, steps_of(facts["method"], config, Path(run_path))), report)

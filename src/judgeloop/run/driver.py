@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from judgeloop.compute.forks import ForkServer
 from judgeloop.compute.local import run_child
 from judgeloop.compute.processes import gpus
 from judgeloop.config import Config
@@ -20,6 +21,17 @@ from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
+
+# What stages need that do not train, which is what takes long; TRL brings pyarrow, whose thread does not end at a fork.
+_IMPORTED_ONCE = (
+    "judgeloop.run.child",
+    "judgeloop.engines.transformers",
+    "judgeloop.evaluation.measures",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.auto.modeling_auto",
+    "transformers.modeling_utils",
+    "transformers.generation",
+)
 
 
 class Display(Protocol):
@@ -44,6 +56,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
     _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
     run = RunDirectory.prepare(out, config, steps)
+    server = ForkServer(_IMPORTED_ONCE, _environment(config))
     try:
         _refuse_other(run, method)
         if roots:
@@ -54,10 +67,10 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         _refuse_changed_models(run, steps, gone)
         describe(run, method)
         write_notes(run)
-        _check_players(run, steps)
+        _check_players(run, steps, server)
         if method != LOOP:
             for step in steps:
-                _advance(run, steps, step, gone, display)
+                _advance(run, steps, step, gone, display, server)
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
@@ -65,7 +78,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             # A decision is final, but what else measures the last model belongs to the run.
             if decision is not None and not step.stage.measures:
                 break
-            if _advance(run, steps, step, gone, display) and step.stage.measures:
+            if _advance(run, steps, step, gone, display, server) and step.stage.measures:
                 write_reports(out)
             if step.name not in gone:  # else the run went on after it
                 decision = decision or stopping.decide(run, step)
@@ -74,6 +87,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         write_reports(out)
         display.decided(decision)
     finally:
+        server.close()
         run.close()
 
 
@@ -86,7 +100,9 @@ def write_reports(out: Path) -> None:
     write_report(out)
 
 
-def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, gone: set[str], display: Display) -> bool:
+def _advance(
+    run: RunDirectory, steps: Sequence[Step], step: Step, gone: set[str], display: Display, server: ForkServer
+) -> bool:
     """Carry out one step; return False if there was nothing to do. What is gone is not made anew: nothing needs it, or
     else `seals.check` says so."""
     again = step.stage.only_checks and bool(run.stale([step]))
@@ -95,7 +111,7 @@ def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, gone: set[str
         display.skipped(step)
         return False
     seals.check(run, step, gone)
-    _carry_out(run, step, display)
+    _carry_out(run, step, display, server)
     if step.weights == "model":
         write_notes(run)
     if step.stage.content is not None:
@@ -176,37 +192,51 @@ def _present(run: RunDirectory, step: Step) -> bool:
     return step.stage.present is None or step.stage.present(run.artifact(step.name))
 
 
-def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
+def _carry_out(run: RunDirectory, step: Step, display: Display, server: ForkServer) -> None:
     display.started(step, resumed=run.state(step) == "begun")
     try:
         if step.light:
             run_stage(Context(run, step, display.progress))
         else:
-            _in_child(run, step, display)
+            _in_child(run, step, display, server)
     except BaseException:
         display.failed()
         raise
     display.finished(step, read_json(run.marker(step, "done")))
 
 
-def _check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
+def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
     """Look at the models that no step makes, in the roles that they have yet to play; InputError if one cannot."""
     owed = [step for step in steps if run.state(step) != "done"]
     names = list(dict.fromkeys(step.name for step, _, _ in outside_roles(owed)))
     if names:
-        log = run.path / "logs" / "check_players.log"
-        run_child(["judgeloop.run.check_players", str(run.path), *names], log, lambda _: None)
+        run_child(
+            ["judgeloop.run.check_players", str(run.path), *names],
+            run.path / "logs" / "check_players.log",
+            lambda _: None,
+            environment=_environment(run.config),
+            server=server,
+        )
 
 
-def _in_child(run: RunDirectory, step: Step, display: Display) -> None:
+def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServer) -> None:
     def show(event: Mapping[str, Any]) -> None:
         display.progress(int(event["done"]), event["total"], str(event.get("note", "")))
 
-    threads = run.config.threads or os.cpu_count() or 1
+    several = run.config.compute.processes > 1 and step.stage.trains is not None
     run_child(
         ["judgeloop.run.worker", str(run.path), step.name],
         run.path / "logs" / f"{step.model}.{step.label}.log",
         show,
         keep_open=[run.lock_fd] if run.lock_fd is not None else [],
-        environment={"OMP_NUM_THREADS": str(threads)},
+        environment=_environment(run.config),
+        server=None if several else server,  # each of several processes has threads and a device of its own
     )
+
+
+def _environment(config: Config) -> dict[str, str]:
+    """What is set for the child processes, before they import anything, beside what is set for this one. Programs must
+    not be asked about telemetry or reach for a hub when the model is a folder of this machine."""
+    quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+    own = {name: value for name, value in quiet.items() if name not in os.environ}
+    return {"OMP_NUM_THREADS": str(config.threads or os.cpu_count() or 1), **own}
