@@ -63,7 +63,7 @@ def kill_until_complete(config: Path, out: Path, log: Path, rng: random.Random, 
         code = None
         try:
             # One start in three is left alone for longer, or slow first steps would never be passed.
-            code = process.wait(timeout=rng.uniform(0.05, 0.6 if kills % 3 == 2 else 0.3) * length)
+            code = process.wait(timeout=rng.uniform(0.2, 0.9 if kills % 3 == 2 else 0.5) * length)
         except subprocess.TimeoutExpired:
             if kills % 2:  # now the driver, now the child that works
                 process.send_signal(signal.SIGKILL)
