@@ -145,9 +145,12 @@ def evaluate(plan: Plan, model: Step, seed: Step) -> None:
     before = {s.stage.name: s for s in plan.steps if s.model == f"M{int(model.model[1:]) - 1}" and s.stage.measures}
     judge = plan.role("evaluation.judge", plan.config.evaluation.judge, model)
     last, held_out = before.get(EVAL.name), seed["held_out"]
+    by = judge.as_input() if isinstance(judge, Step) else judge
+    same = last if last is not None and last.given["judge"] == (by,) else None  # what it judged then is not repeated
     evaluated = plan.step(
-        EVAL, model.model, policy=model, judge=judge, held_out=held_out, previous=last and last["eval.responses"]
-    )
+        EVAL, model.model, policy=model, judge=judge, held_out=held_out, previous=last and last["eval.responses"],
+        previous_judgements=same and same["eval.judgements"], previous_agreement=same and same["eval.agreement"],
+    )  # fmt: skip
     if plan.config.evaluation.checker is not None:
         checked = before.get(CHECKS.name)
         plan.step(

@@ -78,6 +78,11 @@ class Context:
         given = self._artifacts(name)
         return given[0].step.partition("/")[0] if given else None
 
+    def given_by(self, name: str) -> Step:
+        """The step whose file the input is."""
+        (given,) = self._artifacts(name)
+        return self.run.steps[given.step]
+
     def role(self, name: str) -> Input:
         """What plays a role: a step's model, a frozen one, one behind an endpoint."""
         return self.step.given[name][0]

@@ -26,6 +26,7 @@ from judgeloop.stages.generation import respond
 from judgeloop.stages.judges import StepJudge, endpoint_account, loop_rubric, open_judge
 from judgeloop.stages.judging import repeated_scores
 from judgeloop.stages.keys import ENGINE, EVALUATION, FIXED_JUDGE
+from judgeloop.stages.same_judge import read_alone, take_over
 
 if TYPE_CHECKING:
     from judgeloop.evaluation.measures import Duel
@@ -72,6 +73,7 @@ def evaluate(context: Context) -> Outcome:
         judge.score(
             context.output(JUDGEMENTS), [ToJudge(row.id, by_id[row.prompt_id].messages, row.text) for row in responses]
         )
+        take_over(context, "previous_agreement", context.output(AGREEMENT), _ranked_items(ranked))
         judge.score(context.output(AGREEMENT), _ranked_items(ranked))
         duel = _duel(context, prompts, responses, previous, judge) if previous is not None else None
         judge_name = judge.name
@@ -202,6 +204,8 @@ def _duel(
     preferred = judge.compare(context.output(COMPARISONS), items) if pairwise else {}
     # Scores of both models' answers by one judge, so that they can be set side by side.
     again = [ToJudge(f"{row.id}.vs", prompt.messages, row.text) for prompt in prompts for row in (theirs[prompt.id],)]
+    if read_alone(context.config):  # one that is drawn depends on its id, by which `eval winrate` draws it again
+        take_over(context, "previous_judgements", context.output(PREVIOUS), again, ".vs")
     judge.score(context.output(PREVIOUS), again)
     min_valid = context.config.judge.min_valid
     before = mean_scores(read_rows(context.output(PREVIOUS), Judgement), min_valid)
@@ -263,7 +267,7 @@ EVAL = Stage(
     "evaluation",
     run=evaluate,
     reads=("policy", "judge", "held_out"),
-    may_read=("previous",),
+    may_read=("previous", "previous_judgements", "previous_agreement"),
     writes=(
         "eval.json",
         *(f"{name}.jsonl" for name in (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)),
