@@ -106,7 +106,7 @@ def run(name: str, loop: Loop, place: Path) -> str:
     template = make(name, place / "model")
     file = place / "config.yaml"
     file.write_text(yaml.safe_dump(config_of(place / "model", template, loop, place)), encoding="utf-8")
-    driver._in_child = lambda run, step, display, _server: run_stage(Context(run, step, display.progress))
+    driver._in_child = lambda run, step, display, server: run_stage(Context(run, step, display.progress))  # noqa: ARG005
     steps = _Steps()
     try:
         driver.execute(load(file, []), place / "run", steps)

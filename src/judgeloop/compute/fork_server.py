@@ -88,8 +88,8 @@ def _wait(pid: int, channel: socket.socket) -> bool:
     """Wait for a child, hand signals on to it, and tell how it ended. False: the driver is gone, or knows no more."""
     process = os.pidfd_open(pid)
     try:
-        while process not in (ready := select.select([process, channel], [], [])[0]):
-            number = ready[0].recv(16)
+        while process not in select.select([process, channel.fileno()], [], [])[0]:
+            number = channel.recv(16)
             if not number:
                 return False
             signal.pidfd_send_signal(process, int(number))

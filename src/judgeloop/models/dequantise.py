@@ -43,6 +43,8 @@ class _Reader(gguf.GGUFReader):  # type: ignore[misc]
     """Reads a file of a hundred thousand words in a fourth of the time: plain arrays instead of views of a memmap, each
     of which keeps books of its own."""
 
+    data: Any
+
     def _get(self, *given: Any, **options: Any) -> Any:
         if isinstance(self.data, np.memmap):
             self.data = self.data.view(np.ndarray)
