@@ -82,4 +82,4 @@ def test_a_model_of_no_run_has_no_note(tmp_path: Path, judgeloop: Command) -> No
     (model / "judgeloop_run.json").write_text('{"name": "M1"}')
     done = judgeloop(*common, "--out", str(tmp_path / "b.jsonl"))
     assert done.returncode == 2
-    assert "judgeloop_run.json: has no 'judgeloop'; restore the file, or remove it" in " ".join(done.stderr.split())
+    assert "judgeloop_run.json: it has no 'judgeloop'; restore the file, or remove it" in " ".join(done.stderr.split())

@@ -35,7 +35,9 @@ BETTER, EVEN, WORSE = interval(0.52, 0.6, 0.68), interval(0.4, 0.5, 0.6), interv
 
 
 def evaluation(model: str, rate: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
-    duel = None if rate is None else {"previous": f"M{int(model[1:]) - 1}", "rate": rate, "by_score": {"rate": rate}}
+    previous = f"M{int(model[1:]) - 1}"
+    counts = {"win": 30, "tie": 10, "lose": 20, "unparsed": 0}
+    duel = None if rate is None else {"previous": previous, **counts, "rate": rate, "by_score": {"rate": rate}}
     found = {"model": model, "judge": model, "judge_health": HEALTHY, "win_rate_vs_previous": duel, **parts}
     return {**found, "metrics": metric_block("eval", Measured(found))}
 
@@ -433,7 +435,7 @@ def test_m0_is_a_candidate(tmp_path: Path) -> None:
     assert decision.best == "M0"
     weights = tmp_path / "weights"
     weights.mkdir()
-    write_json(tmp_path / "M0" / "model.json", {"path": str(weights)})
+    write_json(tmp_path / "M0" / "model.json", {"path": str(weights), "hash": "h"})
     record(run, decision)
     assert (tmp_path / "best").resolve() == weights
     write_json(tmp_path / "M1" / "eval.json", evaluation("M1", BETTER))
