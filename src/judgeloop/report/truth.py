@@ -71,8 +71,9 @@ def _accuracy(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _change(now: Mapping[str, Any], earlier: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The difference to the trained model's judge that was right most often, with its interval and that model's `of`
-    and `was`. The models' answers differ, and so do the pairs that can be told apart: nothing can be paired."""
+    """The difference to the earlier trained model's judge that was most surely right, with its interval, that model's
+    name (`of`) and figure (`was`). The models' answers differ, and so do the pairs that can be told apart: nothing can
+    be paired."""
     known = [(found, m["name"]) for m in earlier if m["name"] != "M0" and (found := _accuracy(m)) is not None]
     if not known:
         return None
