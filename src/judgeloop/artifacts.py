@@ -35,15 +35,18 @@ class _Controlled(Interval):
     shorter: int
 
 
-class _Begun(TypedDict):
+class _Marker(TypedDict):
     fingerprint: str
     settings: dict[str, Any]
     inputs: Texts
     circumstances: NotRequired[dict[str, Any]]
+
+
+class _Begun(_Marker):
     seconds: NotRequired[float]
 
 
-class _Done(_Begun):
+class _Done(_Marker):
     seconds: float
     files: Texts
     title: NotRequired[str]
