@@ -61,7 +61,7 @@ class _DoneLabels(_Done):
 
 
 class _DoneBackward(_Done):
-    not_reversed: int
+    not_reversed: dict[str, int]
 
 
 class _Run(TypedDict):
