@@ -23,6 +23,7 @@ LAYERS = (
     {"commands"},
     {"run.driver", "run.display", "run.child"},
     {"run.stopping"},
+    {"run.comparison"},
     {"run.methods"},
     {"loop", "report"},
     {"stages"},
@@ -42,7 +43,7 @@ LAYERS = (
     {"models", "pairs", "data"},
     {"text"},
     {"config", "records"},
-    {"training.distributed", "jsonl", "shipped"},
+    {"training.distributed", "jsonl", "shipped", "artifacts"},
     {"errors"},
     {"__init__"},
 )
@@ -50,12 +51,14 @@ LAYERS = (
 ONLY = {
     "config": {"errors"},
     "records": set(),
+    "artifacts": set(),
     "jsonl": {"errors"},
     "run.stage": {"config", "errors"},
     "run.plan": {"config", "errors", "run.stage"},
     "run.fingerprints": {"config", "models.contents", "run.stage"},
     "run.directory": {
         "__init__",
+        "artifacts",
         "config",
         "errors",
         "jsonl",
@@ -65,14 +68,21 @@ ONLY = {
     },
     "run.seals": {"errors", "models.contents", "run.directory", "run.stage"},
     "run.display": {"run.stage", "run.stopping"},
-    "run.stopping": {"config", "errors", "run.directory", "run.stage"},
+    "run.stopping": {"config", "run.comparison", "run.directory", "run.stage"},
+    "run.comparison": {"errors", "evaluation.statistics", "report.wording"},
     "run.methods": {"config", "errors", "loop", "run.plan", "run.stage", "stages"},
     "loop": {"config", "errors", "run.plan", "run.stage", "stages"},
     "pairs": {"config", "records"},
-    "models": {"config", "errors", "jsonl", "records", "text"},
+    "models": {"artifacts", "config", "errors", "jsonl", "records", "text"},
     "data": {"config", "errors", "jsonl", "models", "records", "text"},
     "text": {"errors"},
-    "report": {"__init__", "errors", "jsonl", "records"},  # it reads the run directory, not the code that wrote it
+    "report": {
+        "__init__",
+        "artifacts",
+        "errors",
+        "jsonl",
+        "records",
+    },  # it reads the run directory, not the code that wrote it
     "evaluation": {"config", "data", "engines.base", "errors", "jsonl", "judging", "models.chat", "records"},
     "compute": {"errors", "models.hardware", "training.distributed"},
     "judging": {

@@ -136,6 +136,55 @@ def test_agreement_of_a_judge_that_a_run_made(tmp_path: Path) -> None:
     assert "now: language zh (learnt: en); its" in said("--language", "zh")
 
 
+def test_agreement_by_a_learnt_rubric_whose_file_is_gone(tmp_path: Path) -> None:
+    """The text is in the model's folder: scores are on its scale, and nothing is said to differ."""
+    rubric = tmp_path / "mine.txt"
+    rubric.write_text("#: score_line = Points: \n#: scores = 1-3\n{instruction}\n<text>{response}</text>\n1 to 3?\n")
+    folder = make_tiny_model(tmp_path / "M1")
+    settings = JudgeSection(min_mass=0.0).model_dump(mode="json", exclude=ASKED)
+    judge = {"rubric": asdict(load_rubric(str(rubric))), **settings}
+    RunNote("M1", "0", None, None, "auto", judge, {"kind": "scripted"}).write(folder)
+    rubric.unlink()
+    out = tmp_path / "rows.jsonl"
+    call = ["agreement", "--in", str(ranked(tmp_path / "r.jsonl")), "--model", str(folder), "--out", str(out)]
+    done = CliRunner().invoke(app, ["eval", *call, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "learnt to judge otherwise" not in done.stderr
+    found = json.loads(done.stdout)
+    assert (found["made_by"]["rubric"], found["perfect"], found["missing"]) == (str(rubric), 2.8, 0)
+    assert {1 <= json.loads(line)["score"] <= 3 for line in out.read_text().splitlines()} == {True}
+    settings_of_rows = json.loads((tmp_path / "rows.settings.json").read_text())["settings"]
+    assert "1 to 3?" in settings_of_rows["template"]
+    with pytest.raises(InputError, match=r"mine\.txt"):  # asked for by name, the file is needed
+        evaluate(*call[:-1], tmp_path / "other.jsonl", "--rubric", rubric, "--language", "zh")
+
+
+def test_the_engine_is_the_runs_and_options_go_first(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "M1")
+    judge = {"rubric": asdict(load_rubric("additive-5-direct")),
+             **JudgeSection(min_mass=0.0).model_dump(mode="json", exclude=ASKED)}  # fmt: skip
+    RunNote("M1", "0", None, None, "auto", judge, {"kind": "scripted", "precision": "f32"}).write(folder)
+    responses = lines(
+        tmp_path / "a.jsonl", {"prompt": "Say 1.", "response": "1"}, {"prompt": "Say 2.", "response": "2"}
+    )
+    calls = (
+        ("agreement", "--in", ranked(tmp_path / "r.jsonl"), "--model", folder),
+        ("winrate", "--responses", responses, "--against-responses", responses, "--judge", folder, "--compare",
+         "scores"),
+    )  # fmt: skip
+    for call in calls:
+        done = CliRunner().invoke(app, ["eval", *map(str, call), "--json"], catch_exceptions=False)
+        made = json.loads(done.stdout)["made_by"]
+        assert (made["engine"], made["precision"]) == ("scripted", "f32")
+        assert "M1 is run as in its run: engine.kind scripted, engine.precision f32;" in " ".join(done.stderr.split())
+        made = evaluate(*call, "--set", "engine.precision=default", "--engine", "scripted")["made_by"]
+        assert (made["engine"], made.get("precision")) == ("scripted", None)
+        with pytest.raises(InputError, match=r"--set judge.samples=3: has no part .*engine.precision"):
+            evaluate(*call, "--set", "judge.samples=3")
+        with pytest.raises(InputError, match=r"engine\.precision"):
+            evaluate(*call, "--set", "engine.precision=f64")
+
+
 def test_agreement_of_an_endpoint(tmp_path: Path) -> None:
     data = ranked(tmp_path / "r.jsonl")
     with serving(lambda asked: fails(429, Retry_After="0") if asked.number == 1 else by_length(asked)) as server:

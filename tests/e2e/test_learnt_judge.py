@@ -57,13 +57,15 @@ def test_a_model_judges_as_in_its_run(make_config: Callable[..., Path], judgeloo
     )  # fmt: skip
     moved = tmp_path / "moved"
     folder.rename(moved)
-    common = ("judge", "--model", str(moved), "--in", str(source), "--engine", "transformers")
-    exact = ("--set", "engine.precision=f32", "--set", "threads=1")
+    common = ("judge", "--model", str(moved), "--in", str(source))
+    exact = ("--set", "threads=1")  # the engine and its precision are those of the run
     done = judgeloop(*common, "--out", str(tmp_path / "scored.jsonl"), *exact)
     assert done.returncode == 0, done.stderr
     found = {row["id"]: row["score"] for row in rows(tmp_path / "scored.jsonl")}
-    assert found == pytest.approx(before, abs=1e-4)
-    assert "learnt to judge otherwise" not in done.stderr
+    assert found == pytest.approx(before, abs=1e-6)
+    said = " ".join(done.stderr.split())
+    assert "learnt to judge otherwise" not in said
+    assert "M1 is run as in its run: engine.kind transformers, engine.precision f32; --engine or --set says" in said
 
     done = judgeloop(*common, "--out", str(tmp_path / "other.jsonl"), *exact, "--rubric", "additive-5-direct")
     assert done.returncode == 0, done.stderr
@@ -82,4 +84,4 @@ def test_a_model_of_no_run_has_no_note(tmp_path: Path, judgeloop: Command) -> No
     (model / "judgeloop_run.json").write_text('{"name": "M1"}')
     done = judgeloop(*common, "--out", str(tmp_path / "b.jsonl"))
     assert done.returncode == 2
-    assert "judgeloop_run.json: has no 'judgeloop'; restore the file, or remove it" in " ".join(done.stderr.split())
+    assert "judgeloop_run.json: it has no 'judgeloop'; restore the file, or remove it" in " ".join(done.stderr.split())

@@ -60,6 +60,8 @@ def test_a_metric_of_a_plugin(
     change = found["value"]["value"] - before["value"]["value"]
     assert abs(found["versus"]["value"]["value"] - change) < 1e-5
 
+    numbers = found.pop("by_prompt")
+    assert sorted(numbers.values()) == sorted((a + b) / 2 for a, b in zip(counted[::2], counted[1::2], strict=True))
     assert read(out / "summary.json")["models"][1]["metrics"]["words"] == found
     assert "words per response: M0 " in done.stdout
     page = (out / "report.html").read_text(encoding="utf-8")

@@ -52,7 +52,8 @@ def make_run(run: Path, models: tuple[str, ...] = MODELS, *, improving: bool = T
     tree: dict[str, Any] = {"seed_data": {"ift": ["seed.jsonl"]}, "iterations": max(0, len(models) - 2)}
     config = parse(tree | ({"evaluation": {"checker": "check.py"}} if checked else {}), "test")
     _text(run / "config.yaml", config.resolved_yaml())
-    _json(run / "run.json", {"judgeloop": "0.1.0", "started": "2026-05-03T10:12:45+00:00", "models": models, "seed": 0})
+    _json(run / "run.json", {"judgeloop": "0.1.0", "format": 2, "method": "loop", "models": models, "seed": 0,
+                             "started": "2026-05-03T10:12:45+00:00"})  # fmt: skip
     for name in models:
         if name == "M0":
             _json(run / "M0/model.json", _identity("M0"))
@@ -260,7 +261,8 @@ def _metrics(run: Path, model: str, stage: str, losses: list[float]) -> None:
 
 
 def _done(run: Path, model: str, stage: str, seconds: float) -> None:
-    marker = {"stage": stage, "fingerprint": "0" * 16, "seconds": seconds, "rows": 6}
+    marker = {"stage": stage, "fingerprint": "0" * 16, "settings": {}, "inputs": {}, "files": {}, "seconds": seconds}
+    marker |= {"rows": 6}
     if stage in PLAN:
         marker |= {"title": PLAN[stage], "order": 100 * int(model[1:]) + list(PLAN).index(stage)}
     _json(run / model / f".{stage}.done.json", marker)

@@ -1,10 +1,13 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 from judgeloop.config import HealthSection
+from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.report.concerns import concerns, headline
 from judgeloop.report.equal_length import at_equal_length
+from judgeloop.report.wording import difference
 from judgeloop.run.stopping import gate_failures
 
 
@@ -78,7 +81,7 @@ def agreeing(name: str, *people: float) -> dict[str, Any]:
 
 def test_a_judge_that_forgot_is_told_from_one_that_wavers() -> None:
     m1, m2 = agreeing("M1", 0.85, 0.78, 0.92), agreeing("M2", 0.80, 0.70, 0.88)
-    assert kinds(m1, m2, agreeing("M3", 0.70, 0.60, 0.78)) == []
+    assert kinds(m1, m2, agreeing("M3", 0.76, 0.66, 0.84)) == []
     (warning,) = concerns([m1, m2, agreeing("M3", 0.69, 0.60, 0.77)], HEALTH)
     assert (warning["model"], warning["kind"]) == ("M3", "forgetting")
     assert "M1's was 0.85 (0.78–0.92)" in warning["text"]
@@ -225,19 +228,45 @@ def right(name: str, *accuracy: float) -> dict[str, Any]:
     return model(name, truth={**about, "judge_accuracy": iv(value, low, high)})
 
 
+def test_a_fall_whose_intervals_touch_is_told_by_the_interval_of_the_difference() -> None:
+    touching = [right("M1", 0.76, 0.71, 0.81), right("M2", 0.67, 0.62, 0.72)]
+    (warning,) = concerns(touching, HEALTH)
+    assert "-9.0 (-16.1 to -1.9) points against 76% (71–81%) on M1's" in warning["text"]
+    wider = [right("M1", 0.76, 0.7, 0.82), right("M2", 0.67, 0.59, 0.75)]
+    assert concerns(wider, HEALTH) == []
+    said = "-9.0 (-19.0 to 1.0) points against 76% (70–82%) on M1's, not clear of 0."
+    assert said in " ".join(headline({"models": wider}))
+
+
+def test_the_interval_of_a_difference_is_that_of_resampling_both() -> None:
+    """Two shares over different prompts: each resampled by itself, and subtracted."""
+    rng = np.random.default_rng(0)
+    pairs = [0.0] * 12 + [0.5] * 20 + [1.0] * 48, [0.0] * 20 + [0.5] * 25 + [1.0] * 35
+    one, two = (mean_interval(values, seed=1, resamples=4000) for values in pairs)
+    assert one is not None
+    assert two is not None
+    drawn = [np.asarray(values)[rng.integers(80, size=(4000, 80))].mean(1) for values in pairs]
+    low, high = np.quantile(drawn[1] - drawn[0], [0.025, 0.975])
+    found = difference(two.as_dict(), one.as_dict())
+    assert (found["low"], found["high"]) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+
+
 def test_a_judge_that_is_less_right_about_its_own_answers_is_named_beside_the_headline() -> None:
     fallen = [right("M1", 0.85, 0.79, 0.90), right("M2", 0.67, 0.59, 0.75)]
     (warning,) = concerns(fallen, HEALTH)
     assert warning["kind"] == "judge against truth"
     assert warning["text"] == (
         "M2: the judge (M2 itself) is right about 67% (59–75%) of the pairs of its answers that passes tells apart, "
-        "down from 85% (79–90%) on M1's: what it prefers says less."
+        "-18.0 (-27.4 to -8.0) points against 85% (79–90%) on M1's: what it prefers says less."
     )
-    said = "right about 67% (59–75%) of the pairs of M2's answers, down from 85% (79–90%) on M1's, clear of both"
-    assert said in " ".join(headline({"models": fallen}))
+    said = "right about 67% (59–75%) of the pairs of M2's answers (chance: 50%), -18.0 (-27.4 to -8.0) points against "
+    assert f"{said}85% (79–90%) on M1's, clear of 0." in " ".join(headline({"models": fallen}))
     wavering = [right("M1", 0.85, 0.79, 0.90), right("M2", 0.76, 0.68, 0.84)]
     assert concerns(wavering, HEALTH) == []
-    assert "M2's answers (chance: 50%)." in " ".join(headline({"models": wavering}))
+    assert "-9.0 (-18.4 to 1.0) points against 85% (79–90%) on M1's, not clear" in " ".join(
+        headline({"models": wavering})
+    )
+    assert "M1's answers (chance: 50%)." in " ".join(headline({"models": wavering[:1]}))
     guessing = [right("M1", 0.52, 0.45, 0.6)]
     assert "not above chance" in concerns(guessing, HEALTH)[0]["text"]
     assert "not above chance" in " ".join(headline({"models": guessing}))
@@ -262,7 +291,7 @@ def test_a_part_that_fell_clear_of_its_interval_is_named() -> None:
         "50% (40–69%), was 80% (70–90%); IFEval's length 40% (30–49%), was 60% (50–70%); refusals 50% (40–60%), was "
         "20% (10–30%)."
     )
-    touching = parts("M2", iv(0.5, 0.4, 0.7), iv(0.4, 0.3, 0.5), iv(0.4, 0.3, 0.5), iv(-0.1, -0.2, 0.0))
+    touching = parts("M2", iv(0.5, 0.4, 0.7), iv(0.4, 0.3, 0.5), iv(0.3, 0.2, 0.4), iv(-0.1, -0.2, 0.0))
     assert kinds(before, touching) == []
     few = [iv(0.5, 0.4, 0.6, n=9), iv(0.4, 0.3, 0.45, n=9), iv(0.5, 0.4, 0.6, n=9), iv(-1, -1, -1, n=9)]
     assert kinds(before, parts("M2", *few)) == []

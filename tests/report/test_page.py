@@ -267,7 +267,8 @@ def test_every_finished_stage_is_in_the_time_chart(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     for name, stage, marker in (("M2", "meta", {"title": "pairs of judgements", "order": 205.5}), ("M3", "mine", {})):
         path = run / name / f".{stage}.done.json"
-        path.write_text(json.dumps({"stage": stage, "seconds": 500.0, "finished": "2026-05-03", **marker}))
+        said = {"stage": stage, "fingerprint": "f", "settings": {}, "inputs": {}, "files": {}, "seconds": 500.0}
+        path.write_text(json.dumps({**said, "finished": "2026-05-03", **marker}))
     models = summarise(run)["models"]
     traces = {trace["name"]: trace for trace in seconds_by_stage(models)["data"]}
     assert traces["meta"]["x"] == [0, 0, 500.0, 0]

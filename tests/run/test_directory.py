@@ -283,7 +283,10 @@ def test_a_damaged_marker_is_an_input_error(content: bytes, tmp_path: Path) -> N
 
 def test_lineage_names_the_models(tmp_path: Path) -> None:
     run = made_run(tmp_path)
-    (tmp_path / "M1" / "train.json").write_text(json.dumps({"hash": "h1"}))
+    base = {"name": "M0", "path": "somewhere", "hash": "h0"}
+    record = {"name": "M1", "initial": base, "reference": None, "hash": "h1", "rows": 3, "dropped": {}, "steps": 1,
+              "tokens": 9}  # fmt: skip
+    (tmp_path / "M1" / "train.json").write_text(json.dumps(record))
     assert run.identity("M0") == {"name": "M0", "path": "somewhere", "hash": "h0"}
     assert run.identity("M1") == {"name": "M1", "path": "M1/model", "hash": "h1"}
     assert run.base_weights() == Path("somewhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,8 @@ def test_a_model_trained_elsewhere_needs_no_gpu_until_it_is_made_anew(
     monkeypatch.setattr(driver.seals, "check", lambda _run, _step, _gone: None)
     config = parse({"seed_data": {"ift": "seed.jsonl"}, "iterations": 1, "train": {"kernels": "liger"}}, "test")
     (out / "M2" / "model").mkdir(parents=True)
-    (out / "M2" / ".train.done.json").write_text("{}")
+    marker = {"fingerprint": "", "settings": {}, "inputs": {}, "files": {}, "seconds": 1.0}
+    (out / "M2" / ".train.done.json").write_text(json.dumps(marker))
     (out / ".lock").touch()
     driver.execute(config, out, Silent())
     with pytest.raises(InputError, match="kernels: liger needs a GPU"):
@@ -117,7 +119,10 @@ def test_a_step_that_only_checks_is_carried_out_again_and_nothing_is_refused(
         run.begin(step)
         artifact = run.artifact(step.name)
         if artifact.suffix:
-            artifact.write_text('{"hash": "h", "path": "nowhere"}', encoding="utf-8")
+            health = dict.fromkeys(("parse_rate", "tie_rate", "top_share", "length_correlation")) | {"judgements": 0}
+            said = {"hash": "h", "path": "nowhere", "model": step.model, "judge": "M1", "judge_health": health,
+                    "win_rate_vs_previous": None}  # fmt: skip
+            artifact.write_text(json.dumps(said), encoding="utf-8")
         else:
             artifact.mkdir()
         run.finish(step, 0.0, {})

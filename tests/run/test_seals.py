@@ -27,6 +27,9 @@ class Silent:
         return lambda *arguments, **named: None
 
 
+HEALTH = dict.fromkeys(("parse_rate", "tie_rate", "top_share", "length_correlation")) | {"judgements": 0}
+
+
 def write_model(folder: Path, weights: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text("{}")
@@ -47,7 +50,8 @@ def make(run: RunDirectory, step: Step) -> None:
         run.artifact(step.name).write_text(json.dumps({"path": str(base), "date": "2031-01-01", **sealed(base)}))
     else:
         for name in step.writes:
-            said = {"health": {}, "metrics": {}, "model": step.model, "judge": "M1"}
+            said = {"health": HEALTH, "judge_health": HEALTH, "metrics": {}, "model": step.model, "judge": "M1",
+                    "win_rate_vs_previous": None}  # fmt: skip
             (run.folder(step.model) / name).write_text(json.dumps(said))
     run.finish(step, 1.0, {})
 

@@ -26,6 +26,9 @@ WORDS = ("rain", "bread", "moon", "sea")
 SAYS_WORD = 'GROUP = "rule"\ndef check(prompt, response, finished):\n'
 SAYS_WORD += '    return {"says": prompt["word"] in response, "finished": finished}\n'
 
+HEALTH = dict.fromkeys(("parse_rate", "tie_rate", "top_share", "length_correlation")) | {"judgements": 0}
+EVALUATION = {"judge_health": HEALTH, "win_rate_vs_previous": None}
+
 
 def prompts_file(folder: Path, **first: Any) -> Path:
     rows = [{"prompt": f"Say {word}.", "word": word, "rule": f"rule {k % 2}"} for k, word in enumerate(WORDS)]
@@ -50,7 +53,7 @@ class Checking:
         self.run = RunDirectory(folder / "run", config, method(config))
         for model in ("M0", "M1"):
             self.run.folder(model).mkdir(parents=True)
-            write_json(self.run.folder(model) / "eval.json", {"judge": model})
+            write_json(self.run.folder(model) / "eval.json", EVALUATION | {"model": model, "judge": model})
 
     def answered(self, model: str, answers: list[list[str]], scores: list[list[float]] | None = None) -> None:
         """Answers of one model, a list a prompt; those ending with … are cut off."""

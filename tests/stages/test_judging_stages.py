@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,19 @@ def test_the_control_swaps_pairs_by_a_coin(model: Path, tmp_path: Path) -> None:
         assert (other.chosen == pair.chosen) == same
         swapped += not same
     assert 0 < swapped < len(made["control"])
+
+
+def test_the_judges_figures_do_without_what_it_wrote(model: Path, tmp_path: Path) -> None:
+    """A run of a million judgements is not held in memory at once with its texts."""
+    prepared = Prepared(tmp_path, model, {})
+    prepared.make("judge")
+    path, before = prepared.folder / "judgements.jsonl", read_json(prepared.folder / "judge.json")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_rows_atomically(path, [{**row, "text": row["text"] + "long " * 80_000} for row in rows])
+    (prepared.folder / ".judge.done.json").unlink()
+    tracemalloc.start()
+    prepared.make("judge")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read_json(prepared.folder / "judge.json") == before
+    assert most < path.stat().st_size / 2

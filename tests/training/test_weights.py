@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from judgeloop.config import LoraSection, SftSection, TrainSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import CHATML, Chat
+from judgeloop.models.convert import merged_adapter
 from judgeloop.training.preference import train_preference
 from judgeloop.training.sft import train_sft
-from judgeloop.training.weights import load_model, lora_config, save_model, with_dropout
+from judgeloop.training.weights import load_model, load_policy, lora_config, save_model, with_dropout
 
 from .cases import PEFT_WARNS, make_pair, make_row
 
@@ -156,3 +158,48 @@ def test_dropout_that_a_model_has_no_place_for_is_refused(model_folder: Path) ->
     assert with_dropout(model, 0.0, "sft.dropout") is model
     with pytest.raises(InputError, match=r"sft.dropout: this model \(llama\) has no dropout"):
         with_dropout(model, 0.1, "sft.dropout")
+
+
+def one_layer_short(folder: Path, target: Path) -> Path:
+    """The model's folder with a config that describes a layer more than its weights have."""
+    shutil.copytree(folder, target)
+    config = json.loads((target / "config.json").read_text())
+    config["num_hidden_layers"] += 1
+    config.pop("layer_types", None)
+    (target / "config.json").write_text(json.dumps(config))
+    return target
+
+
+def test_weights_that_lack_tensors_are_trained_with_no_method(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library would draw them at random. Weights of four bits need a GPU: here they are loaded without."""
+    folder = one_layer_short(model_folder, tmp_path / "short")
+    whole = AutoModelForCausalLM.from_pretrained
+
+    def plain(path: str, *, quantization_config: object = None, device_map: object = None, **more: Any) -> Any:
+        return whole(path, **more)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", plain)
+    monkeypatch.setattr("transformers.BitsAndBytesConfig", lambda **_options: None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_options: False)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    for method in ("full", "lora", "qlora"):
+        with pytest.raises(InputError, match=r"short: its weights lack \d+ tensors of a .*restore the config"):
+            load_policy(TrainSection(method=method), folder)
+    assert load_policy(TrainSection(method="qlora"), model_folder) is not None
+
+
+@PEFT_WARNS
+def test_adapters_are_not_merged_into_weights_that_lack_tensors(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGELOOP_CACHE", str(tmp_path / "cache"))
+    base = load_model(model_folder)
+    config = lora_config(TrainSection(method="lora", lora=LoraSection(rank=4, alpha=8)), base, dropout=0.0)
+    get_peft_model(base, config).save_pretrained(str(tmp_path / "adapter"))
+    short = one_layer_short(model_folder, tmp_path / "short")
+    with pytest.raises(InputError, match=rf"cannot be merged into {short} \({short}: its weights lack \d+ tensors"):
+        merged_adapter(tmp_path / "adapter", short, "sha256:short")
+    assert not (tmp_path / "cache" / "models").exists() or not list((tmp_path / "cache" / "models").glob("merged-*/*"))
+    assert (merged_adapter(tmp_path / "adapter", model_folder, "sha256:whole") / "model.safetensors").is_file()

@@ -15,15 +15,22 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run director
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for other programs")]
 
 
-def _known_engine(name: str) -> str:
+def _known_engine(name: str | None) -> str | None:
     from judgeloop.config.choices import ENGINES  # the config is not needed for --help
 
-    if name not in ENGINES.names():
+    if name is not None and name not in ENGINES.names():
         raise typer.BadParameter(f"'{name}' is not one of {', '.join(ENGINES.names())}")
     return name
 
 
-EngineName = Annotated[str, typer.Option("--engine", callback=_known_engine, help="what runs local models")]
+EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", callback=_known_engine, help="what runs local models [as in the model's run, or auto]"),
+]
+EngineKeys = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="engine.KEY=VALUE", help="a key of the section engine [as in the model's run]"),
+]
 Scoring = Literal["sampled", "expected"]
 Language = Literal["en", "zh"]
 JudgeScoring = Annotated[

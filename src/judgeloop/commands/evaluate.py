@@ -14,6 +14,7 @@ from judgeloop.commands.arguments import (
     AsJson,
     Concurrency,
     Endpoint,
+    EngineKeys,
     EngineName,
     JudgeLanguage,
     JudgeRubric,
@@ -61,7 +62,8 @@ def agreement(
     top_p: Annotated[float | None, typer.Option(min=0.001, max=1, help="nucleus sampling; 1 is without [0.9]")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a written judgement [200]")] = None,
     min_mass: MinMass = None,
-    engine: EngineName = "auto",
+    engine: EngineName = None,
+    overrides: EngineKeys = None,
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     concurrency: Concurrency = 8,
@@ -72,6 +74,7 @@ def agreement(
     as_json: AsJson = False,
 ) -> None:
     """A judge against ranked responses: pairwise accuracy, 5-best, exact match, Spearman, Kendall, with intervals."""
+    from judgeloop.commands.engine_choice import engine_options
     from judgeloop.commands.evaluation_text import print_agreement
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
     from judgeloop.evaluation.agreement import agreement as measure
@@ -84,6 +87,7 @@ def agreement(
         None if scored else model, endpoint, scoring=scoring, rubric=rubric, language=language, samples=samples,
         temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, min_mass=min_mass,
     )  # fmt: skip
+    running = engine_options(engine, overrides)
     about: dict[str, Any] = {"eval": "agreement", "input": str(in_)}
     if scored:
         from judgeloop.data.answered import read_scored
@@ -101,7 +105,7 @@ def agreement(
         ranked = ranked[:limit]
         with ExitStack() as stack:
             place = endpoint_of(endpoint, key_variable, concurrency, timeout)
-            player = find_judge(model, stack, config=config, compares=False, endpoint=place, kind=engine, seed=seed)
+            player = find_judge(model, stack, config=config, compares=False, endpoint=place, engine=running, seed=seed)
             given, more = _scores(player, ranked, judgements_each(config), out)
         scores = _means(given)
         rows = [
@@ -151,7 +155,8 @@ def winrate(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a response")] = 512,
     verdict_tokens: Annotated[int, typer.Option(min=1, help="tokens of a written verdict")] = 200,
     min_mass: MinMass = None,
-    engine: EngineName = "auto",
+    engine: EngineName = None,
+    overrides: EngineKeys = None,
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     concurrency: Concurrency = 8,
@@ -162,6 +167,7 @@ def winrate(
     as_json: AsJson = False,
 ) -> None:
     """Two models head to head, in both orders or by their scores: win, tie, lose, and the rate at equal length."""
+    from judgeloop.commands.engine_choice import engine_options
     from judgeloop.commands.evaluation_text import advice, nothing_read, print_win_rate
     from judgeloop.commands.head_to_head import Side, head_to_head
     from judgeloop.commands.players import endpoint_of, find_judge, judge_config
@@ -181,10 +187,11 @@ def winrate(
         temperature=judge_temperature, top_p=judge_top_p, max_new_tokens=verdict_tokens, min_mass=min_mass,
         justification=justification or None,
     )  # fmt: skip
+    running = engine_options(engine, overrides)
     with ExitStack() as stack:
         place = endpoint_of(endpoint, key_variable, concurrency, timeout)
         player = find_judge(
-            judge, stack, config=config, compares=not by_scores, endpoint=place, kind=engine, seed=seed,
+            judge, stack, config=config, compares=not by_scores, endpoint=place, engine=running, seed=seed,
             written=written,
         )  # fmt: skip
         found = head_to_head(
@@ -194,7 +201,7 @@ def winrate(
             prompts=prompts,
             limit=limit,
             how=Sampling(max_new_tokens, temperature, top_p),
-            kind=engine,
+            engine=running,
             seed=seed,
             resamples=resamples,
             out=out,
@@ -216,13 +223,15 @@ def ifeval(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a response")] = 1024,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
-    engine: EngineName = "auto",
+    engine: EngineName = None,
+    overrides: EngineKeys = None,
     seed: Seed = 0,
     resamples: Resamples = 1000,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Instructions that a program can check (IFEval): strict and loose, by prompt and by instruction."""
+    from judgeloop.commands.engine_choice import engine_options
     from judgeloop.commands.evaluation_text import print_ifeval
     from judgeloop.commands.players import find_model
     from judgeloop.commands.progress import bar
@@ -241,8 +250,8 @@ def ifeval(
     asked = asked[:limit]
     how = Sampling(max_new_tokens, temperature, top_p)
     with ExitStack() as stack:
-        player = find_model(model, engine, seed, stack)
-        settings = {**player.identity, **_sampling(how), "engine": engine, "seed": seed}
+        player = find_model(model, engine_options(engine, overrides), seed, stack)
+        settings = {**player.identity, **_sampling(how), "seed": seed}
         questions = [PromptToAnswer(entry.id, [{"role": "user", "content": entry.prompt}]) for entry in asked]
         with ResumableRows(out, settings) as work, bar("answering") as progress:
             given = answers(work, player.load, questions, how, seed, progress)

@@ -52,7 +52,7 @@ def head_to_head(
     prompts: Path | None,
     limit: int | None,
     how: Sampling,
-    kind: str,
+    engine: Mapping[str, Any],
     seed: int,
     resamples: int,
     out: Path | None,
@@ -82,7 +82,7 @@ def head_to_head(
         if side.option in files:
             answered[side.option] = Answered({name: files[side.option][name].text for name in asked}, None)
         else:
-            answered[side.option], spent = _answers(side, asked, how, kind, seed, out)
+            answered[side.option], spent = _answers(side, asked, how, engine, seed, out)
             seconds += spent
     pairings = [
         Pairing(
@@ -182,13 +182,18 @@ def _names(prompt: str, ours: Mapping[str, ModelResponse], theirs: Mapping[str, 
 
 
 def _answers(
-    side: Side, asked: Mapping[str, list[Message]], how: Sampling, kind: str, seed: int, out: Path | None
+    side: Side,
+    asked: Mapping[str, list[Message]],
+    how: Sampling,
+    engine: Mapping[str, Any],
+    seed: int,
+    out: Path | None,
 ) -> tuple[Answered, float]:
     assert side.model is not None
     path = None if out is None else out.with_suffix(f".{side.option}.jsonl")
     with ExitStack() as stack:
-        model = find_model(side.model, kind, seed, stack)
-        settings = {**model.identity, "engine": kind, "seed": seed, "max_new_tokens": how.max_new_tokens,
+        model = find_model(side.model, engine, seed, stack)
+        settings = {**model.identity, "seed": seed, "max_new_tokens": how.max_new_tokens,
                     "temperature": how.temperature, "top_p": how.top_p}  # fmt: skip
         questions = [PromptToAnswer(name, messages) for name, messages in asked.items()]
         with ResumableRows(path, settings) as work, bar(f"answers of {side.name}") as progress:

@@ -49,7 +49,7 @@ def judge(
         bool | None,
         typer.Option("--justification/--no-justification", help="expected: after a written justification"),
     ] = None,
-    engine: EngineName = "auto",
+    engine: EngineName = None,
     endpoint: Endpoint = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     concurrency: Concurrency = 8,
@@ -66,6 +66,7 @@ def judge(
     """
     from contextlib import ExitStack
 
+    from judgeloop.commands.engine_choice import engine_of_run
     from judgeloop.commands.learnt import judge_section, learnt_judge
     from judgeloop.commands.progress import bar
     from judgeloop.engines.open_model import Loaded, loaded
@@ -77,7 +78,11 @@ def judge(
     given = {"scoring": scoring, "justification": justification, "samples": samples, "rubric": rubric,
              "language": language}  # fmt: skip
     said: dict[str, object] = {f"judge.{key}": value for key, value in judge_section(learnt, given).items()}
-    said |= {"engine.kind": engine, "system_prompt": learnt.system_prompt if learnt is not None else None}
+    if learnt is not None:
+        asked = [override.partition("=")[0].strip().removeprefix("engine.") for override in overrides or []]
+        of_run = engine_of_run(learnt.note, [*asked, *(["kind"] if engine is not None else [])])
+        said |= {"system_prompt": learnt.system_prompt, **{f"engine.{name}": value for name, value in of_run.items()}}
+    said |= {} if engine is None else {"engine.kind": engine}
     if endpoint is not None:
         said |= {
             "endpoint.url": endpoint,

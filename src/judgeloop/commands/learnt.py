@@ -10,6 +10,7 @@ import typer
 
 from judgeloop.config import JudgeSection
 from judgeloop.judging.rubric import Rubric, load_rubric
+from judgeloop.models.run_note import RunNote
 
 _SHAPE = ("scoring", "justification", "language")  # other settings are how often and how surely it is asked
 
@@ -17,13 +18,24 @@ _SHAPE = ("scoring", "justification", "language")  # other settings are how ofte
 @dataclass(frozen=True, slots=True)
 class LearntJudge:
     """`name` is the model's in its run (M2), `system_prompt` and `date` what its prompts have there; `rubric` has the
-    text that it learnt; `settings` are those of the run's section `judge`, the rubric left out."""
+    text that it learnt; `settings` are those of the run's section `judge`, the rubric left out; all from the `note` in
+    its folder."""
 
-    name: str
-    system_prompt: str | None
-    date: str | None
+    note: RunNote
     rubric: Rubric
     settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.note.name
+
+    @property
+    def system_prompt(self) -> str | None:
+        return self.note.system_prompt
+
+    @property
+    def date(self) -> str | None:
+        return self.note.date
 
     def section(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The section `judge` as it was learnt, with what is `given` (and not None) in its place."""
@@ -71,9 +83,7 @@ def learnt_judge(model: str | None, *, endpoint: bool = False, revision: str | N
         return None
     settings = dict(note.judge)
     about = settings.pop("rubric")
-    return LearntJudge(
-        note.name, note.system_prompt, note.date, Rubric(**{**about, "fences": tuple(about["fences"])}), settings
-    )
+    return LearntJudge(note, Rubric(**{**about, "fences": tuple(about["fences"])}), settings)
 
 
 def judge_section(learnt: LearntJudge | None, given: Mapping[str, Any]) -> dict[str, Any]:

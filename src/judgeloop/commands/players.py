@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.commands.arguments import Language, Scoring
+from judgeloop.commands.engine_choice import engine_for, identity
 from judgeloop.commands.learnt import judge_section, learnt_judge
-from judgeloop.config import EndpointSection, EngineSection, JudgeSection, validated
+from judgeloop.config import EndpointSection, JudgeSection, validated
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
@@ -24,7 +25,7 @@ from judgeloop.models.chat import Chat
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model by name, found but not loaded: `identity` tells its weights apart, `load` opens it."""
+    """A model by name, found but not loaded: `identity` tells its weights and its engine apart, `load` opens it."""
 
     identity: Mapping[str, Any]
     load: Callable[[], tuple[Engine, Chat]]
@@ -42,11 +43,14 @@ class Player:
     after: Callable[[], dict[str, Any] | None]
 
 
-def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> FoundModel:
-    """Find a model (folder, hub id, alias). It stays loaded until the stack is closed."""
+def find_model(name: str, given: Mapping[str, Any], seed: int, stack: ExitStack) -> FoundModel:
+    """Find a model (folder, hub id, alias), which the engine runs that options (`given`) say, or its run. It stays
+    loaded until the stack is closed."""
     from judgeloop.models.resolve import resolve
+    from judgeloop.models.run_note import read_note
 
     found = resolve(name)
+    engine = engine_for(read_note(found.path), given)
 
     def load() -> tuple[Engine, Chat]:
         from judgeloop.engines.open_model import loaded
@@ -55,10 +59,10 @@ def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> FoundModel:
             from transformers.utils import logging
 
             logging.disable_progress_bar()
-        opened = stack.enter_context(loaded(name, engine=EngineSection(kind=kind), seed=seed))
+        opened = stack.enter_context(loaded(name, engine=engine, seed=seed))
         return opened.engine, opened.chat
 
-    return FoundModel({"model": name, "hash": found.hash}, load)
+    return FoundModel({"model": name, "hash": found.hash, **identity(engine)}, load)
 
 
 def check_model(name: str, rubric: Rubric | None = None) -> None:
@@ -82,11 +86,12 @@ def find_judge(
     config: JudgeSection,
     compares: bool,
     endpoint: EndpointSection | None,
-    kind: str,
+    engine: Mapping[str, Any],
     seed: int,
     written: bool = False,
 ) -> Player:
-    """The judge that options name. Raises InputError where there is none."""
+    """The judge that options name; `engine` are the keys of that section that they name. Raises InputError where there
+    is none."""
     if name is None:
         raise InputError("no judge: name a model folder, a hub id or an alias, or a model of --endpoint")
     learnt = learnt_judge(name, endpoint=endpoint is not None)
@@ -117,19 +122,19 @@ def find_judge(
         remote = OpenAiEngine(endpoint, name)
         stack.callback(remote.close)
         judge = EndpointJudge(name, remote, rubric, pairwise, config, seed, written, endpoint.begin_score)
-        identity = {"judge": name, "endpoint": remote.url, **settings}
+        made_by = {"judge": name, "endpoint": remote.url, **settings}
 
-        return Player(name, rubric, identity, lambda: judge, remote.account)
-    model = find_model(name, kind, seed, stack)
+        return Player(name, rubric, made_by, lambda: judge, remote.account)
+    model = find_model(name, engine, seed, stack)
     if compares:
         check_model(name, None if written else pairwise)
 
     def open_local() -> Judge:
-        engine, chat = model.load()
-        return LocalJudge(name, engine, chat, rubric, pairwise, config, seed, written)
+        opened, chat = model.load()
+        return LocalJudge(name, opened, chat, rubric, pairwise, config, seed, written)
 
-    identity = {"judge": name, "hash": model.identity["hash"], "engine": kind, **settings}
-    return Player(name, rubric, identity, open_local, lambda: None)
+    made_by = {"judge": name, **{key: value for key, value in model.identity.items() if key != "model"}, **settings}
+    return Player(name, rubric, made_by, open_local, lambda: None)
 
 
 def judge_config(

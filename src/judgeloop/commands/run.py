@@ -83,7 +83,7 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
 
 def report(run: RunFolder) -> None:
     """Write the run's report.html (one file, opens offline) and summary.json anew."""
-    from judgeloop.run.directory import open_run
+    from judgeloop.run.directory import REDO, open_run, read_json
     from judgeloop.run.driver import write_reports
     from judgeloop.run.stage import LOOP
 
@@ -92,3 +92,6 @@ def report(run: RunFolder) -> None:
         raise InputError.at(run, None, f"holds the steps of '{facts['method']}', not of the loop", "name another run")
     write_reports(run)
     typer.echo(run / "report.html")
+    warnings = read_json(run / "summary.json")["warnings"]
+    if damaged := [warning["text"].removesuffix(".") for warning in warnings if warning["kind"] == "damaged file"]:
+        raise InputError(f"{run}: {'; '.join(damaged)}; the report lacks what it says: {REDO}")

@@ -93,7 +93,7 @@ def ground_truth(
     """
     names = list(checked[0].measures)
     headline = names[0]
-    means = {name: _means(checked, name) for name in names}
+    means = {name: prompt_means(checked, name) for name in names}
 
     def interval(values: Sequence[float], least: float = 0) -> Interval | None:
         return mean_interval(values, seed=seed, resamples=resamples, bounds=(least, 1))
@@ -101,7 +101,7 @@ def ground_truth(
     differences = {}
     if previous:
         for name in names:
-            before = _means(previous, name) if name in previous[0].measures else {}
+            before = prompt_means(previous, name) if name in previous[0].measures else {}
             both = [value - before[prompt] for prompt, value in means[name].items() if prompt in before]
             differences[name] = as_dict(interval(both, -1))
     accuracies = judge_accuracies(checked, headline, scores or {})
@@ -121,7 +121,7 @@ def ground_truth(
     }
 
 
-def _means(checked: Sequence[CheckedResponse], name: str) -> dict[str, float]:
+def prompt_means(checked: Sequence[CheckedResponse], name: str) -> dict[str, float]:
     """Prompt id → mean of one measure over its responses."""
     values: dict[str, list[float]] = {}
     for row in checked:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +37,9 @@ class EvaluatedPrompt:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What one stage measured of one model. `figures` are the fields of its JSON file. `previous` are the prompts with
-    the responses of the model before; of those, only the first response to a prompt has a score, by the same judge."""
+    the responses of the model before; of those, only the first response to a prompt has a score, by the same judge.
+    `numbers` are those of the built-in metrics prompt by prompt (metric → prompt id → number), as far as the figures
+    and the prompts do not have them."""
 
     figures: Mapping[str, Any]
     prompts: Sequence[EvaluatedPrompt] = ()
@@ -45,6 +47,7 @@ class Measured:
     previous_model: str | None = None
     seed: int = 0
     resamples: int = 1000
+    numbers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,12 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A model's own value and the comparison with the model before; None if there is none."""
+    """A model's own value and the comparison with the model before; None if there is none. `by_prompt`: prompt id → the
+    number of which the value is the mean; by these any two models that answered the same prompts are compared."""
 
     value: IntervalDict | None
     versus: Versus | None = None
+    by_prompt: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +74,10 @@ class Metric:
     """A metric is a label, a way to estimate it and which way is better.
 
     `estimate` takes what the stage measured; a metric with one number per prompt is easier declared by `per_prompt`.
-    `compare`: how two models are compared. By `paired`, the estimate brings the comparison along. By `own`, each
-    model's own interval is compared with that of the model before; they must not overlap. `stage` measures it: "eval"
-    writes eval.json, "checks" writes checks.json. `share`: the value is from 0 to 1 and shown in percent.
+    `compare`: how two models are compared. By `paired`, the estimate brings the comparison with the model before
+    along; by `own` it brings none. Where two estimates have numbers by prompt, any two models are compared by their
+    differences; else their own intervals must not overlap. `stage` measures it: "eval" writes eval.json, "checks"
+    writes checks.json. `share`: the value is from 0 to 1 and shown in percent.
     """
 
     label: str
@@ -94,7 +100,7 @@ def per_prompt(
     """A metric that is the mean of one number per prompt. A prompt for which `function` returns None is left out.
 
     `interval`: percentile bootstrap over prompts, or Wilson's for numbers that are all 0 or 1. `paired` compares by the
-    differences of both models' numbers for the same prompt (bootstrap).
+    differences of both models' numbers for the same prompt (bootstrap); `own` by the two intervals alone.
     """
 
     def estimate(measured: Measured) -> Estimate:
@@ -111,11 +117,14 @@ def per_prompt(
             value = as_dict(proportion_interval(round(sum(ours.values())), len(ours)))
         else:
             value = mean(list(ours.values()))
-        if compare == "own" or measured.previous_model is None:
+        if compare == "own":
             return Estimate(value)
+        if measured.previous_model is None:
+            return Estimate(value, by_prompt=ours)
         theirs = _numbers(label, function, measured.previous)
         difference = mean([number - theirs[name] for name, number in ours.items() if name in theirs], -1)
-        return Estimate(value, None if difference is None else Versus(measured.previous_model, difference))
+        versus = None if difference is None else Versus(measured.previous_model, difference)
+        return Estimate(value, versus, ours)
 
     return Metric(label=label, estimate=estimate, better=better, compare=compare, share=share)
 
@@ -124,7 +133,8 @@ def metric_block(stage: str, measured: Measured, more: Sequence[str] = ()) -> di
     """`{name: {label, better, share, compare, value, versus}}` of the metrics that this stage measures: the built-in
     ones and, by name, those that users' files registered.
 
-    `value` is an interval or None; `versus` is None or `{model, value, even}`.
+    `value` is an interval or None; `versus` is None or `{model, value, even}`. A metric that has numbers by prompt has
+    them too, as `by_prompt`.
     Raises InputError if a name is unknown or a user's metric fails or returns no number.
     """
     found: dict[str, Any] = {}
@@ -144,6 +154,8 @@ def metric_block(stage: str, measured: Measured, more: Sequence[str] = ()) -> di
             "value": None if estimate.value is None else dict(estimate.value),
             "versus": versus and {"model": versus.model, "value": dict(versus.value), "even": versus.even},
         }
+        if estimate.by_prompt:
+            found[name]["by_prompt"] = {prompt: round(number, 6) for prompt, number in estimate.by_prompt.items()}
     return found
 
 
@@ -178,7 +190,9 @@ def _score(measured: Measured) -> Estimate:
     duel = measured.figures.get("win_rate_vs_previous") or {}
     rate = (duel.get("by_score") or {}).get("rate")
     value = (measured.figures.get("judge_health") or {}).get("mean_score")
-    return Estimate(value, Versus(duel["previous"], rate, 0.5) if rate else None)
+    scored = {prompt.id: [score for score in prompt.scores if score is not None] for prompt in measured.prompts}
+    means = {name: sum(scores) / len(scores) for name, scores in scored.items() if scores}
+    return Estimate(value, Versus(duel["previous"], rate, 0.5) if rate else None, means)
 
 
 def _checker(measured: Measured) -> Estimate:
@@ -186,20 +200,31 @@ def _checker(measured: Measured) -> Estimate:
     headline = figures.get("headline")
     change = (figures.get("differences") or {}).get(headline)
     value = (figures.get("measures") or {}).get(headline)
-    return Estimate(value, Versus(figures["previous"], change) if change else None)
+    versus = Versus(figures["previous"], change) if change else None
+    return Estimate(value, versus, measured.numbers.get("checker"))
+
+
+def _agreement(measured: Measured) -> Estimate:
+    value = (measured.figures.get("agreement") or {}).get("pairwise_ties_half")
+    return Estimate(value, by_prompt=measured.numbers.get("agreement"))
+
+
+def _ifeval(measured: Measured) -> Estimate:
+    value = (measured.figures.get("ifeval") or {}).get("prompt_strict")
+    return Estimate(value, by_prompt=measured.numbers.get("ifeval"))
 
 
 WIN_RATE = Metric(label="win rate against the model before", estimate=_win_rate, share=True)
 SCORE = Metric(label="mean score", estimate=_score)
 AGREEMENT = Metric(
     label="agreement with the seed's ranks (pairwise, ties half)",
-    estimate=lambda measured: Estimate((measured.figures.get("agreement") or {}).get("pairwise_ties_half")),
+    estimate=_agreement,
     compare="own",
     share=True,
 )
 IFEVAL = Metric(
     label="IFEval (prompts, strictly)",
-    estimate=lambda measured: Estimate((measured.figures.get("ifeval") or {}).get("prompt_strict")),
+    estimate=_ifeval,
     compare="own",
     share=True,
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from judgeloop.records import derive_seed
 
@@ -65,7 +65,7 @@ def mean_interval(
 def _score_interval(share: float, n: int, confidence: float) -> tuple[float, float]:
     """Wilson's score interval of a share that n units have in the mean; for shares between 0 and 1 it errs on the wide
     side."""
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
@@ -115,6 +115,8 @@ def proportion_interval(successes: int, n: int, *, confidence: float = 0.95) -> 
         return None
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}")
+    from scipy import stats  # half a second, which who only resamples does not need
+
     bounds = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Interval(successes / n, float(bounds.low), float(bounds.high), n)
 
@@ -123,6 +125,8 @@ def spearman_correlation(x: Sequence[float], y: Sequence[float]) -> float | None
     """Spearman's ρ (average ranks for ties). None with fewer than two values, or if either side is constant."""
     if len(x) < 2 or len(set(x)) == 1 or len(set(y)) == 1:
         return None
+    from scipy import stats
+
     return float(stats.spearmanr(x, y).statistic)
 
 

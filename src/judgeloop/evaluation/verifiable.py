@@ -150,6 +150,13 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+def followed(row: Sequence[InstructionCheck]) -> bool | None:
+    """Whether all instructions of a prompt are followed, strictly; None if one of them could not be checked."""
+    if not row or any(c.strict is None for c in row):
+        return None
+    return all(c.strict for c in row)
+
+
 def summarise(checked: Sequence[Sequence[InstructionCheck]], *, seed: int, resamples: int = 1000) -> dict[str, Any]:
     """The four accuracies of IFEval with bootstrap intervals over prompts, the share followed of each kind of
     instruction with Wilson intervals, and what could not be checked. `checked` holds one list a prompt.
@@ -157,7 +164,7 @@ def summarise(checked: Sequence[Sequence[InstructionCheck]], *, seed: int, resam
     Prompt level: all instructions of a prompt followed, over the prompts whose instructions could all be checked.
     Instruction level: instructions followed, over all that could be checked.
     """
-    whole = [row for row in checked if row and all(c.strict is not None for c in row)]
+    whole = [row for row in checked if followed(row) is not None]
     known = [[c for c in row if c.strict is not None] for row in checked]
 
     def prompt_level(how: str) -> dict[str, Any] | None:
@@ -165,8 +172,8 @@ def summarise(checked: Sequence[Sequence[InstructionCheck]], *, seed: int, resam
         return as_dict(mean_interval(values, seed=seed, resamples=resamples, bounds=(0, 1)))
 
     def instruction_level(how: str) -> dict[str, Any] | None:
-        followed = [float(sum(bool(getattr(c, how)) for c in row)) for row in known]
-        return as_dict(ratio_interval(followed, [len(row) for row in known], seed=seed, resamples=resamples))
+        counts = [float(sum(bool(getattr(c, how)) for c in row)) for row in known]
+        return as_dict(ratio_interval(counts, [len(row) for row in known], seed=seed, resamples=resamples))
 
     unchecked = [c for row in checked for c in row if c.strict is None]
     return {

@@ -116,7 +116,8 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
     """The last thing a command said on stderr, which is where the reason is."""
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else f"exit code {done.returncode}"
+    said = lines[-1].strip() if lines else f"exit code {done.returncode}"
+    return said.removeprefix(f"{InputError.__module__}.{InputError.__qualname__}: ")
 
 
 @contextlib.contextmanager

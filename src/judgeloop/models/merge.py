@@ -6,18 +6,19 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from judgeloop.models.facts import TOKENIZER_FILES
 from judgeloop.models.permissions import follow_umask
 from judgeloop.models.template import CHATML
+from judgeloop.models.whole_model import load_whole_model
 
 
 def merge_adapter(adapter: str, base: str, folder: str) -> None:
     """Write the model that `adapter` makes of `base` to `folder`. The tokenizer is the adapter's, if it has one."""
     own = any((Path(adapter) / name).is_file() for name in TOKENIZER_FILES)
     tokenizer = AutoTokenizer.from_pretrained(adapter if own else base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
+    model = load_whole_model(Path(base), dtype="auto")
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:  # trained with tokens added
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -33,7 +34,7 @@ def add_chatml_tokens(source: str, folder: str) -> None:
     A new token's embedding is the mean of the others, so that what it means has to be learnt.
     """
     tokenizer = AutoTokenizer.from_pretrained(source)
-    model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+    model = load_whole_model(Path(source), dtype="auto")
     old = len(tokenizer)
     tokenizer.add_special_tokens(
         {"additional_special_tokens": ["<|im_start|>", "<|im_end|>"], "eos_token": "<|im_end|>"}

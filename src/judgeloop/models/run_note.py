@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from judgeloop.artifacts import damage
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
 from judgeloop.jsonl import write_text_atomically
@@ -19,7 +20,8 @@ FILE = "judgeloop_run.json"
 @dataclass(frozen=True, slots=True)
 class RunNote:
     """`name` is M1, M2, …; `date` the day that chat templates are told; `judge` the rubric with its text and the
-    settings of the run's section `judge`. `judgeloop` is the version that wrote it."""
+    settings of the run's section `judge`; `engine` what of the section `engine` shapes results (None: an earlier
+    version wrote it). `judgeloop` is the version that wrote it."""
 
     name: str
     judgeloop: str
@@ -27,6 +29,7 @@ class RunNote:
     system_prompt: str | None
     thinking: Thinking
     judge: dict[str, Any]
+    engine: dict[str, Any] | None = None
 
     def write(self, folder: Path) -> None:
         """Write it into a model's folder, unless that says so already."""
@@ -42,7 +45,6 @@ def read_note(folder: Path) -> RunNote | None:
     if not path.is_file():
         return None
     value = read_json_object(path)
-    try:
-        return RunNote(**{name: value[name] for name in RunNote.__dataclass_fields__})
-    except KeyError as error:
-        raise InputError.at(path, None, f"has no {error}", "restore the file, or remove it to go without") from error
+    if (wrong := damage(FILE, value)) is not None:
+        raise InputError.at(path, None, wrong, "restore the file, or remove it to go without")
+    return RunNote(**{name: value[name] for name in RunNote.__dataclass_fields__ if name in value})

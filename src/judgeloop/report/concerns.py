@@ -9,7 +9,16 @@ from judgeloop.records import MAX_SCORE
 from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
 from judgeloop.report.falls import falls
 from judgeloop.report.truth import CHANCE, MIN_COMPARISONS, judge_against_truth, judge_right
-from judgeloop.report.wording import interval, judge_in_words, judge_name, number, percent, points, ranks_in_words
+from judgeloop.report.wording import (
+    difference,
+    interval,
+    judge_in_words,
+    judge_name,
+    number,
+    percent,
+    points,
+    ranks_in_words,
+)
 
 MAX_LENGTH_GROWTH = 0.25
 MIN_PAIRS = 20
@@ -134,7 +143,7 @@ def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """A judge that knows less of the held-out ranks than an earlier model trained to judge, clear of both intervals.
+    """A judge that knows less of the held-out ranks than an earlier model trained to judge, the difference clear of 0.
     Answers can go on getting better for one more iteration; the pairs of the next are chosen by this judge."""
     now = (model["agreement"] or {}).get("pairwise_ties_half")
     known = [
@@ -144,10 +153,12 @@ def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> lis
     ]
     if now is None or not known:
         return []
-    low, then, name = max(known, key=lambda entry: entry[0])
-    if now["high"] >= low:
+    _, then, name = max(known, key=lambda entry: entry[0])
+    change = difference(now, then)
+    if change["high"] >= 0:
         return []
     fell = f"its agreement with {ranks_in_words(model['agreement'])} is {interval(now)}, {name}'s was {interval(then)}"
+    fell += f", {points(change)} points"
     return [("forgetting", f"{fell}: training on pairs made it forget to judge; see train.eft_replay.")]
 
 

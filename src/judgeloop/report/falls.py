@@ -1,8 +1,9 @@
 """What got worse from one model to the next, clear of the intervals, beside score and win rate: single rules of
 IFEval, groups of the prompts, measures of the user's own code, and metrics of plugins.
 
-A whole can stand still while one part of it falls. Of two intervals of their own it is asked that they do not overlap,
-which at 95% happens by chance in less than one of a hundred parts.
+A whole can stand still while one part of it falls. Of the many parts of a whole it is asked that two intervals do not
+overlap, which at 95% happens by chance in less than one of a hundred parts; of a metric, that the interval of the
+difference leaves out 0.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from judgeloop.report.metrics import PLACED, value_in_words, versus_in_words
-from judgeloop.report.wording import interval, points
+from judgeloop.report.wording import difference, interval, points
 
 MIN_PROMPTS = 10  # an interval over fewer is too narrow to say that it was left
 _SHOWN = 8
@@ -73,7 +74,7 @@ def _metrics(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[
         paired = versus is not None and versus["model"] == previous["name"]
         if paired and _worse(metric, versus["value"], [versus.get("even") or 0.0]):
             yield f"{metric['label']} {value_in_words(metric)}, {versus_in_words(metric)}"
-        if own and then.get("value") and _worse(metric, metric["value"], [then["value"]["low"], then["value"]["high"]]):
+        if own and then.get("value") and _worse(metric, difference(metric["value"], then["value"]), [0.0]):
             yield f"{metric['label']} {value_in_words(metric)}, was {value_in_words(then)}"
 
 

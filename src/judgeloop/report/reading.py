@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from judgeloop.artifacts import damage
 from judgeloop.errors import InputError
 
 
@@ -25,7 +26,7 @@ class RunFiles:
             raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
         self.path = path
         self.problems: list[str] = []
-        self.run = self.json("run.json") or {}
+        self.run = self.json("run.json", whole=False) or {}
 
     def _problem(self, text: str) -> None:
         if text not in self.problems:
@@ -48,8 +49,8 @@ class RunFiles:
             self._problem(f"{name} cannot be read")
             return None
 
-    def json(self, name: str) -> dict[str, Any] | None:
-        """A JSON object, or None if the file is not there or damaged."""
+    def json(self, name: str, *, whole: bool = True) -> dict[str, Any] | None:
+        """A JSON object, or None if the file is not there or damaged: not `whole`, it may lack keys."""
         text = self.text(name)
         if text is None:
             return None
@@ -59,6 +60,12 @@ class RunFiles:
             value = None
         if not isinstance(value, dict):
             self._problem(f"{name} is damaged")
+            return None
+        wrong = damage(name.rpartition("/")[2], value)
+        if wrong is not None and (whole or not wrong.startswith("it has no")):
+            self._problem(
+                f"{name} is damaged: it {wrong}" if wrong.startswith("has") else f"{name} is damaged: {wrong}"
+            )
             return None
         return value
 

@@ -121,7 +121,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         "win_rate_vs_previous": found.get("win_rate_vs_previous"),
         "ifeval": found.get("ifeval"),
         "truth": _truth(checks),
-        "metrics": {**(found.get("metrics") or {}), **((checks or {}).get("metrics") or {})},
+        "metrics": {**_metrics(found), **_metrics(checks or {})},
         "length": {
             "mean_characters": length.get("mean_characters"),
             "mean_tokens": length.get("mean_tokens"),
@@ -140,6 +140,12 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             key: train.get(key) for key in ("rows", "dropped", "steps", "tokens", "first_loss", "last_loss")
         } if train else None,
     }  # fmt: skip
+
+
+def _metrics(measured: dict[str, Any]) -> dict[str, Any]:
+    """The block of metrics without their numbers prompt by prompt."""
+    block: dict[str, dict[str, Any]] = measured.get("metrics") or {}
+    return {name: {key: metric[key] for key in metric if key != "by_prompt"} for name, metric in block.items()}
 
 
 def _accounts(value: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from judgeloop.report.wording import interval, judge_in_words
+from judgeloop.report.wording import difference, interval, judge_in_words, points
 
 MIN_COMPARISONS = 20  # fewer prompts say too little
 CHANCE = 0.5
@@ -40,27 +40,29 @@ def judge_against_truth(model: dict[str, Any], earlier: Sequence[dict[str, Any]]
     now = _accuracy(model)
     if now is None or model["name"] == "M0":
         return []
-    who, before = judge_in_words(model["judge"]["name"], model["name"]), _fell_from(now, earlier)
+    who, change = judge_in_words(model["judge"]["name"], model["name"]), _change(now, earlier)
     said = f"{who} is right about {interval(now, as_percent=True)} of the pairs of its answers that"
     said += f" {model['truth']['measure']} tells apart"
-    if before is not None:
-        return [("judge against truth", f"{said}, {before}: what it prefers says less.")]
+    if change is not None and change["high"] < 0:
+        return [("judge against truth", f"{said}, {_in_words(change)}: what it prefers says less.")]
     if now["n"] >= MIN_COMPARISONS and now["low"] <= CHANCE:
         return [("judge against truth", f"{said}, which is not above chance (50%).")]
     return []
 
 
 def judge_right(evaluated: Sequence[dict[str, Any]]) -> str | None:
-    """The sentence beside the headline: how well the judge tells the last model's answers apart, and whether that
-    fell."""
+    """The sentence beside the headline: how well the judge tells the last model's answers apart, and by how much that
+    differs from the best judge before."""
     last, now = evaluated[-1], _accuracy(evaluated[-1])
     if now is None:
         return None
-    who, before = judge_in_words(last["judge"]["name"], last["name"]), _fell_from(now, evaluated[:-1])
+    who, change = judge_in_words(last["judge"]["name"], last["name"]), _change(now, evaluated[:-1])
     said = f"By the same code {who} is right about {interval(now, as_percent=True)} of the pairs of {last['name']}'s"
-    if before is not None:
-        return f"{said} answers, {before}, clear of both intervals."
-    return f"{said} answers{', which is not above chance' if now['low'] <= CHANCE else ''} (chance: 50%)."
+    chance = ", which is not above chance" if now["low"] <= CHANCE else ""
+    if change is None:
+        return f"{said} answers{chance} (chance: 50%)."
+    clear = "clear of 0" if change["high"] < 0 or change["low"] > 0 else "not clear of 0"
+    return f"{said} answers{chance} (chance: 50%), {_in_words(change)}, {clear}."
 
 
 def _accuracy(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -68,10 +70,17 @@ def _accuracy(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found
 
 
-def _fell_from(now: Mapping[str, Any], earlier: Sequence[dict[str, Any]]) -> str | None:
-    """ "down from 85% (79–90%) on M1's", if it lies below an earlier trained model's, clear of both intervals."""
+def _change(now: Mapping[str, Any], earlier: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The difference to the earlier trained model's judge that was most surely right, with its interval, that model's
+    name (`of`) and figure (`was`). The models' answers differ, and so do the pairs that can be told apart: nothing can
+    be paired."""
     known = [(found, m["name"]) for m in earlier if m["name"] != "M0" and (found := _accuracy(m)) is not None]
     if not known:
         return None
     best, name = max(known, key=lambda entry: float(entry[0]["low"]))
-    return f"down from {interval(best, as_percent=True)} on {name}'s" if now["high"] < best["low"] else None
+    return {**difference(now, best), "of": name, "was": best}
+
+
+def _in_words(change: Mapping[str, Any]) -> str:
+    """ "−18.0 (−26.9 to −9.2) points against 85% (79–90%) on M1's"."""
+    return f"{points(change)} points against {interval(change['was'], as_percent=True)} on {change['of']}'s"

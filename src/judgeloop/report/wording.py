@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -44,6 +45,17 @@ def points(value: Mapping[str, Any] | None) -> str:
         return NOTHING
     shown = f"{100 * value['value']:+.1f}"
     return f"{shown} (n = 1)" if value["n"] == 1 else f"{shown} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
+
+
+def difference(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """The interval of a difference of two estimates from the intervals of both, by the method of variance estimates
+    recovery (Newcombe 1998, Zou and Donner 2008). Whether two intervals overlap says less: they may well do so where
+    the difference is clear of 0. It holds for estimates that are independent; those over the same prompts mostly agree
+    in part, so that the interval is on the wide side. `n` is the smaller of the two."""
+    value = now["value"] - before["value"]
+    down = math.hypot(now["value"] - now["low"], before["high"] - before["value"])
+    up = math.hypot(now["high"] - now["value"], before["value"] - before["low"])
+    return {"value": value, "low": value - down, "high": value + up, "n": min(now["n"], before["n"])}
 
 
 def judge_in_words(judge: str | None, model: str) -> str:

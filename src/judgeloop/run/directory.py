@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from judgeloop import __version__
+from judgeloop.artifacts import damage
 from judgeloop.config import Config, load
 from judgeloop.errors import InputError
 from judgeloop.jsonl import make_folder, sync, write_text_atomically
@@ -26,6 +28,7 @@ from judgeloop.run.fingerprints import file_hash, fingerprint, input_fingerprint
 from judgeloop.run.stage import LOOP, Artifact, Step, downstream
 
 State = Literal["missing", "begun", "done"]
+REDO = "restore it or redo the stage that wrote it with --redo"
 FORMAT = 2  # of run directories; one of another format is refused, for its markers say other things
 
 
@@ -297,12 +300,22 @@ def open_run(path: Path) -> tuple[Config, dict[str, Any]]:
     """Read an existing run's resolved config and run.json. Raises InputError if `path` is not a run."""
     if not (path / "run.json").is_file() or not (path / "config.yaml").is_file():
         raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
-    facts = {"method": LOOP, **read_json(path / "run.json", "restore it, or choose another --out")}
-    refuse_other_format(path, facts)
+    facts = read_facts(path)
     return load(path / "config.yaml"), facts
 
 
-def refuse_other_format(path: Path, facts: Mapping[str, Any]) -> None:
+def read_facts(path: Path) -> dict[str, Any]:
+    """The run.json of a run directory. Raises InputError if it is damaged, or of another format."""
+    file, remedy = path / "run.json", "restore it, or choose another --out"
+    facts = read_json(file, remedy, whole=False)
+    if "format" in facts:  # what else is in one of another format is not ours to check
+        _refuse_other_format(path, facts)
+    _refuse_damage(file, facts, remedy)
+    _refuse_other_format(path, facts)
+    return {"method": LOOP, **facts}
+
+
+def _refuse_other_format(path: Path, facts: Mapping[str, Any]) -> None:
     """Raise InputError if the run directory was made by a judgeloop that wrote another format."""
     found = facts.get("format", 1)
     if found != FORMAT:
@@ -361,8 +374,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def read_json(path: Path, remedy: str = "restore it or redo the stage with --redo") -> dict[str, Any]:
-    """Read a small JSON file of ours. Raises InputError if it was damaged."""
+def read_json(
+    path: Path, remedy: str | None = None, *, needs: Sequence[str] = (), whole: bool = True
+) -> dict[str, Any]:
+    """Read a JSON artifact of ours. Raises InputError, naming the file and the key, if it is damaged: the keys that
+    `artifacts` says it has, and those that the reader `needs`, are there with their types (not `whole`: any JSON object
+    will do)."""
+    remedy = remedy or _remedy(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -370,7 +388,22 @@ def read_json(path: Path, remedy: str = "restore it or redo the stage with --red
         raise InputError.at(path, None, f"cannot be read ({why})", remedy) from error
     if not isinstance(value, dict):
         raise InputError.at(path, None, "is not a JSON object", remedy)
+    if whole:
+        _refuse_damage(path, value, remedy, needs)
     return value
+
+
+def _refuse_damage(path: Path, value: Mapping[str, Any], remedy: str, needs: Sequence[str] = ()) -> None:
+    wrong = damage(path.name, value, needs)
+    if wrong is not None:
+        raise InputError.at(path, None, wrong, remedy)
+
+
+def _remedy(path: Path) -> str:
+    if path.name == "decision.json":
+        return "restore it or remove it; 'judgeloop run' decides anew"
+    marker = re.fullmatch(r"\.(.+)\.(?:begun|done)\.json", path.name)
+    return f"restore it or redo the stage with --redo {path.parent.name}/{marker[1]}" if marker else REDO
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.run import seals, stopping
-from judgeloop.run.directory import FORMAT, RunDirectory, describe, read_json, refuse_other_format
+from judgeloop.run.directory import RunDirectory, describe, read_facts, read_json
 from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
@@ -152,11 +152,7 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
 
 def _refuse_other(run: RunDirectory, method: str) -> None:
     """One folder, one method."""
-    file = run.path / "run.json"
-    remedy = "restore it, or choose another --out"
-    facts = read_json(file, remedy) if file.exists() else {"method": method, "format": FORMAT}
-    refuse_other_format(run.path, facts)
-    found = facts.get("method", LOOP)
+    found = read_facts(run.path)["method"] if (run.path / "run.json").exists() else method
     if found != method:
         raise InputError.at(run.path, None, f"holds the steps of '{found}', not of '{method}'", "choose another --out")
 

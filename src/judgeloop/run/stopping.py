@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 from judgeloop.config import HealthSection, StopSection
-from judgeloop.errors import InputError
+from judgeloop.run.comparison import Comparison, compare, is_comparison, metric_of
 from judgeloop.run.directory import RunDirectory, read_json, write_json
 from judgeloop.run.stage import Step
 
@@ -38,13 +37,24 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`stopped`: the run ended before its last iteration, after step `at`. `best` is the model to use."""
+    """`stopped`: the run ended before its last iteration, after step `at`. `best` is the model to use, and `rests_on`
+    the last comparison that made it so, with its figures; None if there was none."""
 
     stopped: bool
     at: str
     reason: str
     best: str
     why_best: str
+    rests_on: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The best of several models, why, and the last comparison that it hangs on."""
+
+    model: str
+    why: str
+    rests_on: Comparison | None = None
 
 
 def gate_failures(
@@ -79,79 +89,42 @@ def _failure(name: str, value: object, bound: object, section: HealthSection) ->
     return Failure(name, float(str(value)), float(str(bound)), name in section.stop_on)
 
 
-def compare(now: Mapping[str, Any], other: Mapping[str, Any] | None, name: str, min_count: int = 1) -> str | None:
-    """ "better", "worse" or "even" than another model, clear of the intervals; None if it cannot be said.
-
-    Takes two eval.json (checks.json for the checker). With the model that `now` was compared with, a paired metric's
-    comparison must leave out the value at which both are equal (0.5 for a win rate, 0 for a difference). Otherwise, and
-    for a metric that each model has of its own, such as agreement, the two intervals must not overlap (which errs on
-    the side of "even"); values that two different judges gave, and rates against different models, say nothing. Nor do
-    fewer than `min_count` prompts. `other` may be None if it is the model before.
-    """
-    metric = metric_of(now, name)
-    if metric is None:
-        return None
-    versus = metric["versus"]
-    if metric["compare"] == "paired" and other is not None and (versus is None or versus["model"] != other["model"]):
-        if _is_comparison(metric) or ("judge_health" in now and now.get("judge") != other.get("judge")):
-            return None
-        versus = None
-    elif metric["compare"] == "paired" and versus is None:
-        return None
-    if metric["compare"] == "paired" and versus is not None:
-        ours, low, high = versus["value"], versus["even"], versus["even"]
-    else:
-        found = metric_of(other, name) if other is not None else None
-        ours, theirs = metric["value"], (found or {}).get("value")
-        if ours is None or theirs is None or theirs["n"] < min_count or _is_comparison(found or {}):
-            return None
-        low, high = theirs["low"], theirs["high"]
-    if ours["n"] < min_count:
-        return None
-    if low <= ours["high"] and ours["low"] <= high:
-        return "even"
-    return "better" if (ours["low"] > high) == (metric["better"] == "higher") else "worse"
-
-
-def _is_comparison(metric: Mapping[str, Any]) -> bool:
-    """Whether the metric's own value is the comparison with the model before, as a win rate is."""
-    versus = metric.get("versus")
-    return versus is not None and bool(versus["value"] == metric["value"])
-
-
-def metric_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """A metric in the block `metrics` of an eval.json or checks.json; None if another stage measures it."""
-    if "metrics" not in measured:
-        raise InputError(
-            f"the evaluation of {measured.get('model')} has no 'metrics': an earlier version made it; "
-            "make it anew with --redo eval"
-        )
-    found: Mapping[str, Any] | None = measured["metrics"].get(name)
-    return found
-
-
-def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str, min_count: int = 1) -> tuple[str, str]:
+def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str, **how: int) -> Choice:
     """The model to use, and why: the last one that is not worse than the best so far. Takes the eval.json (or
-    checks.json) of M0 (if it was evaluated), M1, M2, … in order.
+    checks.json) of M0 (if it was evaluated), M1, M2, … in order; `how` is passed on to `compare`.
 
-    A model whose predecessor is the best so far takes over unless it is worse. After a worse one, the next must be set
-    against the best so far: if that is not measured, or not clearly better, the best stays.
+    A model whose predecessor is the best so far takes over unless it is worse than that one, or than an earlier one
+    that it can be set against. After one that did not, the next must be set against the best so far: if that was not
+    measured, or it is not clearly better, the best stays.
     """
-    best = evaluations[0]
+    best, rests_on = evaluations[0], None
     why = "the only model that was evaluated" if best["model"] == "M0" else "the only trained model that was evaluated"
-    words = metric.replace("_", " ")
-    for before, now in pairwise(evaluations):
-        name, other = str(now["model"]), str(best["model"])
-        verdict = compare(now, best, metric, min_count)
-        if verdict == "worse":
-            why = f"{name} is worse than {other} by {words}, clear of the interval"
-        elif verdict == "better" or best is before:
+    for place, now in enumerate(evaluations[1:], 1):
+        found = compare(now, best, metric, **how)
+        if found.verdict in ("even", "unknown"):
+            others = (compare(now, other, metric, **how) for other in evaluations[:place] if other is not best)
+            found = next((each for each in others if each.verdict == "worse"), found)
+        follows = evaluations[place - 1] is best
+        if found.verdict == "better" or (found.verdict != "worse" and follows):
             best = now
-            how = {"better": "better than", "even": "not clearly better or worse than"}.get(str(verdict), "after")
-            why = f"{name} is {how} {other} by {words}"
-        else:
-            why = f"{name} is not shown to be better than {other} by {words}"
-    return str(best["model"]), why
+        why, rests_on = _in_words(found, metric, takes_over=best is now), found
+    return Choice(str(best["model"]), why, rests_on)
+
+
+def _in_words(found: Comparison, metric: str, *, takes_over: bool) -> str:
+    """What a comparison by a metric says, and on what it rests."""
+    by = f"{found.against} by {metric.replace('_', ' ')}"
+    if found.verdict == "unknown" and takes_over:
+        return f"{found.model} comes after {found.against}, and nothing shows that it is worse: {found.basis}"
+    said = {
+        "better": f"is better than {by}, clear of the interval",
+        "worse": f"is worse than {by}, clear of the interval",
+        "even": f"is not clearly better or worse than {by}",
+        "unknown": f"is not shown to be better than {by}",
+    }[found.verdict]
+    if found.verdict == "even" and not takes_over:
+        said = f"is not shown to be better than {by}"
+    return f"{found.model} {said}: {found.basis}"
 
 
 def decide(run: RunDirectory, step: Step) -> Decision | None:
@@ -188,33 +161,38 @@ def _by_metric(run: RunDirectory, step: Step, section: StopSection) -> Decision 
         return None
     value, number = metric["value"], int(step.model[1:])
     # A rate against M0 says what the seed did: the target is for what the loop does.
-    counts = number >= 2 or not _is_comparison(metric)
+    counts = number >= 2 or not is_comparison(metric)
     if section.target is not None and value is not None and counts and value["n"] >= section.min_count:
         reached = value["value"] - section.target if metric["better"] == "higher" else section.target - value["value"]
         if reached >= 0:
             return _decision(run, step, f"{words} {value['value']:.3f} of {step.model} reaches {section.target:g}")
     if number < 2:
         return None
-    best = _best_before(run, step)
-    verdict = compare(now, best, section.metric, section.min_count)
-    other = f"M{number - 1}" if best is None else str(best["model"])
-    if verdict == "worse" and section.worse == "stop":
-        return _decision(run, step, f"{step.model} is worse than {other} by {words}, clear of the interval")
-    if verdict == "even" and section.no_gain == "stop":
-        return _decision(run, step, f"{step.model} is no clear gain over {other} by {words}")
+    found = _against_best(run, step, now)
+    said = _in_words(found, section.metric, takes_over=False)
+    if found.verdict == "worse" and section.worse == "stop":
+        return _decision(run, step, said)
+    if found.verdict == "even" and section.no_gain == "stop":
+        return _decision(run, step, f"{step.model} is no clear gain over {found.against} by {words}: {found.basis}")
     return None
 
 
-def _best_before(run: RunDirectory, step: Step) -> Mapping[str, Any] | None:
-    """The measurements of the best trained model before this one; of the model before if the best was never compared
-    with it."""
+def _against_best(run: RunDirectory, step: Step, now: Mapping[str, Any]) -> Comparison:
+    """The model set against the best trained one before it; against the model before if it was never compared with
+    the best."""
     stop, earlier = run.config.stop, [m for m in _measured(run) if 1 <= int(m["model"][1:]) < int(step.model[1:])]
     if not earlier:
-        return None
-    name, _ = best_of(earlier, stop.metric, stop.min_count)
-    best = next(found for found in earlier if found["model"] == name)
-    now = read_json(run.folder(step.model) / f"{step.label}.json")
-    return earlier[-1] if compare(now, best, stop.metric, stop.min_count) is None else best
+        before = {"model": f"M{int(step.model[1:]) - 1}", "metrics": {}}
+        return compare(now, before, stop.metric, **_how(run))
+    best = best_of(earlier, stop.metric, **_how(run)).model
+    found = compare(now, next(each for each in earlier if each["model"] == best), stop.metric, **_how(run))
+    return compare(now, earlier[-1], stop.metric, **_how(run)) if found.verdict == "unknown" else found
+
+
+def _how(run: RunDirectory) -> dict[str, int]:
+    """How two models are compared in this run."""
+    config = run.config
+    return {"min_count": config.stop.min_count, "seed": config.seed, "resamples": config.evaluation.bootstrap}
 
 
 def conclude(run: RunDirectory, last: Step) -> Decision:
@@ -224,21 +202,22 @@ def conclude(run: RunDirectory, last: Step) -> Decision:
 
 def with_best(run: RunDirectory, decision: Decision) -> Decision:
     """The decision with the best model by what is measured now: the last model's ground truth comes after it."""
-    best, why = _best(run)
-    return replace(decision, best=best, why_best=why)
+    return replace(decision, **_best(run))
 
 
 def _decision(run: RunDirectory, step: Step, reason: str, *, stopped: bool = True) -> Decision:
-    return Decision(stopped, step.name, reason, *_best(run))
+    return Decision(stopped, step.name, reason, **_best(run))
 
 
-def _best(run: RunDirectory) -> tuple[str, str]:
-    """Of the models for which the deciding metric was measured so far, by whichever stage measures it."""
-    stop = run.config.stop
+def _best(run: RunDirectory) -> dict[str, Any]:
+    """Of the models for which the deciding metric was measured so far, by whichever stage measures it; as the fields
+    of a decision."""
     deciding = _measured(run)
-    if all(found["model"] == "M0" for found in deciding):
-        return "M1", "no trained model was evaluated"
-    return best_of(deciding, stop.metric, stop.min_count)
+    choice = Choice("M1", "no trained model was evaluated")
+    if any(found["model"] != "M0" for found in deciding):
+        choice = best_of(deciding, run.config.stop.metric, **_how(run))
+    rests_on = choice.rests_on and {"metric": run.config.stop.metric, **choice.rests_on.as_dict()}
+    return {"best": choice.model, "why_best": choice.why, "rests_on": rests_on}
 
 
 def _measured(run: RunDirectory) -> list[dict[str, Any]]:

@@ -183,6 +183,9 @@ def curated(context: Context) -> Outcome:
     return Outcome({**account, "rows": len(kept)})
 
 
+TOLD = ("rows", "dropped", "steps", "tokens")  # of a training, in the account of the whole method
+
+
 def backtranslated(context: Context) -> Outcome:
     """Hand over the last round's rows, write the account of the whole method, and remove the weights that served it
     where the config says so."""
@@ -202,14 +205,12 @@ def backtranslated(context: Context) -> Outcome:
         "kept": len(rows),
         "models": {
             name: {
-                **{
-                    key: read_json(folder.with_name("train.json"))[key]
-                    for key in ("rows", "dropped", "steps", "tokens")
-                },
+                **{key: said[key] for key in TOLD},
                 "megabytes": _megabytes(folder.parent),
                 "weights_kept": section.keep_models,
             }
             for name, folder in trained.items()
+            if (said := read_json(folder.with_name("train.json"), needs=TOLD))
         },
         "seconds": {name: marker["seconds"] for name, marker in markers.items()},
     }

@@ -39,6 +39,7 @@ ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)
 
 def evaluate(context: Context) -> Outcome:
     """Answer the held-out prompts, judge the answers and the ranked ones, compare with the previous model."""
+    from judgeloop.evaluation.agreement import pairwise_accuracy
     from judgeloop.evaluation.health import near_top
     from judgeloop.evaluation.measures import measures
     from judgeloop.evaluation.metrics import Measured, metric_block
@@ -62,7 +63,10 @@ def evaluate(context: Context) -> Outcome:
             purpose="evaluation", keep_open=True)  # fmt: skip
     responses = read_rows(context.output(RESPONSES), Candidate)
 
-    followed = _ifeval(context, engine, chat) if section.ifeval is not None else None
+    numbers: dict[str, Mapping[str, float]] = {}
+    followed = None
+    if section.ifeval is not None:
+        followed, numbers["ifeval"] = _ifeval(context, engine, chat)
 
     by_id = {prompt.id: prompt for prompt in prompts}
     ranked = context.rows("held_out", RankedSet)
@@ -84,11 +88,14 @@ def evaluate(context: Context) -> Outcome:
     given = read_rows(context.output(JUDGEMENTS), Judgement)
     scores = mean_scores(given, context.config.judge.min_valid)
     answered = _evaluated(prompts, responses, scores)
+    ranked_scores = _ranked_scores(context, ranked)
+    right = {entry.id: pairwise_accuracy(*both, ties="half") for entry, both in zip(ranked, ranked_scores, strict=True)}
+    numbers["agreement"] = {name: share for name, share in right.items() if share is not None}
     found = measures(
         answered,
         seed=context.config.seed,
         resamples=section.bootstrap,
-        ranked=_ranked_scores(context, ranked),
+        ranked=ranked_scores,
         duel=duel,
         valid=[row.score is not None for row in given],
         repeated=repeated_scores(given),
@@ -101,7 +108,7 @@ def evaluate(context: Context) -> Outcome:
             Counter(entry.source.rpartition(":")[0] or entry.source for entry in ranked)
         )
     before = _previous_evaluated(context, prompts) if previous is not None else ()
-    measured = Measured(found, answered, before, previous, context.config.seed, section.bootstrap)
+    measured = Measured(found, answered, before, previous, context.config.seed, section.bootstrap, numbers)
     write_json(
         context.output(),
         {
@@ -222,10 +229,10 @@ def _duel(
     )
 
 
-def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> dict[str, Any]:
-    """How many verifiable instructions the model follows (greedy answers)."""
+def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> tuple[dict[str, Any], Mapping[str, float]]:
+    """How many verifiable instructions the model follows (greedy answers), and on which prompts it follows all."""
     from judgeloop.evaluation.ifeval_prompts import read_verifiable
-    from judgeloop.evaluation.verifiable import InstructionChecker, summarise
+    from judgeloop.evaluation.verifiable import InstructionChecker, followed, summarise
 
     section, path = context.config.evaluation, context.output(IFEVAL)
     checker = InstructionChecker()  # before anything is generated: it may not be installed
@@ -239,12 +246,14 @@ def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> dict[
     respond(context, path, engine, chat, ids, 1, how, purpose="ifeval", keep_open=True)
     given = {row.prompt_id: row for row in read_rows(path, Candidate)}
     checked = [checker.check(entry, given[entry.id].text) for entry in asked]
-    return {
+    whole = {entry.id: followed(row) for entry, row in zip(asked, checked, strict=True)}
+    figures = {
         **summarise(checked, seed=context.config.seed, resamples=section.bootstrap),
         "max_new_tokens": section.ifeval_max_new_tokens,
         **({"prompts_left_out": left_out} if left_out else {}),
         "cut_off": sum(given[entry.id].finish_reason == "length" for entry in asked),
     }
+    return figures, {name: float(all_followed) for name, all_followed in whole.items() if all_followed is not None}
 
 
 def _samples(

@@ -31,7 +31,7 @@ Prompts = Mapping[str, tuple[str, dict[str, Any]]]
 
 def checks(context: Context) -> Outcome:
     """Check each response of the model's evaluation, and compare with the model before and with the judge."""
-    from judgeloop.evaluation.ground_truth import ground_truth
+    from judgeloop.evaluation.ground_truth import ground_truth, prompt_means
     from judgeloop.evaluation.metrics import Measured, metric_block
 
     started = time.monotonic()
@@ -61,6 +61,7 @@ def checks(context: Context) -> Outcome:
         previous_model=previous,
         seed=config.seed,
         resamples=config.evaluation.bootstrap,
+        numbers={"checker": prompt_means(rows, figures["headline"])},
     )
     write_json(
         context.output(),

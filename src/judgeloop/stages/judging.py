@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from judgeloop.config import Config
 from judgeloop.config.user_functions import load_function
-from judgeloop.jsonl import read_rows, write_rows_atomically
+from judgeloop.jsonl import each_row, read_rows, write_rows_atomically
 from judgeloop.judging.function_judge import FUNCTION, SIGNATURE, judge_by_function
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge
@@ -39,7 +40,7 @@ def judgements(context: Context) -> Outcome:
         score = load_function(Path(function), SIGNATURE, FUNCTION)
         # All anew, also in a stage that was cut off: it takes no time.
         write_rows_atomically(path, list(judge_by_function(score, items, finished, FUNCTION)))
-    rows = read_rows(path, Judgement)
+    rows = [without_text(row) for row in each_row(path, Judgement)]
     valid = sum(row.score is not None for row in rows)
     write_json(context.output("judge"), {"judge": name, "health": _health(context, rows)})
     without = Counter(row.reason for row in rows if row.score is None)
@@ -78,8 +79,10 @@ def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, object]:
     """How the judge did on the candidates, an earlier model's answers left out."""
     from judgeloop.evaluation.health import judge_health
 
-    by_prompt = _by_prompt(context.rows("candidates", Candidate))
-    own = {candidate.id for group in by_prompt.values() for candidate in group}
+    lengths: dict[str, dict[str, int]] = {}  # of each prompt's candidates, in characters
+    for candidate in context.each_row("candidates", Candidate):
+        lengths.setdefault(candidate.prompt_id, {})[candidate.id] = len(candidate.text)
+    own = {name for group in lengths.values() for name in group}
     mine = [row for row in rows if row.candidate_id in own]
     scores = mean_scores(mine, context.config.judge.min_valid)
     scale = (0, MAX_SCORE)  # what a function returns
@@ -87,14 +90,19 @@ def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, object]:
         rubric = loop_rubric(context)
         scale = (rubric.low, rubric.high)
     return judge_health(
-        [[scores.get(candidate.id) for candidate in group] for group in by_prompt.values()],
-        [[len(candidate.text) for candidate in group] for group in by_prompt.values()],
+        [[scores.get(name) for name in group] for group in lengths.values()],
+        [list(group.values()) for group in lengths.values()],
         seed=context.config.seed,
         resamples=context.config.evaluation.bootstrap,
         scale=scale,
         valid=[row.score is not None for row in mine],
         repeated=repeated_scores(mine),
     ).as_dict()
+
+
+def without_text(row: Judgement) -> Judgement:
+    """What figures are made of: what a judge wrote is most of a row, and a run has a million of them."""
+    return replace(row, text="", distribution=None)
 
 
 def repeated_scores(rows: Sequence[Judgement]) -> list[list[float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from judgeloop import __version__
+from judgeloop.config import EngineSection, shapes_results
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.run_note import RunNote
 from judgeloop.run.directory import RunDirectory
@@ -20,7 +21,9 @@ def write_notes(run: RunDirectory) -> None:
         return
     rubric = load_rubric(config.judge.rubric, config.judge.language)
     judge = {"rubric": asdict(rubric), **config.judge.model_dump(mode="json", exclude=ASKED)}
+    shapes = {name for name in EngineSection.model_fields if shapes_results(EngineSection, name)}
+    engine = config.engine.model_dump(mode="json", include=shapes, exclude_none=True)
     for step in made:
         if (folder := run.weights(step)).is_dir():
-            note = RunNote(step.model, __version__, run.day(), config.system_prompt, config.thinking, judge)
+            note = RunNote(step.model, __version__, run.day(), config.system_prompt, config.thinking, judge, engine)
             note.write(folder)

@@ -173,7 +173,7 @@ def recover(context: Context) -> Outcome | None:
     final = context.run.weights(context.step)
     record, trained = final.with_name("train.json"), final.with_name(FINISHED)
     if record.exists() and final.is_dir():
-        said = read_json(record)
+        said = read_json(record, needs=("rows",))
         if {**said, **sealed(final)} == said:
             return _tidied(final, said)
     if trained.exists() and final.with_name("model.partial").is_dir():

@@ -57,11 +57,11 @@ def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: boo
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
         return model
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
 
     compute = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(
-        str(folder),
+    model = load_whole_model(
+        folder,
         quantization_config=BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
