@@ -17,7 +17,7 @@ from judgeloop.report.figures import (
     seconds_by_stage,
     win_tie_lose,
 )
-from judgeloop.report.page import render, write_report
+from judgeloop.report.page import render, write_reports
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summarise
@@ -60,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(run: Path) -> str:
-    return write_report(run).read_text(encoding="utf-8")
+    return write_reports(run).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

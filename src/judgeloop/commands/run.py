@@ -83,12 +83,11 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
 
 def report(run: RunFolder) -> None:
     """Write the run's report.html (one file, opens offline) and summary.json anew."""
+    from judgeloop.report.page import write_reports
     from judgeloop.run.directory import open_run
-    from judgeloop.run.driver import write_reports
     from judgeloop.run.stage import LOOP
 
     _, facts = open_run(run)
     if facts["method"] != LOOP:
         raise InputError.at(run, None, f"holds the steps of '{facts['method']}', not of the loop", "name another run")
-    write_reports(run)
-    typer.echo(run / "report.html")
+    typer.echo(write_reports(run))

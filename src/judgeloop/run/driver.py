@@ -12,6 +12,7 @@ from judgeloop.compute.processes import gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.models.hardware import require_gpu_settings
+from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
 from judgeloop.run.directory import FORMAT, RunDirectory, describe, read_json, refuse_other_format
 from judgeloop.run.methods import METHODS
@@ -75,15 +76,6 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         display.decided(decision)
     finally:
         run.close()
-
-
-def write_reports(out: Path) -> None:
-    """Write summary.json and report.html from what is in the run directory."""
-    from judgeloop.report.page import write_report
-    from judgeloop.report.summary import write_summary
-
-    write_summary(out)
-    write_report(out)
 
 
 def _advance(run: RunDirectory, steps: Sequence[Step], step: Step, gone: set[str], display: Display) -> bool:
