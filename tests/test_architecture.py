@@ -64,7 +64,7 @@ ONLY = {
         "run.stage",
     },
     "run.seals": {"errors", "models.contents", "run.directory", "run.stage"},
-    "run.display": {"run.stage", "run.stopping"},
+    "run.display": {"report.printing", "run.samples", "run.stage"},
     "run.stopping": {"config", "errors", "run.directory", "run.stage"},
     "run.methods": {"config", "errors", "loop", "run.plan", "run.stage", "stages"},
     "loop": {"config", "errors", "run.plan", "run.stage", "stages"},
@@ -72,7 +72,14 @@ ONLY = {
     "models": {"config", "errors", "jsonl", "records", "text"},
     "data": {"config", "errors", "jsonl", "models", "records", "text"},
     "text": {"errors"},
-    "report": {"__init__", "errors", "jsonl", "records"},  # it reads the run directory, not the code that wrote it
+    "report": {
+        "__init__",
+        "errors",
+        "jsonl",
+        "records",
+        "run.samples",
+        "text.printable",
+    },  # it reads the run directory, not the code that wrote it
     "evaluation": {"config", "data", "engines.base", "errors", "jsonl", "judging", "models.chat", "records"},
     "compute": {"errors", "models.hardware", "training.distributed"},
     "judging": {

@@ -123,6 +123,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         "metrics": {**(found.get("metrics") or {}), **((checks or {}).get("metrics") or {})},
         "length": {
             "mean_characters": length.get("mean_characters"),
+            "mean_characters_interval": length.get("mean_characters_interval"),
             "mean_tokens": length.get("mean_tokens"),
             "truncated_share": length.get("truncated_share"),
         },

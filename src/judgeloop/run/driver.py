@@ -16,11 +16,13 @@ from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
 from judgeloop.run.directory import FORMAT, RunDirectory, describe, read_json, refuse_other_format
 from judgeloop.run.methods import METHODS
+from judgeloop.run.samples import Samples
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
+from judgeloop.stages.shown import samples_of
 
 
 class Display(Protocol):
@@ -32,7 +34,7 @@ class Display(Protocol):
     def progress(self, done: int, total: int | None, note: str) -> None: ...
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
-    def decided(self, decision: stopping.Decision) -> None: ...
+    def samples(self, step: Step, found: Samples) -> None: ...
 
 
 def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
@@ -73,7 +75,6 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
         stopping.record(run, decision)
         write_reports(out)
-        display.decided(decision)
     finally:
         run.close()
 
@@ -170,15 +171,18 @@ def _present(run: RunDirectory, step: Step) -> bool:
 
 def _carry_out(run: RunDirectory, step: Step, display: Display) -> None:
     display.started(step, resumed=run.state(step) == "begun")
+    context = Context(run, step, display.progress)
     try:
         if step.light:
-            run_stage(Context(run, step, display.progress))
+            run_stage(context)
         else:
             _in_child(run, step, display)
     except BaseException:
         display.failed()
         raise
     display.finished(step, read_json(run.marker(step, "done")))
+    if samples := samples_of(context, finished=True):
+        display.samples(step, samples)
 
 
 def _check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
@@ -191,8 +195,15 @@ def _check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
 
 
 def _in_child(run: RunDirectory, step: Step, display: Display) -> None:
+    context = Context(run, step, display.progress)
+    # What the first model's stages write is worth seeing at once; later on, when they are done.
+    waiting = [context] if step == next(s for s in run.steps.values() if s.stage is step.stage) else []
+
     def show(event: Mapping[str, Any]) -> None:
         display.progress(int(event["done"]), event["total"], str(event.get("note", "")))
+        if waiting and (samples := samples_of(context, finished=False)):
+            waiting.clear()
+            display.samples(step, samples)
 
     threads = run.config.threads or os.cpu_count() or 1
     run_child(
