@@ -64,7 +64,7 @@ ONLY = {
         "run.stage",
     },
     "run.seals": {"errors", "models.contents", "run.directory", "run.stage"},
-    "run.display": {"report.printing", "run.samples", "run.stage"},
+    "run.display": {"report.bars", "report.printing", "run.samples", "run.stage"},
     "run.stopping": {"config", "errors", "run.directory", "run.stage"},
     "run.methods": {"config", "errors", "loop", "run.plan", "run.stage", "stages"},
     "loop": {"config", "errors", "run.plan", "run.stage", "stages"},

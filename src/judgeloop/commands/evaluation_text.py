@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
+from judgeloop.report.printing import say
 from judgeloop.report.wording import interval, number, percent
 
 METRICS = {
@@ -205,4 +206,4 @@ def endpoint_lines(account: Mapping[str, Any] | None) -> list[str]:
 
 def _print_lines(console: Any, lines: list[str]) -> None:
     for line in lines:
-        console.print(line, soft_wrap=True)
+        say(console, line)

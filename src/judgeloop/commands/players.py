@@ -33,13 +33,15 @@ class FoundModel:
 @dataclass(frozen=True, slots=True)
 class Player:
     """A judge that is opened when it is first asked. `rubric` is the one it scores by; `identity` tells what made its
-    judgements; `after` says what an endpoint had to be asked again, could not do, and used."""
+    judgements; `after` says what an endpoint had to be asked again, could not do, and used. `loading` is what has to be
+    loaded first, if anything."""
 
     name: str
     rubric: Rubric
     identity: Mapping[str, Any]
     open: Callable[[], Judge]
     after: Callable[[], dict[str, Any] | None]
+    loading: str | None = None
 
 
 def find_model(name: str, kind: str, seed: int, stack: ExitStack) -> FoundModel:
@@ -129,7 +131,7 @@ def find_judge(
         return LocalJudge(name, engine, chat, rubric, pairwise, config, seed, written)
 
     identity = {"judge": name, "hash": model.identity["hash"], "engine": kind, **settings}
-    return Player(name, rubric, identity, open_local, lambda: None)
+    return Player(name, rubric, identity, open_local, lambda: None, loading=name)
 
 
 def judge_config(

@@ -13,8 +13,9 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 
+from judgeloop.report.bars import bar_columns
 from judgeloop.report.printing import print_samples, say
 from judgeloop.run.samples import Samples
 from judgeloop.run.stage import Step
@@ -50,17 +51,8 @@ class TerminalDisplay:
         self._label = f"{step.model}  {step.stage.title}{' (resumed)' if resumed else ''}"
         if not self.console.is_terminal:
             return
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-        )
+        columns = bar_columns(self.console.width, self._label, "{task.percentage:>3.0f}%")
+        self._bar = Progress(*columns, console=self.console, transient=True)
         self._task = self._bar.add_task(self._label, total=None, note="")
         self._bar.start()
 
