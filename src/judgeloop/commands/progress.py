@@ -17,8 +17,8 @@ Progress = Callable[[int, int, str], None]
 
 @contextmanager
 def bar(label: str, loading: str | None = None) -> Iterator[Progress]:
-    """Yield `progress(done, total, note)`; a bar is gone afterwards. `loading` names the model that is loaded before the
-    first row."""
+    """Yield `progress(done, total, note)`; a bar is gone afterwards. `loading` names the model that is loaded before
+    the first row."""
     from rich.console import Console
     from rich.progress import Progress as Bar
 
@@ -31,7 +31,7 @@ def bar(label: str, loading: str | None = None) -> Iterator[Progress]:
         with _told_if_slow(None if loading is None else f"{first} …") as came:
             yield _lines(label, came)
         return
-    columns = bar_columns(console.width, max(label, first, key=len), "{task.completed}/{task.total}")
+    columns = bar_columns(console.width, max(label, first, key=len), "{task.completed}/{task.total}", 11)
     with Bar(*columns, console=console, transient=True) as shown:
         task = shown.add_task(first, total=None, note="")
         yield lambda done, total, note: shown.update(task, description=label, completed=done, total=total, note=note)

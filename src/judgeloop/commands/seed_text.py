@@ -16,8 +16,12 @@ _NAMES = {"ift": "IFT", "eft": "EFT-train", "eft_eval": "EFT-eval", "held_out": 
 
 def print_detected(account: Mapping[str, Any]) -> None:
     """One line for each source, before anything else."""
+    from rich.console import Console
+
+    from judgeloop.report.printing import say
+
     for sentence in account["detected"]:
-        typer.echo(sentence)
+        say(Console(), sentence)
 
 
 def print_rows(account: Mapping[str, Any], contents: Mapping[str, Sequence[Any]], as_json: bool) -> None:

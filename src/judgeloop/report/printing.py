@@ -71,6 +71,7 @@ def clipped(text: str, characters: int = _CHARACTERS, lines: int = _LINES) -> st
     if len(kept) == len(whole):
         return whole or "(empty)"
     words = kept.rsplit(None, 1)
-    if len(words) == 2 and len(words[1]) < 30:  # else a language without spaces, or one long word
+    inside = not whole[len(kept)].isspace() and not kept[-1].isspace()
+    if inside and len(words) == 2 and len(words[1]) < 30:  # else a language without spaces, or one long word
         kept = words[0]
     return f"{kept.rstrip()} … ({len(whole) - len(kept.rstrip()):,} more characters)"

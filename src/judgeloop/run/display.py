@@ -51,7 +51,7 @@ class TerminalDisplay:
         self._label = f"{step.model}  {step.stage.title}{' (resumed)' if resumed else ''}"
         if not self.console.is_terminal:
             return
-        columns = bar_columns(self.console.width, self._label, "{task.percentage:>3.0f}%")
+        columns = bar_columns(self.console.width, self._label, "{task.percentage:>3.0f}%", 4)
         self._bar = Progress(*columns, console=self.console, transient=True)
         self._task = self._bar.add_task(self._label, total=None, note="")
         self._bar.start()
