@@ -12,8 +12,9 @@ _WIDEST, _NARROWEST = 30, 5  # of the bar itself; with less room there is none
 
 
 def bar_columns(width: int, label: str, count: str, counted: int) -> list[ProgressColumn]:
-    """Label, bar, `count` (as rich formats it, in `counted` columns), time, time left, and the field `note`, on one line
-    of `width`; where that is not enough, the bar goes first, then the time, then the note's end, then the label's."""
+    """Label, bar, `count` (as rich formats it, in `counted` columns), time, time left, and the field `note`, on one
+    line of `width`; where that is not enough, the bar goes first, then the time, then the note's end, then the
+    label's."""
     from rich.cells import cell_len
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.table import Column
