@@ -87,9 +87,7 @@ def test_the_line_of_a_finished_step_and_what_it_yields_fit(width: int) -> None:
     assert max(map(cell_len, lines)) <= width
     assert "\x1b" not in written.getvalue()
     assert all("1819 rows" in "".join(lines[k : k + 2]) for k, line in enumerate(lines) if line.startswith("M1"))
-    assert [line for line in lines if line.startswith("M1")][0] == f"{'M1  seed':<43}"[
-        : width - 21
-    ] + " 1819 rows    967.4 s"
+    assert lines[0] == f"{'M1  seed':<43}"[: width - 21] + " 1819 rows    967.4 s"
     assert all(line.startswith("      ") for line in lines if "IFT" in line or "held" in line)
 
 
