@@ -69,7 +69,10 @@ def test_first_answers_are_shown_as_soon_as_there_are_two(tmp_path: Path) -> Non
 
 EVALUATION = {
     "prompts": 8, "judge": "M1", "judge_health": {"scale": [0, 5]},
-    "samples": [{"id": f"M1.{p.id}.0", "prompt": p.messages[0]["content"], "response": "Yes.", "score": 4.0} for p in PROMPTS[:5]],
+    "samples": [
+        {"id": f"M1.{p.id}.0", "prompt": p.messages[0]["content"], "response": "Yes.", "score": 4.0}
+        for p in PROMPTS[:5]
+    ],
 }  # fmt: skip
 
 
