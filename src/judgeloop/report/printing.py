@@ -60,8 +60,7 @@ def _labelled(answer: Answer) -> str:
 
 def _verdict(measure: str, value: float) -> str:
     """A measure of the user's own code: ✓ for 1 and ✗ for 0, which is what True and False count as."""
-    sign = {1: "✓", 0: "✗"}.get(value)
-    return f"{sign} {measure}" if sign is not None else f"{measure} {number(value)}"
+    return f"{'✓' if value else '✗'} {measure}" if value in (0, 1) else f"{measure} {number(value)}"
 
 
 def clipped(text: str, characters: int = _CHARACTERS, lines: int = _LINES) -> str:

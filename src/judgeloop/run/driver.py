@@ -196,8 +196,8 @@ def _check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
 
 def _in_child(run: RunDirectory, step: Step, display: Display) -> None:
     context = Context(run, step, display.progress)
-    # What the first model's stages write is worth seeing at once; later on, when they are done.
-    waiting = [context] if step == next(s for s in run.steps.values() if s.stage is step.stage) else []
+    # What M0 and M1 write is worth seeing at once, what later models write when it is done.
+    waiting = ["samples"] if step.model in ("M0", "M1") else []
 
     def show(event: Mapping[str, Any]) -> None:
         display.progress(int(event["done"]), event["total"], str(event.get("note", "")))
