@@ -17,6 +17,7 @@ from rich.console import Console
 import judgeloop
 from judgeloop.report.metrics import headline_metrics
 from judgeloop.report.plot import print_plot
+from judgeloop.report.summary import summarise
 from judgeloop.report.terminal import print_ending
 from report.make_run import HOSTILE, leave_unfinished, make_run
 from report.test_printing import COLOUR
@@ -65,6 +66,15 @@ def test_where_the_table_does_not_fit_its_figures_are_said(run: Path) -> None:
     for figure in re.findall(r"\d+% \(\d+–\d+%\)", wide.partition("ground truth")[0]):
         assert figure in narrow.partition("ground truth")[0]
     assert "parse rate 100%" in narrow
+
+
+def test_no_cell_of_the_table_is_cut_off(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", checked=True)
+    marker = run / "M3/.train.done.json"
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "seconds": 12345.0}), encoding="utf-8")
+    for model in summarise(run)["models"]:
+        assert f" {sum(model['seconds'].values()):.0f} s\n" in ending(run, 80, False)
+    assert re.search(r"\(-?\d+\.\d to -?\d+\.\d\)", ending(run, 80, False))  # points on one line
 
 
 def test_an_unfinished_run_ends_with_what_there_is(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     checked = next((model["truth"] for model in summary["models"] if model["truth"]), None)
     table = Table(
         title=None if summary["complete"] else "not finished yet", header_style="bold", box=SIMPLE_HEAD,
-        collapse_padding=checked is not None,
+        collapse_padding=checked is not None, pad_edge=checked is None,
     )  # fmt: skip
     table.add_column("model", no_wrap=True)
     table.add_column("parse\nrate", justify="right", no_wrap=True)
@@ -93,7 +93,8 @@ def summary_table(summary: dict[str, Any]) -> Table:
     if checked is None:
         table.add_column("seconds", ratio=1)
     else:
-        table.add_column("time", justify="right", no_wrap=True)
+        longest = max(len(_time(model)) for model in summary["models"])
+        table.add_column("time", justify="right", no_wrap=True, min_width=longest)
     further = further_metrics(summary["models"])
     if further:
         table.caption = Text("\n".join(map(_further, further)))
@@ -108,10 +109,14 @@ def summary_table(summary: dict[str, Any]) -> Table:
             _rates(versus),
             *([] if checked is None else [_truth(model["truth"])]),
             NOTHING if model["pairs"] is None else str(model["pairs"]),
-            stage_seconds(model["seconds"]) if checked is None else f"{sum(model['seconds'].values()):.0f} s",
+            stage_seconds(model["seconds"]) if checked is None else _time(model),
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def _time(model: dict[str, Any]) -> str:
+    return f"{sum(model['seconds'].values()):.0f} s"
 
 
 def _further(metric: dict[str, Any]) -> str:
