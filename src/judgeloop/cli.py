@@ -11,6 +11,7 @@ import typer
 from judgeloop import __version__
 from judgeloop.commands import evaluate, instruct, judge, machine, run, seed
 from judgeloop.errors import JudgeloopError
+from judgeloop.text.printable import printable
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # wrong options and commands; the library gives it no public name
 
@@ -58,7 +59,7 @@ def main() -> None:
             print(f"judgeloop: {words}; {path} --help lists what there is", file=sys.stderr)
         sys.exit(2)
     except JudgeloopError as error:
-        print(f"judgeloop: {error}", file=sys.stderr)
+        print(f"judgeloop: {printable(str(error))}", file=sys.stderr)  # it may quote a model or a file
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -17,6 +17,8 @@ def test_without_ranks_and_previous_model() -> None:
     assert found["prompts"] == 2
     assert found["agreement"] is None
     assert found["win_rate_vs_previous"] is None
+    interval = found["length"].pop("mean_characters_interval")
+    assert (interval["value"], interval["low"], interval["high"], interval["n"]) == (25.0, 15.0, 35.0, 2)
     assert found["length"] == {"mean_characters": 25.0, "mean_tokens": 5.0, "truncated_share": 0.25}
     assert found["judge_health"]["parse_rate"] == 0.75
     assert found["judge_health"]["mean_score"]["value"] == 3.5
@@ -54,7 +56,7 @@ def test_duel_without_scores() -> None:
 
 def test_no_prompts_at_all() -> None:
     found = measures([], seed=0)
-    assert found["length"] == {"mean_characters": None, "mean_tokens": None, "truncated_share": None}
+    assert set(found["length"].values()) == {None}
     assert found["judge_health"]["mean_score"] is None
 
 

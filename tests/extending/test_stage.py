@@ -18,7 +18,7 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows, to_line, write_rows_atomically
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
-from judgeloop.report.page import write_report
+from judgeloop.report.page import write_reports
 from judgeloop.run.directory import RunDirectory, describe, read_json
 from judgeloop.run.display import TerminalDisplay
 from judgeloop.stages.carry_out import run_stage
@@ -120,7 +120,7 @@ def test_a_stage_between_judge_and_pairs(
     pairs = read_rows(run.folder("M2") / "pairs.jsonl", PreferencePair)
     assert len(pairs) == 3
     assert all(len(pair.chosen[0]["content"]) < len(pair.rejected[0]["content"]) for pair in pairs)
-    page = write_report(run.path)
+    page = write_reports(run.path)
     assert "scores against length" in page.read_text(encoding="utf-8")
     assert run.stale([step]) == []
 

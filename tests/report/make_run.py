@@ -282,10 +282,10 @@ def _text(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    from judgeloop.report.page import write_report
+    from judgeloop.report.page import write_reports
 
     folder = Path(sys.argv[1])
     whole = {"improving": False, "sampled": True, "checked": True}
     for label, kind in (("good", {}), ("checked", {"checked": True}), ("hacked", whole)):
-        print(write_report(make_run(folder / label, **kind)))
-    print(write_report(leave_unfinished(make_run(folder / "half"))))
+        print(write_reports(make_run(folder / label, **kind)))
+    print(write_reports(leave_unfinished(make_run(folder / "half"))))

@@ -17,11 +17,12 @@ from judgeloop.report.figures import (
     seconds_by_stage,
     win_tie_lose,
 )
-from judgeloop.report.page import render, write_report
+from judgeloop.report.page import render, write_reports
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summarise
 from judgeloop.report.wording import duration, interval, number, percent
+from judgeloop.run.samples import draw
 from report.make_run import HOSTILE, PROMPTS, leave_unfinished, make_run
 
 
@@ -60,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(run: Path) -> str:
-    return write_report(run).read_text(encoding="utf-8")
+    return write_reports(run).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -177,15 +178,19 @@ def test_a_step_written_twice_counts_once_and_a_lost_loss_is_a_gap() -> None:
     assert (curve["x"], curve["y"]) == ([1, 2, 3], [0.7, 0.8, None])
 
 
-def test_samples_are_spread_and_carry_their_judgements(run: Path) -> None:
+def test_samples_are_drawn_by_the_seed_and_carry_their_judgements(run: Path) -> None:
     files = RunFiles(run)
     rows = list(files.rows("M2/pairs.jsonl"))
     few = pair_samples(files, "M2", count=3)
-    assert [sample["prompt"] for sample in few] == [rows[k]["prompt"] for k in (0, 2, 4)]
+    by_id = {row["id"]: row for row in rows}
+    drawn = [by_id[name] for name in draw(by_id, 0, 3)]
+    assert [sample["prompt"] for sample in few] == [row["prompt"] for row in drawn]
+    files.run["seed"] = 5
+    assert [sample["prompt"] for sample in pair_samples(files, "M2", count=3)] != [row["prompt"] for row in drawn]
     chosen, rejected = few[0]["sides"]
     assert chosen["score"] > rejected["score"]
-    assert chosen["text"] == rows[0]["chosen"][0]["content"]
-    assert {row["candidate_id"] for row in chosen["judgements"]} == {rows[0]["chosen_id"]}
+    assert chosen["text"] == drawn[0]["chosen"][0]["content"]
+    assert {row["candidate_id"] for row in chosen["judgements"]} == {drawn[0]["chosen_id"]}
     assert len(chosen["judgements"]) == 3
     assert len(pair_samples(files, "M2", count=100)) == len(rows)
     assert pair_samples(files, "M1") == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from judgeloop.run.display import TerminalDisplay
+from judgeloop.run.samples import Answer, Sample, Samples
 from judgeloop.run.stage import Step
 from judgeloop.stages.generation import CANDIDATES
 from judgeloop.stages.prompts import PROMPTS
@@ -60,3 +63,41 @@ def test_a_terminal_has_its_bar_instead(clock: SimpleNamespace) -> None:
     display.finished(SFT, {"seconds": 210.0})
     assert "after 200 s" not in written.getvalue()
     assert "M1  supervised fine-tuning (resumed)" in written.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_line_of_a_finished_step_and_what_it_yields_fit(width: int) -> None:
+    written = io.StringIO()
+    display = TerminalDisplay(Console(file=written, width=width))
+    titles = [
+        "seed",
+        "a stage with a title that is longer than the others",
+        "把下面这句话翻译成英文把下面这句话翻译成英文",
+    ]
+    for title in titles:
+        display.finished(
+            Step("M1", replace(FINE_TUNING, title=title)),
+            {
+                "rows": 1819,
+                "seconds": 967.4,
+                "yields": ["150 IFT rows, 1669 EFT rows, 39 sets held out; " * 3, "\x1b[2J"],
+            },
+        )
+    lines = written.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert "\x1b" not in written.getvalue()
+    assert all("1819 rows" in "".join(lines[k : k + 2]) for k, line in enumerate(lines) if line.startswith("M1"))
+    assert lines[0] == f"{'M1  seed':<43}"[: width - 21] + " 1819 rows    967.4 s"
+    assert all(line.startswith("      ") for line in lines if "IFT" in line or "held" in line)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_samples_are_shown_while_a_stage_runs(terminal: bool) -> None:
+    written = io.StringIO()
+    display = TerminalDisplay(Console(file=written, width=80, force_terminal=terminal))
+    display.started(SFT, resumed=False)
+    display.samples(SFT, Samples("M1: one answer", [Sample("What falls?", [Answer("answer", "Rain.", 4.0)])], "M1"))
+    display.progress(7, 84, "loss 1.000")
+    display.finished(SFT, {"seconds": 1.0})
+    for said in ("M1: one answer; scored by M1 itself", "What falls?", "answer 4.00", "Rain."):
+        assert said in written.getvalue()

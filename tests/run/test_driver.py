@@ -14,6 +14,7 @@ from judgeloop.config import parse
 from judgeloop.errors import InputError
 from judgeloop.run import driver, stopping
 from judgeloop.run.directory import RunDirectory
+from judgeloop.run.samples import Samples
 from judgeloop.run.stage import Step
 
 
@@ -24,7 +25,7 @@ class Silent:
     def progress(self, done: int, total: int | None, note: str) -> None: ...
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
-    def decided(self, decision: stopping.Decision) -> None: ...
+    def samples(self, step: Step, found: Samples) -> None: ...
 
 
 @pytest.mark.parametrize(

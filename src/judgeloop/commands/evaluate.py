@@ -253,7 +253,7 @@ def ifeval(
         player = find_model(model, engine_options(engine, overrides), seed, stack)
         settings = {**player.identity, **_sampling(how), "seed": seed}
         questions = [PromptToAnswer(entry.id, [{"role": "user", "content": entry.prompt}]) for entry in asked]
-        with ResumableRows(out, settings) as work, bar("answering") as progress:
+        with ResumableRows(out, settings) as work, bar("answering", loading=model) as progress:
             given = answers(work, player.load, questions, how, seed, progress)
         seconds, resumed = work.seconds, work.resumed
     checked = [checker.check(entry, given[entry.id]["response"]) for entry in asked]
@@ -289,7 +289,7 @@ def _scores(
         for entry in ranked
         for k, response in enumerate(entry.responses)
     ]
-    with ResumableRows(out, player.identity) as work, bar("judging") as progress:
+    with ResumableRows(out, player.identity) as work, bar("judging", loading=player.loading) as progress:
         given = judgements(work, player.open, items, each, progress)
     return given, {"seconds": round(work.seconds, 1), "resumed": work.resumed, "endpoint": player.after()}
 

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
+from judgeloop.report.printing import say
 from judgeloop.report.wording import interval, number, percent
 
 METRICS = {
@@ -39,7 +40,7 @@ def print_agreement(found: Mapping[str, Any]) -> None:
         table.add_row(label, interval(value), "0" if value is None else str(value["n"]))
     console = Console(highlight=False, emoji=False, markup=False)
     what = f"{found['prompts']} prompts, {found['responses']} responses"
-    console.print(f"{found['judge']} against the ranks in {PurePath(found['input']).name}: {what}", soft_wrap=True)
+    say(console, f"{found['judge']} against the ranks in {PurePath(found['input']).name}: {what}")
     console.print(table)
     _print_lines(console, agreement_words(found))
 
@@ -81,7 +82,7 @@ def print_win_rate(found: Mapping[str, Any]) -> None:
         at_equal_length(found["length_controlled"]),
     )
     console = Console(highlight=False, emoji=False, markup=False)
-    console.print(f"{found['model']} against {found['against']}, {_how_judged(found)}", soft_wrap=True)
+    say(console, f"{found['model']} against {found['against']}, {_how_judged(found)}")
     console.print(table)
     _print_lines(console, win_rate_words(found))
 
@@ -171,10 +172,10 @@ def print_ifeval(found: Mapping[str, Any]) -> None:
             name, percent(value["strict"]["value"]), percent(value["loose"]["value"]), str(value["strict"]["n"])
         )
     console = Console(highlight=False, emoji=False, markup=False)
-    console.print(
+    say(
+        console,
         f"{found['model']} on IFEval: {found['prompts']} prompts, {found['instructions']} instructions, "
         f"{found['instructions_checked']} of them checked",
-        soft_wrap=True,
     )
     console.print(table)
     console.print(kinds)
@@ -205,4 +206,4 @@ def endpoint_lines(account: Mapping[str, Any] | None) -> list[str]:
 
 def _print_lines(console: Any, lines: list[str]) -> None:
     for line in lines:
-        console.print(line, soft_wrap=True)
+        say(console, line)

@@ -95,7 +95,7 @@ def head_to_head(
         for name, messages in asked.items()
     ]
     settings = {**judge.identity, "compared": [_identity(side, answered[side.option]) for side in sides]}
-    with ResumableRows(out, settings) as work, bar("judging") as progress:
+    with ResumableRows(out, settings) as work, bar("judging", loading=judge.loading) as progress:
         if scored is None:
             rows = list(duels(work, judge.open, pairings, progress).values())
         else:
@@ -196,7 +196,7 @@ def _answers(
         settings = {**model.identity, "seed": seed, "max_new_tokens": how.max_new_tokens,
                     "temperature": how.temperature, "top_p": how.top_p}  # fmt: skip
         questions = [PromptToAnswer(name, messages) for name, messages in asked.items()]
-        with ResumableRows(path, settings) as work, bar(f"answers of {side.name}") as progress:
+        with ResumableRows(path, settings) as work, bar(f"answers of {side.name}", loading=side.model) as progress:
             rows = answers(work, model.load, questions, how, seed, progress)
     cut = sum(row["finish_reason"] == "length" for row in rows.values())
     return Answered({name: row["response"] for name, row in rows.items()}, cut), work.seconds

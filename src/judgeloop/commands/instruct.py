@@ -46,6 +46,7 @@ def instruct(
     from rich.console import Console
 
     from judgeloop.jsonl import write_rows_atomically
+    from judgeloop.report.printing import say
     from judgeloop.run.directory import write_json
     from judgeloop.run.display import TerminalDisplay
     from judgeloop.run.driver import execute
@@ -68,7 +69,7 @@ def instruct(
         typer.echo(json.dumps({"file": str(out), "work": str(work), **account}, ensure_ascii=False, indent=2))
         return
     for line in _yields(account):
-        typer.echo(line)
+        say(display.console, line)
     typer.echo(f"{out}: {len(rows)} rows; {told.name}: what was kept and dropped; {work.name}: the work itself")
 
 

@@ -100,13 +100,14 @@ def judge(
     if in_.resolve() == out.resolve():
         raise InputError(f"--out {out}: is the input; choose another file")
     remote = _remote(model, config, chosen) if config.endpoint.url is not None else None
-    if remote is None:
-        weights = resolve(model, revision=config.revision, trust_remote_code=config.trust_remote_code).hash
-        settings = _settings(config, chosen, weights)
-        settings |= {"date": learnt.date} if learnt is not None else {}
-    else:
-        settings = _settings(config, chosen, model) | {"endpoint": remote.engine.url}
-    with ExitStack() as stack, bar("judging") as progress:
+    with ExitStack() as stack:
+        progress = stack.enter_context(bar("judging", loading=model if remote is None else None))
+        if remote is None:  # found, hashed and loaded: seconds without a sign otherwise
+            weights = resolve(model, revision=config.revision, trust_remote_code=config.trust_remote_code).hash
+            settings = _settings(config, chosen, weights)
+            settings |= {"date": learnt.date} if learnt is not None else {}
+        else:
+            settings = _settings(config, chosen, model) | {"endpoint": remote.engine.url}
         opened: list[Loaded] = []
 
         def load() -> tuple[Engine, Chat]:
@@ -207,13 +208,14 @@ def _as_dict(summary: Summary, out: Path, endpoint: dict[str, object] | None) ->
 def _print(summary: Summary, rubric: Rubric, out: Path, endpoint: dict[str, object] | None) -> None:
     """A few lines for a person."""
     from judgeloop.commands.evaluation_text import endpoint_lines
+    from judgeloop.text.printable import printable
 
     unread = summary.rows - summary.scored
     typer.echo(f"{summary.scored} of {summary.rows} rows scored" + (f", {unread} without a score" if unread else ""))
     if summary.parse_rate is not None:
         typer.echo(f"{summary.judgements} judgements, {summary.parse_rate:.1%} of them with a score")
     for reason, count in summary.reasons.items():
-        typer.echo(f"  {count} × {reason}")
+        typer.echo(f"  {count} × {printable(reason)}")
     if summary.mean is not None:
         typer.echo(f"mean {summary.mean:.2f} on a scale from {rubric.low} to {rubric.high}")
         most = max(summary.histogram.values())

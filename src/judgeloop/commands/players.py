@@ -34,13 +34,15 @@ class FoundModel:
 @dataclass(frozen=True, slots=True)
 class Player:
     """A judge that is opened when it is first asked. `rubric` is the one it scores by; `identity` tells what made its
-    judgements; `after` says what an endpoint had to be asked again, could not do, and used."""
+    judgements; `after` says what an endpoint had to be asked again, could not do, and used. `loading` is what has to be
+    loaded first, if anything."""
 
     name: str
     rubric: Rubric
     identity: Mapping[str, Any]
     open: Callable[[], Judge]
     after: Callable[[], dict[str, Any] | None]
+    loading: str | None = None
 
 
 def find_model(name: str, given: Mapping[str, Any], seed: int, stack: ExitStack) -> FoundModel:
@@ -134,7 +136,7 @@ def find_judge(
         return LocalJudge(name, opened, chat, rubric, pairwise, config, seed, written)
 
     made_by = {"judge": name, **{key: value for key, value in model.identity.items() if key != "model"}, **settings}
-    return Player(name, rubric, made_by, open_local, lambda: None)
+    return Player(name, rubric, made_by, open_local, lambda: None, loading=name)
 
 
 def judge_config(

@@ -25,8 +25,7 @@ def run(
     from rich.console import Console
 
     from judgeloop.config import load
-    from judgeloop.report.summary import summarise
-    from judgeloop.report.terminal import summary_table
+    from judgeloop.report.terminal import print_ending
     from judgeloop.run.display import TerminalDisplay
     from judgeloop.run.driver import execute
 
@@ -35,9 +34,7 @@ def run(
     folder = out or (Path(settings.out) if settings.out else Path("runs") / path.stem)
     console = Console(highlight=False)
     execute(settings, folder, TerminalDisplay(console), redo or [])
-    console.print()
-    console.print(summary_table(summarise(folder)))
-    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+    print_ending(console, folder)
 
 
 def status(run: RunFolder, as_json: AsJson = False) -> None:
@@ -46,6 +43,8 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from judgeloop.report.concerns import decided
+    from judgeloop.report.printing import say
     from judgeloop.run import seals, stopping
     from judgeloop.run.directory import RunDirectory, open_run, read_json
     from judgeloop.run.methods import steps_of
@@ -77,21 +76,20 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
     console.print(table)
     console.print("complete" if complete else f"next: {following}")
     if decision is not None:
-        how = f"stopped after {decision['at']}: {decision['reason']}; " if stopped else ""
-        console.print(f"{how}best model: {decision['best']} ({decision['why_best']})", markup=False, soft_wrap=True)
+        for sentence in decided(decision):
+            say(console, sentence)
 
 
 def report(run: RunFolder) -> None:
     """Write the run's report.html (one file, opens offline) and summary.json anew."""
+    from judgeloop.report.page import write_reports
     from judgeloop.run.directory import REDO, open_run, read_json
-    from judgeloop.run.driver import write_reports
     from judgeloop.run.stage import LOOP
 
     _, facts = open_run(run)
     if facts["method"] != LOOP:
         raise InputError.at(run, None, f"holds the steps of '{facts['method']}', not of the loop", "name another run")
-    write_reports(run)
-    typer.echo(run / "report.html")
+    typer.echo(write_reports(run))
     warnings = read_json(run / "summary.json")["warnings"]
     if damaged := [warning["text"].removesuffix(".") for warning in warnings if warning["kind"] == "damaged file"]:
         raise InputError(f"{run}: {'; '.join(damaged)}; the report lacks what it says: {REDO}")

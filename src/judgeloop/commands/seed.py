@@ -250,6 +250,7 @@ def _written(made: _Made, log: Path, account: dict[str, Any]) -> list[Supervised
 
     config, section = made.config, made.config.seed_data.eft
     with (
+        bar("judgements", loading=section.writer) as progress,
         loaded(
             section.writer,
             engine=config.engine,
@@ -259,7 +260,6 @@ def _written(made: _Made, log: Path, account: dict[str, Any]) -> list[Supervised
             system_prompt=config.system_prompt,
             trust_remote_code=config.trust_remote_code,
         ) as writer,
-        bar("judgements") as progress,
     ):
         found, told = build_written(
             writer.engine, writer.chat, made.data.eft_sets, made.rubric, section, config.seed, log,

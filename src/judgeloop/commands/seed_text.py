@@ -9,13 +9,19 @@ from typing import Any
 
 import typer
 
+from judgeloop.text.printable import printable
+
 _NAMES = {"ift": "IFT", "eft": "EFT-train", "eft_eval": "EFT-eval", "held_out": "held-out sets", "prompts": "prompts"}
 
 
 def print_detected(account: Mapping[str, Any]) -> None:
     """One line for each source, before anything else."""
+    from rich.console import Console
+
+    from judgeloop.report.printing import say
+
     for sentence in account["detected"]:
-        typer.echo(sentence)
+        say(Console(), sentence)
 
 
 def print_rows(account: Mapping[str, Any], contents: Mapping[str, Sequence[Any]], as_json: bool) -> None:
@@ -54,7 +60,7 @@ def _prompt_turns(row: Any) -> Sequence[Mapping[str, str]]:
 def _turn(who: str, text: str) -> str:
     """A turn, shortened in the middle, on lines of its own."""
     short = text if len(text) <= 600 else f"{text[:400]} … [{len(text) - 600} characters] … {text[-200:]}"
-    return f"    {who}: " + short.replace("\n", "\n      ")
+    return f"    {who}: " + printable(short).replace("\n", "\n      ")
 
 
 def _plain(row: Any) -> dict[str, Any]:
@@ -67,6 +73,7 @@ def print_yields(account: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from judgeloop.eft.generated_eft import yields
+    from judgeloop.report.printing import say
 
     table = Table("step")
     table.add_column("rows", justify="right")
@@ -79,7 +86,7 @@ def print_yields(account: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(table)
     for line in yields(account["eft_written"]) if "eft_written" in account else ():
-        console.print(line, markup=False, soft_wrap=True)
+        say(console, line)
     low = account["settings"]["lowest_score"] if account.get("eft") else 0
     scores = account["eft_scores"] if account.get("eft") else []
     for score, count in enumerate(scores, low):

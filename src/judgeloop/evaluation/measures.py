@@ -9,6 +9,7 @@ from typing import Any
 from judgeloop.evaluation.agreement import agreement
 from judgeloop.evaluation.health import judge_health
 from judgeloop.evaluation.metrics import EvaluatedPrompt
+from judgeloop.evaluation.statistics import as_dict, mean_interval
 from judgeloop.evaluation.win_rates import (
     Preferred,
     length_controlled_rate,
@@ -66,6 +67,13 @@ def measures(
         "win_rate_vs_previous": _duel(duel, seed, resamples) if duel is not None else None,
         "length": {
             "mean_characters": _mean([n for a in answered for n in a.characters]),
+            "mean_characters_interval": as_dict(
+                mean_interval(
+                    [sum(a.characters) / len(a.characters) for a in answered if a.characters],
+                    seed=seed,
+                    resamples=resamples,
+                )
+            ),
             "mean_tokens": _mean([n for a in answered for n in a.tokens]),
             "truncated_share": _mean([cut for a in answered for cut in a.truncated]),
         },

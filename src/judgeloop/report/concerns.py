@@ -193,10 +193,10 @@ def _hacking(model: dict[str, Any], previous: dict[str, Any] | None) -> list[tup
 
 def headline(summary: dict[str, Any]) -> list[str]:
     """What the run says, in plain sentences, no stronger than its intervals."""
-    decided = _decided(summary.get("decision"))
+    said = decided(summary.get("decision"))
     evaluated = [m for m in summary["models"] if m["judge"]["parse_rate"] is not None]
     if not evaluated:
-        return [*decided, "No model has been evaluated yet."]
+        return [*said, "No model has been evaluated yet."]
     last = evaluated[-1]
     sentences = [
         s
@@ -210,10 +210,10 @@ def headline(summary: dict[str, Any]) -> list[str]:
         )
         if s
     ]
-    return decided + (sentences or [f"{last['name']} has been evaluated; there is nothing to compare it with yet."])
+    return said + (sentences or [f"{last['name']} has been evaluated; there is nothing to compare it with yet."])
 
 
-def _decided(decision: dict[str, Any] | None) -> list[str]:
+def decided(decision: dict[str, Any] | None) -> list[str]:
     """Where the run ended and which model to use, as decision.json says."""
     if decision is None:
         return []

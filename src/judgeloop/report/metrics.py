@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from judgeloop.report.wording import interval, number, points
@@ -14,7 +14,28 @@ PLACED = ("win_rate", "score", "agreement", "checker")
 def further_metrics(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The other metrics that have a value, in the order in which they were measured: `{"name", "label", "better",
     "share", "of": {model: its part of the block}}`."""
-    names = dict.fromkeys(name for m in models for name in m["metrics"] if name not in PLACED)
+    return _metrics(models, dict.fromkeys(name for m in models for name in m["metrics"] if name not in PLACED))
+
+
+def headline_metrics(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What to look at first, in the form of `further_metrics`: ground truth, or the win rate if there is none;
+    agreement; and the length of the responses."""
+    truth = _metrics(models, ["checker"])
+    return [*(truth or _metrics(models, ["win_rate"])), *_metrics(models, ["agreement"]), *_length(models)]
+
+
+def _length(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The length as a metric; an evaluation that an earlier version made has no interval of it."""
+    of = {
+        m["name"]: {"value": m["length"].get("mean_characters_interval") or {"value": mean, "n": None}, "digits": 0}
+        for m in models
+        if (mean := m["length"]["mean_characters"]) is not None
+    }
+    about = {"name": "length", "label": "length of the responses in characters", "share": False}
+    return [{**about, "of": of}] if of else []
+
+
+def _metrics(models: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[dict[str, Any]]:
     found = []
     for name in names:
         of = {m["name"]: m["metrics"][name] for m in models if (m["metrics"].get(name) or {}).get("value")}
@@ -26,8 +47,11 @@ def further_metrics(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def value_in_words(metric: Mapping[str, Any]) -> str:
-    """A model's value with its interval."""
-    return interval(metric["value"], as_percent=bool(metric.get("share")))
+    """A model's value with its interval, if it has one."""
+    value, digits = metric["value"], metric.get("digits", 2)
+    if value["n"] is None:
+        return number(value["value"], digits)
+    return interval(value, digits=digits, as_percent=bool(metric.get("share")))
 
 
 def versus_in_words(metric: Mapping[str, Any]) -> str | None:

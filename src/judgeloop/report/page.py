@@ -15,29 +15,37 @@ from judgeloop.report.figures import AGREEMENT_LABELS, figures
 from judgeloop.report.metrics import further_metrics, value_in_words, versus_in_words
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
-from judgeloop.report.summary import summary_of, with_damage
+from judgeloop.report.summary import summary_of, with_damage, write_summary
 from judgeloop.report.truth import truth_table
 from judgeloop.report.wording import NOTHING, duration, interval, number, percent, points, ranks_in_words
 
 
-def write_report(run: Path) -> Path:
-    """Write `RUN/report.html` from what the run directory holds, finished or not, and return its path.
+def write_reports(run: Path) -> Path:
+    """Write `RUN/summary.json` and `RUN/report.html` from what the run directory holds, finished or not, and return the
+    page's path.
 
     Raises InputError if `run` is not a run directory.
     """
+    files = RunFiles(run)
+    summary = summary_of(files)
+    write_summary(files, summary)
     target = run / "report.html"
-    write_text_atomically(target, render(run))
+    write_text_atomically(target, _page(files, summary))
     return target
 
 
 def render(run: Path) -> str:
-    """The whole page as text. Model text is escaped by jinja2, data inside scripts by its `tojson`."""
+    """The whole page as text."""
+    files = RunFiles(run)
+    return _page(files, summary_of(files))
+
+
+def _page(files: RunFiles, summary: dict[str, Any]) -> str:
+    """Model text is escaped by jinja2, data inside scripts by its `tojson`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
-    files = RunFiles(run)
     config_text = files.text("config.yaml")
-    summary = summary_of(files)
     models = summary["models"]
     drawn = figures(models, list(files.rows("metrics.jsonl")), files.section("train").get("loss"))
     samples = {name: pair_samples(files, name) for name in files.models()}
@@ -54,7 +62,7 @@ def render(run: Path) -> str:
         "words": _words,
     }  # fmt: skip
     return environment.get_template("template.html.j2").render(
-        title=run.resolve().name,
+        title=files.path.resolve().name,
         version=files.run.get("judgeloop", __version__),
         started=files.run.get("started"),
         seed=files.run.get("seed"),

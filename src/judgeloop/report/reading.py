@@ -26,6 +26,7 @@ class RunFiles:
             raise InputError.at(path, None, "is not a run directory", "give the folder that 'judgeloop run' wrote")
         self.path = path
         self.problems: list[str] = []
+        self._config: dict[str, Any] | None = None
         self.run = self.json("run.json", whole=False) or {}
 
     def _problem(self, text: str) -> None:
@@ -71,11 +72,13 @@ class RunFiles:
 
     def config(self) -> dict[str, Any]:
         """The run's config as config.yaml has it; empty if it cannot be read."""
-        try:
-            value = yaml.safe_load(self.text("config.yaml") or "")
-        except yaml.YAMLError:
-            return {}
-        return value if isinstance(value, dict) else {}
+        if self._config is None:
+            try:
+                value = yaml.safe_load(self.text("config.yaml") or "")
+            except yaml.YAMLError:
+                value = None
+            self._config = value if isinstance(value, dict) else {}
+        return self._config
 
     def section(self, name: str) -> dict[str, Any]:
         """One section of the run's config; empty if it is not there."""

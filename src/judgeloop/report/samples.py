@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from judgeloop.report.reading import RunFiles
+from judgeloop.run.samples import draw
 
 
 def pair_samples(files: RunFiles, model: str, count: int = 5) -> list[dict[str, Any]]:
-    """Up to `count` pairs spread evenly over `pairs.jsonl`, so that every rendering shows the same.
+    """Up to `count` pairs of `pairs.jsonl`, drawn at random by the run's seed, so that every rendering shows the same.
 
     Each is `{"prompt": messages, "sides": [chosen, rejected]}`, a side `{"label", "text", "score", "judgements"}`.
     """
-    pairs = list(files.rows(f"{model}/pairs.jsonl"))
-    taken = [pairs[k * len(pairs) // min(count, len(pairs))] for k in range(min(count, len(pairs)))]
+    pairs = {str(row.get("id", k)): row for k, row in enumerate(files.rows(f"{model}/pairs.jsonl"))}
+    taken = [pairs[name] for name in draw(pairs, int(files.run.get("seed") or 0), count)]
     wanted = {pair.get(side) for pair in taken for side in ("chosen_id", "rejected_id")}
     judgements: dict[str, list[dict[str, Any]]] = {}
     if taken:

@@ -21,11 +21,10 @@ def summarise(run: Path) -> dict[str, Any]:
     return with_damage(summary_of(files), files)
 
 
-def write_summary(run: Path) -> Path:
-    """Write `RUN/summary.json` from what the run directory holds, and return its path."""
-    target = run / "summary.json"
-    write_text_atomically(target, json.dumps(summarise(run), ensure_ascii=False, indent=2) + "\n")
-    return target
+def write_summary(files: RunFiles, summary: dict[str, Any]) -> None:
+    """Write `RUN/summary.json`; `summary` is `summary_of(files)`."""
+    text = json.dumps(with_damage(summary, files), ensure_ascii=False, indent=2)
+    write_text_atomically(files.path / "summary.json", text + "\n")
 
 
 def summary_of(files: RunFiles) -> dict[str, Any]:
@@ -124,6 +123,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         "metrics": {**_metrics(found), **_metrics(checks or {})},
         "length": {
             "mean_characters": length.get("mean_characters"),
+            "mean_characters_interval": length.get("mean_characters_interval"),
             "mean_tokens": length.get("mean_tokens"),
             "truncated_share": length.get("truncated_share"),
         },

@@ -1,6 +1,7 @@
 """What a person sees while a run works: a bar for the running stage, one line for each finished one.
 
-Bars only on a terminal; elsewhere the lines alone, and one a minute about a stage that takes longer.
+Bars only on a terminal; elsewhere the lines alone, and one a minute about a stage that takes longer. Samples of what a
+model writes are shown on both.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import Progress, TaskID
 
+from judgeloop.report.bars import bar_columns
+from judgeloop.report.printing import print_samples, say
+from judgeloop.run.samples import Samples
 from judgeloop.run.stage import Step
-from judgeloop.run.stopping import Decision
 
 QUIET = 60.0  # seconds a log file says nothing about the running stage
+_TITLE = 43  # columns of model and stage in the line of a finished one
 
 
 class TerminalDisplay:
@@ -47,17 +51,8 @@ class TerminalDisplay:
         self._label = f"{step.model}  {step.stage.title}{' (resumed)' if resumed else ''}"
         if not self.console.is_terminal:
             return
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-        )
+        columns = bar_columns(self.console.width, self._label, "{task.percentage:>3.0f}%", 4)
+        self._bar = Progress(*columns, console=self.console, transient=True)
         self._task = self._bar.add_task(self._label, total=None, note="")
         self._bar.start()
 
@@ -73,18 +68,22 @@ class TerminalDisplay:
         self._stop()
         rows = marker.get("rows")
         count = f"{rows} rows" if rows is not None else ""
-        seconds = float(marker.get("seconds", 0.0))
-        self._line(f"{step.model}  {step.stage.title:<38} {count:>10}  {seconds:7.1f} s")
+        figures = f"{count:>10}  {float(marker.get('seconds', 0.0)):7.1f} s"
+        title, width = f"{step.model}  {step.stage.title}", self.console.width
+        if cell_len(title) + 1 + len(figures) <= width:  # else on a line of its own
+            title = set_cell_size(title, max(cell_len(title) + 1, min(_TITLE, width - len(figures)))) + figures
+            figures = ""
+        self._line(title)
+        if figures:
+            self._line(f"    {figures.strip()}")
         for line in marker.get("yields", ()):
-            self._line(f"      {line}")
+            say(self.console, line, lead="      ")
 
     def failed(self) -> None:
         self._stop()
 
-    def decided(self, decision: Decision) -> None:
-        if decision.stopped:
-            self._line(f"stopped after {decision.at}: {decision.reason}")
-        self._line(f"best model: {decision.best} ({decision.why_best})")
+    def samples(self, step: Step, found: Samples) -> None:
+        print_samples(self.console, step.model, found)
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -93,4 +92,4 @@ class TerminalDisplay:
             self._task = None
 
     def _line(self, text: str) -> None:
-        self.console.print(Text(text))
+        say(self.console, text)

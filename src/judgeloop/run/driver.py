@@ -13,14 +13,17 @@ from judgeloop.compute.processes import gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.models.hardware import require_gpu_settings
+from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
 from judgeloop.run.directory import RunDirectory, describe, read_facts, read_json
 from judgeloop.run.methods import METHODS
+from judgeloop.run.samples import Samples
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
+from judgeloop.stages.shown import samples_of
 
 # What stages need that do not train, which is what takes long; TRL brings pyarrow, whose thread does not end at a fork.
 _IMPORTED_ONCE = (
@@ -43,7 +46,7 @@ class Display(Protocol):
     def progress(self, done: int, total: int | None, note: str) -> None: ...
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
-    def decided(self, decision: stopping.Decision) -> None: ...
+    def samples(self, step: Step, found: Samples) -> None: ...
 
 
 def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
@@ -85,19 +88,9 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
         stopping.record(run, decision)
         write_reports(out)
-        display.decided(decision)
     finally:
         server.close()
         run.close()
-
-
-def write_reports(out: Path) -> None:
-    """Write summary.json and report.html from what is in the run directory."""
-    from judgeloop.report.page import write_report
-    from judgeloop.report.summary import write_summary
-
-    write_summary(out)
-    write_report(out)
 
 
 def _advance(
@@ -190,15 +183,18 @@ def _present(run: RunDirectory, step: Step) -> bool:
 
 def _carry_out(run: RunDirectory, step: Step, display: Display, server: ForkServer) -> None:
     display.started(step, resumed=run.state(step) == "begun")
+    context = Context(run, step, display.progress)
     try:
         if step.light:
-            run_stage(Context(run, step, display.progress))
+            run_stage(context)
         else:
             _in_child(run, step, display, server)
     except BaseException:
         display.failed()
         raise
     display.finished(step, read_json(run.marker(step, "done")))
+    if samples := samples_of(context, finished=True):
+        display.samples(step, samples)
 
 
 def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
@@ -216,8 +212,15 @@ def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer)
 
 
 def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServer) -> None:
+    context = Context(run, step, display.progress)
+    # What M0 and M1 write is worth seeing at once, what later models write when it is done.
+    waiting = ["samples"] if step.model in ("M0", "M1") else []
+
     def show(event: Mapping[str, Any]) -> None:
         display.progress(int(event["done"]), event["total"], str(event.get("note", "")))
+        if waiting and (samples := samples_of(context, finished=False)):
+            waiting.clear()
+            display.samples(step, samples)
 
     several = run.config.compute.processes > 1 and step.stage.trains is not None
     run_child(

@@ -14,6 +14,7 @@ from typing import Any
 from judgeloop.config import Config
 from judgeloop.config.choices import current_plugin
 from judgeloop.errors import InputError
+from judgeloop.run.samples import Samples
 
 LOOP = "loop"  # the steps of a run directory whose run.json names no other method
 
@@ -47,6 +48,8 @@ class Stage:
     from it, so it is carried out again instead of refused if the config has changed. `content`: a field of the
     artifact (JSON) that the fingerprints of later steps hold. `recover` returns what an attempt that was killed before
     its done-marker had come to, None if it had not. `changes` are those of the stage's code since its first version.
+    `shows(context, finished)` returns the `run.samples.Samples` of its rows that a person sees, None for none: called
+    in the driver when it is finished, and while it runs until it returns some.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Stage:
     content: str | None = None
     recover: Callable[[Any], Any] | None = None
     changes: tuple[Change, ...] = ()
+    shows: Callable[[Any, bool], Samples | None] | None = None
     plugin: str | None = None
 
     def keys_under(self, config: Config) -> Keys:

@@ -19,6 +19,7 @@ from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
 from judgeloop.run.directory import write_json
 from judgeloop.run.plan import OUTSIDE
+from judgeloop.run.samples import draw, last_turn
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
 from judgeloop.stages.fitting import fitting
@@ -27,6 +28,7 @@ from judgeloop.stages.judges import StepJudge, endpoint_account, loop_rubric, op
 from judgeloop.stages.judging import repeated_scores
 from judgeloop.stages.keys import ENGINE, EVALUATION, FIXED_JUDGE
 from judgeloop.stages.same_judge import read_alone, take_over
+from judgeloop.stages.shown import of_evaluation
 
 if TYPE_CHECKING:
     from judgeloop.evaluation.measures import Duel
@@ -117,7 +119,7 @@ def evaluate(context: Context) -> Outcome:
             "scoring": context.config.judge.scoring,
             **found,
             "metrics": metric_block("eval", measured, section.metrics),
-            "samples": _samples(by_id, responses, scores),
+            "samples": _samples(by_id, responses, scores, context.config.seed),
             "seconds": round(time.monotonic() - started, 2),
         },
     )
@@ -257,12 +259,18 @@ def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> tuple
 
 
 def _samples(
-    prompts: Mapping[str, Prompt], responses: Sequence[Candidate], scores: Mapping[str, float | None], count: int = 5
+    prompts: Mapping[str, Prompt],
+    responses: Sequence[Candidate],
+    scores: Mapping[str, float | None],
+    seed: int,
+    count: int = 5,
 ) -> list[dict[str, Any]]:
-    firsts = [rows[0] for rows in _by_prompt(responses).values()][:count]
+    """The first response to each of a few prompts, the same for every model of the run."""
+    by_prompt = _by_prompt(responses)
     return [
-        {"prompt": prompts[row.prompt_id].messages[-1]["content"], "response": row.text, "score": scores.get(row.id)}
-        for row in firsts
+        {"id": row.id, "prompt": last_turn(prompts[name].messages), "response": row.text, "score": scores.get(row.id)}
+        for name in draw(by_prompt, seed, count)
+        for row in (by_prompt[name][0],)
     ]
 
 
@@ -283,4 +291,5 @@ EVAL = Stage(
     ),
     keys=_keys,
     measures=True,
+    shows=of_evaluation,
 )

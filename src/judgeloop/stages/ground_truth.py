@@ -21,6 +21,7 @@ from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import of
+from judgeloop.stages.shown import of_checks
 
 if TYPE_CHECKING:
     from judgeloop.evaluation.ground_truth import CheckedResponse, ResponseChecker
@@ -150,4 +151,5 @@ CHECKS = Stage(
     writes=("checks.json", "checks.jsonl"),
     keys=("seed", *of("evaluation", "checker", "prompts", "bootstrap", "metrics"), "judge.min_valid"),
     measures=True,
+    shows=of_checks,
 )

@@ -20,6 +20,7 @@ from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.judges import endpoint_account, loop_rubric, open_judge
 from judgeloop.stages.keys import ENGINE, FIXED_JUDGE, JUDGE, of
+from judgeloop.stages.shown import of_judgements
 
 
 def judgements(context: Context) -> Outcome:
@@ -128,6 +129,7 @@ JUDGE_CANDIDATES = Stage(
     writes=("judgements.jsonl", "judge.json"),
     keys=_judge_keys,
     gives="judgements",
+    shows=of_judgements,
 )
 CONSISTENCY = Stage(
     "consistency",
