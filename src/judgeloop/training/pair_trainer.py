@@ -102,9 +102,6 @@ class PairTrainer(ExactLoss, DPOTrainer):
     def output(self, model: Any, inputs: dict[str, Tensor], **asked: Any) -> Any:
         """The model's log-probabilities of the response tokens, and what else is asked for."""
         labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, IGNORED)
-        if self.own_head and self.loss.rejected:
-            # Every response has a token, so its first one marks the prompt's end; both sides have the same prompt.
-            asked["shared_prompts"] = inputs["completion_mask"].argmax(dim=1).chunk(2)[0].tolist()
         return model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],

@@ -29,7 +29,7 @@ from judgeloop.training.sharded_trainer import ShardedTrainer
 Progress = Callable[[int, int], None]
 Metrics = Callable[[dict[str, float]], None]
 
-BACKWARD_TOKENS = 2048
+BACKWARD_TOKENS = 4096
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _STEPS_TO_TRIM = 5  # memory kept for good fragments: 0.1 GB more every step with rows of many lengths
 
