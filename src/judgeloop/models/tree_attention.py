@@ -20,21 +20,21 @@ from transformers.masking_utils import sdpa_mask
 from judgeloop.models.token_tree import TokenTree
 
 NAME = "token_tree"
-_QUERIES = 128  # of a block at most: what comes after a block's last query is not computed
-_WASTE = 1.3  # padded products may be so many times those asked for
+_QUERIES = int(__import__("os").environ.get("Q","128"))  # of a block at most: what comes after a block's last query is not computed
+_WASTE = float(__import__("os").environ.get("WASTE","1.3"))  # padded products may be so many times those asked for
 _LANES = 16  # keys are padded to a multiple: rows of odd length are slow
 
 
 @dataclass(frozen=True)
 class BlockGroup:
     """Blocks that are multiplied together, all padded on the left. `queries` (blocks × rows) and `keys` (blocks ×
-    columns) are flat places, `padding` those of `queries` that are no query, `bias` (blocks, 1, rows, columns) is
-    added to the scores: 0 if a key is seen, else the least number."""
+    columns) are flat places, `padding` those of `queries` that are no query, `bias` by type
+    (blocks, 1, rows, columns) is added to the scores: 0 if a key is seen, else the least number."""
 
     queries: Tensor
     keys: Tensor
     padding: Tensor
-    bias: Tensor
+    bias: dict[torch.dtype, Tensor]
     blocks: int
 
 
@@ -192,8 +192,8 @@ class _TreeAttention(torch.autograd.Function):
 def _shares(query: Tensor, key: Tensor, group: BlockGroup, scale: float) -> Tensor:
     """How much of each key every query takes, (blocks × key heads, rows, columns)."""
     scores = query @ key.transpose(1, 2)
-    masked = scores.view(group.blocks, -1, *group.bias.shape[2:])
-    torch.add(group.bias.to(scores.dtype), masked, alpha=scale, out=masked)
+    masked = scores.view(group.blocks, -1, *group.bias[scores.dtype].shape[2:])
+    torch.add(group.bias[scores.dtype], masked, alpha=scale, out=masked)
     return torch.softmax(scores, dim=-1)
 
 
@@ -263,11 +263,11 @@ def _group(blocks: Sequence[tuple[list[int], list[int]]], device: torch.device |
     first = torch.tensor([columns - len(keys) for _, keys in blocks], device=device).view(-1, 1, 1)
     last = torch.arange(columns - rows, columns, device=device).view(1, -1, 1)
     seen = (column >= first) & (column <= last)
-    bias = torch.zeros(seen.shape, device=device).masked_fill_(~seen, torch.finfo(torch.bfloat16).min)
+    bias = torch.zeros(seen.shape, device=device).masked_fill_(~seen, torch.finfo(torch.bfloat16).min).unsqueeze(1)
     return BlockGroup(
         torch.tensor(queries, device=device).view(-1),
         torch.tensor(keys, device=device).view(-1),
         torch.tensor(padding, dtype=torch.long, device=device),
-        bias.unsqueeze(1),
+        {torch.float32: bias, torch.bfloat16: bias.bfloat16()},
         len(blocks),
     )
