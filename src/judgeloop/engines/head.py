@@ -9,26 +9,31 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+_ROWS = 2048  # of the weights in float32 at a time: all of them would not fit into a processor's cache, nor be kept
+
 
 class Float32Head:
     """Within the context, a bfloat16 model's output layer computes in float32: bfloat16 logits have steps of 1/8."""
 
     def __init__(self, model: Any) -> None:
-        self._head = model.get_output_embeddings()
+        head = model.get_output_embeddings()
+        exact = type(head) is not torch.nn.Linear or head.weight.dtype == torch.float32 or "forward" in vars(head)
+        self._head = None if exact else head
 
     def __enter__(self) -> None:
-        self._hook = None
-        if isinstance(self._head, torch.nn.Linear) and self._head.weight.dtype != torch.float32:
-            self._hook = self._head.register_forward_hook(_in_float32)
+        if self._head is not None:
+            head = self._head
+            head.forward = lambda inputs: _in_float32(head, inputs)
 
     def __exit__(self, *exception: object) -> None:
-        if self._hook is not None:
-            self._hook.remove()
+        if self._head is not None:
+            del self._head.forward
 
 
-def _in_float32(head: Any, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
-    bias = None if head.bias is None else head.bias.float()
-    return functional.linear(inputs[0].float(), head.weight.float(), bias)
+def _in_float32(head: Any, inputs: Tensor) -> Tensor:
+    exact = inputs.float()
+    logits = torch.cat([functional.linear(exact, rows.float()) for rows in head.weight.split(_ROWS)], -1)
+    return logits if head.bias is None else logits.add_(head.bias.float())
 
 
 def keeps_logits(model: Any) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from judgeloop.engines.gated_mlp import faster, gated_mlps
 from judgeloop.engines.head import Float32Head, keeps_logits
 from judgeloop.models.token_tree import TokenTree, trees
 from judgeloop.models.tree_attention import TreePlan, UnknownAttention, tree_attention
@@ -31,6 +32,8 @@ class OptionTrees:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._mlps = gated_mlps(model) if model.device.type == "cpu" else {}
+        self._last = f".{model.config.get_text_config().num_hidden_layers - 1}."
         self._equal: dict[bool, bool] = {}  # by whether sequences are longer than the shortest window
 
     def can_read(self, sequences: Sequence[Ids]) -> bool:
@@ -101,13 +104,13 @@ class OptionTrees:
 
     def _run(self, tree: TokenTree, kept: Sequence[int], plan: TreePlan) -> Tensor:
         """Logits (kept, vocabulary) in float32 at those places of the row."""
-        model = self._model
-        with torch.inference_mode(), Float32Head(model), tree_attention(model):
+        model, places = self._model, torch.tensor(kept, device=self._model.device)
+        with torch.inference_mode(), Float32Head(model), tree_attention(model), faster(self._mlps, self._last, places):
             output = model(
                 input_ids=torch.tensor([tree.ids], device=model.device),
                 position_ids=torch.tensor([tree.positions], device=model.device),
                 use_cache=False,
-                logits_to_keep=torch.tensor(kept, device=model.device),
+                logits_to_keep=places,
                 tree_plan=plan,
             )
         logits: Tensor = output.logits[0].float()
