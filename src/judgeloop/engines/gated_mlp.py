@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.activations import ACT2FN
 
 _CLOSE = 0.02  # deviation of a fused MLP's output, as a share of its norm: bfloat16 rounds at other places
 
@@ -26,7 +27,9 @@ def gated_mlps(model: Any) -> dict[str, Any]:
 
 def _is_gated(module: Any) -> bool:
     parts = [getattr(module, f"{name}_proj", None) for name in ("gate", "up", "down")]
-    return all(type(part) is nn.Linear for part in parts) and isinstance(getattr(module, "act_fn", None), nn.SiLU)
+    return all(type(part) is nn.Linear for part in parts) and isinstance(
+        getattr(module, "act_fn", None), type(ACT2FN["silu"])
+    )
 
 
 def _is_its_parts(mlp: Any) -> bool:

@@ -1,7 +1,7 @@
 """Read options after many prompts that begin alike: rubric, prompt and response are each computed once.
 
 All sequences are one token tree, of which the model runs a part at a time as one row without padding; see
-`models.tree_attention`.
+`tree_attention`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from judgeloop.engines.gated_mlp import faster, gated_mlps
 from judgeloop.engines.head import Float32Head, keeps_logits
-from judgeloop.models.token_tree import TokenTree, trees
-from judgeloop.models.tree_attention import TreePlan, UnknownAttention, tree_attention
+from judgeloop.engines.token_tree import TokenTree, trees
+from judgeloop.engines.tree_attention import TreePlan, UnknownAttention, tree_attention
 
 Ids = tuple[int, ...]
 
-_TOKENS = 1536  # of one row: more leave the processor's cache between two operations, fewer fill it less well
+_TOKENS = 2048  # of one row: more leave the processor's cache between two operations, fewer fill it less well
 _BY_LENGTH = ("dynamic", "longrope")  # kinds of rope whose angles depend on the longest sequence that runs
 _DEVIATION = {torch.float32: 1e-3, torch.bfloat16: 0.1}  # of logits, as a share of their spread; others are not run
 

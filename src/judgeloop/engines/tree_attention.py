@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from judgeloop.models.token_tree import Branch, TokenTree
+from judgeloop.engines.token_tree import Branch, TokenTree
 
-_NAME = "judgeloop_tree"
+_NAME = "judgeloop_option_trees"
 _QUERIES = 128  # of a branch at a time: a long branch's first tokens do not look at its last ones
 _ALIKE = 0.7  # pieces are padded to the longest of their block: none has less than this share of it
 _PAIRS = 2**17  # of a query and a key in a block: few enough to stay in a processor's cache
