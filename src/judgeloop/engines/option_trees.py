@@ -6,6 +6,7 @@ All sequences are one token tree, of which the model runs a part at a time as on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -72,12 +73,9 @@ class OptionTrees:
         order = sorted(range(len(sequences)), key=lambda place: sequences[place])
         ordered = [sequences[place] for place in order]
         budget = min(budget, _TOKENS)
-        parts = list(trees(ordered, 0, budget))
-        before = None
-        if len(parts) > 1 and prefix:
-            parts = list(trees(ordered, prefix, budget))
-            before = self._run_prefix(ordered[0][:prefix])
-        for tree, places in parts:
+        several = len(list(itertools.islice(trees(ordered, 0, budget), 2))) > 1
+        before = self._run_prefix(ordered[0][:prefix]) if several and prefix else None
+        for tree, places in trees(ordered, prefix if several else 0, budget):
             asked = [options[order[place]] for place in places]
             for place, values in zip(places, self._values(tree, asked, before), strict=True):
                 yield order[place], values

@@ -40,16 +40,14 @@ class _Block:
         self._positions = torch.tensor(positions, device=device)
         self._masks: dict[Any, Tensor] = {}
 
-    def mask(self, window: int | None, heads: int, group: int, dtype: torch.dtype) -> Tensor:
-        """0 for what a query sees, else -inf: (pieces × heads, group × q, k)."""
-        kind = (window, heads, group, dtype)
-        if kind not in self._masks:
+    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """0 for what a query sees, else -inf: (pieces, 1, 1, q, k)."""
+        if (window, dtype) not in self._masks:
             distance = self._positions[:, :, None] - torch.arange(self.keys.shape[1], device=self.keys.device)
             seen = (distance >= 0) if window is None else (distance >= 0) & (distance < window)
             mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
-            rows, q, k = mask.shape
-            self._masks[kind] = mask[:, None, None].expand(rows, heads, group, q, k).reshape(-1, group * q, k)
-        return self._masks[kind]
+            self._masks[window, dtype] = mask[:, None, None]
+        return self._masks[window, dtype]
 
 
 class TreePlan:
@@ -140,9 +138,10 @@ def _attend(
         asked = queries[block.queries].view(rows, q, heads, group, -1).permute(0, 2, 3, 1, 4)
         asked = asked.reshape(rows * heads, group * q, -1)
         seen, held = (states[:, block.keys].transpose(0, 1).flatten(0, 1) for states in (keys, values))
-        mask = block.mask(sliding_window, heads, group, query.dtype)
-        shares = torch.baddbmm(mask, asked, seen.transpose(1, 2), alpha=scale).softmax(-1)
-        output = torch.bmm(shares, held).view(rows, heads, group, q, -1).permute(0, 3, 1, 2, 4)
+        scores = torch.bmm(asked, seen.transpose(1, 2))
+        masked = scores.view(rows, heads, group, q, -1)
+        torch.add(block.mask(sliding_window, query.dtype), masked, alpha=scale, out=masked)
+        output = torch.bmm(scores.softmax(-1), held).view(rows, heads, group, q, -1).permute(0, 3, 1, 2, 4)
         found.append(output.reshape(rows * q, heads * group, -1))
     return torch.cat(found)[tree_plan.back].unsqueeze(0), None
 
