@@ -17,8 +17,8 @@ class Float32Head:
 
     def __init__(self, model: Any) -> None:
         head = model.get_output_embeddings()
-        exact = type(head) is not torch.nn.Linear or head.weight.dtype == torch.float32 or "forward" in vars(head)
-        self._head = None if exact else head
+        rounds = isinstance(head, torch.nn.Linear) and head.weight.dtype != torch.float32
+        self._head = head if rounds else None
 
     def __enter__(self) -> None:
         if self._head is not None:

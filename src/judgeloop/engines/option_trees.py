@@ -24,6 +24,7 @@ Ids = tuple[int, ...]
 
 _TOKENS = 2048  # of one row: more leave the processor's cache between two operations, fewer fill it less well
 _BY_LENGTH = ("dynamic", "longrope")  # kinds of rope whose angles depend on the longest sequence that runs
+_COMPARED = 16  # tokens at least, so that there is something to tell apart
 _DEVIATION = {torch.float32: 1e-3, torch.bfloat16: 0.1}  # of logits, as a share of their spread; others are not run
 
 
@@ -116,6 +117,7 @@ class OptionTrees:
 
     def _compare(self, ids: Ids) -> bool:
         """Do two sequences that part half-way get the logits, each after its last token, that they get alone?"""
+        ids *= -(-_COMPARED // len(ids))
         half = len(ids) // 2
         pair = sorted([ids, ids[:half] + ids[half // 2 :]])
         ((tree, _),) = trees(pair, 0, 2 * len(ids))
