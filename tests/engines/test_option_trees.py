@@ -27,7 +27,7 @@ from judgeloop.engines.gated_mlp import faster, gated_mlps
 from judgeloop.engines.head import Float32Head
 from judgeloop.engines.option_trees import OptionTrees
 from judgeloop.engines.options import option_logprobs
-from judgeloop.engines.token_tree import Branch, trees
+from judgeloop.models.token_tree import Branch, trees
 
 SIZES: dict[str, Any] = {
     "vocab_size": 300,

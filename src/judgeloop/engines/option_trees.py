@@ -17,13 +17,12 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from judgeloop.engines.gated_mlp import faster, gated_mlps
 from judgeloop.engines.head import Float32Head, keeps_logits
-from judgeloop.engines.token_tree import TokenTree, trees
-from judgeloop.engines.tree_attention import TreePlan, UnknownAttention, tree_attention
+from judgeloop.models.token_tree import TokenTree, trees
+from judgeloop.models.tree_attention import BY_LENGTH, TreePlan, UnknownAttention, tree_attention
 
 Ids = tuple[int, ...]
 
 _TOKENS = 2048  # of one row: more leave the processor's cache between two operations, fewer fill it less well
-_BY_LENGTH = ("dynamic", "longrope")  # kinds of rope whose angles depend on the longest sequence that runs
 _COMPARED = 16  # tokens at least, so that there is something to tell apart
 _DEVIATION = {torch.float32: 1e-3, torch.bfloat16: 0.1}  # of logits, as a share of their spread; others are not run
 
@@ -53,7 +52,7 @@ class OptionTrees:
             or getattr(config, "attention_chunk_size", None) is not None
             or not layers
             or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
-            or any(kind.get("rope_type") in _BY_LENGTH for kind in ropes)
+            or any(kind.get("rope_type") in BY_LENGTH for kind in ropes)
         ):
             return False
         longest = max(sequences, key=len)

@@ -1,273 +1,302 @@
-"""Attention over a token tree: every token sees the sequence that leads to it, and nothing else.
+"""Attention over a token tree: each token sees the tokens before it on its own path, whatever else is in the row.
 
-The tree's nodes are cut into blocks of queries, each with the keys before it gathered beside it, and blocks of like
-size are multiplied together. The query heads that share a key head are rows of one product. On two cores such products
-run at the rate of large ones, which those inside PyTorch's own attention for the CPU do not, above all in its gradient.
+It is registered with transformers, so a model of any architecture that looks its attention up there runs a tree as one
+row of tokens: its matrix products go over all tokens at once, and nothing is padded but in here. In here, query heads
+that share a key head are rows of one product, and pieces of like length are multiplied together. On a CPU such products
+run at the rate of large ones, which those inside PyTorch's own attention do not, above all those of its gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers import AttentionInterface
 
-from judgeloop.models.token_tree import TokenTree
+from judgeloop.models.token_tree import Branch, TokenTree, trees
 
-NAME = "token_tree"
-_QUERIES = int(__import__("os").environ.get("Q","128"))  # of a block at most: what comes after a block's last query is not computed
-_WASTE = float(__import__("os").environ.get("WASTE","1.3"))  # padded products may be so many times those asked for
-_LANES = 16  # keys are padded to a multiple: rows of odd length are slow
-
-
-@dataclass(frozen=True)
-class BlockGroup:
-    """Blocks that are multiplied together, all padded on the left. `queries` (blocks × rows) and `keys` (blocks ×
-    columns) are flat places, `padding` those of `queries` that are no query, `bias` by type
-    (blocks, 1, rows, columns) is added to the scores: 0 if a key is seen, else the least number."""
-
-    queries: Tensor
-    keys: Tensor
-    padding: Tensor
-    bias: dict[torch.dtype, Tensor]
-    blocks: int
+_NAME = "judgeloop_token_tree"
+_QUERIES = 128  # of a branch at a time: a long branch's first tokens do not look at its last ones
+_ALIKE = 0.7  # pieces are padded to the longest of their block: none has less than this share of it
+BY_LENGTH = ("dynamic", "longrope")  # kinds of rope whose angles depend on the longest sequence that runs
+_DEVIATION = 1e-2  # of hidden states, as a share of their norm; in float32 a right tree is a thousand times nearer
+_PAIRS = 2**17  # of a query and a key in a block: few enough to stay in a processor's cache
 
 
-@dataclass(frozen=True)
-class TreePlan:
-    """How attention goes over one tree: its groups, and for each flat place the row of all groups' queries it is."""
+class UnknownAttention(Exception):
+    """The model's attention does something that this one does not do."""
 
-    groups: list[BlockGroup]
-    inverse: Tensor
-    ids: Tensor
-    positions: Tensor
 
-    @classmethod
-    def of(cls, tree: TokenTree, device: torch.device | str = "cpu") -> TreePlan:
-        blocks = _blocks(tree)
-        groups = [_group([blocks[i] for i in part], device) for part in _alike(blocks)]
-        rows = torch.cat([group.queries for group in groups])
-        real = torch.ones(len(rows), dtype=torch.bool, device=device)
-        before = 0
-        for group in groups:
-            real[group.padding + before] = False
-            before += len(group.queries)
-        inverse = torch.empty(len(tree.ids), dtype=torch.long, device=device)
-        inverse[rows[real]] = real.nonzero().squeeze(1)
-        return cls(
-            groups,
-            inverse,
-            torch.tensor([tree.ids], device=device),
-            torch.tensor([tree.positions], device=device),
+class _Block:
+    """Pieces of branches, of like lengths: `queries` (pieces × q) places in the row, `keys` (pieces × k) places in
+    prefix + row, `positions` (pieces, q) of the queries. Padding repeats what is there; `padding` says which queries
+    are that."""
+
+    def __init__(self, pieces: Sequence[Branch], prefix: int, device: Any) -> None:
+        q = max(len(piece.path) - piece.start for piece in pieces)
+        k = max(len(piece.path) for piece in pieces)
+        positions = [[min(piece.start + n, len(piece.path) - 1) for n in range(q)] for piece in pieces]
+        queries = [piece.path[at] - prefix for at, piece in _each(positions, pieces)]
+        repeated = [row * q + n for row, piece in enumerate(pieces) for n in range(len(piece.path) - piece.start, q)]
+        keys = [place for piece in pieces for place in piece.path + piece.path[-1:] * (k - len(piece.path))]
+        self.pieces = len(pieces)
+        self.queries, self.keys, self.padding = (
+            torch.tensor(places, dtype=torch.long, device=device) for places in (queries, keys, repeated)
         )
+        self._positions = torch.tensor(positions, device=device)
+        self._masks: dict[Any, Tensor] = {}
+
+    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """0 for what a query sees, else -inf: (pieces, 1, 1, q, k)."""
+        if (window, dtype) not in self._masks:
+            distance = self._positions[:, :, None] - torch.arange(
+                len(self.keys) // self.pieces, device=self.keys.device
+            )
+            seen = (distance >= 0) if window is None else (distance >= 0) & (distance < window)
+            mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
+            self._masks[window, dtype] = mask[:, None, None]
+        return self._masks[window, dtype]
 
 
-def hidden_states(model: PreTrainedModel, plan: TreePlan) -> Tensor:
-    """The last hidden state of every flat place, (tokens, size). The model must attend with `NAME`, see `attend`."""
-    unread = plan.positions.new_zeros(1, 1, 1, 1)  # a mask of four dimensions is left as it is
-    found = model.base_model(
-        input_ids=plan.ids, position_ids=plan.positions, attention_mask=unread, use_cache=False, token_tree=plan
+def _each(positions: Sequence[Sequence[int]], pieces: Sequence[Branch]) -> Iterator[tuple[int, Branch]]:
+    return ((at, piece) for row, piece in zip(positions, pieces, strict=True) for at in row)
+
+
+class TreePlan:
+    """What attention needs to know of a tree, made once for all layers.
+
+    `prefix` is the `kept` of the plan of the tokens before the row: keys and values (heads, tokens, head size) of every
+    layer; no gradient reaches them. `keep`: are this tree's wanted?
+    """
+
+    def __init__(
+        self, tree: TokenTree, device: Any, prefix: dict[Any, tuple[Tensor, Tensor]] | None = None, keep: bool = False
+    ) -> None:
+        self.prefix = prefix or {}
+        self.kept: dict[Any, tuple[Tensor, Tensor]] | None = {} if keep else None
+        pieces = sorted(_pieces(tree.branches), key=lambda piece: len(piece.path) - piece.start, reverse=True)
+        self.blocks = [_Block(block, tree.prefix, device) for block in _alike(pieces)]
+        queries = torch.cat([block.queries for block in self.blocks])
+        real = torch.ones(len(queries), dtype=torch.bool, device=device)
+        first = 0
+        for block in self.blocks:
+            real[first + block.padding] = False
+            first += len(block.queries)
+        self.back = torch.empty(len(tree.ids), dtype=torch.long, device=device)
+        """Where in the blocks' queries each token of the row is."""
+        self.back[queries[real]] = real.nonzero().squeeze(1)
+
+
+def _pieces(branches: Sequence[Branch]) -> Iterator[Branch]:
+    for branch in branches:
+        for start in range(branch.start, len(branch.path), _QUERIES):
+            yield Branch(start, branch.path[: start + _QUERIES])
+
+
+def _alike(pieces: Sequence[Branch]) -> Iterator[list[Branch]]:
+    """Blocks of pieces, which come with the longest first."""
+    block: list[Branch] = []
+    q = k = 0
+    for piece in pieces:
+        more = max(k, len(piece.path))
+        if block and (len(piece.path) - piece.start < _ALIKE * q or (len(block) + 1) * q * more > _PAIRS):
+            yield block
+            block = []
+        if not block:
+            q, more = len(piece.path) - piece.start, len(piece.path)
+        k = more
+        block.append(piece)
+    yield block
+
+
+def can_share(model: Any, longest: int) -> bool:
+    """Whether a tree can stand for sequences of up to `longest` tokens, as far as the model's config tells: plain
+    attention through SDPA in every layer, no state, no window shorter than that, angles that no length changes."""
+    config = model.config.get_text_config()
+    rope = getattr(config, "rope_parameters", None) or {}
+    ropes = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    kinds = set(getattr(config, "layer_types", None) or ("sliding_attention",))
+    return (
+        kinds <= {"full_attention", "sliding_attention"}
+        and ("sliding_attention" not in kinds or window is None or longest <= window)
+        and config._attn_implementation in ("sdpa", _NAME)
+        and getattr(model, "_supports_attention_backend", False)
+        and not getattr(config, "is_encoder_decoder", False)
+        and getattr(config, "attention_chunk_size", None) is None
+        and not any(kind.get("rope_type") in BY_LENGTH for kind in ropes)
     )
+
+
+@torch.no_grad()
+def takes_tree(model: Any) -> bool:
+    """Whether the model, without dropout in its attention, answers a tree as it answers the sequences alone: tried on
+    short ones, since a config does not tell everything."""
+    if any(getattr(module, "attention_dropout", 0.0) for module in model.modules()) or not can_share(model, 0):
+        return False
+    tries = sorted([[1, 2, 3, 1, 2], [1, 2, 3, 2, 1, 3], [3, 1]])
+    device, training = model.get_input_embeddings().weight.device, model.training
+    model.eval()
+    try:
+        ((tree, _),) = trees(tries, 0, sum(map(len, tries)))
+        found = hidden_states(model, tree)
+        alone = [
+            model.base_model(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0]
+            for ids in tries
+        ]
+    except (UnknownAttention, KeyError, RuntimeError, TypeError, ValueError):
+        return False
+    finally:
+        model.train(training)
+    pairs = zip(tree.paths, alone, strict=True)
+    return all(bool((found[path] - one).norm() <= _DEVIATION * one.norm()) for path, one in pairs)
+
+
+def hidden_states(model: Any, tree: TokenTree) -> Tensor:
+    """The last hidden state of every place of the row, (tokens, size)."""
+    device = model.get_input_embeddings().weight.device
+    with tree_attention(model):
+        found = model.base_model(
+            input_ids=torch.tensor([tree.ids], device=device),
+            position_ids=torch.tensor([tree.positions], device=device),
+            use_cache=False,
+            tree_plan=TreePlan(tree, device),
+        )
     states: Tensor = found.last_hidden_state[0]
     return states
 
 
-def can_share(model: Any, longest: int) -> bool:
-    """Whether the model's attention can be replaced: plain attention through SDPA, no state, and no sliding window
-    shorter than the `longest` sequence (tokens), past which a token would see."""
+@contextmanager
+def tree_attention(model: Any) -> Iterator[None]:
+    """Within it `model` takes a `tree_plan` with a tree's ids and positions as one row; each layer that calls its
+    attention in another way than transformers' own models do raises UnknownAttention or ignores the tree."""
     config = model.config.get_text_config()
-    layers = getattr(config, "layer_types", None) or ()
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    plain = all(kind == "full_attention" for kind in layers) and (bool(layers) or window is None or longest <= window)
-    known = config._attn_implementation in ("sdpa", NAME)
-    return plain and known and not getattr(config, "is_encoder_decoder", False)
-
-
-@torch.no_grad()
-def takes_tree(model: PreTrainedModel) -> bool:
-    """Let the model's attention take a `TreePlan` as the keyword `token_tree` (without one it stays SDPA), and say
-    whether it then answers as it does without: tried on short sequences, since a config does not tell everything."""
-    dropout = any(getattr(module, "attention_dropout", 0.0) for module in model.modules())
-    if dropout or not can_share(model, 0):
-        return False
-    config = model.config.get_text_config()
-    tries = [[1, 2, 3, 1, 2], [1, 2, 3, 2, 1, 3], [3, 1]]
-    training = model.training
-    model.eval()
+    before = config._attn_implementation
+    config._attn_implementation = _NAME
     try:
-        device = model.get_input_embeddings().weight.device
-        wanted = [
-            model.base_model(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0]
-            for ids in tries
-        ]
-        AttentionInterface.register(NAME, tree_attention)
-        AttentionMaskInterface.register(NAME, sdpa_mask)
-        config._attn_implementation = NAME
-        tree = TokenTree.of(tries, worth=2)
-        found = hidden_states(model, TreePlan.of(tree, device))
-        same = all(
-            torch.allclose(found[path], one, rtol=1e-2, atol=1e-2 * float(one.abs().max()))
-            for path, one in zip(tree.paths, wanted, strict=True)
-        )
-    except (RuntimeError, TypeError, ValueError):
-        same = False
+        yield
     finally:
-        model.train(training)
-    if not same:
-        config._attn_implementation = "sdpa"
-    return same
+        config._attn_implementation = before
 
 
-def tree_attention(
-    module: torch.nn.Module,
+def _attend(
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    dropout: float = 0.0,
+    *,
     scaling: float | None = None,
-    token_tree: TreePlan | None = None,
-    **kwargs: Any,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    tree_plan: TreePlan | None = None,
+    **others: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: `query` (1, heads, tokens, size), `key` and `value` with as many heads or
-    fewer; returns (1, tokens, heads, size)."""
-    if token_tree is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+    """Outputs (1, tokens, heads, value size) of the queries (1, heads, tokens, head size)."""
+    odd = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
+    causal = others.get("is_causal")
+    if causal is None:
+        causal = getattr(module, "is_causal", True)
+    if tree_plan is None or attention_mask is not None or odd or dropout or len(query) != 1 or not causal:
+        raise UnknownAttention(
+            f"{type(module).__name__}: {', '.join(odd) or 'no plan, a mask, dropout or several rows'}"
+        )
     kind = query.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    keys, values = key[0], value[0]
+    if tree_plan.kept is not None:
+        tree_plan.kept[module] = (keys, values)
+    if tree_plan.prefix:
+        keys, values = (torch.cat(parts, 1) for parts in zip(tree_plan.prefix[module], (keys, values), strict=True))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    found = _TreeAttention.apply(query[0], key[0], value[0], token_tree, scale)
+    found: Tensor = _Attention.apply(query[0], keys, values, tree_plan, scale, sliding_window)
     return found.view(1, query.shape[2], query.shape[1], value.shape[-1]), None
 
 
-class _TreeAttention(torch.autograd.Function):
+AttentionInterface.register(_NAME, _attend)
+
+
+class _Attention(torch.autograd.Function):
+    """Of (heads, tokens, size), `keys` and `values` with as many heads or fewer, to (tokens, heads × value size)."""
+
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, plan: TreePlan, scale: float) -> Tensor:
-        parts, shares = [], []
+    def forward(
+        ctx: Any, query: Tensor, keys: Tensor, values: Tensor, plan: TreePlan, scale: float, window: int | None
+    ) -> Tensor:
+        found, shares = [], []
         with torch.autocast(query.device.type, enabled=False):
-            for group in plan.groups:
-                q, k, v = _queries(query, group, len(key)), _keys(key, group), _keys(value, group)
-                share = _shares(q, k, group, scale)
-                parts.append(_by_token(share @ v, group, len(key)))
+            for block in plan.blocks:
+                asked, seen, held = _rows(query, block, len(keys)), _columns(keys, block), _columns(values, block)
+                scores = torch.bmm(asked, seen.transpose(1, 2))
+                mask = block.mask(window, query.dtype)
+                masked = scores.view(block.pieces, len(keys), -1, *mask.shape[-2:])
+                torch.add(mask, masked, alpha=scale, out=masked)
+                share = scores.softmax(-1)
+                found.append(_by_token(torch.bmm(share, held), block, len(keys)))
                 shares.append(share)
         ctx.plan, ctx.scale = plan, scale
-        ctx.save_for_backward(query, key, value, *shares)
-        return torch.cat(parts).index_select(0, plan.inverse)
+        ctx.save_for_backward(query, keys, values, *shares)
+        return torch.cat(found).index_select(0, plan.back)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, *shares = ctx.saved_tensors
-        plan, scale, heads = ctx.plan, ctx.scale, len(key)
-        upstream = gradients[0].to(query.dtype).view(len(gradients[0]), query.shape[0], -1).transpose(0, 1)
-        of_query = []
-        of_key = torch.zeros(key.shape[1], heads * key.shape[2], device=key.device)
-        of_value = torch.zeros(value.shape[1], heads * value.shape[2], device=value.device)
-        for group, share in zip(plan.groups, shares, strict=True):
-            above = upstream.index_select(1, group.queries)
-            if len(group.padding):
-                above.index_fill_(1, group.padding, 0)
-            above = _folded(above, group, heads)
-            q, k, v = _queries(query, group, heads), _keys(key, group), _keys(value, group)
-            of_value.index_add_(0, group.keys, _by_key(share.transpose(1, 2) @ above, group, heads))
-            of_scores = torch._softmax_backward_data(above @ v.transpose(1, 2), share, -1, share.dtype)
-            of_query.append(_by_token(of_scores @ k, group, heads))
-            of_key.index_add_(0, group.keys, _by_key(of_scores.transpose(1, 2) @ q, group, heads))
-        found = torch.cat(of_query).index_select(0, plan.inverse).mul_(scale)
+        query, keys, values, *shares = ctx.saved_tensors
+        heads, of_query = len(keys), []
+        upstream = gradients[0].to(query.dtype).view(query.shape[1], len(query), -1).transpose(0, 1)
+        # In float32: a rubric's token is the key of every judgement after it.
+        of_keys, of_values = (
+            torch.zeros(states.shape[1], heads * states.shape[2], device=states.device) for states in (keys, values)
+        )
+        for block, share in zip(ctx.plan.blocks, shares, strict=True):
+            above = _rows(upstream, block, heads, padding=0.0)
+            asked, seen, held = _rows(query, block, heads), _columns(keys, block), _columns(values, block)
+            of_values.index_add_(0, block.keys, _by_key(torch.bmm(share.transpose(1, 2), above), block, heads))
+            of_shares = torch.bmm(above, held.transpose(1, 2))
+            of_scores = torch._softmax_backward_data(of_shares, share, -1, share.dtype)
+            of_query.append(_by_token(torch.bmm(of_scores, seen), block, heads))
+            of_keys.index_add_(0, block.keys, _by_key(torch.bmm(of_scores.transpose(1, 2), asked), block, heads))
         return (
-            found.view(query.shape[1], query.shape[0], -1).transpose(0, 1),
-            of_key.mul_(scale).to(key.dtype).view(key.shape[1], heads, -1).transpose(0, 1),
-            of_value.to(value.dtype).view(value.shape[1], heads, -1).transpose(0, 1),
+            _by_head(torch.cat(of_query).index_select(0, ctx.plan.back).mul_(ctx.scale), query),
+            _by_head(of_keys.mul_(ctx.scale), keys),
+            _by_head(of_values, values),
+            None,
             None,
             None,
         )
 
 
-def _shares(query: Tensor, key: Tensor, group: BlockGroup, scale: float) -> Tensor:
-    """How much of each key every query takes, (blocks × key heads, rows, columns)."""
-    scores = query @ key.transpose(1, 2)
-    masked = scores.view(group.blocks, -1, *group.bias[scores.dtype].shape[2:])
-    torch.add(group.bias[scores.dtype], masked, alpha=scale, out=masked)
-    return torch.softmax(scores, dim=-1)
+def _rows(states: Tensor, block: _Block, heads: int, padding: float | None = None) -> Tensor:
+    """(query heads, tokens, size) to (pieces × key heads, query heads of a key head × q, size)."""
+    taken = states.index_select(1, block.queries)
+    if padding is not None and len(block.padding):
+        taken.index_fill_(1, block.padding, padding)
+    split = taken.view(heads, -1, block.pieces, len(block.queries) // block.pieces, states.shape[-1])
+    return split.permute(2, 0, 1, 3, 4).reshape(block.pieces * heads, -1, states.shape[-1])
 
 
-def _queries(states: Tensor, group: BlockGroup, heads: int) -> Tensor:
-    return _folded(states.index_select(1, group.queries), group, heads)
+def _columns(states: Tensor, block: _Block) -> Tensor:
+    """(key heads, tokens, size) to (pieces × key heads, k, size)."""
+    split = states.index_select(1, block.keys).view(len(states), block.pieces, -1, states.shape[-1])
+    return split.transpose(0, 1).reshape(block.pieces * len(states), -1, states.shape[-1])
 
 
-def _folded(states: Tensor, group: BlockGroup, heads: int) -> Tensor:
-    """From (query heads, blocks × rows, size) to (blocks × key heads, query heads of a key head × rows, size)."""
-    split = states.view(heads, -1, group.blocks, len(group.queries) // group.blocks, states.shape[-1])
-    return split.permute(2, 0, 1, 3, 4).reshape(group.blocks * heads, -1, states.shape[-1])
+def _by_token(states: Tensor, block: _Block, heads: int) -> Tensor:
+    """What `_rows` made back to (pieces × q, query heads × size)."""
+    split = states.view(block.pieces, heads, -1, len(block.queries) // block.pieces, states.shape[-1])
+    return split.permute(0, 3, 1, 2, 4).reshape(len(block.queries), -1)
 
 
-def _by_token(states: Tensor, group: BlockGroup, heads: int) -> Tensor:
-    """Back from that to (blocks × rows, query heads × size)."""
-    rows = len(group.queries) // group.blocks
-    split = states.view(group.blocks, heads, -1, rows, states.shape[-1])
-    return split.permute(0, 3, 1, 2, 4).reshape(group.blocks * rows, -1)
+def _by_key(states: Tensor, block: _Block, heads: int) -> Tensor:
+    """What `_columns` made back to (pieces × k, key heads × size), in float32."""
+    split = states.view(block.pieces, heads, -1, states.shape[-1])
+    return split.transpose(1, 2).reshape(len(block.keys), -1).float()
 
 
-def _keys(states: Tensor, group: BlockGroup) -> Tensor:
-    """(key heads, tokens, size) to (blocks × key heads, columns, size)."""
-    taken = states.index_select(1, group.keys)
-    split = taken.view(len(states), group.blocks, -1, states.shape[-1])
-    return split.transpose(0, 1).reshape(group.blocks * len(states), -1, states.shape[-1])
-
-
-def _by_key(states: Tensor, group: BlockGroup, heads: int) -> Tensor:
-    """Back from that to (blocks × columns, key heads × size), in float32."""
-    split = states.view(group.blocks, heads, -1, states.shape[-1])
-    return split.transpose(1, 2).reshape(len(group.keys), -1).float()
-
-
-def _blocks(tree: TokenTree) -> list[tuple[list[int], list[int]]]:
-    """(queries, keys) of every block; the keys end with the queries."""
-    found = []
-    for number, node in enumerate(tree.nodes):
-        before = tree.ancestors(number)
-        for start in range(node.start, node.end, _QUERIES):
-            end = min(start + _QUERIES, node.end)
-            found.append((list(range(start, end)), [*before, *range(node.start, end)]))
-    return found
-
-
-def _alike(blocks: Sequence[tuple[list[int], list[int]]]) -> list[list[int]]:
-    """Which blocks go together: as many as waste no more than `_WASTE`."""
-    groups: list[list[int]] = []
-    rows = columns = area = 0
-    for index in sorted(range(len(blocks)), key=lambda i: (-len(blocks[i][1]), -len(blocks[i][0]), i)):
-        queries, keys = len(blocks[index][0]), len(blocks[index][1])
-        wide = max(rows, queries) * columns * (len(groups[-1]) + 1) if groups else 0
-        if not groups or wide > _WASTE * (area + queries * keys):
-            groups.append([])
-            rows, columns, area = 0, keys, 0
-        groups[-1].append(index)
-        rows, area = max(rows, queries), area + queries * keys
-    return groups
-
-
-def _group(blocks: Sequence[tuple[list[int], list[int]]], device: torch.device | str) -> BlockGroup:
-    rows = max(len(queries) for queries, _ in blocks)
-    columns = -(-max(len(keys) for _, keys in blocks) // _LANES) * _LANES
-    queries = [[queries[0]] * (rows - len(queries)) + queries for queries, _ in blocks]
-    keys = [[keys[0]] * (columns - len(keys)) + keys for _, keys in blocks]
-    padding = [i * rows + j for i, (own, _) in enumerate(blocks) for j in range(rows - len(own))]
-    column = torch.arange(columns, device=device)
-    first = torch.tensor([columns - len(keys) for _, keys in blocks], device=device).view(-1, 1, 1)
-    last = torch.arange(columns - rows, columns, device=device).view(1, -1, 1)
-    seen = (column >= first) & (column <= last)
-    bias = torch.zeros(seen.shape, device=device).masked_fill_(~seen, torch.finfo(torch.bfloat16).min).unsqueeze(1)
-    return BlockGroup(
-        torch.tensor(queries, device=device).view(-1),
-        torch.tensor(keys, device=device).view(-1),
-        torch.tensor(padding, dtype=torch.long, device=device),
-        {torch.float32: bias, torch.bfloat16: bias.bfloat16()},
-        len(blocks),
-    )
+def _by_head(states: Tensor, like: Tensor) -> Tensor:
+    """(tokens, heads × size) to (heads, tokens, size)."""
+    return states.to(like.dtype).view(like.shape[1], len(like), -1).transpose(0, 1)

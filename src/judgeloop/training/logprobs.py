@@ -23,8 +23,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
-from judgeloop.models.token_tree import TokenTree
-from judgeloop.models.tree_attention import TreePlan, can_share, hidden_states, takes_tree
+from judgeloop.models.token_tree import trees
+from judgeloop.models.tree_attention import can_share, hidden_states, takes_tree
 from judgeloop.training.label_logprobs import label_log_probs
 from judgeloop.training.packs import IGNORED, SHARED
 
@@ -149,9 +149,11 @@ def _tree(
                     reads.append((len(sequences), place - 1))
                     writes.append((row, column - 1))
             sequences.append([ids[column] for column in columns])
-    tree = TokenTree.of(sequences)
-    hidden = hidden_states(model, TreePlan.of(tree, input_ids.device))
-    flat = torch.tensor([tree.paths[sequence][place] for sequence, place in reads], device=hidden.device)
+    order = sorted(range(len(sequences)), key=lambda number: sequences[number])
+    ((tree, _),) = trees([sequences[number] for number in order], 0, sys.maxsize)
+    paths = dict(zip(order, tree.paths, strict=True))
+    hidden = hidden_states(model, tree)
+    flat = torch.tensor([paths[sequence][place] for sequence, place in reads], device=hidden.device)
     return torch.tensor(writes, device=hidden.device).view(-1, 2).T, hidden.index_select(0, flat.long())
 
 

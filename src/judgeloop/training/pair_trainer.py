@@ -140,7 +140,9 @@ class PairTrainer(ExactLoss, DPOTrainer):
         if not self.accelerator.sync_gradients:
             return super().own_step(model, inputs, num_items_in_batch)
         # With the step's last micro-batch; in its last backward, if there is room.
-        beside = [(replay, self._prepare_inputs(replay.batch(replay.of(self.state.global_step)))) for replay in self.replays]
+        beside = [
+            (replay, self._prepare_inputs(replay.batch(replay.of(self.state.global_step)))) for replay in self.replays
+        ]
         tokens = sum(int(batch["attention_mask"].sum()) for _, batch in beside)
         parts = self.parts(inputs)
         room = BACKWARD_TOKENS - sum(self.lengths(self.take(inputs, parts[-1]))) if parts else 0
