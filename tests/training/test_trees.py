@@ -11,10 +11,9 @@ from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
 from judgeloop.models.tree_attention import can_share, takes_tree
 from judgeloop.training import logprobs
+from judgeloop.training.data import SftExample
 from judgeloop.training.logprobs import add_response_head
 from judgeloop.training.packs import collate, pack
-
-from .test_packs import example
 
 # Prompts and responses of many lengths; a response may be one token.
 SHARED = [11] * 30
@@ -79,9 +78,9 @@ def test_a_pack_gives_what_its_rows_give(model_folder: Path) -> None:
     model = loaded(model_folder)
     add_response_head(model)
     rows = [
-        example("a", [*range(10, 40), 3, 4], [9, 8]),
-        example("b", [*range(10, 40), 5], [7]),
-        example("c", [6], [5]),
+        SftExample("a", [*range(10, 40), 3, 4], [9, 8]),
+        SftExample("b", [*range(10, 40), 5], [7]),
+        SftExample("c", [6], [5]),
     ]
     packed = collate([pack(rows[:2], "row").columns(), pack(rows[2:], "row").columns()], pad_id=0)
     names = ("input_ids", "attention_mask", "labels")
@@ -100,7 +99,7 @@ def test_a_checkpointed_backward_attends_to_the_tree_too(model_folder: Path) -> 
     model = loaded(model_folder)
     add_response_head(model)
     model.train()
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     with tree_attention(model):  # as the trainers do around a step
         assert_same(found(model, inputs), expected)
 
