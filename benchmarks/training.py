@@ -40,7 +40,7 @@ from judgeloop.models.resolve import resolve
 from judgeloop.records import PreferencePair, RankedSet
 
 BATCH, MAX_LENGTH, BETA, SEED = 8, 512, 0.1, 0
-OURS = ("ours", "ours-f32", "ours-separate", "ours-shared")
+OURS = ("ours", "ours-f32", "ours-separate")
 VARIANTS = ("trl", "trl-bf16", *OURS)
 DEFAULT = ("ours", "trl-bf16", "trl")
 
@@ -101,7 +101,7 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
     from trl import DPOConfig, DPOTrainer
 
     from judgeloop.config import TrainSection
-    from judgeloop.training import shared_prompts
+    from judgeloop.training import logprobs
     from judgeloop.training.arguments import choose_precision, trainer_arguments
     from judgeloop.training.pair_trainer import PairTrainer
     from judgeloop.training.trainer import Reporter, fit, keep_freed_memory, peak_memory_mib, private_tokenizer
@@ -143,7 +143,8 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
         reporter = Reporter(lambda _done, _total: None, metrics.append, loss_name)
         if own:
             keep_freed_memory()
-            shared_prompts.PAYS = {"ours-separate": math.inf, "ours-shared": 0.0}.get(variant, shared_prompts.PAYS)
+            if variant == "ours-separate":
+                logprobs.takes_tree = lambda _model: False
             started = time.perf_counter()
             trainer: Any = PairTrainer(
                 model,

@@ -21,9 +21,7 @@ from .cases import make_pair
 
 
 @pytest.mark.usefixtures("smooth_steps")
-def test_eager_attention_trains_what_sdpa_with_shared_prompts_trains(
-    model_folder: Path, tmp_path: Path, chat: Chat
-) -> None:
+def test_eager_attention_trains_what_token_trees_train(model_folder: Path, tmp_path: Path, chat: Chat) -> None:
     losses: dict[str, list[float]] = {}
     for attention in ("sdpa", "eager"):
         steps: list[float] = []

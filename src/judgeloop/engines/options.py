@@ -1,22 +1,21 @@
 """How likely each of a few given answers is after a prompt: for the expected score.
 
-What every prompt starts with (the rubric) is computed once; logits are made only where an option is read.
+What prompts start with alike is computed once; logits are made only where an option is read.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as functional
-from torch import Tensor
 
 from judgeloop.engines.base import OptionLogprobs, OptionRequest
 from judgeloop.engines.batch import left_padded
 from judgeloop.engines.cache import is_plain, new_cache, with_prefix
+from judgeloop.engines.head import Float32Head, keeps_logits
+from judgeloop.engines.option_trees import OptionTrees
 from judgeloop.engines.text import common_prefix
 from judgeloop.errors import InputError
 
@@ -33,12 +32,13 @@ class _Reading:
 
 
 def option_logprobs(
-    model: Any, requests: Sequence[OptionRequest], *, pad_id: int, batch_tokens: int
+    model: Any, requests: Sequence[OptionRequest], *, trees: OptionTrees, pad_id: int, batch_tokens: int
 ) -> Iterator[OptionLogprobs]:
     """Yield each request's log-probabilities, as natural logs of the whole vocabulary's softmax in float32.
 
-    Options of one token are read at one position; an option of several tokens is run after its prompt and its
-    tokens' log-probabilities are summed. Raises InputError where an option or a prompt is empty.
+    What requests begin with alike is computed once: as far as any two do with a model that `trees` can read, else what
+    all of them begin with. Options of one token are read at one position; an option of several tokens is run after its
+    prompt and its tokens' log-probabilities are summed. Raises InputError where an option or a prompt is empty.
     """
     readings: list[_Reading] = []
     found: list[dict[int, float]] = []
@@ -52,19 +52,39 @@ def option_logprobs(
         readings += [_Reading(place, request.prompt_ids + run, tuple(which)) for run, which in groups.items()]
     if not readings:
         return
+    results = (
+        _in_trees(trees, readings, requests, batch_tokens)
+        if trees.can_read([reading.ids for reading in readings])
+        else _in_batches(model, readings, requests, pad_id, batch_tokens)
+    )
+    for reading, values in results:
+        found[reading.place].update(zip(reading.options, values, strict=True))
+        request = requests[reading.place]
+        if len(found[reading.place]) == len(request.options):
+            logprobs = tuple(found[reading.place][number] for number in range(len(request.options)))
+            found[reading.place] = {}
+            yield OptionLogprobs(request.id, logprobs)
+
+
+def _in_trees(
+    trees: OptionTrees, readings: Sequence[_Reading], requests: Sequence[OptionRequest], batch_tokens: int
+) -> Iterator[tuple[_Reading, list[float]]]:
+    sequences = [reading.ids for reading in readings]
+    options = [[requests[reading.place].options[number] for number in reading.options] for reading in readings]
+    for number, values in trees.read(sequences, options, len(_common_prefix(sequences, requests)), batch_tokens):
+        yield readings[number], values
+
+
+def _in_batches(
+    model: Any, readings: Sequence[_Reading], requests: Sequence[OptionRequest], pad_id: int, batch_tokens: int
+) -> Iterator[tuple[_Reading, list[float]]]:
     with torch.inference_mode():
         prefix_ids = _common_prefix([reading.ids for reading in readings], requests) if is_plain(model.config) else ()
         prefix = _run_prefix(model, prefix_ids) if prefix_ids else None
-    readings.sort(key=lambda reading: (len(reading.ids), reading.place))
-    for batch in _batches(readings, len(prefix_ids), batch_tokens):
+    in_order = sorted(readings, key=lambda reading: (len(reading.ids), reading.place))
+    for batch in _batches(in_order, len(prefix_ids), batch_tokens):
         values = _read(model, batch, requests, prefix, len(prefix_ids), pad_id)
-        for reading, row in zip(batch, values, strict=True):
-            found[reading.place].update(zip(reading.options, row, strict=True))
-            request = requests[reading.place]
-            if len(found[reading.place]) == len(request.options):
-                logprobs = tuple(found[reading.place][number] for number in range(len(request.options)))
-                found[reading.place] = {}
-                yield OptionLogprobs(request.id, logprobs)
+        yield from zip(batch, values, strict=True)
 
 
 def _common_prefix(sequences: Sequence[tuple[int, ...]], requests: Sequence[OptionRequest]) -> tuple[int, ...]:
@@ -76,7 +96,7 @@ def _common_prefix(sequences: Sequence[tuple[int, ...]], requests: Sequence[Opti
 
 def _run_prefix(model: Any, ids: tuple[int, ...]) -> Any:
     cache = new_cache(model.config, 0)
-    keep = {"logits_to_keep": 1} if _keeps_logits(model) else {}
+    keep = {"logits_to_keep": 1} if keeps_logits(model) else {}
     model(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True, **keep)
     return cache
 
@@ -102,8 +122,8 @@ def _read(
     positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
     options = [[requests[reading.place].options[number] for number in reading.options] for reading in batch]
     longest = max(len(option) for row in options for option in row)
-    keep = {"logits_to_keep": longest} if _keeps_logits(model) else {}
-    with torch.inference_mode(), _Float32Head(model):
+    keep = {"logits_to_keep": longest} if keeps_logits(model) else {}
+    with torch.inference_mode(), Float32Head(model):
         cached = {"past_key_values": with_prefix(model.config, prefix, len(batch), ids.shape[1])} if prefix else {}
         output = model(
             input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=bool(cached), **cached, **keep
@@ -114,28 +134,3 @@ def _read(
         [sum(float(logprobs[number, k - len(option), token]) for k, token in enumerate(option)) for option in row]
         for number, row in enumerate(options)
     ]
-
-
-class _Float32Head:
-    """Within the context, a bfloat16 model's output layer computes in float32: bfloat16 logits have steps of 1/8."""
-
-    def __init__(self, model: Any) -> None:
-        self._head = model.get_output_embeddings()
-
-    def __enter__(self) -> None:
-        self._hook = None
-        if isinstance(self._head, torch.nn.Linear) and self._head.weight.dtype != torch.float32:
-            self._hook = self._head.register_forward_hook(_in_float32)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._hook is not None:
-            self._hook.remove()
-
-
-def _in_float32(head: Any, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
-    bias = None if head.bias is None else head.bias.float()
-    return functional.linear(inputs[0].float(), head.weight.float(), bias)
-
-
-def _keeps_logits(model: Any) -> bool:
-    return "logits_to_keep" in inspect.signature(model.forward).parameters

@@ -22,6 +22,7 @@ from judgeloop.config import EngineSection
 from judgeloop.engines.base import FinishReason, Generation, OptionLogprobs, OptionRequest, Request, Sampling
 from judgeloop.engines.batch import left_padded
 from judgeloop.engines.cache import new_cache, select_rows
+from judgeloop.engines.option_trees import OptionTrees
 from judgeloop.engines.options import option_logprobs
 from judgeloop.engines.sampling import draw
 from judgeloop.engines.text import cut_at_stop
@@ -87,6 +88,7 @@ class TransformersEngine:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{folder}: the model cannot be loaded ({first}); mend the folder") from error
         self._model: Any = model.to("cuda" if cuda else "cpu").eval()
+        self._trees: Any = OptionTrees(self._model)
         sizes = model.config.get_text_config()
         if getattr(sizes, "output_router_logits", False):  # the router's loss is of no use here, and fails with a cache
             sizes.output_router_logits = False
@@ -107,14 +109,18 @@ class TransformersEngine:
                         yield self._generation(request, finished)
 
     def option_logprobs(self, requests: Sequence[OptionRequest]) -> Iterator[OptionLogprobs]:
-        """Yield one result for every request; what all prompts start with is computed once."""
+        """Yield one result for every request; what prompts start with alike is computed once."""
         yield from option_logprobs(
-            self._model, requests, pad_id=self._chat.pad_id, batch_tokens=self._section.batch_tokens
+            self._model,
+            requests,
+            trees=self._trees,
+            pad_id=self._chat.pad_id,
+            batch_tokens=self._section.batch_tokens,
         )
 
     def close(self) -> None:
         """Give back the memory. Calling it twice is fine."""
-        self._model = None
+        self._model = self._trees = None
         gc.collect()
         if has_cuda():
             torch.cuda.empty_cache()

@@ -23,9 +23,10 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
+from judgeloop.models.token_tree import trees
+from judgeloop.models.tree_attention import can_share, hidden_states, takes_tree
 from judgeloop.training.label_logprobs import label_log_probs
-from judgeloop.training.packs import predictors, visible
-from judgeloop.training.shared_prompts import can_share, pack_pairs, pays
+from judgeloop.training.packs import IGNORED, SHARED
 
 GROUP_TOKENS = 1024
 _LOGIT_BYTES = 256 * 2**20  # float32 logits held at once
@@ -63,9 +64,9 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
     """Let `model(input_ids=…, attention_mask=…, labels=…, fused_lm_head=True).log_probs` be made here.
 
     `log_probs` has shape (rows, length − 1): the natural-log probability of each next token, 0 where it has no label.
-    Sequences are padded on the right, so causal attention never reaches padding and no mask is needed.
-    `shared_prompts`: the rows are pairs, chosen first, and rows i and i + pairs begin with so many tokens of the same
-    prompt; it is then computed once if that pays. `owners` and `position_ids` describe packs (`training.packs`).
+    Sequences are padded on the right. Those that begin alike go through the model as one token tree, every token once,
+    if it attends in a way that can be replaced (`takes_tree`); `owners` describe packs (`training.packs`), which need
+    that. Other models run sequences of like length together; causal attention never reaches padding.
     `one_group`: all sequences of a call run together, so that processes whose weights are in shards call every layer
     equally often. Called without `fused_lm_head` the model does what it did. A model without a plain head is left as
     it is, and the answer is False.
@@ -74,27 +75,25 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         return False
     original = model.forward
     budget = sys.maxsize if one_group else GROUP_TOKENS
+    as_tree = takes_tree(model)
 
     @functools.wraps(type(model).forward)
     def forward(
         self: Any,
         *args: Any,
         fused_lm_head: bool = False,
-        shared_prompts: Sequence[int] = (),
         owners: Tensor | None = None,
         token_loss: TokenLossOfRows | None = None,
         **kwargs: Any,
     ) -> Any:
         if not fused_lm_head:
             return original(*args, **kwargs)
-        inputs = kwargs["input_ids"], kwargs["attention_mask"].sum(dim=1).tolist(), kwargs["labels"]
-        share = bool(shared_prompts) and pays(shared_prompts, inputs[1]) and can_share(self, max(inputs[1]))
-        if owners is not None:
-            place, hidden = _packed(self, budget, *inputs, owners, kwargs["position_ids"])
+        ids, lengths, labels = kwargs["input_ids"], kwargs["attention_mask"].sum(dim=1).tolist(), kwargs["labels"]
+        if as_tree and can_share(self, max(lengths)):
+            place, hidden = _tree(self, ids, lengths, labels, owners)
         else:
-            shared = _shared(self, budget, *inputs[:2], shared_prompts) if share else None
-            place, hidden = shared or _separate(self, budget, *inputs)
-        return _response_output(self, place, hidden, inputs[2], token_loss)
+            place, hidden = _separate(self, budget, ids, lengths, labels)
+        return _response_output(self, place, hidden, labels, token_loss)
 
     model.forward = types.MethodType(forward, model)
     return True
@@ -133,48 +132,29 @@ def _separate(
     return torch.cat(places, dim=1), torch.cat(states)
 
 
-def _packed(
-    model: Any,
-    budget: int,
-    input_ids: Tensor,
-    lengths: Sequence[int],
-    labels: Tensor,
-    owners: Tensor,
-    positions: Tensor,
+def _tree(
+    model: Any, input_ids: Tensor, lengths: Sequence[int], labels: Tensor, owners: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """As `_separate`, for sequences of several rows after a common beginning."""
-    sources = predictors(owners)
-    states = []
-    places = []
-    for group in length_groups(lengths, budget):
-        width = lengths[group[0]]
-        index = torch.tensor(group, device=input_ids.device)
-        own = owners[index, :width]
-        # Rows that share nothing need no mask of their own.
-        masks = {"attention_mask": visible(own), "position_ids": positions[index, :width]} if (own > 0).any() else {}
-        hidden = model.base_model(input_ids=input_ids[index, :width], use_cache=False, **masks).last_hidden_state
-        row, column = (labels[index, 1:width] != -100).nonzero(as_tuple=True)
-        states.append(hidden[row, sources[index[row], column]])
-        places.append(torch.stack([index[row], column]))
-    return torch.cat(places, dim=1), torch.cat(states)
-
-
-def _shared(
-    model: Any, budget: int, input_ids: Tensor, lengths: Sequence[int], prompts: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """As `_separate`, with one copy of each pair's prompt."""
-    pairs = len(prompts)
-    totals = [lengths[i] + lengths[i + pairs] - prompts[i] for i in range(pairs)]
-    states = []
-    places = []
-    for group in length_groups(totals, budget):
-        packed = pack_pairs(input_ids, lengths, prompts, group)
-        hidden = model.base_model(
-            input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
-        ).last_hidden_state
-        states.append(hidden[packed.reads[0], packed.reads[1]])
-        places.append(packed.writes)
-    return torch.cat(places, dim=1), torch.cat(states)
+    """As `_separate`, all sequences as one token tree. `owners` say which rows the sequences of a pack hold."""
+    sequences: list[list[int]] = []
+    reads: list[tuple[int, int]] = []  # (sequence, place) of the token that predicts
+    writes: list[tuple[int, int]] = []
+    for row, length in enumerate(lengths):
+        ids, wanted = input_ids[row, :length].tolist(), (labels[row, :length] != IGNORED).tolist()
+        owner = [SHARED] * length if owners is None else owners[row, :length].tolist()
+        for number in sorted(set(owner) - {SHARED}) or [SHARED]:
+            columns = [column for column in range(length) if owner[column] in (SHARED, number)]
+            for place, column in enumerate(columns):
+                if place and wanted[column] and owner[column] == number:
+                    reads.append((len(sequences), place - 1))
+                    writes.append((row, column - 1))
+            sequences.append([ids[column] for column in columns])
+    order = sorted(range(len(sequences)), key=lambda number: sequences[number])
+    ((tree, _),) = trees([sequences[number] for number in order], 0, sys.maxsize)
+    paths = dict(zip(order, tree.paths, strict=True))
+    hidden = hidden_states(model, tree)
+    flat = torch.tensor([paths[sequence][place] for sequence, place in reads], device=hidden.device)
+    return torch.tensor(writes, device=hidden.device).view(-1, 2).T, hidden.index_select(0, flat.long())
 
 
 def _response_output(

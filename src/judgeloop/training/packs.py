@@ -100,21 +100,3 @@ def collate(rows: Sequence[dict[str, list[int] | list[float]]], pad_id: int) -> 
         "owners": owners,
         "weights": weights.float(),
     }
-
-
-def visible(owners: Tensor) -> Tensor:
-    """Which token sees which, (rows, 1, length, length): what came before it and is shared or has the same owner."""
-    length = owners.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=owners.device).tril()
-    same = (owners[:, None, :] == SHARED) | (owners[:, None, :] == owners[:, :, None])
-    return (same & causal).unsqueeze(1)
-
-
-def predictors(owners: Tensor) -> Tensor:
-    """The place whose hidden state predicts each token but the first, (rows, length − 1): the one before it, and for
-    the first token after a shared beginning the last of that."""
-    length = owners.shape[1]
-    before = torch.arange(length - 1, device=owners.device).expand(owners.shape[0], -1)
-    shared = (owners == SHARED).sum(dim=1, keepdim=True) - 1
-    begins = (owners[:, 1:] != owners[:, :-1]) & (owners[:, 1:] > 0)
-    return torch.where(begins, shared, before)

@@ -23,7 +23,7 @@ from judgeloop.training.packs import IGNORED
 from judgeloop.training.reference import ReferenceCache
 from judgeloop.training.replay import Replay
 from judgeloop.training.token_sums import desensitised, mean_token_nll, weighted_nll
-from judgeloop.training.trainer import ExactLoss, checked, use_response_head
+from judgeloop.training.trainer import BACKWARD_TOKENS, ExactLoss, checked, use_response_head
 
 
 class PairTrainer(ExactLoss, DPOTrainer):
@@ -51,7 +51,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         self.replays = replays
         self.cache = cache
         self.blocks = blocks
-        self.own_head = False
+        self.beside: list[tuple[Replay, dict[str, Tensor]]] = []  # replayed rows that go with this backward
         self.smoothing = self.section.label_smoothing if smoothing is None else smoothing
         super().__init__(*args, **kwargs)
 
@@ -64,7 +64,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         same precision and batches as the policy's, so that the two agree before the first step. (Fresh adapters add
         nothing, so with LoRA too the policy before its first step is the reference.)"""
         self.shard()
-        self.own_head = use_response_head(self, needed=self.loss.token_loss is not None)
+        use_response_head(self, needed=self.loss.token_loss is not None)
         rows = list(dataset)
         batches = self.blocks or [
             list(range(start, min(start + batch_size, len(rows)))) for start in range(0, len(rows), batch_size)
@@ -102,9 +102,6 @@ class PairTrainer(ExactLoss, DPOTrainer):
     def output(self, model: Any, inputs: dict[str, Tensor], **asked: Any) -> Any:
         """The model's log-probabilities of the response tokens, and what else is asked for."""
         labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, IGNORED)
-        if self.own_head and self.loss.rejected:
-            # Every response has a token, so its first one marks the prompt's end; both sides have the same prompt.
-            asked["shared_prompts"] = inputs["completion_mask"].argmax(dim=1).chunk(2)[0].tolist()
         return model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -140,27 +137,41 @@ class PairTrainer(ExactLoss, DPOTrainer):
         }
 
     def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float) -> Tensor:
+        if not self.accelerator.sync_gradients:
+            return super().own_step(model, inputs, num_items_in_batch)
+        # With the step's last micro-batch; in its last backward, if there is room.
+        beside = [
+            (replay, self._prepare_inputs(replay.batch(replay.of(self.state.global_step)))) for replay in self.replays
+        ]
+        tokens = sum(int(batch["attention_mask"].sum()) for _, batch in beside)
+        parts = self.parts(inputs)
+        room = BACKWARD_TOKENS - sum(self.lengths(self.take(inputs, parts[-1]))) if parts else 0
+        self.beside = beside if len(parts) == 1 and distributed.processes() == 1 and tokens <= room else []
         loss = super().own_step(model, inputs, num_items_in_batch)
-        if self.accelerator.sync_gradients:  # with the step's last micro-batch
-            for replay in self.replays:
-                loss = loss + self._replay_step(model, replay)
+        for replay, batch in [] if self.beside else beside:
+            loss = loss + self._replay_step(model, replay, batch)
+        self.beside = []
         return loss
 
-    def _replay_step(self, model: Any, replay: Replay) -> Tensor:
-        batch = self._prepare_inputs(replay.batch(replay.of(self.state.global_step)))
+    def _replay_step(self, model: Any, replay: Replay, batch: dict[str, Tensor]) -> Tensor:
+        """Loss and gradients of replayed rows by themselves."""
         model.train()
         total = torch.zeros((), device=self.accelerator.device)
         lengths = [int(length) for length in batch["attention_mask"].sum(dim=1)]
-        named = ("input_ids", "attention_mask", "labels")
         for part in self.groups(lengths):
             taken = {name: tensor[part or [0]] for name, tensor in batch.items()}
             with self.compute_loss_context_manager():
-                log_probs = model(**{name: taken[name] for name in named}, fused_lm_head=True).log_probs
-                loss = weighted_nll(log_probs, taken["weights"][:, 1:], len(lengths) if part else math.inf)
-            self.accelerator.backward(checked(loss) * replay.weight)
-            self.record({f"{replay.kind}_loss": loss.detach()}, 1.0)
-            total += loss.detach() * replay.weight
+                loss = self._replay_loss(model, replay, taken, len(lengths) if part else math.inf)
+            self.accelerator.backward(loss)
+            total += loss.detach()
         return total
+
+    def _replay_loss(self, model: Any, replay: Replay, batch: dict[str, Tensor], rows: float) -> Tensor:
+        named = ("input_ids", "attention_mask", "labels")
+        log_probs = model(**{name: batch[name] for name in named}, fused_lm_head=True).log_probs
+        loss = checked(weighted_nll(log_probs, batch["weights"][:, 1:], rows))
+        self.record({f"{replay.kind}_loss": loss.detach()}, 1.0)
+        return loss * replay.weight
 
     def compute_loss(
         self,
@@ -178,6 +189,8 @@ class PairTrainer(ExactLoss, DPOTrainer):
             loss = loss + self.section.nll_weight * terms.chosen_nll.sum() / total
         values = {"preference_loss": preference, self.loss.metric: preference, **logged}
         self.record({name: value.detach().mean() for name, value in values.items()}, pairs / total)
+        for replay, batch in self.beside:
+            loss = loss + self._replay_loss(model, replay, batch, len(batch["input_ids"]))
         return checked(loss)
 
     def terms(self, model: Any, inputs: dict[str, Tensor]) -> PairTerms:

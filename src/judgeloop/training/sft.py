@@ -19,6 +19,7 @@ from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.contents import content_hash
 from judgeloop.models.hardware import require_gpu_settings
+from judgeloop.models.tree_attention import can_share, takes_tree
 from judgeloop.records import SupervisedRow, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
@@ -28,7 +29,6 @@ from judgeloop.training.finished import record_finished
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.order import token_blocks
 from judgeloop.training.packs import collate, packs
-from judgeloop.training.shared_prompts import can_share
 from judgeloop.training.summary import TrainingSummary
 from judgeloop.training.token_sums import weighted_nll
 from judgeloop.training.trainer import (
@@ -83,7 +83,7 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
         num_items_in_batch: float | None = None,
     ) -> Tensor:
         names = ["input_ids", "attention_mask", "labels"]
-        packs = {"owners": inputs["owners"], "position_ids": inputs["positions"]} if self.packed else {}
+        packs = {"owners": inputs["owners"]} if self.packed else {}
         log_probs = model(**{name: inputs[name] for name in names}, **packs, fused_lm_head=True).log_probs
         total = self.units(inputs) if num_items_in_batch is None else num_items_in_batch
         return checked(weighted_nll(log_probs, inputs["weights"][:, 1:], total))
@@ -130,7 +130,11 @@ def train_sft(
         arguments = trainer_arguments(
             config, stage="sft", seed=seed, precision=precision, scratch=scratch, output=output
         )
-        most = config.pack_judgements if plain_head(model) and can_share(model, config.max_length) else 1
+        most = (
+            config.pack_judgements
+            if plain_head(model) and can_share(model, config.max_length) and takes_tree(model)
+            else 1
+        )
         made = packs(data.examples, config.weighting, most, config.max_length)
         blocks = None
         if config.tokens_per_step is not None:

@@ -8,6 +8,7 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from judgeloop.errors import StageFailed
 from judgeloop.models.chat import Chat
+from judgeloop.models.tree_attention import takes_tree, tree_attention
 from judgeloop.training import collectives, distributed
 from judgeloop.training.checkpoints import last_checkpoint
 from judgeloop.training.logprobs import add_response_head, length_groups
@@ -29,7 +31,7 @@ from judgeloop.training.sharded_trainer import ShardedTrainer
 Progress = Callable[[int, int], None]
 Metrics = Callable[[dict[str, float]], None]
 
-BACKWARD_TOKENS = 2048
+BACKWARD_TOKENS = 3072
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _STEPS_TO_TRIM = 5  # memory kept for good fragments: 0.1 GB more every step with rows of many lengths
 
@@ -45,6 +47,8 @@ class ExactLoss(ShardedTrainer, ABC):
     loss_is_scaled_for_ga = True
     blocks: Sequence[list[int]] | None = None
     """Batches by tokens instead of rows: each goes to the model as one micro-batch, in `parts`."""
+    tree_model: Any = None
+    """The model inside the trainer's, if it takes token trees."""
     _metrics: dict[str, dict[str, list[float]]]
 
     @abstractmethod
@@ -76,7 +80,9 @@ class ExactLoss(ShardedTrainer, ABC):
         for rows in self.parts(inputs):
             # Without rows of its own a process runs one that is weighed as nothing.
             units = num_items_in_batch if rows else math.inf
-            loss += super().training_step(model, self.take(inputs, rows or [0]), units)
+            # With gradient checkpointing the backward attends too.
+            with nullcontext() if self.tree_model is None else tree_attention(self.tree_model):
+                loss += super().training_step(model, self.take(inputs, rows or [0]), units)
         return loss
 
     def parts(self, inputs: dict[str, Tensor]) -> list[list[int]]:
@@ -200,6 +206,7 @@ def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
     models = [model for model in (trainer.model, getattr(trainer, "ref_model", None)) if model is not None]
     bare = [trainer.accelerator.unwrap_model(getattr(m, "get_base_model", lambda m=m: m)()) for m in models]
     found = [add_response_head(model, one_group=distributed.sharded()) for model in bare]
+    trainer.tree_model = bare[0] if found[0] and takes_tree(bare[0]) else None
     return all(found)
 
 
