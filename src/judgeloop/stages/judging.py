@@ -116,8 +116,8 @@ def _by_prompt(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:
 
 
 def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, object]:
-    """How the judge did on the candidates under their own prompts, an earlier model's answers left out; and how blind to
-    the prompt it was, if they were judged under others too."""
+    """How the judge did on the candidates under their own prompts, an earlier model's answers left out; and how blind
+    to the prompt it was, if they were judged under others too."""
     from judgeloop.evaluation.blindness import prompt_blindness
     from judgeloop.evaluation.health import judge_health
     from judgeloop.evaluation.statistics import as_dict

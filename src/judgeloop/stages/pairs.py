@@ -27,7 +27,9 @@ def pairs(context: Context) -> Outcome:
         candidates=context.rows("candidates", Candidate),
         anchors=anchors,
         scores=scores,
-        never_chosen=set() if floor is None else {name for name, score in own.items() if (score or 0) < floor},
+        never_chosen=set()
+        if floor is None
+        else {name for name, score in own.items() if score is not None and score < floor},
         least=0.0 if contrast is None else -contrast.weight * MAX_SCORE,
     )
     rule: PairRule = PAIR_RULES[config.pairs.rule]
