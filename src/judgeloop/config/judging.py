@@ -69,8 +69,8 @@ class ContrastSection(Section):
     measure: Annotated[int, AS_BEFORE] = Field(
         0,
         ge=0,
-        description="prompts of each judging and each evaluation whose responses are judged under one other prompt too, "
-        "only to measure how blind to the prompt the judge is; with others above 0, candidates are measured anyway",
+        description="prompts of each judging and each evaluation whose responses are judged under one other prompt "
+        "too, only to measure how blind to the prompt the judge is; with others above 0, candidates are measured anyway",
     )
 
 

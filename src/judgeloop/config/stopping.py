@@ -48,13 +48,13 @@ class HealthSection(Section):
         None,
         ge=-1,
         le=1,
-        description="fails where the whole interval of the judge's prompt-blindness lies above this: the correlation of "
-        "scores with those that the same responses get under other prompts (judge.contrast.others or .measure)",
+        description="fails where the whole interval of the judge's prompt-blindness lies above this: the correlation "
+        "of scores with those that the same responses get under other prompts (judge.contrast.others or .measure)",
     )
     min_chosen_change: float | None = Field(
         None,
-        description="fails where preference training leaves chosen answers less likely than this: log π/π_ref in nats a "
-        "response, over the last quarter of the steps; -5: no more than 5 nats lost",
+        description="fails where preference training leaves chosen answers less likely than this: log π/π_ref in nats "
+        "a response, over the last quarter of the steps; -5: no more than 5 nats lost",
     )
     stop_on: tuple[Gate, ...] = Field(
         ("parse_rate", "tie_rate", "top_share"), description="gates that stop the run; the others warn; []: none stops"

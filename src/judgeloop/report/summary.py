@@ -115,7 +115,8 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             "scale": health.get("scale"),
             "histogram": health.get("histogram"),
             "top_share": health.get("top_share"),
-            **{key: health.get(key) for key in ("length_correlation", "retest_spread", "judgements", "prompt_blindness")},
+            **{key: health.get(key) for key in ("length_correlation", "retest_spread", "judgements")},
+            "prompt_blindness": health.get("prompt_blindness"),
         },
         "agreement": found.get("agreement"),
         "win_rate_vs_previous": found.get("win_rate_vs_previous"),
@@ -137,7 +138,8 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         "diversity": (files.json(f"{name}/prompts.json") or {}).get("diversity"),
         "loop_judge": _loop_judge(files.json(f"{name}/judge.json")),
         "training": {
-            key: train.get(key) for key in ("rows", "dropped", "steps", "tokens", "first_loss", "last_loss", "chosen_change")
+            key: train.get(key)
+            for key in ("rows", "dropped", "steps", "tokens", "first_loss", "last_loss", "chosen_change")
         } if train else None,
     }  # fmt: skip
 
