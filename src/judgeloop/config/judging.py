@@ -70,7 +70,7 @@ class ContrastSection(Section):
         0,
         ge=0,
         description="prompts of each judging and each evaluation whose responses are judged under one other prompt "
-        "too, only to measure how blind to the prompt the judge is; with others above 0, candidates are measured anyway",
+        "too, only to measure how blind to the prompt the judge is; with others above 0 candidates are in any case",
     )
 
 
