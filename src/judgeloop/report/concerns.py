@@ -73,7 +73,7 @@ def _judge(model: dict[str, Any], health: Mapping[str, Any]) -> list[tuple[str, 
             said = f"scores {where} hardly depend on the prompt: they correlate {interval(blindness)} with those that"
             said += f" the same responses get under other prompts (health.max_prompt_blindness: {bound:g})."
             found.append(("prompt-blindness", said))
-    change, bound = (model["training"] or {}).get("chosen_change"), health.get("min_chosen_change")
+    change, bound = (model.get("training") or {}).get("chosen_change"), health.get("min_chosen_change")
     if change is not None and bound is not None and change < bound:
         said = f"training left its chosen answers less likely by {-change:.1f} nats a response"
         found.append(("chosen likelihood", f"{said} (health.min_chosen_change: {bound:g})."))

@@ -20,7 +20,7 @@ def pair_samples(files: RunFiles, model: str, count: int = 5) -> list[dict[str, 
         for row in files.rows(f"{model}/judgements.jsonl"):
             name, _, other = str(row.get("candidate_id")).partition("@")  # under another prompt: the response@prompt
             if name in wanted:
-                judgements.setdefault(name, []).append({**row, "under": other or None})
+                judgements.setdefault(name, []).append({**row, "under": other} if other else row)
     return [
         {
             "prompt": pair.get("prompt") or [],
