@@ -131,10 +131,10 @@ class JudgeSection(Section):
             )
         if self.max_samples is not None and self.max_samples < self.samples:
             raise ValueError(f"max_samples ({self.max_samples}) is below samples ({self.samples}); raise it")
-        if self.function is not None and (self.contrast.others or self.contrast.measure):
+        if self.function is not None and self.contrast.others:
             raise ValueError(
                 "contrast takes off what a model's scores owe to no prompt, and function is no model; set "
-                "contrast.others: 0 and contrast.measure: 0, or leave function out"
+                "contrast.others: 0, or leave function out"
             )
         if self.meta.enabled and self.function is not None:
             raise ValueError("meta compares a model's judgements, and function writes none; leave one of the two out")

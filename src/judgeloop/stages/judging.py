@@ -46,7 +46,7 @@ def judgements(context: Context) -> Outcome:
     asked = [(item.group, item) for item in items]
     more = candidates_under_others(context.config, list(prompts.values()), asked, candidates)
     if (said := cost(context.config)) is not None:
-        print(f"{said}: {len(items)} responses, {len(items) + len(more)} times {judgements_each(context.config.judge)}")
+        print(f"{said}: {(len(items) + len(more)) * judgements_each(context.config.judge)} judgements")
     path, function = context.output(), context.config.judge.function
     if function is None:
         with open_judge(context) as judge:
