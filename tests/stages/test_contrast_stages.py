@@ -196,9 +196,9 @@ def test_too_few_prompts_are_named_before_anything_is_judged(model: Path, tmp_pa
     [
         (["Name it."], ["Why?", "How so?", "When was that?"], r"others: there are 1 prompts, and 2 others are wanted"),
         (
-            ["Name it all."] * 2 + ["name it all"],
+            ["Name it all.", "name it all", "NAME IT ALL!"],
             ["Why?", "How so?", "When?"],
-            r"others: there are|all prompts are alike",
+            r"max_similarity: all prompts are alike",
         ),
         (["Why?", "How?", "When?"], ["Why?", "How so?"], r"evaluation\.contrast: there are 2 prompts, and 2 others"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from judgeloop.evaluation.statistics import Interval, percentile_interval, resampled_weights
 from judgeloop.judging.contrast import response_and_other
@@ -49,7 +50,7 @@ def _sums(
     scores: Mapping[str, float | None],
     known: Mapping[str, Sequence[str]],
     elsewhere: Mapping[str, Mapping[str, float]],
-) -> tuple[float, float, float] | None:
+) -> NDArray[np.float64] | None:
     """Σxy, Σx², Σy² of one prompt, over its other prompts; None if it has no two responses to compare."""
     products = np.zeros(3)
     for other in dict.fromkeys(other for response in group for other in known.get(response, ())):
@@ -58,10 +59,11 @@ def _sums(
         if len(both) > 1:
             x, y = np.asarray(both).T - np.asarray(both).mean(axis=0)[:, None]
             products += (x @ y, x @ x, y @ y)
-    return tuple(products.tolist()) if products[1] > _LEAST or products[2] > _LEAST else None
+    return products if products[1] > _LEAST or products[2] > _LEAST else None
 
 
-def _correlation(sums: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _correlation(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of rows of sums; those in which a side is constant are left out."""
     usable = sums[(sums[:, 1] > _LEAST) & (sums[:, 2] > _LEAST)]
-    return usable[:, 0] / np.sqrt(usable[:, 1] * usable[:, 2])
+    found: NDArray[np.float64] = usable[:, 0] / np.sqrt(usable[:, 1] * usable[:, 2])
+    return found

@@ -65,10 +65,9 @@ def draw_others(
         drawn = rng.sample(range(len(ordered) - 1), min(len(ordered) - 1, _POOL))
         pool = (ordered[index + (index >= place)] for index in drawn)
         near = ((rouge_l(tokens[prompt.id], tokens[other.id]), other) for other in pool)
-        allowed = ((likeness, other) for likeness, other in near if likeness <= bound)
+        allowed: Iterable[tuple[float, Prompt]] = (entry for entry in near if entry[0] <= bound)
         if section.draw != "random":
-            sign = -1 if section.draw == "near" else 1
-            allowed = iter(sorted(allowed, key=lambda entry: sign * entry[0]))
+            allowed = sorted(allowed, key=lambda entry: -entry[0] if section.draw == "near" else entry[0])
         found[prompt.id] = [other for _, other in islice(allowed, count)]
     if required is not None and not any(found.values()):
         raise InputError(

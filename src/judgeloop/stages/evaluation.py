@@ -75,8 +75,8 @@ def evaluate(context: Context) -> Outcome:
     with open_judge(context, own=(model.name, lambda: (engine(), chat))) as judge:
         items = [(row.prompt_id, ToJudge(row.id, by_id[row.prompt_id].messages, row.text)) for row in responses]
         firsts = {rows[0].id for rows in _by_prompt(responses).values()} if previous is not None else set[str]()
-        more = evaluated_under_others(context.config, prompts, items, firsts)
-        judge.score(context.output(JUDGEMENTS), [*(item for _, item in items), *more])
+        under = evaluated_under_others(context.config, prompts, items, firsts)
+        judge.score(context.output(JUDGEMENTS), [*(item for _, item in items), *under])
         judge.score(context.output(AGREEMENT), _ranked_items(ranked))
         duel = _duel(context, prompts, responses, previous, judge) if previous is not None else None
         judge_name = judge.name
@@ -227,9 +227,11 @@ def _duel(
     by_contrast = None
     if contrast:
         weight = context.config.judge.contrast.weight
-        pairs = ((contrasts(mine_scores, weight), ours_names), (contrasts(before, weight), theirs_names))
-        mine, other = ([known.get(name) for name in names] for known, names in pairs)
-        by_contrast = list(zip(mine, other, strict=True))
+        own_contrasts, theirs_contrasts = contrasts(mine_scores, weight), contrasts(before, weight)
+        by_contrast = [
+            (own_contrasts.get(name), theirs_contrasts.get(other))
+            for name, other in zip(ours_names, theirs_names, strict=True)
+        ]
     return Duel(
         previous=previous,
         orders=[(preferred[f"{p.id}.first"].better, preferred[f"{p.id}.second"].better) for p in prompts]
