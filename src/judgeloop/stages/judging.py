@@ -115,7 +115,7 @@ def _by_prompt(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:
     return found
 
 
-def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, object]:
+def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, Any]:
     """How the judge did on the candidates under their own prompts, an earlier model's answers left out; and how blind
     to the prompt it was, if they were judged under others too."""
     from judgeloop.evaluation.blindness import prompt_blindness
