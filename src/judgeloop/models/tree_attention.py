@@ -131,7 +131,6 @@ def can_share(model: Any, longest: int) -> bool:
     )
 
 
-@torch.no_grad()
 def takes_tree(model: Any) -> bool:
     """Whether the model, without dropout in its attention, answers a tree as it answers the sequences alone: tried on
     short ones, since a config does not tell everything."""
@@ -141,12 +140,13 @@ def takes_tree(model: Any) -> bool:
     device, training = model.get_input_embeddings().weight.device, model.training
     model.eval()
     try:
-        ((tree, _),) = trees(tries, 0, sum(map(len, tries)))
-        found = hidden_states(model, tree)
-        alone = [
-            model.base_model(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0]
-            for ids in tries
-        ]
+        with torch.no_grad():
+            ((tree, _),) = trees(tries, 0, sum(map(len, tries)))
+            found = hidden_states(model, tree)
+            alone = [
+                model.base_model(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0]
+                for ids in tries
+            ]
     except (UnknownAttention, KeyError, RuntimeError, TypeError, ValueError):
         return False
     finally:

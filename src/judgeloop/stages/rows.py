@@ -20,6 +20,7 @@ from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Remote, Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts
+from judgeloop.stages.contrast import cost, judge_keys, there_are_others
 from judgeloop.stages.judges import loop_rubric
 from judgeloop.stages.keys import RUBRIC, of
 
@@ -50,6 +51,7 @@ def rows(context: Context) -> Outcome:
         load_function(Path(function), SIGNATURE, FUNCTION)
     chats = _Chats(context)
     of_files = _of_files(context.config)
+    there_are_others(context.config, of_files, evaluation_prompts(context) if _evaluates(context) else ())
     for checked in [*_trained(context, chats), *_asked(context, chats, of_files), *_judged(context, chats, of_files)]:
         if not checked.rows:
             continue
@@ -70,6 +72,8 @@ def rows(context: Context) -> Outcome:
         account[f"{checked.key}: {checked.what}"] = {
             "rows": checked.rows, "left_out": reasons, "folded": checked.found.folded,
         }  # fmt: skip
+    if (said := cost(context.config)) is not None:
+        lines.append(said)
     write_json(context.output(), account)
     return Outcome({"rows": total, **({"yields": lines} if lines else {})})
 
@@ -167,6 +171,19 @@ def _evaluates(context: Context) -> bool:
     return any(step.stage.measures for step in context.run.steps.values())
 
 
+def _keys(config: Config) -> tuple[str, ...]:
+    return (
+        "sft.max_length",
+        *of("prompts", "source", "files"),
+        *of("evaluation", "prompts", "count", "sampling", "ifeval", "ifeval_count", "ifeval_max_new_tokens"),
+        *of("judge", "function", "scoring", "sampling"),
+        *judge_keys(config),
+        *(("judge.role", "seed", "evaluation.contrast") if config.judge.contrast.others else ()),
+        "candidates.sampling",
+        *RUBRIC,
+    )
+
+
 ROWS = Stage(
     "rows",
     "render every row",
@@ -175,12 +192,5 @@ ROWS = Stage(
     may_read=("eft", "judge", "evaluator"),
     only_checks=True,
     writes=("rows.json",),
-    keys=(
-        "sft.max_length",
-        *of("prompts", "source", "files"),
-        *of("evaluation", "prompts", "count", "sampling", "ifeval", "ifeval_count", "ifeval_max_new_tokens"),
-        *of("judge", "function", "scoring", "sampling"),
-        "candidates.sampling",
-        *RUBRIC,
-    ),
+    keys=_keys,
 )
