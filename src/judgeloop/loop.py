@@ -140,9 +140,13 @@ def backtranslated_rows(plan: Plan, m0: Step, seed: Step) -> Step | None:
 
 
 def evaluate(plan: Plan, model: Step, seed: Step) -> None:
-    """Judge health, agreement, length, and the win rate against the model before, on held-out prompts; and what the
-    user's own code says of the responses, apart: neither the model nor the judge may come near it."""
-    before = {s.stage.name: s for s in plan.steps if s.model == f"M{int(model.model[1:]) - 1}" and s.stage.measures}
+    """Judge health, agreement, length, and the win rate against the model evaluated before, on held-out prompts; and
+    what the user's own code says of the responses, apart: neither the model nor the judge may come near it. Of many
+    models every n-th alone (evaluation.every), M1 and the last one always."""
+    number, every = int(model.model[1:]), plan.config.evaluation.every
+    if number > 1 and (number - 1) % every and number != plan.config.iterations + 1:
+        return
+    before = {s.stage.name: s for s in plan.steps if int(s.model[1:]) < number and s.stage.measures}
     judge = plan.role("evaluation.judge", plan.config.evaluation.judge, model)
     last, held_out = before.get(EVAL.name), seed["held_out"]
     evaluated = plan.step(

@@ -31,7 +31,11 @@ def write_summary(run: Path) -> Path:
 def summary_of(files: RunFiles) -> dict[str, Any]:
     """`summarise` over files already opened, without what was found damaged."""
     models = [_model(files, name) for name in files.models()]
-    expected = [m for m in models if m["name"] != "M0" or _base_is_due(files)]
+    planned = files.run.get("evaluated")  # an earlier version evaluated every model, and did not say so
+    expected = [
+        m for m in models
+        if (_base_is_due(files) if m["name"] == "M0" else not isinstance(planned, list) or m["name"] in planned)
+    ]  # fmt: skip
     due = ("eval", *(("checks",) if _checks_are_due(files) else ()))
     complete = bool(expected) and all(
         files.has(f"{m['name']}/{stage}.json") and files.has(f"{m['name']}/.{stage}.done.json")

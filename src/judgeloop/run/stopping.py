@@ -197,7 +197,8 @@ def _by_metric(run: RunDirectory, step: Step, section: StopSection) -> Decision 
         return None
     best = _best_before(run, step)
     verdict = compare(now, best, section.metric, section.min_count)
-    other = f"M{number - 1}" if best is None else str(best["model"])
+    versus = metric["versus"]
+    other = str(best["model"]) if best is not None else "the model before" if versus is None else versus["model"]
     if verdict == "worse" and section.worse == "stop":
         return _decision(run, step, f"{step.model} is worse than {other} by {words}, clear of the interval")
     if verdict == "even" and section.no_gain == "stop":

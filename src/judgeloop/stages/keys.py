@@ -16,7 +16,8 @@ RUBRIC = of("judge", "rubric", "language", "justification")
 JUDGE = of("judge", *(name for name in JudgeSection.model_fields if name != "meta"))
 # An evaluation judges every response equally often, and its judge has a role of its own.
 FIXED_JUDGE = tuple(key for key in JUDGE if key not in of("judge", "max_samples", "noise", "role", "function"))
-EVALUATION = of("evaluation", *(name for name in EvaluationSection.model_fields if name != "checker"))
+# Which models are evaluated changes no evaluation, but by what it is compared with, which is an input.
+EVALUATION = of("evaluation", *(name for name in EvaluationSection.model_fields if name not in ("checker", "every")))
 # Prompts that no part of the seed may contain.
 EVALUATED = (*of("evaluation", "prompts", "ifeval"), "prompts.contamination")
 FILTERS = of(
