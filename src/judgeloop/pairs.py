@@ -18,6 +18,7 @@ Unfinished = Literal["left_out", "as_judged", "zero"]
 TIE = "tie"
 WITHIN_MARGIN = "within the margin"
 TOO_FEW_FINISHED = "fewer than two finished candidates"
+BELOW_FLOOR = "no finished candidate with an own score at judge.contrast.floor"
 NONE_FINISHED = "no finished candidate scores above another"
 TOO_FEW_ANSWERS = "fewer than two candidates that say anything"
 TOO_FEW_SCORED = "fewer than two candidates with a score"
@@ -27,10 +28,12 @@ _EQUAL = 1e-9  # scores are means of a few numbers: what differs by less came ou
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A candidate with the mean of its valid judgements, None if it has too few."""
+    """A candidate with the score that pairs are made by, None if it has none; `eligible`: it may be chosen, if it is
+    finished."""
 
     candidate: Candidate
     score: float | None
+    eligible: bool = True
 
     @property
     def length(self) -> int:
@@ -45,24 +48,30 @@ class BestWorst:
     `margin`: scores must differ by more. `unfinished`: answers cut off by length are left out altogether, or may be
     rejected, by the judge's score or by the score 0; they are never chosen (chosen, they would teach cutting).
     `length_rho`: ρ of Meta-Rewarding's length control (arXiv 2407.19594, section 2.2), 0 is none. `max_pairs`: pairs a
-    prompt may give.
+    prompt may give. `least`: the score of an answer that was cut off, with `unfinished: zero`.
     """
 
     margin: float = 0.0
     unfinished: Unfinished = "left_out"
     length_rho: float = 0.0
     max_pairs: int = 1
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What a pair rule chooses from: prompts, candidates, an earlier model's answers (`anchors`), and the mean score of
-    each by its id, None if it has too few judgements."""
+    each by its id, None if it has too few judgements.
+
+    The scores may be contrasts (`judging.contrast`): `least` is the lowest that there can be, 0 for scores, and
+    `never_chosen` are the candidates whose own score is too low to be an example, whatever their contrast."""
 
     prompts: Sequence[Prompt]
     candidates: Sequence[Candidate]
     anchors: Sequence[Candidate]
     scores: Mapping[str, float | None]
+    never_chosen: Collection[str] = frozenset()
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +93,25 @@ class PairRule(Protocol):
 Ranked = tuple[Scored, float]
 
 
-def usable(candidates: Sequence[Scored], unfinished: Unfinished = "left_out") -> list[Ranked] | str:
+def usable(candidates: Sequence[Scored], rule: BestWorst) -> list[Ranked] | str:
     """The candidates that may take part, each with its score, or the reason why there are fewer than two.
 
     Empty answers are left out always (there is nothing in them to prefer), and so are candidates without a score: a
     judgement that cannot be read says nothing about the answer.
     """
-    pool = [s for s in candidates if finished(s) or unfinished != "left_out"]
+    pool = [s for s in candidates if finished(s) or rule.unfinished != "left_out"]
     if len(pool) < 2:
         return TOO_FEW_FINISHED
     pool = [s for s in pool if s.candidate.text.strip()]
     if len(pool) < 2:
         return TOO_FEW_ANSWERS
-    scored = _ranked(pool, unfinished)
+    scored = _ranked(pool, rule)
     return scored if len(scored) >= 2 else TOO_FEW_SCORED
 
 
-def _ranked(pool: Sequence[Scored], unfinished: Unfinished) -> list[Ranked]:
-    zero = unfinished == "zero"
-    return [(s, 0.0 if zero and not finished(s) else s.score) for s in pool if s.score is not None]
+def _ranked(pool: Sequence[Scored], rule: BestWorst) -> list[Ranked]:
+    zero = rule.unfinished == "zero"
+    return [(s, rule.least if zero and not finished(s) else s.score) for s in pool if s.score is not None]
 
 
 def finished(scored: Scored) -> bool:
@@ -110,13 +119,13 @@ def finished(scored: Scored) -> bool:
 
 
 def best(pool: Sequence[Ranked], rho: float = 0.0) -> Ranked | None:
-    """The response to choose among finished candidates, None if there is none.
+    """The response to choose among finished candidates that are eligible, None if there is none.
 
     With ρ = 0 the highest score (Self-Rewarding Language Models, section 2.4), the first among equals. With ρ > 0 the
     *shortest* with a score in [(1−ρ)·max + ρ·min, max] (Meta-Rewarding, section 2.2); if the highest score belongs
-    to an answer that was cut off, the band hangs from the highest that does not.
+    to an answer that may not be chosen, the band hangs from the highest that does not.
     """
-    complete = [entry for entry in pool if finished(entry[0])]
+    complete = [entry for entry in pool if finished(entry[0]) and entry[0].eligible]
     if not complete:
         return None
     floor = max(score for _, score in complete) - rho * _span(pool) - _EQUAL
@@ -153,17 +162,17 @@ def pairs_of(
     The second pair is made as the first, of what that left over, and so on up to `max_pairs`; each response serves
     once. `anchors` are an earlier model's responses to the prompt: they may only be rejected.
     """
-    pool = usable(candidates, rule.unfinished)
+    pool = usable(candidates, rule)
     if isinstance(pool, str):
         return pool
     said = [s for s in anchors if s.candidate.text.strip() and (finished(s) or rule.unfinished != "left_out")]
-    standing = _ranked(said, rule.unfinished)
+    standing = _ranked(said, rule)
     made: list[tuple[Ranked, Ranked]] = []
     reason = TIE
     while len(pool) >= 2 and len(made) < rule.max_pairs:
         chosen = best(pool, rule.length_rho)
         rejected = anchored(worst(pool, rule.length_rho), standing)
-        problem = NONE_FINISHED if chosen is None else _problem(chosen, rejected, pool, rule.margin)
+        problem = _none_to_choose(pool) if chosen is None else _problem(chosen, rejected, pool, rule.margin)
         if chosen is None or problem is not None:
             reason = problem or reason
             break
@@ -171,6 +180,10 @@ def pairs_of(
         pool = [entry for entry in pool if entry[0] not in (chosen[0], rejected[0])]
         standing = [entry for entry in standing if entry[0] is not rejected[0]]
     return made or reason
+
+
+def _none_to_choose(pool: Sequence[Ranked]) -> str:
+    return BELOW_FLOOR if any(finished(scored) for scored, _ in pool) else NONE_FINISHED
 
 
 def _problem(chosen: Ranked, rejected: Ranked, pool: Sequence[Ranked], margin: float) -> str | None:
@@ -191,9 +204,10 @@ def make_pairs(
     scores: Mapping[str, float | None],
     rule: BestWorst | None = None,
     anchors: Sequence[Candidate] = (),
+    never_chosen: Collection[str] = frozenset(),
 ) -> tuple[list[PreferencePair], Counter[str]]:
     """Pairs for all prompts, joined by id, and how many prompts ended in which account ("pair" or a reason)."""
-    own = _by_prompt(prompts, candidates, scores)
+    own = _by_prompt(prompts, candidates, scores, never_chosen)
     earlier = _by_prompt(prompts, anchors, scores)
     pairs: list[PreferencePair] = []
     account: Counter[str] = Counter()
@@ -208,12 +222,16 @@ def make_pairs(
 
 
 def _by_prompt(
-    prompts: Sequence[Prompt], candidates: Sequence[Candidate], scores: Mapping[str, float | None]
+    prompts: Sequence[Prompt],
+    candidates: Sequence[Candidate],
+    scores: Mapping[str, float | None],
+    never_chosen: Collection[str] = frozenset(),
 ) -> dict[str, list[Scored]]:
     """In the order of their ids, so that which of two equals comes first does not depend on who finished first."""
     found: dict[str, list[Scored]] = {prompt.id: [] for prompt in prompts}
     for candidate in sorted(candidates, key=lambda row: row.id):
-        found[candidate.prompt_id].append(Scored(candidate, scores.get(candidate.id)))
+        eligible = candidate.id not in never_chosen
+        found[candidate.prompt_id].append(Scored(candidate, scores.get(candidate.id), eligible))
     return found
 
 
@@ -234,12 +252,15 @@ def _pair(prompt: Prompt, chosen: Ranked, rejected: Ranked) -> PreferencePair:
 def best_worst(judged: Judged, section: PairsSection, iteration: int, seed: int) -> MadePairs:
     """The paper's rule (section 2.4) with the choices of the config's section `pairs`: margin, length control, the top
     share of the pairs, an earlier model's answers as rejected, and the control by a coin."""
-    choice = BestWorst(section.margin, section.unfinished, section.rho(iteration), section.max_per_prompt)
-    made, account = make_pairs(judged.prompts, judged.candidates, judged.scores, choice, judged.anchors)
+    rho, most = section.rho(iteration), section.max_per_prompt
+    choice = BestWorst(section.margin, section.unfinished, rho, most, judged.least)
+    made, account = make_pairs(
+        judged.prompts, judged.candidates, judged.scores, choice, judged.anchors, judged.never_chosen
+    )
     kept = best_chosen(made, section.share(iteration))
     if section.control == "random":
         cut = {row.id for row in (*judged.candidates, *judged.anchors) if row.finish_reason != "stop"}
-        kept = shuffle_labels(kept, seed, cut)
+        kept = shuffle_labels(kept, seed, cut | set(judged.never_chosen))
     return MadePairs(kept, account, len(made) - len(kept))
 
 
@@ -253,7 +274,8 @@ def best_chosen(pairs: Sequence[PreferencePair], share: float) -> list[Preferenc
 
 def shuffle_labels(pairs: Sequence[PreferencePair], seed: int, cut: Collection[str] = ()) -> list[PreferencePair]:
     """The same pairs, each reversed or not at random: a control without judgement. Scores stay with
-    their responses. `cut`: ids of responses that were cut off; those stay rejected, here as in what is controlled."""
+    their responses. `cut`: ids of responses that were cut off or may not be chosen; those stay rejected, here as in what
+    is controlled."""
     return [
         _reversed(p) if p.rejected_id not in cut and derive_seed(seed, "control", p.prompt_id, p.id) % 2 else p
         for p in pairs

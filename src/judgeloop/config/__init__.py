@@ -10,10 +10,10 @@ from judgeloop.config.endpoint import EndpointSection
 from judgeloop.config.engine import EngineSection
 from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptSamplingSection, PromptsSection
-from judgeloop.config.judging import CandidatesSection, JudgeSamplingSection, JudgeSection
+from judgeloop.config.judging import CandidatesSection, ContrastSection, JudgeSamplingSection, JudgeSection
 from judgeloop.config.loading import HUB, configure, documentation, known_keys, load, parse, validated
 from judgeloop.config.pairs import PairsSection
-from judgeloop.config.section import SPEED_ONLY, SamplingSection, Section, shapes_results
+from judgeloop.config.section import AS_BEFORE, SPEED_ONLY, SamplingSection, Section, as_before, shapes_results
 from judgeloop.config.seed import EftSection, SeedSection
 from judgeloop.config.self_instruct import SelfInstructSection
 from judgeloop.config.stopping import Gate, HealthSection, StopSection
@@ -29,12 +29,14 @@ from judgeloop.config.tree import Config
 from judgeloop.config.unnatural import UnnaturalSection
 
 __all__ = [
+    "AS_BEFORE",
     "HUB",
     "SPEED_ONLY",
     "BacktranslationSection",
     "CandidatesSection",
     "ComputeSection",
     "Config",
+    "ContrastSection",
     "CringeSection",
     "CurationSection",
     "EarlyStoppingSection",
@@ -60,6 +62,7 @@ __all__ = [
     "TrainSection",
     "TrainingSection",
     "UnnaturalSection",
+    "as_before",
     "configure",
     "documentation",
     "known_keys",

@@ -195,6 +195,7 @@ METRICS: Choices[Any] = Choices(
         "agreement": "judgeloop.evaluation.metrics:AGREEMENT",
         "ifeval": "judgeloop.evaluation.metrics:IFEVAL",
         "checker": "judgeloop.evaluation.metrics:CHECKER",
+        "prompt_blindness": "judgeloop.evaluation.metrics:PROMPT_BLINDNESS",
     },
 )
 """Name → `evaluation.metrics.Metric`."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from judgeloop.config.choices import METRICS
-from judgeloop.config.section import NameOrPath, OptionalPath, Paths, SamplingSection, Section
+from judgeloop.config.section import AS_BEFORE, NameOrPath, OptionalPath, Paths, SamplingSection, Section
 
 
 class EvaluationSection(Section):
@@ -39,6 +39,11 @@ class EvaluationSection(Section):
         "pairwise",
         description="how a model's answers are set against those of the model before: pairwise, the judge compares two "
         "in both orders; scores, it scores each by itself (a small judge names the first answer whichever it is)",
+    )
+    contrast: Annotated[bool, AS_BEFORE] = Field(
+        False,
+        description="win rates by contrasts instead of scores (compare: scores), as judge.contrast has them, with other "
+        "prompts of the evaluation; mean scores stay what they are",
     )
     metrics: Annotated[tuple[str, ...], METRICS] = Field(
         (), description="metrics measured besides the built-in ones, by name; left out: all that `plugins` register"

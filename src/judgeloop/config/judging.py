@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from judgeloop.config.section import NameOrPath, OptionalPath, SamplingSection, Section
+from judgeloop.config.section import AS_BEFORE, NameOrPath, OptionalPath, SamplingSection, Section
 
 
 class CandidatesSection(Section):
@@ -34,6 +34,43 @@ class MetaSection(Section):
     max_pairs: int | None = Field(None, gt=0, description="at most this many judge pairs an iteration; null: all")
     max_characters: int | None = Field(
         None, gt=0, description="no longer judgement is chosen: long ones win too often; null: no bound"
+    )
+
+
+class ContrastSection(Section):
+    """Scores set against other prompts: what a response would get whatever was asked is bias, not quality."""
+
+    others: Annotated[int, AS_BEFORE] = Field(
+        0,
+        ge=0,
+        description="k, other prompts of the iteration under which each response is judged too, the same ones for all "
+        "responses to a prompt: (1 + k) times the judging; 0: off",
+    )
+    weight: Annotated[float, AS_BEFORE] = Field(
+        0.75,
+        ge=0,
+        description="λ: a response's contrast is its own score - λ × the mean of its scores under the other prompts",
+    )
+    draw: Annotated[Literal["random", "near", "far"], AS_BEFORE] = Field(
+        "random", description="which other prompts: drawn at random, the nearest in wording, or the least similar"
+    )
+    max_similarity: Annotated[float, AS_BEFORE] = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="no prompt is set against one that is nearer to it in wording (ROUGE-L F), since its response may "
+        "be just as right there; 1: only against its equals",
+    )
+    floor: Annotated[float | None, AS_BEFORE] = Field(
+        None,
+        ge=0,
+        description="a response whose own score is below this is never chosen, however much it stands out; null: none",
+    )
+    measure: Annotated[int, AS_BEFORE] = Field(
+        0,
+        ge=0,
+        description="prompts of each judging and each evaluation whose responses are judged under one other prompt too, "
+        "only to measure how blind to the prompt the judge is; with others above 0 all candidates are measured anyway",
     )
 
 
@@ -82,6 +119,7 @@ class JudgeSection(Section):
         "0-5 or None: a verifier, or an oracle to compare with; evaluation still asks the model",
     )
     meta: MetaSection = Field(default_factory=MetaSection)
+    contrast: ContrastSection = Field(default_factory=ContrastSection)
 
     @model_validator(mode="after")
     def _fits_together(self) -> JudgeSection:
@@ -93,6 +131,11 @@ class JudgeSection(Section):
             )
         if self.max_samples is not None and self.max_samples < self.samples:
             raise ValueError(f"max_samples ({self.max_samples}) is below samples ({self.samples}); raise it")
+        if self.function is not None and (self.contrast.others or self.contrast.measure):
+            raise ValueError(
+                "contrast takes off what a model's scores owe to no prompt, and function is no model; set "
+                "contrast.others: 0 and contrast.measure: 0, or leave function out"
+            )
         if self.meta.enabled and self.function is not None:
             raise ValueError("meta compares a model's judgements, and function writes none; leave one of the two out")
         if self.meta.enabled and self.scoring != "sampled":

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from judgeloop.config.choices import PAIR_RULES
-from judgeloop.config.section import OptionalNameOrPath, Section
+from judgeloop.config.section import AS_BEFORE, OptionalNameOrPath, Section
 
 
 def _one_or_many(value: object) -> object:
@@ -27,11 +27,17 @@ class PairsSection(Section):
     rule: Annotated[str, PAIR_RULES] = Field(
         "best_worst", description="which candidates make a pair: best_worst, or a rule that a plugin registers"
     )
+    contrast: Annotated[bool, AS_BEFORE] = Field(
+        True,
+        description="pairs are made from contrasts if judge.contrast.others is above 0, and margin, length_rho and "
+        "top_share read contrasts; false: from each response's own score",
+    )
     margin: float = Field(0.0, ge=0, description="best and worst must differ by more than this")
     unfinished: Literal["left_out", "as_judged", "zero"] = Field(
         "left_out",
         description="answers cut off by length: left_out of pairs, as_judged (rejected where they score lowest), or "
-        "zero (score 0, whatever the judge says: so rejected, which teaches to finish); they are never chosen",
+        "zero (score 0, whatever the judge says, or the least that a contrast can be: so rejected, which teaches to "
+        "finish); they are never chosen",
     )
     length_rho: RhoPerIteration = Field(
         (0.0,),

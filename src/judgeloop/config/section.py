@@ -17,6 +17,15 @@ class SpeedOnly:
 SPEED_ONLY = SpeedOnly()
 
 
+@dataclass(frozen=True, slots=True)
+class AsBefore:
+    """Marks a key that came after runs had been made and changes nothing while it has its default: a fingerprint holds
+    it only if it has another value, so the artifacts of those runs stay what they are."""
+
+
+AS_BEFORE = AsBefore()
+
+
 class Section(BaseModel):
     """A frozen section that refuses unknown keys."""
 
@@ -26,6 +35,12 @@ class Section(BaseModel):
 def shapes_results(section: type[Section], name: str) -> bool:
     """Whether a field's value changes what is made; false if it is marked `SPEED_ONLY`."""
     return SPEED_ONLY not in section.model_fields[name].metadata
+
+
+def as_before(section: Section, name: str) -> bool:
+    """Whether a field is marked `AS_BEFORE` and has its default."""
+    info = type(section).model_fields[name]
+    return AS_BEFORE in info.metadata and getattr(section, name) == info.default
 
 
 @dataclass(frozen=True, slots=True)

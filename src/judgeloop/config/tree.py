@@ -84,6 +84,8 @@ class Config(Section):
     def _what_decides_is_measured(self) -> Config:
         if self.stop.metric == "checker" and self.evaluation.checker is None:
             raise ValueError("stop.metric: checker needs evaluation.checker; name your file of checks")
+        if self.stop.metric == "prompt_blindness" and not self.judge.contrast.measure:
+            raise ValueError("stop.metric: prompt_blindness is not measured; set judge.contrast.measure above 0")
         if self.stop.metric in METRICS.added() and self.stop.metric not in self.evaluation.metrics:
             raise ValueError(f"stop.metric: {self.stop.metric} is not measured; add it to evaluation.metrics")
         return self
@@ -122,6 +124,28 @@ class Config(Section):
             raise ValueError(
                 "judge.max_samples asks again if a pair depends on noise, and a judge behind an endpoint is asked "
                 "judge.samples times; set judge.max_samples: null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _there_are_other_prompts(self) -> Config:
+        section, evaluation = self.judge.contrast, self.evaluation
+        if self.prompts.count <= section.others:
+            raise ValueError(
+                f"judge.contrast.others: {section.others} other prompts of {self.prompts.count} an iteration "
+                "(prompts.count); raise that, or set fewer"
+            )
+        if evaluation.contrast and not section.others:
+            raise ValueError("evaluation.contrast needs judge.contrast.others above 0")
+        if evaluation.contrast and evaluation.compare != "scores":
+            raise ValueError(
+                "evaluation.contrast sets scores against other prompts, and evaluation.compare: pairwise asks which of "
+                "two responses is better; set evaluation.compare: scores, or evaluation.contrast: false"
+            )
+        if evaluation.contrast and evaluation.count <= section.others:
+            raise ValueError(
+                f"evaluation.contrast: {section.others} other prompts (judge.contrast.others) of {evaluation.count} "
+                "(evaluation.count); raise that, or set fewer"
             )
         return self
 

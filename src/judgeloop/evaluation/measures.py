@@ -23,7 +23,7 @@ from judgeloop.records import MAX_SCORE
 class Duel:
     """The model against the previous one, one entry a prompt: what the judge preferred with the model's response
     shown first and shown second (None: not asked, scores decide), the pointwise scores of both models' responses, and
-    their lengths in characters."""
+    their lengths in characters. `contrasts`: both models' contrasts, which decide in the scores' place."""
 
     previous: str
     orders: list[tuple[Preferred | None, Preferred | None]] | None
@@ -31,6 +31,7 @@ class Duel:
     previous_scores: list[float | None] = field(default_factory=list)
     characters: list[int] = field(default_factory=list)
     previous_characters: list[int] = field(default_factory=list)
+    contrasts: list[tuple[float | None, float | None]] | None = None
 
 
 def measures(
@@ -74,8 +75,12 @@ def measures(
 
 def _duel(duel: Duel, seed: int, resamples: int) -> dict[str, Any]:
     by_score = [outcome_of_scores(a, b) for a, b in zip(duel.scores, duel.previous_scores, strict=True)]
-    outcomes = by_score if duel.orders is None else [outcome_of_orders(a, b) for a, b in duel.orders]
-    found: dict[str, Any] = {"previous": duel.previous, "by": "scores" if duel.orders is None else "pairwise"}
+    outcomes, by = by_score, "scores"
+    if duel.orders is not None:
+        outcomes, by = [outcome_of_orders(a, b) for a, b in duel.orders], "pairwise"
+    elif duel.contrasts is not None:
+        outcomes, by = [outcome_of_scores(a, b) for a, b in duel.contrasts], "contrasts"
+    found: dict[str, Any] = {"previous": duel.previous, "by": by}
     found |= win_rate(outcomes, seed=seed, resamples=resamples).as_dict()
     found["length_controlled"] = None
     if duel.characters:

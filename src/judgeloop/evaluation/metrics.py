@@ -203,4 +203,10 @@ IFEVAL = Metric(
     compare="own",
     share=True,
 )
+PROMPT_BLINDNESS = Metric(
+    label="prompt-blindness of the judge (its scores against those under other prompts, correlation)",
+    estimate=lambda measured: Estimate((measured.figures.get("judge_health") or {}).get("prompt_blindness")),
+    better="lower",
+    compare="own",
+)
 CHECKER = Metric(label="ground truth by evaluation.checker", estimate=_checker, stage="checks", share=True)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from judgeloop.config import Config, Section, shapes_results
+from judgeloop.config import Config, Section, as_before, shapes_results
 from judgeloop.config.choices import Choices
 from judgeloop.models.contents import content_hash
 from judgeloop.run.stage import Frozen, Remote, Step
@@ -26,7 +26,8 @@ def settings(step: Step, config: Config) -> dict[str, Any]:
         *sections, name = key.split(".")
         for part in sections:
             node = getattr(node, part)
-        _flatten(key, _named(node, name), found)
+        if not as_before(node, name):
+            _flatten(key, _named(node, name), found)
     return found
 
 
@@ -42,7 +43,7 @@ def _named(section: Section, name: str) -> object:
 def _flatten(key: str, value: object, into: dict[str, Any]) -> None:
     if isinstance(value, Section):
         for name in type(value).model_fields:
-            if shapes_results(type(value), name):
+            if shapes_results(type(value), name) and not as_before(value, name):
                 _flatten(f"{key}.{name}", _named(value, name), into)
     elif isinstance(value, (tuple, list)):
         into[key] = [_plain(item) for item in value]

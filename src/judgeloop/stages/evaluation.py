@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from judgeloop.config import Config
 from judgeloop.engines.base import Engine, Sampling
 from judgeloop.jsonl import read_rows
+from judgeloop.judging.contrast import contrasts, own
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge
@@ -21,6 +22,7 @@ from judgeloop.run.directory import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
+from judgeloop.stages.contrast import compared_under_others, evaluated_under_others, evaluation_keys
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
 from judgeloop.stages.judges import StepJudge, endpoint_account, loop_rubric, open_judge
@@ -38,9 +40,11 @@ ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)
 
 def evaluate(context: Context) -> Outcome:
     """Answer the held-out prompts, judge the answers and the ranked ones, compare with the previous model."""
+    from judgeloop.evaluation.blindness import prompt_blindness
     from judgeloop.evaluation.health import near_top
     from judgeloop.evaluation.measures import measures
     from judgeloop.evaluation.metrics import Measured, metric_block
+    from judgeloop.evaluation.statistics import as_dict
 
     started = time.monotonic()
     section = context.config.evaluation
@@ -69,9 +73,10 @@ def evaluate(context: Context) -> Outcome:
     if context.role("judge") != context.role("policy"):  # two models at once may be too much for the memory
         _close(opened)
     with open_judge(context, own=(model.name, lambda: (engine(), chat))) as judge:
-        judge.score(
-            context.output(JUDGEMENTS), [ToJudge(row.id, by_id[row.prompt_id].messages, row.text) for row in responses]
-        )
+        items = [(row.prompt_id, ToJudge(row.id, by_id[row.prompt_id].messages, row.text)) for row in responses]
+        firsts = {rows[0].id for rows in _by_prompt(responses).values()}
+        more = evaluated_under_others(context.config, prompts, items, firsts)
+        judge.score(context.output(JUDGEMENTS), [*(item for _, item in items), *more])
         judge.score(context.output(AGREEMENT), _ranked_items(ranked))
         duel = _duel(context, prompts, responses, previous, judge) if previous is not None else None
         judge_name = judge.name
@@ -79,7 +84,8 @@ def evaluate(context: Context) -> Outcome:
 
     rubric = loop_rubric(context)
     scale = (rubric.low, rubric.high)
-    given = read_rows(context.output(JUDGEMENTS), Judgement)
+    everywhere = read_rows(context.output(JUDGEMENTS), Judgement)
+    given = own(everywhere)
     scores = mean_scores(given, context.config.judge.min_valid)
     answered = _evaluated(prompts, responses, scores)
     found = measures(
@@ -93,6 +99,11 @@ def evaluate(context: Context) -> Outcome:
         scale=scale,
         perfect=near_top(scale) if context.config.judge.scoring == "expected" else float(scale[1]),
     )
+    if len(given) < len(everywhere):
+        groups = [[row.id for row in rows] for rows in _by_prompt(responses).values()]
+        means = mean_scores(everywhere, context.config.judge.min_valid)
+        blindness = prompt_blindness(means, groups, seed=context.config.seed, resamples=section.bootstrap)
+        found["judge_health"]["prompt_blindness"] = as_dict(blindness)
     found["ifeval"] = followed
     if found["agreement"] is not None:  # whose ranks they are, is known to those who know the files
         found["agreement"]["sources"] = dict(
@@ -201,18 +212,32 @@ def _duel(
         items.append(ToCompare(f"{prompt.id}.second", prompt.messages, other, mine))
     preferred = judge.compare(context.output(COMPARISONS), items) if pairwise else {}
     # Scores of both models' answers by one judge, so that they can be set side by side.
-    again = [ToJudge(f"{row.id}.vs", prompt.messages, row.text) for prompt in prompts for row in (theirs[prompt.id],)]
-    judge.score(context.output(PREVIOUS), again)
-    min_valid = context.config.judge.min_valid
+    again = [
+        (prompt.id, ToJudge(f"{row.id}.vs", prompt.messages, row.text))
+        for prompt in prompts
+        for row in (theirs[prompt.id],)
+    ]
+    more = compared_under_others(context.config, prompts, again)
+    judge.score(context.output(PREVIOUS), [*(item for _, item in again), *more])
+    min_valid, contrast = context.config.judge.min_valid, context.config.evaluation.contrast
     before = mean_scores(read_rows(context.output(PREVIOUS), Judgement), min_valid)
     mine_scores = mean_scores(read_rows(context.output(JUDGEMENTS), Judgement), min_valid)
+    ours_names = [ours[prompt.id].id for prompt in prompts]
+    theirs_names = [f"{theirs[prompt.id].id}.vs" for prompt in prompts]
+    by_contrast = None
+    if contrast:
+        weight = context.config.judge.contrast.weight
+        pairs = ((contrasts(mine_scores, weight), ours_names), (contrasts(before, weight), theirs_names))
+        mine, other = ([known.get(name) for name in names] for known, names in pairs)
+        by_contrast = list(zip(mine, other, strict=True))
     return Duel(
         previous=previous,
         orders=[(preferred[f"{p.id}.first"].better, preferred[f"{p.id}.second"].better) for p in prompts]
         if pairwise
         else None,
-        scores=[mine_scores.get(ours[prompt.id].id) for prompt in prompts],
-        previous_scores=[before.get(f"{theirs[prompt.id].id}.vs") for prompt in prompts],
+        scores=[mine_scores.get(name) for name in ours_names],
+        previous_scores=[before.get(name) for name in theirs_names],
+        contrasts=by_contrast,
         characters=[len(ours[prompt.id].text) for prompt in prompts],
         previous_characters=[len(theirs[prompt.id].text) for prompt in prompts],
     )
@@ -255,7 +280,7 @@ def _samples(
 
 def _keys(config: Config) -> tuple[str, ...]:
     outside = ("endpoint.url", "endpoint.begin_score") if config.evaluation.judge.startswith(OUTSIDE) else ()
-    return ("seed", *EVALUATION, *FIXED_JUDGE, *ENGINE, *outside)
+    return ("seed", *EVALUATION, *FIXED_JUDGE, *evaluation_keys(config), *ENGINE, *outside)
 
 
 EVAL = Stage(

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from judgeloop.config import Config
 from judgeloop.config.user_functions import load_function
-from judgeloop.jsonl import read_rows, write_rows_atomically
+from judgeloop.jsonl import RowLog, read_rows, write_rows_atomically
+from judgeloop.judging.contrast import own
 from judgeloop.judging.function_judge import FUNCTION, SIGNATURE, judge_by_function
 from judgeloop.judging.mean_scores import mean_scores
-from judgeloop.judging.pointwise import ToJudge
+from judgeloop.judging.pointwise import ToJudge, judgements_each
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
-from judgeloop.run.directory import write_json
+from judgeloop.run.directory import drop_metrics, write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
+from judgeloop.stages.contrast import account as under_account
+from judgeloop.stages.contrast import (
+    candidates_under_others,
+    cost,
+    judge_keys,
+    pair_keys,
+    pair_scores,
+    pairs_by_contrast,
+    told,
+)
 from judgeloop.stages.judges import endpoint_account, loop_rubric, open_judge
 from judgeloop.stages.keys import ENGINE, FIXED_JUDGE, JUDGE, of
 
@@ -25,14 +37,20 @@ def judgements(context: Context) -> Outcome:
     """K judgements of every candidate (one with expected scoring), by the model that plays the judge; up to
     `judge.max_samples` of those that a prompt's pair hangs on."""
     prompts = {prompt.id: prompt for prompt in context.rows("prompts", Prompt)}
-    items, finished = [], []
-    for row in (row for name in ("candidates", "anchors") for row in context.each_row(name, Candidate)):
+    items, finished, candidates = [], [], set[str]()
+    for kind, row in ((name, row) for name in ("candidates", "anchors") for row in context.each_row(name, Candidate)):
         items.append(ToJudge(row.id, prompts[row.prompt_id].messages, row.text, row.prompt_id))
         finished.append(row.finish_reason == "stop")
+        if kind == "candidates":
+            candidates.add(row.id)
+    asked = [(item.group, item) for item in items]
+    more = candidates_under_others(context.config, list(prompts.values()), asked, candidates)
+    if (said := cost(context.config)) is not None:
+        print(f"{said}: {len(items)} responses, {len(items) + len(more)} times {judgements_each(context.config.judge)}")
     path, function = context.output(), context.config.judge.function
     if function is None:
         with open_judge(context) as judge:
-            judge.score(path, items)
+            judge.score(path, [*items, *more])
             name = judge.name
     else:
         name = Path(function).name
@@ -41,24 +59,47 @@ def judgements(context: Context) -> Outcome:
         write_rows_atomically(path, list(judge_by_function(score, items, finished, FUNCTION)))
     rows = read_rows(path, Judgement)
     valid = sum(row.score is not None for row in rows)
-    write_json(context.output("judge"), {"judge": name, "health": _health(context, rows)})
+    health = _health(context, rows)
+    contrast = under_account(rows, more, len(items) * context.config.judge.contrast.others)
+    write_json(
+        context.output("judge"), {"judge": name, "health": health, **({"contrast": contrast} if contrast else {})}
+    )
+    if (blindness := health.get("prompt_blindness")) is not None:
+        _note(context, blindness)
     without = Counter(row.reason for row in rows if row.score is None)
     account = {"rows": len(rows), "with_score": valid, **({"without_score": dict(without)} if without else {})}
-    return Outcome({**account, **endpoint_account(context)})
+    lines = [*told(contrast, len(rows)), *endpoint_account(context).get("yields", ())]
+    return Outcome({**account, **({"yields": lines} if lines else {})})
+
+
+def _note(context: Context, blindness: Mapping[str, Any]) -> None:
+    """A row of metrics.jsonl: how blind to the prompt the judge was."""
+    step = context.step
+    drop_metrics(context.run.path, {(step.model, step.label)})
+    with RowLog(context.run.path / "metrics.jsonl") as log:
+        log.append([{"model": step.model, "stage": step.label,
+                     **{f"prompt_blindness{'' if key == 'value' else '_' + key}": value
+                        for key, value in blindness.items()}}])  # fmt: skip
 
 
 def consistency(context: Context) -> Outcome:
-    """The candidates judged by the model before the current one too, and how far the two agree."""
+    """The candidates judged by the model before the current one too, and how far the two agree by the scores that
+    pairs are made by."""
     from judgeloop.evaluation.consistency import consistency as consistency_of
 
+    config = context.config
     prompts = {prompt.id: prompt for prompt in context.rows("prompts", Prompt)}
     by_prompt = _by_prompt(context.rows("candidates", Candidate))
-    items = [ToJudge(row.id, prompts[name].messages, row.text) for name, rows in by_prompt.items() for row in rows]
+    asked = [
+        (name, ToJudge(row.id, prompts[name].messages, row.text)) for name, rows in by_prompt.items() for row in rows
+    ]
+    items = [item for _, item in asked]
+    if pairs_by_contrast(config):
+        items += candidates_under_others(config, list(prompts.values()), asked, ())
     with open_judge(context) as judge:
         judge.score(context.output(), items)
-    least = context.config.judge.min_valid
-    now = mean_scores(context.rows("judgements", Judgement), least)
-    before = mean_scores(read_rows(context.output(), Judgement), least)
+    now, _ = pair_scores(config, context.rows("judgements", Judgement))
+    before, _ = pair_scores(config, read_rows(context.output(), Judgement))
     found = consistency_of(
         ([now.get(row.id) for row in rows], [before.get(row.id) for row in rows]) for rows in by_prompt.values()
     )
@@ -75,18 +116,22 @@ def _by_prompt(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:
 
 
 def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, object]:
-    """How the judge did on the candidates, an earlier model's answers left out."""
+    """How the judge did on the candidates under their own prompts, an earlier model's answers left out; and how blind to
+    the prompt it was, if they were judged under others too."""
+    from judgeloop.evaluation.blindness import prompt_blindness
     from judgeloop.evaluation.health import judge_health
+    from judgeloop.evaluation.statistics import as_dict
 
     by_prompt = _by_prompt(context.rows("candidates", Candidate))
-    own = {candidate.id for group in by_prompt.values() for candidate in group}
-    mine = [row for row in rows if row.candidate_id in own]
-    scores = mean_scores(mine, context.config.judge.min_valid)
+    ids = {candidate.id for group in by_prompt.values() for candidate in group}
+    mine = [row for row in rows if row.candidate_id in ids]
+    everywhere = mean_scores(rows, context.config.judge.min_valid)
+    scores = {name: everywhere.get(name) for name in ids}
     scale = (0, MAX_SCORE)  # what a function returns
     if context.config.judge.function is None:
         rubric = loop_rubric(context)
         scale = (rubric.low, rubric.high)
-    return judge_health(
+    health = judge_health(
         [[scores.get(candidate.id) for candidate in group] for group in by_prompt.values()],
         [[len(candidate.text) for candidate in group] for group in by_prompt.values()],
         seed=context.config.seed,
@@ -95,6 +140,12 @@ def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, object]:
         valid=[row.score is not None for row in mine],
         repeated=repeated_scores(mine),
     ).as_dict()
+    if len(own(rows)) < len(rows):
+        groups = [[candidate.id for candidate in group] for group in by_prompt.values()]
+        resamples = context.config.evaluation.bootstrap
+        blindness = prompt_blindness(everywhere, groups, seed=context.config.seed, resamples=resamples)
+        health["prompt_blindness"] = as_dict(blindness)
+    return health
 
 
 def repeated_scores(rows: Sequence[Judgement]) -> list[list[float]]:
@@ -108,7 +159,13 @@ def repeated_scores(rows: Sequence[Judgement]) -> list[list[float]]:
 
 def _judge_keys(config: Config) -> tuple[str, ...]:
     outside = ("endpoint.url", "endpoint.begin_score") if config.judge.role.startswith(OUTSIDE) else ()
-    return ("seed", *JUDGE, "evaluation.bootstrap", *ENGINE, *outside)
+    return ("seed", *JUDGE, *judge_keys(config), "evaluation.bootstrap", *ENGINE, *outside)
+
+
+def _consistency_keys(config: Config) -> tuple[str, ...]:
+    contrast = ("judge.contrast.others", "pairs.contrast", *pair_keys(config))
+    drawn = judge_keys(config) if pairs_by_contrast(config) else ()
+    return ("seed", *FIXED_JUDGE, *contrast, *drawn, *of("judge", "max_samples", "noise"), *ENGINE)
 
 
 JUDGE_CANDIDATES = Stage(
@@ -127,5 +184,5 @@ CONSISTENCY = Stage(
     run=consistency,
     reads=("judge", "prompts", "candidates", "judgements"),
     writes=("consistency.jsonl", "consistency.json"),
-    keys=("seed", *FIXED_JUDGE, *of("judge", "max_samples", "noise"), *ENGINE),
+    keys=_consistency_keys,
 )

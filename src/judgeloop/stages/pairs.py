@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from judgeloop.config import Config
 from judgeloop.config.choices import PAIR_RULES
 from judgeloop.jsonl import write_rows_atomically
-from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.pairs import Judged, PairRule
-from judgeloop.records import Candidate, Judgement, Prompt
+from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
+from judgeloop.stages.contrast import pair_keys, pair_scores, pairs_by_contrast
 
 
 def pairs(context: Context) -> Outcome:
     """Best against worst of each prompt, or what another rule chooses; every prompt ends in one account."""
     config = context.config
     anchors = context.rows("anchors", Candidate)
+    scores, own = pair_scores(config, context.rows("judgements", Judgement))
+    contrast = config.judge.contrast if pairs_by_contrast(config) else None
+    floor = contrast.floor if contrast is not None else None
     judged = Judged(
         prompts=context.rows("prompts", Prompt),
         candidates=context.rows("candidates", Candidate),
         anchors=anchors,
-        scores=mean_scores(context.rows("judgements", Judgement), config.judge.min_valid),
+        scores=scores,
+        never_chosen=set() if floor is None else {name for name, score in own.items() if (score or 0) < floor},
+        least=0.0 if contrast is None else -contrast.weight * MAX_SCORE,
     )
     rule: PairRule = PAIR_RULES[config.pairs.rule]
     made = rule(judged, config.pairs, context.iteration(), config.seed)
@@ -39,11 +45,23 @@ def pairs(context: Context) -> Outcome:
         "chosen_mean_characters": _mean([len(text[pair.chosen_id]) for pair in made.pairs]),
         "rejected_mean_characters": _mean([len(text[pair.rejected_id]) for pair in made.pairs]),
     }
+    if contrast is not None:
+        scored = [row.id for row in (*judged.candidates, *anchors) if own.get(row.id) is not None]
+        written["contrast"] = {
+            "weight": contrast.weight,
+            "responses_without": sum(scores.get(name) is None for name in scored),
+            "responses_below_floor": len(judged.never_chosen),
+        }
     if anchors:
         earlier = {row.id for row in anchors}
         written["rejected_by_anchor"] = sum(pair.rejected_id in earlier for pair in made.pairs)
     write_json(context.output("pairs.json"), written)
     return Outcome({"rows": len(made.pairs)})
+
+
+def _keys(config: Config) -> tuple[str, ...]:
+    floor = ("judge.contrast.floor",) if pairs_by_contrast(config) else ()
+    return ("seed", "pairs", "judge.min_valid", *pair_keys(config), *floor)
 
 
 def _mean(values: Sequence[int]) -> float | None:
@@ -57,6 +75,6 @@ PAIRS = Stage(
     reads=("prompts", "candidates", "judgements"),
     may_read=("anchors",),
     writes=("pairs.jsonl", "pairs.json"),
-    keys=("seed", "pairs", "judge.min_valid"),
+    keys=_keys,
     light=True,
 )
