@@ -181,7 +181,7 @@ def test_each_key_of_written_rows_matters_to_the_step_it_shapes() -> None:
         "M1/eft": {"ties", "max_rows", "max_share"},
         "M1/seed": {"ift_overlap"},
     }
-    assert set().union(*shapes.values()) == set(everything) == set(EftSection.model_fields) - {"source"}
+    assert set().union(*shapes.values()) == set(everything) == set(EftSection.model_fields) - {"source", "contrast"}
     steps = written()
     for key, value in everything.items():
         others = {"score": "drawn"} if key == "opening" else {}

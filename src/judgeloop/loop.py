@@ -8,6 +8,7 @@ from judgeloop.errors import InputError
 from judgeloop.run.plan import Plan, made_later
 from judgeloop.run.stage import Artifact, Frozen, Remote, Step
 from judgeloop.stages import backtranslation as bt
+from judgeloop.stages.contrast_eft import ANSWERS, CONTRAST_EFT
 from judgeloop.stages.evaluation import EVAL
 from judgeloop.stages.generation import ANCHORS, CANDIDATES
 from judgeloop.stages.ground_truth import CHECKS
@@ -16,6 +17,7 @@ from judgeloop.stages.meta import META
 from judgeloop.stages.model import MODEL
 from judgeloop.stages.pairs import PAIRS
 from judgeloop.stages.prompts import PROMPTS
+from judgeloop.stages.refresh import REFRESH
 from judgeloop.stages.rows import ROWS
 from judgeloop.stages.seed import SEED
 from judgeloop.stages.training import SFT, TRAIN
@@ -63,9 +65,14 @@ def method(config: Config) -> list[Step]:
             judge_pairs = plan.step(
                 META, new, judge=judge, prompts=prompts, candidates=candidates, judgements=judgements
             )
+        refreshed = None
+        if config.judge.refresh.enabled:  # its own answers as EFT rows (Self-Taught Evaluators, arXiv 2408.02666)
+            refreshed = plan.step(
+                REFRESH, new, judge=judge, prompts=prompts, candidates=candidates, judgements=judgements
+            )
         model = plan.step(
             TRAIN, new, policy=model, reference=model, pairs=pairs, judge_pairs=judge_pairs, consistency=consistency,
-            candidates=candidates, anchors=anchors,
+            candidates=candidates, anchors=anchors, refresh=refreshed,
             eft=eft if train.eft_replay else None, ift=seed["ift"] if train.ift_replay else None,
             held_out=seed["held_out"] if train.early_stopping.every is not None else None,
         )  # fmt: skip
@@ -100,7 +107,8 @@ def new_prompts(plan: Plan, new: str, current: Step, seed: Step, earlier: list[S
 
 def eft_rows(plan: Plan, m0: Step, seed: Step) -> Artifact:
     """The seed's EFT rows; or, as in the paper (section 3.1.1), those that the model trained on the IFT rows alone
-    writes and that order the responses as people did."""
+    writes and that order the responses as people did; or those that set its answers to the seed's instructions beside
+    other instructions."""
     section = plan.config.seed_data.eft
     if section.source == "ranks":
         return seed["eft"]
@@ -110,6 +118,12 @@ def eft_rows(plan: Plan, m0: Step, seed: Step) -> Artifact:
     if section.writer == "sft":
         writer = plan.step(WRITER, "M1", policy=m0, ift=seed["ift"])
     sets = seed["eft_sets"]
+    if section.source == "contrast":
+        answers = plan.step(ANSWERS, "M1", writer=writer, ift=seed["ift"], eft_sets=sets)
+        return plan.step(
+            CONTRAST_EFT, "M1", judge=writer, ift=seed["ift"], eft_sets=sets, existing=seed["eft_given"],
+            candidates=answers,
+        ).as_input()  # fmt: skip
     written = plan.step(WRITTEN, "M1", writer=writer, eft_sets=sets)
     who = written["eft.written.json"]
     return plan.step(EFT, "M1", eft_sets=sets, existing=seed["eft_given"], written=written, writer=who).as_input()
