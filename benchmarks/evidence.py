@@ -60,7 +60,10 @@ ARMS: dict[str, Arm] = {
         "control: imitate the best, no contrast", ["train.loss=sft_best"],
         shares_judged=True, every_seed=True,
     ),
-    "oracle": Arm("ceiling: pairs by the checkers", [f"judge.function={TRACK}"]),
+    "oracle": Arm("ceiling: pairs by the checkers", [f"judge.function={TRACK}", "judge.contrast.others=0"]),
+    "contrast": Arm(
+        "scores set against other prompts", ["judge.contrast.others=2"], every_seed=True
+    ),
     "fixed_judge": Arm("M1 judges in every iteration", ["judge.role=M1"]),
     "no_replay": Arm("no EFT rows beside the pairs", ["train.eft_replay=0"], shares_judged=True, iterations=1),
     "sampled": Arm("judge: 3 written scores", WRITTEN, m1_of=None, iterations=1),

@@ -7,7 +7,8 @@ to one prompt higher (ties half), over all rules and by rule, with 95% bootstrap
 the pairs that the config makes of the scores; and how many pass by score. `--judge` has another model score them (a
 folder or an alias), by the run's rubric, and tells how alike the two judges are within a prompt (correlation of the
 differences) and what the mean of their scores is worth; without it the run's own judgements are read. It gives expected
-scores, or with `--samples` the means of K that it writes.
+scores, or with `--samples` the means of K that it writes. Of the judgements of a run with `judge.contrast.others` above
+0 it tells besides how blind to the prompt the judge is, and what contrasts are worth, by λ.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ from pathlib import Path
 
 from judgeloop.config import Config
 from judgeloop.config.loading import load
+from judgeloop.evaluation.blindness import prompt_blindness
 from judgeloop.evaluation.ground_truth import PASSES, CheckedResponse, judge_accuracies
 from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.jsonl import read_objects, read_rows
+from judgeloop.judging.contrast import contrasts
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.pairs import Judged, best_worst
-from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
+from judgeloop.records import MAX_SCORE, Candidate, Judgement, PreferencePair, Prompt
+from judgeloop.stages.contrast import pair_scores, pairs_by_contrast
 
+WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "configs" / "verifiable"))
 
@@ -65,17 +70,39 @@ def truth_of(folder: Path) -> dict[str, list[CheckedResponse]]:
     return dict(found)
 
 
-def pairs_of(folder: Path, config: Config, scores: Scores | None = None) -> list[PreferencePair]:
-    """The run's candidates for a model, paired by the config; by the run's judgements where no scores are given."""
+def pairs_of(folder: Path, config: Config, scores: Scores | None = None, weight: float = 0.0) -> list[PreferencePair]:
+    """The run's candidates for a model, paired by the config: by the scores given, which may be contrasts of this
+    weight, or by those that the config makes pairs by."""
     iteration = int(folder.name[1:]) - 1
     prompts, rows = read_rows(folder / "prompts.jsonl", Prompt), read_rows(folder / "candidates.jsonl", Candidate)
-    judged = Judged(prompts, rows, [], scores or run_scores(folder, config))
+    if scores is None:
+        scores, _ = pair_scores(config, read_rows(folder / "judgements.jsonl", Judgement))
+        weight = config.judge.contrast.weight if pairs_by_contrast(config) else 0.0
+    judged = Judged(prompts, rows, [], scores, least=-weight * MAX_SCORE)
     return best_worst(judged, config.pairs.model_copy(update={"control": "none"}), iteration, config.seed).pairs
 
 
 def run_scores(folder: Path, config: Config) -> Scores:
-    """Candidate → the mean of the run's own judgements."""
+    """Candidate → the mean of the run's own judgements; under other prompts by names of their own."""
     return mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
+
+
+def contrasts_told(folder: Path, config: Config, truth: Mapping[str, Sequence[CheckedResponse]]) -> list[str]:
+    """How blind to the prompt the run's judge is, and by λ how often contrasts are right and what stands in their
+    pairs; nothing if nothing was judged under other prompts."""
+    rows, asked = run_scores(folder, config), defaultdict(list)
+    for row in (row for mine in truth.values() for row in mine):
+        asked[row.prompt_id].append(row.id)
+    blindness = prompt_blindness(rows, asked.values(), seed=0)
+    if blindness is None:
+        return []
+    lines = [f"prompt-blindness {blindness.value:.2f} ({blindness.low:.2f} to {blindness.high:.2f})"]
+    for weight in WEIGHTS:
+        scores = contrasts(rows, weight)
+        found = mean_interval([v for mine in truth.values() for v in judge_accuracies(mine, PASSES, scores)], seed=0)
+        right = "" if found is None else f"right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), "
+        lines.append(f"λ {weight:g}: {right}{told(pairs_of(folder, config, scores, weight), truth)}")
+    return lines
 
 
 def told(pairs: Sequence[PreferencePair], truth: Mapping[str, Sequence[CheckedResponse]]) -> str:
@@ -134,6 +161,8 @@ def main() -> None:
         print(f"judge right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), {found.n} prompts")
     print("; ".join(f"{rule} {statistics.mean(v):.2f} ({len(v)})" for rule, v in by_rule.items() if v))
     print(told(pairs_of(folder, config, scores), truth))
+    if not options.judge:
+        print(*contrasts_told(folder, config, truth), sep="\n")
     if options.judge:
         print(told_together(folder, config, scores, run_scores(folder, config), truth))
     for low, high in itertools.pairwise((0.0, 2.0, 3.0, 4.0, 4.5, 4.8, 5.01)):

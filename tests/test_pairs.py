@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judgeloop.pairs import (
+    BELOW_FLOOR,
     NONE_FINISHED,
     SAME_TEXT,
     TIE,
@@ -99,6 +101,31 @@ def test_cut_answers_may_be_rejected_but_never_chosen(
 )
 def test_cut_answers_may_count_as_zero(candidates: list[Scored], expected: tuple[str, str] | str) -> None:
     assert only(pairs_of(candidates, BestWorst(unfinished="zero"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("candidates", "expected"),
+    [
+        (scored(-3.0, -1.0, -0.5, finish="lss"), ("c", "a")),
+        (scored(-0.5, -1.0, 0.5, finish="lss"), ("c", "a")),  # 0 would be no reason to reject it
+    ],
+)
+def test_cut_answers_get_the_least_that_a_contrast_can_be(
+    candidates: list[Scored], expected: tuple[str, str] | str
+) -> None:
+    found = pairs_of(candidates, BestWorst(unfinished="zero", least=-3.75))
+    assert only(found) == expected
+    ((_, (_, rejected)),) = found
+    assert rejected == -3.75
+
+
+@pytest.mark.parametrize(
+    ("eligible", "expected"),
+    [("ybn", ("b", "a")), ("nbn", ("b", "a")), ("ynn", NONE_FINISHED), ("nnn", BELOW_FLOOR)],
+)
+def test_a_response_that_may_not_be_chosen_may_be_rejected(eligible: str, expected: tuple[str, str] | str) -> None:
+    candidates = [replace(one, eligible=eligible[k] != "n") for k, one in enumerate(scored(1.0, 2.0, 3.0))]
+    assert only(pairs_of(candidates, BestWorst())) == expected
 
 
 def test_pairs_are_kept_by_what_their_chosen_answer_scores() -> None:

@@ -274,8 +274,8 @@ def best_chosen(pairs: Sequence[PreferencePair], share: float) -> list[Preferenc
 
 def shuffle_labels(pairs: Sequence[PreferencePair], seed: int, cut: Collection[str] = ()) -> list[PreferencePair]:
     """The same pairs, each reversed or not at random: a control without judgement. Scores stay with
-    their responses. `cut`: ids of responses that were cut off or may not be chosen; those stay rejected, here as in what
-    is controlled."""
+    their responses. `cut`: ids of responses that were cut off or may not be chosen; those stay rejected, here as in
+    what is controlled."""
     return [
         _reversed(p) if p.rejected_id not in cut and derive_seed(seed, "control", p.prompt_id, p.id) % 2 else p
         for p in pairs

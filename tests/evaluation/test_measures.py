@@ -73,3 +73,10 @@ def test_without_comparisons_scores_decide() -> None:
     versus = measures(ANSWERED, seed=0, duel=duel)["win_rate_vs_previous"]
     assert (versus["by"], versus["win"], versus["tie"], versus["lose"]) == ("scores", 1, 1, 0)
     assert versus["rate"]["value"] == versus["by_score"]["rate"]["value"] == 0.75
+
+
+def test_contrasts_decide_in_the_scores_place() -> None:
+    duel = Duel("M1", None, [3.0, 2.0], [1.0, 2.0], contrasts=[(-1.0, 0.5), (0.25, None)])
+    versus = measures(ANSWERED, seed=0, duel=duel)["win_rate_vs_previous"]
+    assert (versus["by"], versus["win"], versus["lose"], versus["unparsed"]) == ("contrasts", 0, 1, 1)
+    assert versus["by_score"]["win"] == 1  # of scores, as ever

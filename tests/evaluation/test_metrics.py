@@ -58,7 +58,7 @@ def test_each_stage_leaves_the_metrics_that_it_measures() -> None:
     rate = {"value": 0.6, "low": 0.5, "high": 0.7, "n": 60}
     duel = {"previous": "M1", "rate": rate, "by_score": None}
     evaluated = metric_block("eval", Measured({"win_rate_vs_previous": duel, "agreement": None}))
-    assert list(evaluated) == ["win_rate", "score", "agreement", "ifeval"]
+    assert list(evaluated) == ["win_rate", "score", "agreement", "ifeval", "prompt_blindness"]
     assert evaluated["win_rate"]["versus"] == {"model": "M1", "value": rate, "even": 0.5}
     assert evaluated["score"]["value"] is None
     assert list(metric_block("checks", Measured({}))) == ["checker"]

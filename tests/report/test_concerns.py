@@ -380,3 +380,22 @@ def test_unread_comparisons_are_counted_in_the_headline() -> None:
     rate = {**versus(0.65, 0.53, 0.75), "unparsed": 4}
     (first, *_) = headline({"models": [model("M1"), model("M2", win_rate_vs_previous=rate)]})
     assert "4 prompts left out as their comparison could not be read" in first
+
+
+def test_a_judge_that_is_blind_to_the_prompt_and_a_training_that_lost_its_chosen_answers_are_named() -> None:
+    blind = {"judgements": 400, "prompt_blindness": iv(0.9, 0.85, 0.94)}
+    m2 = model("M2", loop_judge=blind, training={"chosen_change": -7.25})
+    assert kinds(m2) == []  # no bound, no warning
+    said = concerns([m2], {**HEALTH, "max_prompt_blindness": 0.8, "min_chosen_change": -5.0})
+    assert [warning["kind"] for warning in said] == ["prompt-blindness", "chosen likelihood"]
+    assert "of its candidates hardly depend on the prompt: they correlate 0.90 (0.85–0.94)" in said[0]["text"]
+    assert "less likely by 7.2 nats a response (health.min_chosen_change: -5)" in said[1]["text"]
+    assert kinds(m2, max_prompt_blindness=0.86) == []
+    in_evaluation = model("M2", judge={"prompt_blindness": iv(0.9, 0.85, 0.94)})
+    assert kinds(in_evaluation, max_prompt_blindness=0.8) == ["prompt-blindness"]
+
+
+def test_a_win_rate_by_contrasts_says_so() -> None:
+    last = model("M2", win_rate_vs_previous={**versus(0.65, 0.53, 0.75), "by": "contrasts"})
+    said = headline({"models": [model("M1"), last], "decision": None})[0]
+    assert "ties as half, by the scores of both set against other prompts: the judge (M2 itself)" in said

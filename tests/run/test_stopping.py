@@ -96,6 +96,35 @@ def test_agreement_fails_only_where_the_whole_interval_lies_below() -> None:
     assert gate_failures(HEALTHY, None, section) == []
 
 
+def test_prompt_blindness_fails_only_where_the_whole_interval_lies_above() -> None:
+    section = HealthSection(max_prompt_blindness=0.8, stop_on=("prompt_blindness",))
+    assert gate_failures({**HEALTHY, "prompt_blindness": interval(0.79, 0.9, 0.95)}, None, section) == []
+    (failure,) = gate_failures({**HEALTHY, "prompt_blindness": interval(0.81, 0.9, 0.95)}, None, section)
+    assert failure.sentence() == "prompt blindness 0.90 is above 0.8"
+    assert failure.stops
+    assert gate_failures({**HEALTHY, "prompt_blindness": interval(0.81, 0.9, 0.95, n=5)}, None, section) == []
+    assert gate_failures({**HEALTHY, "prompt_blindness": None}, None, section) == []
+
+
+@pytest.mark.parametrize(("change", "stop_on", "stops"), [(-6.0, ["chosen_change"], True), (-6.0, [], False),
+                                                          (-4.9, ["chosen_change"], False),
+                                                          (None, ["chosen_change"], False)])  # fmt: skip
+def test_chosen_answers_that_became_unlikely_end_the_run_or_warn(
+    tmp_path: Path, change: float | None, stop_on: list[str], stops: bool
+) -> None:
+    run = run_with(tmp_path, {"M1": evaluation("M1")}, health={"min_chosen_change": -5, "stop_on": stop_on})
+    (tmp_path / "M2" / "model").mkdir(parents=True)
+    write_json(tmp_path / "M2" / "train.json", {"hash": "h", **({} if change is None else {"chosen_change": change})})
+    write_json(tmp_path / "M2" / ".train.done.json", {})
+    decision = decide(run, run.steps["M2/train"])
+    assert (decision is not None) == stops
+    if decision is not None:
+        assert decision.reason == "M2 lost its chosen answers: chosen change -6.00 is below -5"
+        assert decision.best == "M1"
+    failed = [found["gate"] for found in failed_gates(run)]
+    assert failed == (["chosen_change"] if change == -6.0 else [])
+
+
 def test_comparing_needs_a_clear_interval() -> None:
     assert compare(evaluation("M2", BETTER), None, "win_rate") == "better"
     assert compare(evaluation("M2", EVEN), None, "win_rate") == "even"

@@ -185,6 +185,20 @@ def test_the_stage_trains_what_it_is_given(prepare: Make) -> None:
     assert stage.run.state(stage.run.steps["M2/train"]) == "done"
 
 
+def test_what_became_of_the_chosen_answers_is_in_the_record(prepare: Make) -> None:
+    """The mean change of their log-likelihood over the last quarter of the steps: two of eight."""
+    stage = prepare(train={"precision": "f32", "batch_size": 2, "learning_rate": 1e-3, "epochs": 4})
+    run_stage(stage.context)
+    rows = [row for _, row in read_objects(stage.run.path / "metrics.jsonl") if row["stage"] == "train"]
+    changes = [row["chosen_change"] for row in rows]
+    assert len(changes) == 8
+    assert changes[0] == pytest.approx(0, abs=0.05)
+    assert read_json(stage.run.path / "M2" / "train.json")["chosen_change"] == pytest.approx(
+        sum(changes[-2:]) / 2, abs=1e-3
+    )
+    assert abs(changes[-1]) > 0.1
+
+
 def test_checkpoints_are_judged_on_held_out_prompts_in_both_orders(prepare: Make, tmp_path: Path) -> None:
     """A judge that always prefers the first response contradicts itself: ties, so the newer one has not won."""
     stage = prepare(

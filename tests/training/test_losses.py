@@ -144,6 +144,7 @@ def test_a_loss_is_called_in_the_table_what_it_calls_itself(name: str) -> None:
     assert {"chosen_nll", "chosen_logps"} <= logged.keys()
     assert ("rejected_logps" in logged) == loss.rejected
     assert ("reward_margin" in logged) == loss.reference
+    assert ("chosen_change" in logged) == ("reward_accuracy" in logged)
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ class EvaluationSection(Section):
     )
     contrast: Annotated[bool, AS_BEFORE] = Field(
         False,
-        description="win rates by contrasts instead of scores (compare: scores), as judge.contrast has them, with other "
-        "prompts of the evaluation; mean scores stay what they are",
+        description="win rates by contrasts instead of scores (compare: scores), as judge.contrast has them, with "
+        "other prompts of the evaluation; mean scores stay what they are",
     )
     metrics: Annotated[tuple[str, ...], METRICS] = Field(
         (), description="metrics measured besides the built-in ones, by name; left out: all that `plugins` register"

@@ -70,8 +70,8 @@ class ContrastSection(Section):
     measure: Annotated[int, AS_BEFORE] = Field(
         0,
         ge=0,
-        description="prompts of each judging and each evaluation whose responses are judged under one other prompt too, "
-        "only to measure how blind to the prompt the judge is; with others above 0 all candidates are measured anyway",
+        description="prompts of each judging and each evaluation whose responses are judged under one other prompt "
+        "too, only to measure how blind to the prompt the judge is; with others above 0 candidates are in any case",
     )
 
 
@@ -133,10 +133,10 @@ class JudgeSection(Section):
             )
         if self.max_samples is not None and self.max_samples < self.samples:
             raise ValueError(f"max_samples ({self.max_samples}) is below samples ({self.samples}); raise it")
-        if self.function is not None and (self.contrast.others or self.contrast.measure):
+        if self.function is not None and self.contrast.others:
             raise ValueError(
                 "contrast takes off what a model's scores owe to no prompt, and function is no model; set "
-                "contrast.others: 0 and contrast.measure: 0, or leave function out"
+                "contrast.others: 0, or leave function out"
             )
         if self.refresh.enabled and self.function is not None:
             raise ValueError(

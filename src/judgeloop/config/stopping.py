@@ -9,12 +9,16 @@ from pydantic import Field
 from judgeloop.config.choices import METRICS
 from judgeloop.config.section import Section
 
-Gate = Literal["parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread", "agreement"]
+Gate = Literal[
+    "parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread", "agreement", "prompt_blindness",
+    "chosen_change",
+]  # fmt: skip
 
 
 class HealthSection(Section):
-    """Gates on the judge: looked at after each judging of candidates and each evaluation from M1 on. What fails one is
-    a warning in the report, or the end of the run before anything is trained on such judgements (`stop_on`)."""
+    """Gates on the judge: looked at after each judging of candidates and each evaluation from M1 on; and one on each
+    preference training. What fails one is a warning in the report, or the end of the run before anything is trained on
+    such judgements (`stop_on`)."""
 
     min_parse_rate: float | None = Field(0.7, ge=0, le=1, description="share of judgements with a readable score")
     max_tie_rate: float | None = Field(0.9, ge=0, le=1, description="share of prompts whose best and worst score tie")
@@ -39,6 +43,18 @@ class HealthSection(Section):
         ge=0,
         le=1,
         description="fails where the whole interval of pairwise agreement with the held-out ranks lies below this",
+    )
+    max_prompt_blindness: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="fails where the whole interval of the judge's prompt-blindness lies above this: the correlation "
+        "of scores with those that the same responses get under other prompts (judge.contrast.others or .measure)",
+    )
+    min_chosen_change: float | None = Field(
+        None,
+        description="fails where preference training leaves chosen answers less likely than this: log π/π_ref in nats "
+        "a response, over the last quarter of the steps; -5: no more than 5 nats lost",
     )
     stop_on: tuple[Gate, ...] = Field(
         ("parse_rate", "tie_rate", "top_share"), description="gates that stop the run; the others warn; []: none stops"

@@ -20,9 +20,9 @@ def prompt_blindness(
 
     `scores` are mean scores by name, under other prompts by `name_under`; each of `groups` holds the responses to one
     prompt. For each other prompt the two sides' deviations from their means over the group's responses are taken, and
-    their products summed over all prompts and others: Σxy / √(Σx² Σy²). So the figure does not depend on how many others
-    there are, and neither harder prompts nor stricter others count. 1 is a judge that orders the responses to a prompt
-    whatever was asked.
+    their products summed over all prompts and others: Σxy / √(Σx² Σy²). So the figure does not depend on how many
+    others there are, and neither harder prompts nor stricter others count. 1 is a judge that orders the responses to a
+    prompt whatever was asked.
     """
     elsewhere: dict[str, dict[str, float]] = {}
     for name, score in scores.items():

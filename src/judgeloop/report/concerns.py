@@ -68,6 +68,15 @@ def _judge(model: dict[str, Any], health: Mapping[str, Any]) -> list[tuple[str, 
                 bound = _on_scale(bound, judge)
             if value is not None and bound is not None and _fails(value, bound, key):
                 found.append((kind, f"{words(value, where)} (health.{key}: {bound:g})."))
+        blindness, bound = judge.get("prompt_blindness"), health.get("max_prompt_blindness")
+        if blindness is not None and bound is not None and blindness["n"] >= least and blindness["low"] > bound:
+            said = f"scores {where} hardly depend on the prompt: they correlate {interval(blindness)} with those that"
+            said += f" the same responses get under other prompts (health.max_prompt_blindness: {bound:g})."
+            found.append(("prompt-blindness", said))
+    change, bound = (model.get("training") or {}).get("chosen_change"), health.get("min_chosen_change")
+    if change is not None and bound is not None and change < bound:
+        said = f"training left its chosen answers less likely by {-change:.1f} nats a response"
+        found.append(("chosen likelihood", f"{said} (health.min_chosen_change: {bound:g})."))
     ranks = ranks_in_words(model["agreement"])
     people, bound = (model["agreement"] or {}).get("pairwise_ties_half"), health.get("min_agreement")
     if people is not None and bound is not None and people["n"] >= least and people["high"] < bound:
@@ -154,7 +163,7 @@ def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> lis
 def _unread(model: dict[str, Any], health: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A win rate over the few comparisons that could be read; scores that cannot be read are counted as judgements."""
     versus, bound = model["win_rate_vs_previous"] or {}, health.get("min_parse_rate")
-    if bound is None or versus.get("by") == "scores" or not versus.get("unparsed"):
+    if bound is None or versus.get("by") in ("scores", "contrasts") or not versus.get("unparsed"):
         return []
     asked = sum(versus[outcome] for outcome in ("win", "tie", "lose", "unparsed"))
     read = asked - versus["unparsed"]
@@ -225,7 +234,8 @@ def _versus(model: dict[str, Any]) -> str | None:
     if rate is None:
         return f"The judge's comparisons of {name} with {previous} could not be read."
     said = f"{name} against {previous}: win rate {interval(rate, as_percent=True)}, ties as half"
-    said += ", by the scores of both" if versus.get("by") == "scores" else ""
+    ways = {"scores": ", by the scores of both", "contrasts": ", by the scores of both set against other prompts"}
+    said += ways.get(versus.get("by", ""), "")
     if versus.get("unparsed"):
         said += f", {versus['unparsed']} prompts left out as their comparison could not be read"
     if rate["n"] < MIN_COMPARISONS:

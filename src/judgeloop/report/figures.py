@@ -44,6 +44,8 @@ def figures(models: Sequence[dict[str, Any]], metrics: Iterable[dict[str, Any]],
         *(metric_over_models(models, metric, k) for k, metric in enumerate(further_metrics(models))),
         loss_curves(rows, "sft", "Supervised training (M1)", "Loss on target tokens."),
         preference_curves(rows, loss),
+        *([chosen_likelihood(rows)] if any("chosen_change" in row for row in rows) else []),
+        *([blindness_over_models(models)] if any(_blindness(m) for m in models) else []),
         prompt_lengths(models),
         prompt_openings(models),
         seconds_by_stage(models),
@@ -163,6 +165,7 @@ def _how_compared(judged: Sequence[dict[str, Any]]) -> str:
     ways = {
         "pairwise": "Both orders are judged; a judge that contradicts itself makes a tie.",
         "scores": "Each response is scored by itself: the higher score wins, equal scores are a tie.",
+        "contrasts": "Each response is scored by itself and set against what it gets under other prompts.",
     }
     said = [text for way, text in ways.items() if way in by]
     names = {m["name"]: m["judge"]["name"] for m in judged if m["judge"]["name"]}
@@ -243,6 +246,31 @@ def loss_curves(rows: Sequence[dict[str, Any]], stage: str, title: str, note: st
         )  # fmt: skip
     layout: dict[str, Any] = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "loss"}}}
     return _figure(f"loss-{stage}", title, note, data, layout)
+
+
+def chosen_likelihood(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Log π/π_ref of the chosen answers by step."""
+    shown = [{**row, "loss": row["chosen_change"], "dpo_loss": row["chosen_change"]} for row in rows
+             if isinstance(row.get("chosen_change"), (int, float))]  # fmt: skip
+    note = "Log-probability against the reference, nats a response. Below 0 training makes chosen answers less likely."
+    figure = loss_curves(shown, "train", "Likelihood of the chosen answers", note)
+    figure["layout"]["yaxis"]["title"]["text"] = "nats a response"
+    return {**figure, "id": "chosen-likelihood"}
+
+
+def _blindness(model: dict[str, Any]) -> Any:
+    return (model["loop_judge"] or {}).get("prompt_blindness")
+
+
+def blindness_over_models(models: Sequence[dict[str, Any]]) -> Figure:
+    """How blind to the prompt the judge of each model's candidates was."""
+    found = [(m["name"], _blindness(m)) for m in models if _blindness(m)]
+    data = [_points([value for _, value in found], [name for name, _ in found], "correlation", 3)]
+    layout = {"showlegend": False, "xaxis": _model_axis(models), "yaxis": {"title": {"text": "correlation"}}}
+    note = (
+        "Scores of a model's candidates against those they get under other prompts: 1 is a judge that reads no prompt."
+    )
+    return _figure("prompt-blindness", "Prompt-blindness of the judge", note, data, layout)
 
 
 def prompt_lengths(models: Sequence[dict[str, Any]]) -> Figure:

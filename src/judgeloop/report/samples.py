@@ -18,8 +18,9 @@ def pair_samples(files: RunFiles, model: str, count: int = 5) -> list[dict[str, 
     judgements: dict[str, list[dict[str, Any]]] = {}
     if taken:
         for row in files.rows(f"{model}/judgements.jsonl"):
-            if row.get("candidate_id") in wanted:
-                judgements.setdefault(str(row["candidate_id"]), []).append(row)
+            name, _, other = str(row.get("candidate_id")).partition("@")  # under another prompt: the response@prompt
+            if name in wanted:
+                judgements.setdefault(name, []).append({**row, "under": other} if other else row)
     return [
         {
             "prompt": pair.get("prompt") or [],

@@ -120,6 +120,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             "histogram": health.get("histogram"),
             "top_share": health.get("top_share"),
             **{key: health.get(key) for key in ("length_correlation", "retest_spread", "judgements")},
+            "prompt_blindness": health.get("prompt_blindness"),
         },
         "agreement": found.get("agreement"),
         "win_rate_vs_previous": found.get("win_rate_vs_previous"),
@@ -141,7 +142,8 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         "diversity": (files.json(f"{name}/prompts.json") or {}).get("diversity"),
         "loop_judge": _loop_judge(files.json(f"{name}/judge.json")),
         "training": {
-            key: train.get(key) for key in ("rows", "dropped", "steps", "tokens", "first_loss", "last_loss")
+            key: train.get(key)
+            for key in ("rows", "dropped", "steps", "tokens", "first_loss", "last_loss", "chosen_change")
         } if train else None,
     }  # fmt: skip
 
@@ -156,5 +158,6 @@ def _loop_judge(found: dict[str, Any] | None) -> dict[str, Any] | None:
     health = (found or {}).get("health")
     if found is None or not isinstance(health, dict):
         return None
-    keys = ("scale", "judgements", "parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread")
+    keys = ("scale", "judgements", "parse_rate", "tie_rate", "top_share", "length_correlation", "retest_spread",
+            "prompt_blindness")  # fmt: skip
     return {"name": found.get("judge"), **{key: health.get(key) for key in keys}}

@@ -32,7 +32,7 @@ class Failure:
     stops: bool
 
     def sentence(self) -> str:
-        side = "below" if self.gate in ("parse_rate", "agreement") else "above"
+        side = "below" if self.gate in ("parse_rate", "agreement", "chosen_change") else "above"
         return f"{self.gate.replace('_', ' ')} {self.value:.2f} is {side} {self.bound:g}"
 
 
@@ -72,7 +72,18 @@ def gate_failures(
     least = section.min_agreement
     if people is not None and least is not None and people["n"] >= section.min_count and people["high"] < least:
         found.append(_failure("agreement", people["value"], least, section))
+    blindness, most = health.get("prompt_blindness"), section.max_prompt_blindness
+    if blindness is not None and most is not None and blindness["n"] >= section.min_count and blindness["low"] > most:
+        found.append(_failure("prompt_blindness", blindness["value"], most, section))
     return found
+
+
+def training_failures(trained: Mapping[str, Any], section: HealthSection) -> list[Failure]:
+    """The gate that a training (as in train.json) fails: its chosen answers became too unlikely."""
+    change, least = trained.get("chosen_change"), section.min_chosen_change
+    if change is None or least is None or change >= least:
+        return []
+    return [_failure("chosen_change", change, least, section)]
 
 
 def _failure(name: str, value: object, bound: object, section: HealthSection) -> Failure:
@@ -163,6 +174,10 @@ def decide(run: RunDirectory, step: Step) -> Decision | None:
         found = read_json(run.folder(step.model) / "judge.json")
         reason = _gates_that_stop(found["health"], None, run.config.health)
         return _decision(run, step, f"{found['judge']} is no judge of these candidates: {reason}") if reason else None
+    if step.label == "train":
+        failed = training_failures(read_json(run.folder(step.model) / "train.json"), run.config.health)
+        reason = "; ".join(failure.sentence() for failure in failed if failure.stops)
+        return _decision(run, step, f"{step.model} lost its chosen answers: {reason}") if reason else None
     if step.label not in MEASURING or step.model == "M0":
         return None
     if step.label == "eval":
@@ -287,6 +302,9 @@ def failed_gates(run: RunDirectory) -> list[dict[str, Any]]:
         elif step.label == "eval":
             value = read_json(run.folder(step.model) / "eval.json")
             failures = gate_failures(value.get("judge_health") or {}, value.get("agreement"), run.config.health)
+        elif step.label == "train":
+            value = read_json(run.folder(step.model) / "train.json")
+            failures = training_failures(value, run.config.health)
         else:
             continue
         found += [{"step": step.name, "judge": value.get("judge"), **asdict(failure)} for failure in failures]

@@ -45,7 +45,7 @@ def candidates_under_others(
     if section.others:
         drawn = draw_others(prompts, section, config.seed, count=section.others, required="judge.contrast.others")
         return under_others(asked, drawn)
-    if not section.measure:
+    if not section.measure or config.judge.function is not None:
         return []
     few = measured_prompts((prompt.id for prompt in prompts), section.measure, config.seed)
     others = draw_others(prompts, section, config.seed, count=1)

@@ -46,7 +46,7 @@ def judgements(context: Context) -> Outcome:
     asked = [(item.group, item) for item in items]
     more = candidates_under_others(context.config, list(prompts.values()), asked, candidates)
     if (said := cost(context.config)) is not None:
-        print(f"{said}: {len(items)} responses, {len(items) + len(more)} times {judgements_each(context.config.judge)}")
+        print(f"{said}: {(len(items) + len(more)) * judgements_each(context.config.judge)} judgements")
     path, function = context.output(), context.config.judge.function
     if function is None:
         with open_judge(context) as judge:
@@ -116,8 +116,8 @@ def _by_prompt(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:
 
 
 def _health(context: Context, rows: Sequence[Judgement]) -> dict[str, object]:
-    """How the judge did on the candidates under their own prompts, an earlier model's answers left out; and how blind to
-    the prompt it was, if they were judged under others too."""
+    """How the judge did on the candidates under their own prompts, an earlier model's answers left out; and how blind
+    to the prompt it was, if they were judged under others too."""
     from judgeloop.evaluation.blindness import prompt_blindness
     from judgeloop.evaluation.health import judge_health
     from judgeloop.evaluation.statistics import as_dict

@@ -22,12 +22,13 @@ def pairs(context: Context) -> Outcome:
     scores, own = pair_scores(config, context.rows("judgements", Judgement))
     contrast = config.judge.contrast if pairs_by_contrast(config) else None
     floor = contrast.floor if contrast is not None else None
+    poor = {name for name, score in own.items() if floor is not None and score is not None and score < floor}
     judged = Judged(
         prompts=context.rows("prompts", Prompt),
         candidates=context.rows("candidates", Candidate),
         anchors=anchors,
         scores=scores,
-        never_chosen=set() if floor is None else {name for name, score in own.items() if (score or 0) < floor},
+        never_chosen=poor,
         least=0.0 if contrast is None else -contrast.weight * MAX_SCORE,
     )
     rule: PairRule = PAIR_RULES[config.pairs.rule]
@@ -50,7 +51,7 @@ def pairs(context: Context) -> Outcome:
         written["contrast"] = {
             "weight": contrast.weight,
             "responses_without": sum(scores.get(name) is None for name in scored),
-            "responses_below_floor": len(judged.never_chosen),
+            "responses_below_floor": len(poor),
         }
     if anchors:
         earlier = {row.id for row in anchors}

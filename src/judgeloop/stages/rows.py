@@ -20,6 +20,7 @@ from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Remote, Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts
+from judgeloop.stages.contrast import cost
 from judgeloop.stages.judges import loop_rubric
 from judgeloop.stages.keys import RUBRIC, of
 
@@ -72,6 +73,8 @@ def rows(context: Context) -> Outcome:
         account[f"{checked.key}: {checked.what}"] = {
             "rows": checked.rows, "left_out": reasons, "folded": checked.found.folded,
         }  # fmt: skip
+    if (said := cost(context.config)) is not None:
+        lines.append(said)
     write_json(context.output(), account)
     return Outcome({"rows": total, **({"yields": lines} if lines else {})})
 
@@ -182,6 +185,21 @@ def _evaluates(context: Context) -> bool:
     return any(step.stage.measures for step in context.run.steps.values())
 
 
+def _keys(config: Config) -> tuple[str, ...]:
+    return (
+        "sft.max_length",
+        *of("prompts", "source", "files"),
+        *of("evaluation", "prompts", "count", "sampling", "ifeval", "ifeval_count", "ifeval_max_new_tokens"),
+        *of("judge", "function", "scoring", "sampling"),
+        "judge.contrast.others",
+        *(("judge.role",) if config.judge.contrast.others else ()),
+        *of("judge.refresh", "enabled", "negative_score"),
+        *of("seed_data.eft", "source", "contrast.negative_score"),
+        "candidates.sampling",
+        *RUBRIC,
+    )
+
+
 ROWS = Stage(
     "rows",
     "render every row",
@@ -190,14 +208,5 @@ ROWS = Stage(
     may_read=("eft", "judge", "evaluator"),
     only_checks=True,
     writes=("rows.json",),
-    keys=(
-        "sft.max_length",
-        *of("prompts", "source", "files"),
-        *of("evaluation", "prompts", "count", "sampling", "ifeval", "ifeval_count", "ifeval_max_new_tokens"),
-        *of("judge", "function", "scoring", "sampling"),
-        *of("judge.refresh", "enabled", "negative_score"),
-        *of("seed_data.eft", "source", "contrast.negative_score"),
-        "candidates.sampling",
-        *RUBRIC,
-    ),
+    keys=_keys,
 )

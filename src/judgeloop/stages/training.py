@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from judgeloop.config import Config, SftSection
 from judgeloop.errors import InputError
 from judgeloop.instructions.backtranslation.training_rows import training_rows
-from judgeloop.jsonl import RowLog
+from judgeloop.jsonl import RowLog, read_objects
 from judgeloop.judging.pointwise import taught_score
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.judging.score_distribution import option_problems
@@ -154,12 +154,26 @@ def _settle(context: Context, summary: Mapping[str, Any]) -> Outcome:
         "reference": reference.identity if reference is not None else None,
         **sealed(partial),
         **summary,
+        **_chosen_change(context),
     }
     write_json(final.with_name("train.json"), record)
     shutil.rmtree(final, ignore_errors=True)  # of an attempt that left no record of it, or another one
     shutil.rmtree(final.with_name("engine"), ignore_errors=True)
     partial.rename(final)
     return _tidied(final, record)
+
+
+def _chosen_change(context: Context) -> dict[str, float]:
+    """What training did to the likelihood of the chosen answers, log π/π_ref in nats a response: the mean over the last
+    quarter of the steps that are in metrics.jsonl. Empty for a loss without reference. DPO may lower both sides, the
+    rejected more; a model whose chosen answers became unlikely writes others."""
+    path, step = context.run.path / "metrics.jsonl", context.step
+    with RowLog(path):  # a torn last line is cut off
+        rows = [row for _, row in read_objects(path)]
+    mine = [row for row in rows if (row.get("model"), row.get("stage")) == (step.model, step.label)]
+    values = [float(row["chosen_change"]) for row in mine if "chosen_change" in row]
+    last = values[-max(1, len(values) // 4) :]
+    return {"chosen_change": round(sum(last) / len(last), 4)} if last else {}
 
 
 def _tidied(final: Path, record: Mapping[str, Any]) -> Outcome:

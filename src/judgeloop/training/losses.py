@@ -136,6 +136,7 @@ def log_ratio_loss(
             "reward_accuracy": (margin > 0).float(),
             "chosen_logps": terms.chosen,
             "rejected_logps": terms.rejected,
+            "chosen_change": ratios.chosen,
         }
 
     return PreferenceLoss(name, compute, smoothing=smoothing, consistency=consistency)
