@@ -8,6 +8,7 @@ from judgeloop.errors import InputError
 from judgeloop.run.plan import Plan, made_later
 from judgeloop.run.stage import Artifact, Frozen, Remote, Step
 from judgeloop.stages import backtranslation as bt
+from judgeloop.stages.agreed import AGREED
 from judgeloop.stages.contrast_eft import ANSWERS, CONTRAST_EFT
 from judgeloop.stages.evaluation import EVAL
 from judgeloop.stages.generation import ANCHORS, CANDIDATES
@@ -55,6 +56,11 @@ def method(config: Config) -> list[Step]:
             JUDGE_CANDIDATES, new, judge=judge, prompts=prompts, candidates=candidates, anchors=anchors
         )
         pairs = plan.step(PAIRS, new, prompts=prompts, candidates=candidates, anchors=anchors, judgements=judgements)
+        if config.pairs.implicit:  # what its training left in its probabilities agrees (SCIR, arXiv 2502.08922)
+            before = plan.role("pairs.implicit", "previous", model)
+            pairs = plan.step(
+                AGREED, new, policy=model, before=before, pairs=pairs, candidates=candidates, anchors=anchors
+            )
         consistency = judge_pairs = None
         if train.consistency:  # the judge of the iteration before (CREAM, arXiv 2410.12735)
             before = plan.role("train.consistency", "previous", model)

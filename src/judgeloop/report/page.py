@@ -77,7 +77,7 @@ def render(run: Path) -> str:
         truth=truth_table(models),
         creation=creation_samples(files),
         backtranslation=_single_accounts(files, "backtranslation"),
-        accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs")},
+        accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs", "refresh")},
         samples=samples,
         evaluations=evaluations,
         figures=drawn,

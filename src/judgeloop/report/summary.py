@@ -102,6 +102,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
     mean_score = health.get("mean_score") or {}
     length = found.get("length") or {}
     pairs = files.json(f"{name}/pairs.json")
+    agreed = files.json(f"{name}/agreed.json")  # fewer pairs than were made
     checks = files.json(f"{name}/checks.json")
     stages = files.finished_stages(name)
     return {
@@ -109,7 +110,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         "initial": train.get("initial"),
         "reference": train.get("reference"),
         "hash": train.get("hash", base.get("hash")),
-        "pairs": None if pairs is None else pairs.get("pairs"),
+        "pairs": None if pairs is None else (agreed or pairs).get("pairs"),
         "judge": {
             "name": found.get("judge"),
             "parse_rate": health.get("parse_rate"),
@@ -138,6 +139,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             "seed": _accounts(_seed(files, name)),
             "prompts": _accounts(files.json(f"{name}/prompts.json")),
             "pairs": _accounts(pairs),
+            "refresh": _accounts(files.json(f"{name}/refresh.json")),
         },
         "diversity": (files.json(f"{name}/prompts.json") or {}).get("diversity"),
         "loop_judge": _loop_judge(files.json(f"{name}/judge.json")),
