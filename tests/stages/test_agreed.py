@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -63,9 +62,8 @@ def make(run: RunDirectory) -> None:
 
 def logprobs(folder: Path) -> dict[str, float]:
     chat = Chat.load(folder)
-    engine: Any = open_engine(
-        EngineSection(kind="transformers", precision="f32"), folder, chat, work_dir=folder, threads=1
-    )
+    section = EngineSection(kind="transformers", precision="f32")
+    engine = open_engine(section, folder, chat, work_dir=folder, threads=1, seed=0)
     requests = [
         OptionRequest(row.id, tuple(chat.prompt_ids(pair(n // 2).prompt)), (tuple(row.token_ids),))
         for n, row in enumerate(RESPONSES)

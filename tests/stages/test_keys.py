@@ -44,6 +44,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "judge": {"rubric": "additive-5-short", "min_mass": 0.0, "contrast": {"measure": 2}},
     },
     "consistency": {
+        "pairs": {"unfinished": "as_judged", "implicit": True},
         "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000, "consistency": True},
         "evaluation": {"count": 2, "samples": 1, "bootstrap": 20, "compare": "scores",
                        "sampling": {"max_new_tokens": 8}},
