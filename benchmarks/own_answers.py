@@ -1,14 +1,16 @@
 """Is a model a judge of its own answers? A run's candidates on the verifiable track, its scores, and the checkers.
 
-    python benchmarks/own_answers.py RUN/M3 [--judge MODEL [--samples K]] [--set KEY=VALUE …]
+    python benchmarks/own_answers.py RUN/M3 [--judge MODEL [--samples K] [--prompts N]] [--set KEY=VALUE …]
 
 Of the candidates that a run made for a model: how many pass; how often the judge scores the passing one of two answers
 to one prompt higher (ties half), over all rules and by rule, with 95% bootstrap intervals over prompts; what stands in
 the pairs that the config makes of the scores; and how many pass by score. `--judge` has another model score them (a
 folder or an alias), by the run's rubric, and tells how alike the two judges are within a prompt (correlation of the
 differences) and what the mean of their scores is worth; without it the run's own judgements are read. It gives expected
-scores, or with `--samples` the means of K that it writes. Of the judgements of a run with `judge.contrast.others` above
-0 it tells besides how blind to the prompt the judge is, and what contrasts are worth, by λ.
+scores, or with `--samples` the means of K that it writes; `--prompts` has it score the answers to N prompts alone.
+
+With `judge.contrast.others` above 0, in the run or by `--set`, it tells besides how blind to the prompt the judge is,
+and what contrasts are worth, by λ.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from judgeloop.config import Config
@@ -30,11 +32,12 @@ from judgeloop.evaluation.blindness import prompt_blindness
 from judgeloop.evaluation.ground_truth import PASSES, CheckedResponse, judge_accuracies
 from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.jsonl import read_objects, read_rows
-from judgeloop.judging.contrast import contrasts
+from judgeloop.judging.contrast import contrasts, measured_prompts
 from judgeloop.judging.mean_scores import mean_scores
+from judgeloop.judging.pointwise import ToJudge
 from judgeloop.pairs import Judged, best_worst
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, PreferencePair, Prompt
-from judgeloop.stages.contrast import pair_scores, pairs_by_contrast
+from judgeloop.stages.contrast import candidates_under_others, pair_scores, pairs_by_contrast
 
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,14 +48,19 @@ from verifiable_track import passes, task_of
 Scores = Mapping[str, float | None]
 
 
-def scored_by(judge: str, config: Config, folder: Path, samples: int | None) -> Scores:
-    """Candidate → the expected score that another model gives it, or the mean of as many as it writes."""
+def scored_by(judge: str, config: Config, folder: Path, samples: int | None, of: Collection[str]) -> Scores:
+    """Candidate → the expected score that another model gives it, or the mean of as many as it writes; and under other
+    prompts, as the config says, by names of their own. `of`: the prompts whose answers are scored."""
     way = ["--scoring", "expected"] if samples is None else ["--scoring", "sampled", "--samples", str(samples)]
-    asked = {row.id: row.messages for row in read_rows(folder / "prompts.jsonl", Prompt)}
+    prompts = {row.id: row for row in read_rows(folder / "prompts.jsonl", Prompt)}
+    rows = [row for row in read_rows(folder / "candidates.jsonl", Candidate) if row.prompt_id in of]
+    asked = [(row.prompt_id, ToJudge(row.id, prompts[row.prompt_id].messages, row.text)) for row in rows]
+    items = [item for _, item in asked]
+    if config.judge.contrast.others:
+        items += candidates_under_others(config, list(prompts.values()), asked, ())
     with tempfile.TemporaryDirectory() as work:
         given, out = Path(work) / "rows.jsonl", Path(work) / "scored.jsonl"
-        rows = read_rows(folder / "candidates.jsonl", Candidate)
-        lines = ({"id": row.id, "prompt": asked[row.prompt_id], "response": row.text} for row in rows)
+        lines = ({"id": item.id, "prompt": item.prompt, "response": item.response} for item in items)
         given.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         command = [sys.executable, "-m", "judgeloop", "judge", "--model", judge, "--in", str(given), "--out", str(out)]
         subprocess.run([*command, *way, "--rubric", str(config.judge.rubric)], check=True)
@@ -87,10 +95,12 @@ def run_scores(folder: Path, config: Config) -> Scores:
     return mean_scores(read_rows(folder / "judgements.jsonl", Judgement), config.judge.min_valid)
 
 
-def contrasts_told(folder: Path, config: Config, truth: Mapping[str, Sequence[CheckedResponse]]) -> list[str]:
-    """How blind to the prompt the run's judge is, and by λ how often contrasts are right and what stands in their
-    pairs; nothing if nothing was judged under other prompts."""
-    rows, asked = run_scores(folder, config), defaultdict(list)
+def contrasts_told(
+    folder: Path, config: Config, rows: Scores, truth: Mapping[str, Sequence[CheckedResponse]]
+) -> list[str]:
+    """How blind to the prompt a judge is, and by λ how often contrasts are right and what stands in their pairs;
+    nothing if nothing was judged under other prompts."""
+    asked: dict[str, list[str]] = defaultdict(list)
     for row in (row for mine in truth.values() for row in mine):
         asked[row.prompt_id].append(row.id)
     blindness = prompt_blindness(rows, asked.values(), seed=0)
@@ -143,14 +153,22 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a model's folder in a run directory: the one that was to be trained")
     parser.add_argument("--judge", help="a model's folder or alias: it scores instead of the run's judge")
     parser.add_argument("--samples", type=int, help="it writes so many scores for each; without: its expected scores")
+    parser.add_argument("--prompts", type=int, help="with --judge: score the answers to so many prompts alone")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as in judgeloop run, for the pairs")
     options = parser.parse_args()
-    if options.samples is not None and not options.judge:
-        parser.error("--samples needs --judge: without it the run's own judgements are read")
+    for given, name in ((options.samples, "--samples"), (options.prompts, "--prompts")):
+        if given is not None and not options.judge:
+            parser.error(f"{name} needs --judge: without it the run's own judgements are read")
     folder: Path = options.model
     config = load(folder.parent / "config.yaml", options.set)
     truth = truth_of(folder)
-    scores = scored_by(options.judge, config, folder, options.samples) if options.judge else run_scores(folder, config)
+    if options.judge:
+        prompts = dict.fromkeys(row.prompt_id for mine in truth.values() for row in mine)
+        few = measured_prompts(prompts, options.prompts or len(prompts), config.seed)
+        truth = {rule: [row for row in mine if row.prompt_id in few] for rule, mine in truth.items()}
+        scores = scored_by(options.judge, config, folder, options.samples, few)
+    else:
+        scores = run_scores(folder, config)
 
     rows = [row for mine in truth.values() for row in mine]
     passing = statistics.mean(row.measures[PASSES] for row in rows)
@@ -161,8 +179,8 @@ def main() -> None:
         print(f"judge right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), {found.n} prompts")
     print("; ".join(f"{rule} {statistics.mean(v):.2f} ({len(v)})" for rule, v in by_rule.items() if v))
     print(told(pairs_of(folder, config, scores), truth))
-    if not options.judge:
-        print(*contrasts_told(folder, config, truth), sep="\n")
+    if lines := contrasts_told(folder, config, scores, truth):
+        print(*lines, sep="\n")
     if options.judge:
         print(told_together(folder, config, scores, run_scores(folder, config), truth))
     for low, high in itertools.pairwise((0.0, 2.0, 3.0, 4.0, 4.5, 4.8, 5.01)):

@@ -27,6 +27,7 @@ from judgeloop.stages.context import Context
 from judgeloop.stages.contrast import cost
 from judgeloop.stages.evaluation import evaluate
 from judgeloop.stages.judging import consistency as judge_again
+from judgeloop.stages.rows import rows as render_rows
 from stages.test_judging_stages import CANDIDATES, META, PROMPTS, Prepared, model  # noqa: F401
 from tiny import make_tiny_model
 
@@ -190,6 +191,38 @@ def test_too_few_prompts_are_named_before_anything_is_judged(model: Path, tmp_pa
     assert not (made.folder / "judgements.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("files", "evaluated", "problem"),
+    [
+        (["Name it."], ["Why?", "How so?", "When was that?"], r"others: there are 1 prompts, and 2 others are wanted"),
+        (
+            ["Name it all."] * 2 + ["name it all"],
+            ["Why?", "How so?", "When?"],
+            r"others: there are|all prompts are alike",
+        ),
+        (["Why?", "How?", "When?"], ["Why?", "How so?"], r"evaluation\.contrast: there are 2 prompts, and 2 others"),
+    ],
+)
+def test_too_few_prompts_in_files_are_named_before_anything_is_trained(
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+    files: list[str],
+    evaluated: list[str],
+    problem: str,
+) -> None:
+    for name, texts in (("asked", files), ("held", evaluated)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    made = prepared(
+        tmp_path / "a", model, {**EXPECTED, "contrast": ON},
+        prompts={"source": "file", "files": [str(tmp_path / "asked.jsonl")]},
+        evaluation={"prompts": [str(tmp_path / "held.jsonl")], "compare": "scores", "contrast": True},
+    )  # fmt: skip
+    for name in ("ift", "eft", "held_out"):
+        (made.run.folder("M1") / f"{name}.jsonl").write_text("")
+    with pytest.raises(InputError, match=problem):
+        render_rows(Context(made.run, made.run.steps["M1/rows"], lambda *_: None))
+
+
 def test_prompts_that_are_too_alike_are_counted(model: Path, tmp_path: Path) -> None:  # noqa: F811
     made = prepared(tmp_path / "a", model, {**EXPECTED, "contrast": {"others": 2}})
     odd = Prompt.of([{"role": "user", "content": "What floats on water?"}], "test")
@@ -321,7 +354,7 @@ def test_an_evaluations_health_is_of_own_scores_and_says_how_blind_the_judge_is(
         # Both responses to four prompts, and the first to each other one if two models are compared.
         assert health["prompt_blindness"]["n"] == 4
         assert found["metrics"]["prompt_blindness"]["value"] == health["prompt_blindness"]
-        assert len(rows) - len(own) == 2 * (4 * 2 + 8)
+        assert len(rows) - len(own) == 2 * (4 * 2 + (8 if name == "M2" else 0))
 
 
 def test_what_was_made_before_contrast_was_there_still_fits(model: Path, tmp_path: Path) -> None:  # noqa: F811

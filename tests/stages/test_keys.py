@@ -35,7 +35,8 @@ RUNS: dict[str, dict[str, Any]] = {
         "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000, "eft_replay": 0.3, "ift_replay": 0.3},
     },
     "contrast": {
-        "judge": {"rubric": "additive-5-short", "min_mass": 0.0, "contrast": {"others": 2, "draw": "near", "floor": 0.1, "measure": 2}},
+        "judge": {"rubric": "additive-5-short", "min_mass": 0.0,
+                  "contrast": {"others": 2, "draw": "near", "floor": 0.1, "measure": 2}},
         "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000, "consistency": True},
         "evaluation": {"count": 4, "samples": 2, "bootstrap": 20, "compare": "scores", "contrast": True,
                        "sampling": {"max_new_tokens": 8}},

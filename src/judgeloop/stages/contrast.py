@@ -81,6 +81,16 @@ def _of_evaluation(config: Config, prompts: Sequence[Prompt]) -> dict[str, list[
     return draw_others(prompts, section, seed, count=section.others, required="evaluation.contrast")
 
 
+def there_are_others(config: Config, of_files: Sequence[Prompt], evaluated: Sequence[Prompt]) -> None:
+    """Raise InputError if the prompts that are known before anything is trained, those of the config's files and of the
+    evaluation, are too few or too alike to be set against each other."""
+    section = config.judge.contrast
+    if section.others and of_files:
+        draw_others(of_files, section, config.seed, count=section.others, required="judge.contrast.others")
+    if section.others and config.evaluation.contrast:
+        _of_evaluation(config, evaluated)
+
+
 def cost(config: Config) -> str | None:
     """What contrast costs, said before anything is judged; None if it is off."""
     k = config.judge.contrast.others

@@ -74,7 +74,7 @@ def evaluate(context: Context) -> Outcome:
         _close(opened)
     with open_judge(context, own=(model.name, lambda: (engine(), chat))) as judge:
         items = [(row.prompt_id, ToJudge(row.id, by_id[row.prompt_id].messages, row.text)) for row in responses]
-        firsts = {rows[0].id for rows in _by_prompt(responses).values()}
+        firsts = {rows[0].id for rows in _by_prompt(responses).values()} if previous is not None else set[str]()
         more = evaluated_under_others(context.config, prompts, items, firsts)
         judge.score(context.output(JUDGEMENTS), [*(item for _, item in items), *more])
         judge.score(context.output(AGREEMENT), _ranked_items(ranked))

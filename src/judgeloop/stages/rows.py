@@ -20,7 +20,7 @@ from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow
 from judgeloop.run.directory import write_json
 from judgeloop.run.stage import Remote, Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts
-from judgeloop.stages.contrast import cost
+from judgeloop.stages.contrast import cost, judge_keys, there_are_others
 from judgeloop.stages.judges import loop_rubric
 from judgeloop.stages.keys import RUBRIC, of
 
@@ -53,6 +53,7 @@ def rows(context: Context) -> Outcome:
         load_function(Path(function), SIGNATURE, FUNCTION)
     chats = _Chats(context)
     of_files = _of_files(context.config)
+    there_are_others(context.config, of_files, evaluation_prompts(context) if _evaluates(context) else ())
     for checked in [*_trained(context, chats), *_asked(context, chats, of_files), *_judged(context, chats, of_files)]:
         if not checked.rows:
             continue
@@ -191,8 +192,8 @@ def _keys(config: Config) -> tuple[str, ...]:
         *of("prompts", "source", "files"),
         *of("evaluation", "prompts", "count", "sampling", "ifeval", "ifeval_count", "ifeval_max_new_tokens"),
         *of("judge", "function", "scoring", "sampling"),
-        "judge.contrast.others",
-        *(("judge.role",) if config.judge.contrast.others else ()),
+        *judge_keys(config),
+        *(("judge.role", "seed", "evaluation.contrast") if config.judge.contrast.others else ()),
         *of("judge.refresh", "enabled", "negative_score"),
         *of("seed_data.eft", "source", "contrast.negative_score"),
         "candidates.sampling",
