@@ -81,6 +81,29 @@ def test_a_checker_measures_every_evaluated_model_apart_from_its_judge() -> None
         assert steps[name] == step
 
 
+@pytest.mark.parametrize(
+    ("iterations", "every", "evaluated"),
+    [(2, 1, [0, 1, 2, 3]), (4, 2, [0, 1, 3, 5]), (4, 3, [0, 1, 4, 5]), (3, 9, [0, 1, 4]), (0, 5, [0, 1])],
+)
+def test_every_nth_model_is_evaluated_and_set_against_the_one_evaluated_before(
+    iterations: int, every: int, evaluated: list[int]
+) -> None:
+    steps = named(iterations=iterations, evaluation={"every": every, "checker": "check.py"})
+    for stage, answers in (("eval", "eval.responses.jsonl"), ("checks", "checks.jsonl")):
+        found = [step for step in steps.values() if step.stage.name == stage]
+        assert [step.model for step in found] == [f"M{k}" for k in evaluated]
+        before = [step.given.get("previous") for step in found]
+        assert before == [None, *((Artifact(f"M{k}/{stage}", answers),) for k in evaluated[:-1])]
+    assert [name for name in steps if name.endswith("/train")] == [f"M{k + 2}/train" for k in range(iterations)]
+
+
+def test_evaluating_fewer_models_makes_nothing_else_anew() -> None:
+    steps, fewer = named(), named(evaluation={"every": 2})
+    assert set(steps) - set(fewer) == {"M2/eval"}
+    for name, step in fewer.items():
+        assert settings(step, config()) == settings(step, config(evaluation={"every": 2})), name
+
+
 def test_replay_reads_the_seeds_rows() -> None:
     eft, ift = (Artifact("M1/seed", f"{part}.jsonl") for part in ("eft", "ift"))
     step = named(train={"eft_replay": 0.2})["M3/train"]
@@ -158,7 +181,7 @@ def test_each_key_of_written_rows_matters_to_the_step_it_shapes() -> None:
         "M1/eft": {"ties", "max_rows", "max_share"},
         "M1/seed": {"ift_overlap"},
     }
-    assert set().union(*shapes.values()) == set(everything) == set(EftSection.model_fields) - {"source"}
+    assert set().union(*shapes.values()) == set(everything) == set(EftSection.model_fields) - {"source", "contrast"}
     steps = written()
     for key, value in everything.items():
         others = {"score": "drawn"} if key == "opening" else {}

@@ -2,25 +2,31 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judgeloop.config import PairsSection
 from judgeloop.pairs import (
     BELOW_FLOOR,
+    LOW_REJECTED,
     NONE_FINISHED,
     SAME_TEXT,
+    SHORT_REJECTED,
     TIE,
     TOO_FEW_ANSWERS,
     TOO_FEW_FINISHED,
     TOO_FEW_SCORED,
+    WIDE_GAP,
     WITHIN_MARGIN,
     BestWorst,
+    Judged,
     Scored,
     Unfinished,
     best_chosen,
+    best_worst,
     make_pairs,
     pairs_of,
     shuffle_labels,
@@ -211,6 +217,30 @@ def test_sums_in_another_order_are_still_a_tie() -> None:
 def test_equal_words_make_no_pair() -> None:
     same = [Scored(candidate("a", text="Yes."), 4.0), Scored(candidate("b", text=" Yes.\n"), 1.0)]
     assert pairs_of(same, BestWorst()) == SAME_TEXT
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({}, ("a", "c")),
+        ({"max_gap": 3.0}, ("a", "c")),  # at most, not less than
+        ({"max_gap": 2.99}, WIDE_GAP),
+        ({"min_rejected": 1.0}, ("a", "c")),
+        ({"min_rejected": 1.01}, LOW_REJECTED),
+        ({"min_rejected_characters": len("answer c")}, ("a", "c")),
+        ({"min_rejected_characters": len("answer c") + 1}, SHORT_REJECTED),
+        ({"margin": 3.0, "max_gap": 1.0}, WITHIN_MARGIN),
+    ],
+)
+def test_a_prompt_with_a_poor_rejected_answer_or_a_wide_gap_gives_no_pair(
+    bounds: dict[str, Any], expected: tuple[str, str] | str
+) -> None:
+    assert only(pairs_of(scored(4.0, 2.0, 1.0), BestWorst(**bounds))) == expected
+    section = PairsSection(**bounds)
+    asked = prompts(1)
+    answers = [candidate(name, "p-0") for name in "abc"]
+    made = best_worst(Judged(asked, answers, [], {"a": 4.0, "b": 2.0, "c": 1.0}), section, 1, 0)
+    assert made.account == {"pair" if isinstance(expected, tuple) else expected: 1}
 
 
 def prompts(count: int) -> list[Prompt]:

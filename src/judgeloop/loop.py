@@ -8,6 +8,8 @@ from judgeloop.errors import InputError
 from judgeloop.run.plan import Plan, made_later
 from judgeloop.run.stage import Artifact, Frozen, Remote, Step
 from judgeloop.stages import backtranslation as bt
+from judgeloop.stages.agreed import AGREED
+from judgeloop.stages.contrast_eft import ANSWERS, CONTRAST_EFT
 from judgeloop.stages.evaluation import EVAL
 from judgeloop.stages.generation import ANCHORS, CANDIDATES
 from judgeloop.stages.ground_truth import CHECKS
@@ -16,6 +18,7 @@ from judgeloop.stages.meta import META
 from judgeloop.stages.model import MODEL
 from judgeloop.stages.pairs import PAIRS
 from judgeloop.stages.prompts import PROMPTS
+from judgeloop.stages.refresh import REFRESH
 from judgeloop.stages.rows import ROWS
 from judgeloop.stages.seed import SEED
 from judgeloop.stages.training import SFT, TRAIN
@@ -53,6 +56,11 @@ def method(config: Config) -> list[Step]:
             JUDGE_CANDIDATES, new, judge=judge, prompts=prompts, candidates=candidates, anchors=anchors
         )
         pairs = plan.step(PAIRS, new, prompts=prompts, candidates=candidates, anchors=anchors, judgements=judgements)
+        if config.pairs.implicit:  # what its training left in its probabilities agrees (SCIR, arXiv 2502.08922)
+            before = plan.role("pairs.implicit", "previous", model)
+            pairs = plan.step(
+                AGREED, new, policy=model, before=before, pairs=pairs, candidates=candidates, anchors=anchors
+            )
         consistency = judge_pairs = None
         if train.consistency:  # the judge of the iteration before (CREAM, arXiv 2410.12735)
             before = plan.role("train.consistency", "previous", model)
@@ -63,9 +71,14 @@ def method(config: Config) -> list[Step]:
             judge_pairs = plan.step(
                 META, new, judge=judge, prompts=prompts, candidates=candidates, judgements=judgements
             )
+        refreshed = None
+        if config.judge.refresh.enabled:  # its own answers as EFT rows (Self-Taught Evaluators, arXiv 2408.02666)
+            refreshed = plan.step(
+                REFRESH, new, judge=judge, prompts=prompts, candidates=candidates, judgements=judgements
+            )
         model = plan.step(
             TRAIN, new, policy=model, reference=model, pairs=pairs, judge_pairs=judge_pairs, consistency=consistency,
-            candidates=candidates, anchors=anchors,
+            candidates=candidates, anchors=anchors, refresh=refreshed,
             eft=eft if train.eft_replay else None, ift=seed["ift"] if train.ift_replay else None,
             held_out=seed["held_out"] if train.early_stopping.every is not None else None,
         )  # fmt: skip
@@ -100,7 +113,8 @@ def new_prompts(plan: Plan, new: str, current: Step, seed: Step, earlier: list[S
 
 def eft_rows(plan: Plan, m0: Step, seed: Step) -> Artifact:
     """The seed's EFT rows; or, as in the paper (section 3.1.1), those that the model trained on the IFT rows alone
-    writes and that order the responses as people did."""
+    writes and that order the responses as people did; or those that set its answers to the seed's instructions beside
+    other instructions."""
     section = plan.config.seed_data.eft
     if section.source == "ranks":
         return seed["eft"]
@@ -110,6 +124,12 @@ def eft_rows(plan: Plan, m0: Step, seed: Step) -> Artifact:
     if section.writer == "sft":
         writer = plan.step(WRITER, "M1", policy=m0, ift=seed["ift"])
     sets = seed["eft_sets"]
+    if section.source == "contrast":
+        answers = plan.step(ANSWERS, "M1", writer=writer, ift=seed["ift"], eft_sets=sets)
+        return plan.step(
+            CONTRAST_EFT, "M1", judge=writer, ift=seed["ift"], eft_sets=sets, existing=seed["eft_given"],
+            candidates=answers,
+        ).as_input()  # fmt: skip
     written = plan.step(WRITTEN, "M1", writer=writer, eft_sets=sets)
     who = written["eft.written.json"]
     return plan.step(EFT, "M1", eft_sets=sets, existing=seed["eft_given"], written=written, writer=who).as_input()
@@ -140,9 +160,13 @@ def backtranslated_rows(plan: Plan, m0: Step, seed: Step) -> Step | None:
 
 
 def evaluate(plan: Plan, model: Step, seed: Step) -> None:
-    """Judge health, agreement, length, and the win rate against the model before, on held-out prompts; and what the
-    user's own code says of the responses, apart: neither the model nor the judge may come near it."""
-    before = {s.stage.name: s for s in plan.steps if s.model == f"M{int(model.model[1:]) - 1}" and s.stage.measures}
+    """Judge health, agreement, length, and the win rate against the model evaluated before, on held-out prompts; and
+    what the user's own code says of the responses, apart: neither the model nor the judge may come near it. Of many
+    models every n-th alone (evaluation.every), M1 and the last one always."""
+    number, every = int(model.model[1:]), plan.config.evaluation.every
+    if number > 1 and (number - 1) % every and number != plan.config.iterations + 1:
+        return
+    before = {s.stage.name: s for s in plan.steps if int(s.model[1:]) < number and s.stage.measures}
     judge = plan.role("evaluation.judge", plan.config.evaluation.judge, model)
     last, held_out = before.get(EVAL.name), seed["held_out"]
     by = judge.as_input() if isinstance(judge, Step) else judge

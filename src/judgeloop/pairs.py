@@ -22,6 +22,9 @@ BELOW_FLOOR = "no finished candidate with an own score at judge.contrast.floor"
 NONE_FINISHED = "no finished candidate scores above another"
 TOO_FEW_ANSWERS = "fewer than two candidates that say anything"
 TOO_FEW_SCORED = "fewer than two candidates with a score"
+WIDE_GAP = "best and worst further apart than max_gap"
+LOW_REJECTED = "rejected answer below min_rejected"
+SHORT_REJECTED = "rejected answer shorter than min_rejected_characters"
 SAME_TEXT = "best and worst say the same"
 _EQUAL = 1e-9  # scores are means of a few numbers: what differs by less came out of the summing
 
@@ -48,7 +51,9 @@ class BestWorst:
     `margin`: scores must differ by more. `unfinished`: answers cut off by length are left out altogether, or may be
     rejected, by the judge's score or by the score 0; they are never chosen (chosen, they would teach cutting).
     `length_rho`: ρ of Meta-Rewarding's length control (arXiv 2407.19594, section 2.2), 0 is none. `max_pairs`: pairs a
-    prompt may give. `least`: the score of an answer that was cut off, with `unfinished: zero`.
+    prompt may give. `least`: the score of an answer that was cut off, with `unfinished: zero`. `max_gap`,
+    `min_rejected`, `min_rejected_characters`: a pair that leaves these bounds shows a poor prompt (RIP, arXiv
+    2501.18578, section 3), and so gives none; None is no bound.
     """
 
     margin: float = 0.0
@@ -56,6 +61,9 @@ class BestWorst:
     length_rho: float = 0.0
     max_pairs: int = 1
     least: float = 0.0
+    max_gap: float | None = None
+    min_rejected: float | None = None
+    min_rejected_characters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +180,7 @@ def pairs_of(
     while len(pool) >= 2 and len(made) < rule.max_pairs:
         chosen = best(pool, rule.length_rho)
         rejected = anchored(worst(pool, rule.length_rho), standing)
-        problem = _none_to_choose(pool) if chosen is None else _problem(chosen, rejected, pool, rule.margin)
+        problem = _none_to_choose(pool) if chosen is None else _problem(chosen, rejected, pool, rule)
         if chosen is None or problem is not None:
             reason = problem or reason
             break
@@ -186,13 +194,19 @@ def _none_to_choose(pool: Sequence[Ranked]) -> str:
     return BELOW_FLOOR if any(finished(scored) for scored, _ in pool) else NONE_FINISHED
 
 
-def _problem(chosen: Ranked, rejected: Ranked, pool: Sequence[Ranked], margin: float) -> str | None:
+def _problem(chosen: Ranked, rejected: Ranked, pool: Sequence[Ranked], rule: BestWorst) -> str | None:
     """Why these two make no pair."""
     difference = chosen[1] - rejected[1]
     if abs(difference) < _EQUAL:
         return TIE if _span(pool) < _EQUAL else NONE_FINISHED
-    if difference <= margin:
+    if difference <= rule.margin:
         return WITHIN_MARGIN
+    if rule.max_gap is not None and difference > rule.max_gap + _EQUAL:
+        return WIDE_GAP
+    if rule.min_rejected is not None and rejected[1] < rule.min_rejected - _EQUAL:
+        return LOW_REJECTED
+    if rule.min_rejected_characters is not None and rejected[0].length < rule.min_rejected_characters:
+        return SHORT_REJECTED
     if chosen[0].candidate.text.strip() == rejected[0].candidate.text.strip():
         return SAME_TEXT
     return None
@@ -253,7 +267,10 @@ def best_worst(judged: Judged, section: PairsSection, iteration: int, seed: int)
     """The paper's rule (section 2.4) with the choices of the config's section `pairs`: margin, length control, the top
     share of the pairs, an earlier model's answers as rejected, and the control by a coin."""
     rho, most = section.rho(iteration), section.max_per_prompt
-    choice = BestWorst(section.margin, section.unfinished, rho, most, judged.least)
+    choice = BestWorst(
+        section.margin, section.unfinished, rho, most, judged.least, section.max_gap, section.min_rejected,
+        section.min_rejected_characters,
+    )  # fmt: skip
     made, account = make_pairs(
         judged.prompts, judged.candidates, judged.scores, choice, judged.anchors, judged.never_chosen
     )

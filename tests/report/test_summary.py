@@ -88,6 +88,21 @@ def test_base_model_that_is_not_evaluated_does_not_hold_up_the_run(tmp_path: Pat
     assert summarise(run)["complete"] is False
 
 
+def test_models_that_are_not_to_be_evaluated_do_not_hold_up_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", improving=False)
+    for name in ("eval.json", ".eval.done.json"):
+        (run / "M2" / name).unlink()
+    assert summarise(run)["complete"] is False
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "evaluated": ["M0", "M1", "M3"]}))
+    summary = summarise(run)
+    assert summary["complete"] is True
+    growth = [w["text"] for w in summary["warnings"] if w["kind"] == "length growth"]
+    assert any("longer than M1's" in text for text in growth if text.startswith("M3: ")), growth
+    (run / "M3/.eval.done.json").unlink()
+    assert summarise(run)["complete"] is False
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / "M2/eval.json").write_text('{"model": "M2", "ju')

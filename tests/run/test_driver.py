@@ -102,6 +102,7 @@ def test_a_model_trained_elsewhere_needs_no_gpu_until_it_is_made_anew(
     (out / "M2" / "model").mkdir(parents=True)
     marker = {"fingerprint": "", "settings": {}, "inputs": {}, "files": {}, "seconds": 1.0}
     (out / "M2" / ".train.done.json").write_text(json.dumps(marker))
+    (out / "M2" / "train.json").write_text(json.dumps({"hash": "h"}))
     (out / ".lock").touch()
     driver.execute(config, out, Silent())
     with pytest.raises(InputError, match="kernels: liger needs a GPU"):

@@ -505,3 +505,35 @@ def test_a_model_is_set_against_the_best_so_far(tmp_path: Path) -> None:
     assert decision is not None
     assert decision.best == "M1"
     assert decision.reason.startswith("M3 is worse than M1 by checker, clear of the interval: 30% (20–40%) and 60%")
+
+
+@pytest.mark.parametrize(
+    ("rate", "stop", "reason", "best"),
+    [
+        (WORSE, {}, "M3 is worse than M1 by win rate, clear of the interval", "M1"),
+        (EVEN, {"no_gain": "stop"}, "M3 is no clear gain over M1 by win rate", "M3"),
+        (BETTER, {"target": 0.6}, "win rate 0.600 of M3 reaches 0.6", "M3"),
+        (BETTER, {}, None, "M3"),
+    ],
+)
+def test_a_model_that_was_not_evaluated_is_passed_over(
+    tmp_path: Path, rate: dict[str, Any], stop: dict[str, Any], reason: str | None, best: str
+) -> None:
+    third = evaluation("M3", rate)
+    third["metrics"]["win_rate"]["versus"]["model"] = "M1"
+    run = run_with(tmp_path, {"M1": evaluation("M1"), "M3": third}, stop=stop, evaluation={"every": 2})
+    assert "M2/eval" not in run.steps
+    decision = decide(run, run.steps["M3/eval"])
+    assert (decision is not None and decision.reason.startswith(reason)) if reason else decision is None
+    settled = decision or conclude(run, run.steps["M3/eval"])
+    assert settled.best == best
+    record(run, settled)
+    assert (tmp_path / "best").readlink() == Path(best) / "model"
+
+
+def test_a_stop_between_two_evaluations_leaves_the_best_of_those_evaluated(tmp_path: Path) -> None:
+    run = run_with(tmp_path, {"M1": evaluation("M1")}, evaluation={"every": 3})
+    judged(tmp_path, "M3", parse_rate=0.2)
+    decision = decide(run, run.steps["M3/judge"])
+    assert decision is not None
+    assert (decision.at, decision.best) == ("M3/judge", "M1")

@@ -204,6 +204,11 @@ def _build(config: Config, justification: bool | None) -> _Made:
     from judgeloop.seed.build import build_seed
 
     section = config.seed_data.eft
+    if section.source == "contrast":
+        raise InputError(
+            "seed_data.eft.source: contrast needs a model's answers to the seed, which a run makes (judgeloop run); "
+            "set ranks or written here"
+        )
     if section.source == "ranks" and section.writer != "sft":
         raise InputError("--model: nothing to write where judgements come from ranks; add --eft written")
     if section.source == "written" and section.writer == "sft":

@@ -13,6 +13,7 @@ from judgeloop.config.instructions import PromptSamplingSection, PromptsSection
 from judgeloop.config.judging import CandidatesSection, ContrastSection, JudgeSamplingSection, JudgeSection
 from judgeloop.config.loading import HUB, configure, documentation, known_keys, load, parse, validated
 from judgeloop.config.pairs import PairsSection
+from judgeloop.config.refresh import ContrastRowsSection, RefreshSection
 from judgeloop.config.section import AS_BEFORE, SPEED_ONLY, SamplingSection, Section, as_before, shapes_results
 from judgeloop.config.seed import EftSection, SeedSection
 from judgeloop.config.self_instruct import SelfInstructSection
@@ -36,6 +37,7 @@ __all__ = [
     "CandidatesSection",
     "ComputeSection",
     "Config",
+    "ContrastRowsSection",
     "ContrastSection",
     "CringeSection",
     "CurationSection",
@@ -52,6 +54,7 @@ __all__ = [
     "PairsSection",
     "PromptSamplingSection",
     "PromptsSection",
+    "RefreshSection",
     "SamplingSection",
     "Section",
     "SeedSection",

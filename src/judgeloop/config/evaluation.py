@@ -17,6 +17,12 @@ class EvaluationSection(Section):
     count: int = Field(64, gt=0, description="held-out prompts used at most")
     samples: int = Field(2, gt=0, description="responses a prompt; with two or more, ties of the judge are seen")
     base: bool = Field(True, description="evaluate M0 too")
+    every: int = Field(
+        1,
+        gt=0,
+        description="evaluate every n-th model only, always M1 and the last one: many small iterations become "
+        "affordable; each is compared with the one evaluated before it",
+    )
     sampling: SamplingSection = Field(default_factory=SamplingSection)
     judge: NameOrPath = Field(
         "current",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from judgeloop.config.refresh import RefreshSection
 from judgeloop.config.section import AS_BEFORE, NameOrPath, OptionalPath, SamplingSection, Section
 
 
@@ -120,6 +121,7 @@ class JudgeSection(Section):
     )
     meta: MetaSection = Field(default_factory=MetaSection)
     contrast: ContrastSection = Field(default_factory=ContrastSection)
+    refresh: RefreshSection = Field(default_factory=RefreshSection)
 
     @model_validator(mode="after")
     def _fits_together(self) -> JudgeSection:
@@ -135,6 +137,11 @@ class JudgeSection(Section):
             raise ValueError(
                 "contrast takes off what a model's scores owe to no prompt, and function is no model; set "
                 "contrast.others: 0, or leave function out"
+            )
+        if self.refresh.enabled and self.function is not None:
+            raise ValueError(
+                "refresh teaches a model's judgements of its own answers, and function is no model; leave one of the "
+                "two out"
             )
         if self.meta.enabled and self.function is not None:
             raise ValueError("meta compares a model's judgements, and function writes none; leave one of the two out")

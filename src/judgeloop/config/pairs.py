@@ -33,6 +33,25 @@ class PairsSection(Section):
         "top_share read contrasts; false: from each response's own score",
     )
     margin: float = Field(0.0, ge=0, description="best and worst must differ by more than this")
+    max_gap: Annotated[float | None, AS_BEFORE] = Field(
+        None,
+        gt=0,
+        description="a prompt whose best and worst differ by more than this gives no pair (RIP: a poor prompt has "
+        "answers that vary); null: no bound",
+    )
+    min_rejected: Annotated[float | None, AS_BEFORE] = Field(
+        None,
+        description="a prompt whose rejected answer scores below this gives no pair (RIP: a poor prompt has poor "
+        "answers); null: no bound",
+    )
+    min_rejected_characters: Annotated[int | None, AS_BEFORE] = Field(
+        None, gt=0, description="a prompt whose rejected answer is shorter gives no pair (RIP); null: no bound"
+    )
+    implicit: Annotated[bool, AS_BEFORE] = Field(
+        False,
+        description="keep only pairs whose chosen answer has the higher implicit reward too, β log π/π_before of the "
+        "current model and the one before it (after SCIR)",
+    )
     unfinished: Literal["left_out", "as_judged", "zero"] = Field(
         "left_out",
         description="answers cut off by length: left_out of pairs, as_judged (rejected where they score lowest), or "

@@ -7,23 +7,30 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from judgeloop.config.judging import JudgeSamplingSection
+from judgeloop.config.refresh import EftContrastSection
 from judgeloop.config.section import NameOrPath, Paths, Section
 
 
 class EftSection(Section):
-    """How evaluation fine-tuning rows (judge prompt → judgement) are made from ranked responses."""
+    """How evaluation fine-tuning rows (judge prompt → judgement) are made from ranked responses, or without them."""
 
-    source: Literal["ranks", "written"] = Field(
+    source: Literal["ranks", "written", "contrast"] = Field(
         "ranks",
         description="ranks: the ranks become scores, with a template justification; written: a model writes "
-        "justification and score, a set is kept where its scores order the responses as the ranks do (the paper's way)",
+        "justification and score, a set is kept where its scores order the responses as the ranks do (the paper's "
+        "way); contrast: a model answers the seed's instructions and judges each answer under its own and under "
+        "another instruction, no ranks needed",
     )
     writer: NameOrPath = Field(
         "sft",
-        description="who writes (source: written): sft (trained on the IFT rows alone, the paper's way), M0, or a "
-        "model folder or hub id",
+        description="who writes (source: written, contrast): sft (trained on the IFT rows alone, the paper's way), M0, "
+        "or a model folder or hub id",
     )
-    samples: int = Field(3, gt=0, description="judgements written for each response (source: written)")
+    samples: int = Field(
+        3,
+        gt=0,
+        description="judgements written for each response (source: written), or answers to each instruction (contrast)",
+    )
     ties: Literal["strict", "lenient"] = Field(
         "strict",
         description="strict: responses that are ranked apart must have different scores; lenient: they may tie, but "
@@ -43,6 +50,7 @@ class EftSection(Section):
         "response rather than answer the user (score: drawn)",
     )
     sampling: JudgeSamplingSection = Field(default_factory=JudgeSamplingSection)
+    contrast: EftContrastSection = Field(default_factory=EftContrastSection)
     max_rows: int | None = Field(None, gt=0, description="at most this many EFT rows; null: all")
     max_share: float = Field(
         1.0, gt=0, le=1, description="no score holds more than this share of the rows; the surplus is dropped, counted"
@@ -96,7 +104,9 @@ class SeedSection(Section):
     eft: EftSection = Field(default_factory=EftSection)
 
     @model_validator(mode="after")
-    def _written_rows_need_ranks(self) -> SeedSection:
+    def _rows_are_made_of_something(self) -> SeedSection:
         if self.eft.source == "written" and not self.ranked:
             raise ValueError("eft.source is 'written' but ranked names no file whose responses could be judged")
+        if self.eft.source == "contrast" and not self.ift and not self.ranked:
+            raise ValueError("eft.source is 'contrast' but neither ift nor ranked names a file of instructions")
         return self

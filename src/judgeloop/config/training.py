@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from judgeloop.config.choices import LOSSES
-from judgeloop.config.section import SPEED_ONLY, Section
+from judgeloop.config.section import AS_BEFORE, SPEED_ONLY, Section
 
 
 class LoraSection(Section):
@@ -164,6 +164,13 @@ class TrainSection(TrainingSection):
         description="share of IFT rows in every batch, with SFT loss, so that the seed is not forgotten",
     )
     ift_weight: float = Field(0.5, gt=0, description="weight of the IFT rows' mean loss")
+    refresh_replay: Annotated[float, AS_BEFORE] = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="share of the iteration's own EFT rows in every batch, with SFT loss (judge.refresh.enabled)",
+    )
+    refresh_weight: Annotated[float, AS_BEFORE] = Field(0.5, gt=0, description="weight of these rows' mean loss")
     cringe: CringeSection = Field(default_factory=CringeSection)
     early_stopping: EarlyStoppingSection = Field(default_factory=EarlyStoppingSection)
 

@@ -104,7 +104,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _what_is_written_is_taught(self) -> Config:
-        taught = self.seed_data.eft_files or (self.seed_data.ranked and self.seed_data.eft_share)
+        seed = self.seed_data
+        taught = seed.eft_files or (seed.ranked and seed.eft_share) or seed.eft.source == "contrast"
+        taught = taught or self.judge.refresh.enabled
         if self.judge.scoring == "sampled" and self.sft.eft_loss == "score" and taught:
             raise ValueError(
                 "judge.scoring: sampled has the model write its judgements, and sft.eft_loss: score teaches it the "

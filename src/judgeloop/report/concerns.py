@@ -7,7 +7,7 @@ from typing import Any
 
 from judgeloop.records import MAX_SCORE
 from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
-from judgeloop.report.falls import falls
+from judgeloop.report.falls import evaluated_before, falls
 from judgeloop.report.truth import CHANCE, MIN_COMPARISONS, judge_against_truth, judge_right
 from judgeloop.report.wording import (
     difference,
@@ -28,8 +28,8 @@ def concerns(models: Sequence[dict[str, Any]], health: Mapping[str, Any]) -> lis
     """Warnings as `{"model", "kind", "text"}`, in the order of the models. `health` is that section of the run's
     config: its bounds are the gates that the run itself looks at."""
     found: list[dict[str, Any]] = []
-    for place, model in enumerate(models):
-        name, previous = model["name"], models[place - 1] if place else None
+    for place, (model, previous) in enumerate(zip(models, evaluated_before(models), strict=True)):
+        name = model["name"]
         hacked = _hacking(model, previous)
         for kind, text in (
             *_judge(model, health),

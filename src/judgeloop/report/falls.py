@@ -18,6 +18,16 @@ MIN_PROMPTS = 10  # an interval over fewer is too narrow to say that it was left
 _SHOWN = 8
 
 
+def evaluated_before(models: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
+    """For each model the last one before it that was evaluated (evaluation.every leaves some out), None if none was."""
+    found: list[dict[str, Any] | None] = []
+    last = None
+    for model in models:
+        found.append(last)
+        last = model if model["judge"]["name"] is not None or model.get("truth") is not None else last
+    return found
+
+
 def falls(model: Mapping[str, Any], previous: Mapping[str, Any] | None, *, headline: bool = True) -> list[str]:
     """One sentence for what got worse than the model before, with every part named; none if nothing did. `headline`:
     the ground truth's headline measure is named too."""

@@ -11,6 +11,7 @@ from judgeloop.jsonl import write_text_atomically
 from judgeloop.report.concerns import headline, length_growth
 from judgeloop.report.creation import creation_samples, diversity_table, without_samples
 from judgeloop.report.equal_length import WORDS, flagged, one_sided, overlap
+from judgeloop.report.falls import evaluated_before
 from judgeloop.report.figures import AGREEMENT_LABELS, figures
 from judgeloop.report.metrics import further_metrics, value_in_words, versus_in_words
 from judgeloop.report.reading import RunFiles
@@ -70,7 +71,7 @@ def _page(files: RunFiles, summary: dict[str, Any]) -> str:
         summary=summary,
         models=models,
         headline=headline(summary),
-        growth={m["name"]: length_growth(m, p) for p, m in zip([None, *models], models, strict=False)},
+        growth={m["name"]: length_growth(m, p) for m, p in zip(models, evaluated_before(models), strict=True)},
         further=further_metrics(models),
         flagged=flagged,
         one_sided=one_sided,
@@ -84,7 +85,7 @@ def _page(files: RunFiles, summary: dict[str, Any]) -> str:
         truth=truth_table(models),
         creation=creation_samples(files),
         backtranslation=_single_accounts(files, "backtranslation"),
-        accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs")},
+        accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs", "refresh")},
         samples=samples,
         evaluations=evaluations,
         figures=drawn,

@@ -30,7 +30,11 @@ def write_summary(files: RunFiles, summary: dict[str, Any]) -> None:
 def summary_of(files: RunFiles) -> dict[str, Any]:
     """`summarise` over files already opened, without what was found damaged."""
     models = [_model(files, name) for name in files.models()]
-    expected = [m for m in models if m["name"] != "M0" or _base_is_due(files)]
+    planned = files.run.get("evaluated")  # an earlier version evaluated every model, and did not say so
+    expected = [
+        m for m in models
+        if (_base_is_due(files) if m["name"] == "M0" else not isinstance(planned, list) or m["name"] in planned)
+    ]  # fmt: skip
     due = ("eval", *(("checks",) if _checks_are_due(files) else ()))
     complete = bool(expected) and all(
         files.has(f"{m['name']}/{stage}.json") and files.has(f"{m['name']}/.{stage}.done.json")
@@ -97,6 +101,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
     mean_score = health.get("mean_score") or {}
     length = found.get("length") or {}
     pairs = files.json(f"{name}/pairs.json")
+    agreed = files.json(f"{name}/agreed.json")  # fewer pairs than were made
     checks = files.json(f"{name}/checks.json")
     stages = files.finished_stages(name)
     return {
@@ -104,7 +109,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
         "initial": train.get("initial"),
         "reference": train.get("reference"),
         "hash": train.get("hash", base.get("hash")),
-        "pairs": None if pairs is None else pairs.get("pairs"),
+        "pairs": None if pairs is None else (agreed or pairs).get("pairs"),
         "judge": {
             "name": found.get("judge"),
             "parse_rate": health.get("parse_rate"),
@@ -134,6 +139,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             "seed": _accounts(_seed(files, name)),
             "prompts": _accounts(files.json(f"{name}/prompts.json")),
             "pairs": _accounts(pairs),
+            "refresh": _accounts(files.json(f"{name}/refresh.json")),
         },
         "diversity": (files.json(f"{name}/prompts.json") or {}).get("diversity"),
         "loop_judge": _loop_judge(files.json(f"{name}/judge.json")),

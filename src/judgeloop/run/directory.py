@@ -332,8 +332,9 @@ def describe(run: RunDirectory, method: str = LOOP) -> None:
     file = run.path / "run.json"
     started = read_json(file)["started"] if file.exists() else now()
     models = list(dict.fromkeys(step.model for step in run.steps.values()))
+    evaluated = list(dict.fromkeys(step.model for step in run.steps.values() if step.label == "eval"))
     facts = {"judgeloop": __version__, "format": FORMAT, "method": method, "started": started, "models": models,
-             "seed": run.config.seed}  # fmt: skip
+             "evaluated": evaluated, "seed": run.config.seed}  # fmt: skip
     write_json(file, facts)
 
 

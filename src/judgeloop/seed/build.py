@@ -23,11 +23,11 @@ from judgeloop.seed.leakage import Known, clusters
 @dataclass(frozen=True, slots=True)
 class SeedData:
     """`ift` and `eft` train M1, `held_out` is for evaluation only; `eft_sets` are the ranked sets for EFT, whose rows
-    are in `eft` already unless a model is to write them (`eft.source: written`). `account` says where everything went:
-    {"detected", "columns" (of each file those that were read and those that were not), "taken", "dropped", "ift",
-    "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain values; with `eft_files` also "eft_given"
-    (rows) and "eft_unchecked" (those whose instruction is not known); with evaluation prompts among the rows also
-    "in_evaluation": {"row", "part", "evaluation" (file), "why"} of each row that was left out for it."""
+    are in `eft` already unless a model is to make them (`eft.source: written` or `contrast`). `account` says where
+    everything went: {"detected", "columns" (of each file those that were read and those that were not), "taken",
+    "dropped", "ift", "eft", "held_out", "eft_sets", "near_duplicates", "eft_scores"}, plain values; with `eft_files`
+    also "eft_given" (rows) and "eft_unchecked" (those whose instruction is not known); with evaluation prompts among
+    the rows also "in_evaluation": {"row", "part", "evaluation" (file), "why"} of each row that was left out for it."""
 
     ift: list[SupervisedRow]
     eft: list[SupervisedRow]
@@ -109,7 +109,7 @@ def build_seed(
     if config.eft.source == "ranks":
         made = balanced(eft_rows(for_eft, rubric, justification, seed, dropped), config.eft, seed, dropped)
         eft = joined(given.rows, made, dropped)
-    if not ift and not eft and not (for_eft and config.eft.source == "written"):
+    if not ift and not eft and not (for_eft and config.eft.source != "ranks"):
         if evaluated.removed:
             raise InputError(
                 f"seed_data: no row is left to train on: {sentence(evaluated.removed)}; bring other seed rows "

@@ -12,11 +12,13 @@ def of(section: str, *names: str) -> tuple[str, ...]:
 
 ENGINE = of("engine", "kind", "precision", "script")
 RUBRIC = of("judge", "rubric", "language", "justification")
-# Pairs of judgements are a stage of their own; which keys of contrast matter, stages/contrast.py says.
-JUDGE = of("judge", *(name for name in JudgeSection.model_fields if name not in ("meta", "contrast")))
+# Pairs of judgements, and the judge's own EFT rows, are stages of their own; which keys of contrast matter,
+# stages/contrast.py says.
+JUDGE = of("judge", *(name for name in JudgeSection.model_fields if name not in ("meta", "contrast", "refresh")))
 # An evaluation judges every response equally often, and its judge has a role of its own.
 FIXED_JUDGE = tuple(key for key in JUDGE if key not in of("judge", "max_samples", "noise", "role", "function"))
-EVALUATION = of("evaluation", *(name for name in EvaluationSection.model_fields if name != "checker"))
+# Which models are evaluated changes no evaluation, but by what it is compared with, which is an input.
+EVALUATION = of("evaluation", *(name for name in EvaluationSection.model_fields if name not in ("checker", "every")))
 # Prompts that no part of the seed may contain.
 EVALUATED = (*of("evaluation", "prompts", "ifeval"), "prompts.contamination")
 FILTERS = of(

@@ -17,6 +17,7 @@ from judgeloop.models.check_folder import check_folder
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Frozen, Remote, Step
+from judgeloop.stages.contrast_eft import CONTRAST_EFT
 from judgeloop.stages.evaluation import EVAL
 from judgeloop.stages.judging import JUDGE_CANDIDATES
 from judgeloop.stages.meta import META
@@ -28,6 +29,8 @@ KEYS = {
     "anchor": "pairs.anchor",
     "writer": "seed_data.eft.writer",
 }
+# The judge of these has a key of its own.
+JUDGES = {EVAL.name: "evaluation.judge", CONTRAST_EFT.name: KEYS["writer"]}
 
 
 def outside_roles(steps: Sequence[Step]) -> list[tuple[Step, str, Frozen | Remote]]:
@@ -50,7 +53,7 @@ def check_players(run: RunDirectory, steps: Sequence[Step]) -> None:
     chats: dict[str, Chat] = {}
     reached: set[str] = set()
     for step, role, given in outside_roles(steps):
-        key = "evaluation.judge" if step.stage.name == EVAL.name else KEYS.get(role, role)
+        key = JUDGES.get(step.stage.name, KEYS["judge"]) if role == "judge" else KEYS.get(role, role)
         try:
             if isinstance(given, Remote):
                 if given.name not in reached:

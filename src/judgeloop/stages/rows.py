@@ -42,8 +42,10 @@ class _Checked:
 def rows(context: Context) -> Outcome:
     """Render the seed, the evaluation's and the config's prompts, and the judge prompts they lead to; write rows.json.
 
-    Raises InputError if of one kind of rows none is left, or if `judge.function` cannot be had.
+    Raises InputError if of one kind of rows none is left, if `judge.function` cannot be had, or if a score to be taught
+    is none of the rubric's.
     """
+    _negative_scores_are_on_the_scale(context)
     lines: list[str] = []
     account: dict[str, Any] = {}
     total = 0
@@ -76,6 +78,19 @@ def rows(context: Context) -> Outcome:
         lines.append(said)
     write_json(context.output(), account)
     return Outcome({"rows": total, **({"yields": lines} if lines else {})})
+
+
+def _negative_scores_are_on_the_scale(context: Context) -> None:
+    eft, refresh = context.config.seed_data.eft, context.config.judge.refresh
+    taught = [("judge.refresh", refresh.negative_score)] if refresh.enabled else []
+    taught += [("seed_data.eft.contrast", eft.contrast.negative_score)] if eft.source == "contrast" else []
+    for key, score in taught:
+        rubric = loop_rubric(context)
+        if score not in rubric.scores:
+            raise InputError(
+                f"{key}.negative_score: {score} is no score of the rubric '{rubric.name}', whose scale is {rubric.low}-"
+                f"{rubric.high}; set one of these, below {key}.min_score"
+            )
 
 
 def _trained(context: Context, chats: _Chats) -> Iterator[_Checked]:
@@ -179,6 +194,8 @@ def _keys(config: Config) -> tuple[str, ...]:
         *of("judge", "function", "scoring", "sampling"),
         *judge_keys(config),
         *(("judge.role", "seed", "evaluation.contrast") if config.judge.contrast.others else ()),
+        *of("judge.refresh", "enabled", "negative_score"),
+        *of("seed_data.eft", "source", "contrast.negative_score"),
         "candidates.sampling",
         *RUBRIC,
     )

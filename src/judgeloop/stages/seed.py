@@ -31,7 +31,7 @@ def seed(context: Context) -> Outcome:
     data = build_seed(config.seed_data, rubric, config.judge.justification, config.seed, evaluated, score_alone=alone)
     data = renderable(data, context.model("policy").chat(), rubric)
     files: dict[str, Any] = {"ift": data.ift, "held_out": data.held_out}
-    if config.seed_data.eft.source == "written":
+    if config.seed_data.eft.source != "ranks":
         files |= {"eft_sets": data.eft_sets, "eft_given": data.eft}
     else:
         files["eft"] = data.eft

@@ -108,6 +108,7 @@ def train(context: Context) -> Outcome:
             on_metrics=metrics.append,
             eft=context.rows("eft", SupervisedRow),
             ift=context.rows("ift", SupervisedRow),
+            refresh=context.rows("refresh", SupervisedRow),
             score_alone=score_alone(context.config),
             smoothing=context.json("consistency")["smoothing"] if context.has("consistency") else None,
             judge_checkpoint=checkpoint_judge(context),
@@ -242,7 +243,7 @@ def _score_keys(config: Config) -> tuple[str, ...]:
 
 def _train_keys(config: Config) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("seed", "train", "train_thoughts")
-    if config.train.eft_replay:
+    if config.train.eft_replay or config.judge.refresh.enabled:
         keys += ("sft.eft_loss", *_score_keys(config))
     if config.train.early_stopping.every is not None:
         keys += (*of("evaluation", "prompts", "count", "sampling"), "seed_data.near_duplicate")
@@ -274,7 +275,7 @@ TRAIN = Stage(
     "preference training",
     run=train,
     reads=("policy", "reference", "pairs", "candidates"),
-    may_read=("anchors", "judge_pairs", "consistency", "eft", "ift", "held_out"),
+    may_read=("anchors", "judge_pairs", "consistency", "eft", "ift", "refresh", "held_out"),
     writes=(*TRAINED, "reference.json"),
     keys=_train_keys,
     gives="policy",

@@ -69,6 +69,7 @@ def train_preference(
     on_metrics: Metrics,
     eft: Sequence[SupervisedRow] = (),
     ift: Sequence[SupervisedRow] = (),
+    refresh: Sequence[SupervisedRow] = (),
     score_alone: ScoreAlone | None = None,
     smoothing: float | None = None,
     judge_checkpoint: JudgeCheckpoint | None = None,
@@ -78,15 +79,16 @@ def train_preference(
     not exist.
 
     `token_ids`: candidate id → the ids it was generated with; `cut_off`: those that did not finish, see
-    `pair_examples`. `eft`, `ift`: rows for `eft_replay`, with `score_alone` as in SFT, and for `ift_replay`.
+    `pair_examples`. `eft`, `ift`: rows for `eft_replay`, with `score_alone` as in SFT, and for `ift_replay`; `refresh`:
+    EFT rows of the policy's own answers for `refresh_replay`, none if it has none.
     `smoothing` replaces the config's label_smoothing if it was
     measured. `on_progress(done, total)` counts steps. `on_metrics` gets each step's loss, grad_norm, learning_rate, the
     preference loss alone (preference_loss, and again under the loss's own name, such as dpo_loss), what the loss logs
     (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps: means over the batch, log-
-    probabilities in nats a response), and eft_loss and ift_loss of replayed rows. `judge_checkpoint` ends the training
-    by `early_stopping`, and the last weights that won are written (the initial ones if none did). The reference has no
-    dropout. A killed training goes on from its last checkpoint beside `output`. Raises InputError if no pair (or no row
-    to replay) is left, StageFailed (nothing written) if loss or gradient is not finite.
+    probabilities in nats a response), and eft_loss, ift_loss and refresh_loss of replayed rows. `judge_checkpoint`
+    ends the training by `early_stopping`, and the last weights that won are written (the initial ones if none did). The
+    reference has no dropout. A killed training goes on from its last checkpoint beside `output`. Raises InputError if
+    no pair (or no row to replay) is left, StageFailed (nothing written) if loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
@@ -98,7 +100,7 @@ def train_preference(
     if config.tokens_per_step is not None:
         blocks = token_blocks([example.tokens for example in shuffled], config.tokens_per_step)
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
-    replays = _replays(config, eft, ift, chat, score_alone, pairs_a_step, seed)
+    replays = _replays(config, eft, ift, refresh, chat, score_alone, pairs_a_step, seed)
     if threads is not None:
         torch.set_num_threads(max(1, threads // distributed.processes()))
     collectives.join()
@@ -213,16 +215,21 @@ def _replays(
     config: TrainSection,
     eft: Sequence[SupervisedRow],
     ift: Sequence[SupervisedRow],
+    refresh: Sequence[SupervisedRow],
     chat: Chat,
     score_alone: ScoreAlone | None,
     pairs_a_step: float,
     seed: int,
 ) -> list[Replay]:
-    """The rows of the seed that the config wants beside the pairs."""
+    """The rows that the config wants beside the pairs: of the seed, and of the policy's own answers, if any."""
     wanted = [
         ("eft", config.eft_replay, config.eft_weight, eft, score_alone, "give ranked responses in seed_data.ranked"),
         ("ift", config.ift_replay, config.ift_weight, ift, None, "give instructions with responses in seed_data"),
-    ]
+        (
+            "refresh", config.refresh_replay if refresh else 0, config.refresh_weight, refresh, score_alone,
+            "set judge.refresh.enabled: false",
+        ),
+    ]  # fmt: skip
     made = []
     for kind, share, weight, rows, alone, remedy in wanted:
         if not share:
@@ -230,8 +237,8 @@ def _replays(
         found = sft_examples(rows, chat, config.max_length, alone)
         if not found.examples:
             raise InputError(
-                f"train.{kind}_replay: no {kind.upper()} row to replay of {len(rows)} (dropped: {found.dropped}); set "
-                f"it to 0, raise train.max_length, or {remedy}"
+                f"train.{kind}_replay: no {kind.upper()} row to replay of {len(rows)} (dropped: {found.dropped}); "
+                f"{'' if kind == 'refresh' else 'set it to 0, '}raise train.max_length, or {remedy}"
             )
         made.append(Replay(found.examples, rows_beside(pairs_a_step, share), chat.pad_id, seed, kind, weight))
     return made
