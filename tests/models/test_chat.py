@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from judgeloop.engines.open_model import chat_of
 from judgeloop.errors import InputError
+from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import CHATML, Chat
 from judgeloop.models.run_note import RunNote
 from judgeloop.records import Message
@@ -231,7 +233,14 @@ def test_a_model_of_a_run_is_asked_as_in_the_run(folder: Path, tmp_path: Path) -
     made = altered(folder, tmp_path / "m", chat_template=template)
     today = chat_of(made)
     assert date.today().isoformat() in today.tokenizer.decode(today.prompt_ids(ASKED))
-    RunNote("M2", "0", "2025-01-31", "Be brief.", "auto", {}).write(made)
+    RunNote(
+        "M2",
+        "0",
+        "2025-01-31",
+        "Be brief.",
+        "auto",
+        {"rubric": asdict(load_rubric("additive-5")), "scoring": "expected"},
+    ).write(made)
     chat = chat_of(made)
     shown = chat.tokenizer.decode(chat.prompt_ids(ASKED))
     assert "2025-01-31" in shown

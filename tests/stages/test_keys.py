@@ -46,6 +46,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "consistency": {
         "pairs": {"unfinished": "as_judged", "implicit": True},
+        "candidates": {"count": 8, "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12}},
         "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000, "consistency": True},
         "evaluation": {"count": 2, "samples": 1, "bootstrap": 20, "compare": "scores",
                        "sampling": {"max_new_tokens": 8}},

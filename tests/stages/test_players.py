@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from e2e.conftest import judgeloop, make_config, tiny_model  # noqa: F401
 from endpoint import says, serving
 from judgeloop.config import load
 from judgeloop.errors import InputError
+from judgeloop.judging.rubric import load_rubric
 from judgeloop.loop import method
 from judgeloop.models.run_note import RunNote
 from judgeloop.run.directory import RunDirectory
@@ -127,7 +129,14 @@ def test_the_runs_system_message_is_not_put_before_a_frozen_judges_prompts(
     assert judge.chat().system_prompt is None
     assert judge.chat(answers=True).system_prompt == "Be brief."  # as an anchor it answers prompts
     assert Model.made(run, run.maker("M0")).chat().system_prompt == "Be brief."
-    RunNote("M2", "0", "2024-01-31", "Judge well.", "auto", {}).write(folder)
+    RunNote(
+        "M2",
+        "0",
+        "2024-01-31",
+        "Judge well.",
+        "auto",
+        {"rubric": asdict(load_rubric("additive-5")), "scoring": "expected"},
+    ).write(folder)
     assert judge.chat().system_prompt == "Judge well."  # as it learnt to judge
 
 

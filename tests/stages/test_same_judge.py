@@ -91,13 +91,16 @@ def test_one_judge_is_asked_about_each_response_once(tmp_path: Path, monkeypatch
     assert run.rows("M2", "previous.judgements") == again
 
 
+MARKER = {"fingerprint": "", "settings": {}, "inputs": {}, "files": {}, "seconds": 1.0}
+
+
 @pytest.mark.parametrize("judge", ["current", "M1"])
 def test_another_judge_or_engine_judges_anew(judge: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(tmp_path, monkeypatch, judge)
     run.evaluate("M1")
     if judge == "M1":  # the same judge, by another engine
-        write_json(run.run.marker(run.run.steps["M1/eval"], "done"), {KEY: {ENGINES: {"M1": "other"}}})
-        write_json(run.run.marker(run.run.steps["M2/eval"], "begun"), {KEY: {ENGINES: {"M1": "scripted"}}})
+        write_json(run.run.marker(run.run.steps["M1/eval"], "done"), {**MARKER, KEY: {ENGINES: {"M1": "other"}}})
+        write_json(run.run.marker(run.run.steps["M2/eval"], "begun"), {**MARKER, KEY: {ENGINES: {"M1": "scripted"}}})
     run.evaluate("M2")
     assert len(run.asked) == PROMPTS * SAMPLES + 2 * RANKED + PROMPTS
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from judgeloop.compute.forks import ForkServer
 from judgeloop.config import parse
 from judgeloop.jsonl import to_line
 from judgeloop.loop import method
@@ -67,8 +68,10 @@ def test_first_answers_are_shown_as_soon_as_there_are_two(tmp_path: Path) -> Non
         assert (answer.text, answer.judged) == (f"to {sample.prompt}", False)
 
 
+HEALTH = {"judgements": 8, "parse_rate": 1.0, "tie_rate": 0.0, "top_share": 0.0, "length_correlation": 0.0,
+          "scale": [0, 5]}  # fmt: skip
 EVALUATION = {
-    "prompts": 8, "judge": "M1", "judge_health": {"scale": [0, 5]},
+    "model": "M1", "prompts": 8, "judge": "M1", "judge_health": HEALTH, "win_rate_vs_previous": None,
     "samples": [
         {"id": f"M1.{p.id}.0", "prompt": p.messages[0]["content"], "response": "Yes.", "score": 4.0}
         for p in PROMPTS[:5]
@@ -111,7 +114,7 @@ def test_a_judged_prompt_has_its_candidates_the_best_first(tmp_path: Path, count
         ]
         for name, kind in (("prompts", PROMPTS), ("candidates", rows), ("judgements", judged)):
             (run.folder("M2") / f"{name}.jsonl").write_text("".join(map(to_line, kind)), encoding="utf-8")
-        write_json(run.folder("M2") / "judge.json", {"judge": "M1", "health": {"scale": [0, 5]}})
+        write_json(run.folder("M2") / "judge.json", {"judge": "M1", "health": HEALTH})
         assert shown(run, "M2/judge", finished=False) is None
         found = shown(run, "M2/judge", finished=True)
         assert found is not None
@@ -158,14 +161,16 @@ def test_the_driver_shows_the_first_models_answers_while_they_come(
     run, display = prepared(tmp_path, checker=False), Watching()
     step = run.steps[f"{model}/eval"]
 
+    marker = {"fingerprint": "", "settings": {}, "inputs": {}, "files": {}, "seconds": 1.0}
+
     def child(_arguments: object, _log: object, on_event: Any, **_how: object) -> None:
         for done in range(1, 5):
             (run.folder(model) / "eval.responses.jsonl").write_text(answers(PROMPTS[:done]), encoding="utf-8")
             on_event({"done": done, "total": 8, "note": ""})
         write_json(run.folder(model) / "eval.json", EVALUATION)
-        run.marker(step, "done").write_text(json.dumps({"seconds": 1.0}), encoding="utf-8")
+        run.marker(step, "done").write_text(json.dumps(marker), encoding="utf-8")
 
     monkeypatch.setattr(driver, "run_child", child)
-    driver._carry_out(run, step, display)
+    driver._carry_out(run, step, display, ForkServer((), {}))
     early = ["M1: its first answers"] if model == "M1" else []  # later models: when they are judged
     assert display.said == [*early, f"{model}/eval finished", f"{model}: answers to 3 of 8 evaluation prompts"]

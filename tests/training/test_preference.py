@@ -127,7 +127,8 @@ def test_dropout_is_the_policys_alone(
     plain = Run(pairs, model_folder, tmp_path / "plain" / "model", chat, **{**keys, "dropout": 0.0})
     assert abs(run.summary.first_loss - math.log(2)) > 1e-4
     sums = [json.loads((tmp_path / name / "reference.json").read_text())["sums"] for name in ("out", "plain")]
-    assert sums[0] == sums[1]
+    for mine, others in zip(*sums, strict=True):  # with dropout no token tree: float32 rounds at other places
+        assert mine == pytest.approx(others, abs=1e-3)
     again = Run(pairs, model_folder, tmp_path / "again" / "model", chat, **keys)
     assert again.summary.first_loss == run.summary.first_loss
     assert plain.summary.first_loss == pytest.approx(math.log(2), abs=1e-5)

@@ -123,9 +123,9 @@ def load_rubric(name: str, language: str = "en") -> Rubric:
         except (OSError, ValueError):  # a whole rubric in the place of its name
             there = False
         if not there:
-            known = ", ".join(shipped_rubrics(language))
+            known, first = ", ".join(shipped_rubrics(language)), name.strip().partition("\n")[0]
             raise InputError(
-                f"judge.rubric: no rubric '{name:.80}' in language '{language}'; choose {known}, or a file"
+                f"judge.rubric: no rubric '{first:.200}' in language '{language}'; choose {known}, or a file"
             )
         try:
             text, origin = path.read_text(encoding="utf-8-sig"), str(path)

@@ -136,6 +136,10 @@ class PairTrainer(ExactLoss, DPOTrainer):
             for name, tensor in inputs.items()
         }
 
+    def longest(self, inputs: dict[str, Tensor]) -> int:
+        longest = super().longest
+        return max(longest(batch) for batch in (inputs, *(batch for _, batch in self.beside)))
+
     def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float) -> Tensor:
         if not self.accelerator.sync_gradients:
             return super().own_step(model, inputs, num_items_in_batch)

@@ -21,7 +21,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from judgeloop.errors import StageFailed
 from judgeloop.models.chat import Chat
-from judgeloop.models.tree_attention import takes_tree, tree_attention
+from judgeloop.models.tree_attention import can_share, takes_tree, tree_attention
 from judgeloop.training import collectives, distributed
 from judgeloop.training.checkpoints import last_checkpoint
 from judgeloop.training.logprobs import add_response_head, length_groups
@@ -63,6 +63,10 @@ class ExactLoss(ShardedTrainer, ABC):
     def lengths(self, inputs: dict[str, Tensor]) -> list[int]:
         """Tokens of each row (or of both sides of each pair), padding left out."""
 
+    def longest(self, inputs: dict[str, Tensor]) -> int:
+        """Tokens of the longest sequence that goes with this backward."""
+        return int(inputs["attention_mask"].sum(dim=1).max())
+
     def training_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float | None = None) -> Tensor:
         if num_items_in_batch is None:
             num_items_in_batch = self.units(inputs)
@@ -81,8 +85,10 @@ class ExactLoss(ShardedTrainer, ABC):
             # Without rows of its own a process runs one that is weighed as nothing.
             units = num_items_in_batch if rows else math.inf
             # With gradient checkpointing the backward attends too.
-            with nullcontext() if self.tree_model is None else tree_attention(self.tree_model):
-                loss += super().training_step(model, self.take(inputs, rows or [0]), units)
+            taken = self.take(inputs, rows or [0])
+            as_tree = self.tree_model is not None and can_share(self.tree_model, self.longest(taken))
+            with tree_attention(self.tree_model) if as_tree else nullcontext():
+                loss += super().training_step(model, taken, units)
         return loss
 
     def parts(self, inputs: dict[str, Tensor]) -> list[list[int]]:
