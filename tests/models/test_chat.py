@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from judgeloop.config import JudgeSection
 from judgeloop.engines.open_model import chat_of
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import CHATML, Chat
 from judgeloop.models.run_note import RunNote
 from judgeloop.records import Message
+from judgeloop.stages.run_note import ASKED as OWN_TO_A_RUN
 from tiny import CHAT_TEMPLATE, END_ID, SPECIAL, make_tiny_model
 
 ASKED: list[Message] = [{"role": "user", "content": "What is the capital of France?"}]
@@ -233,14 +235,9 @@ def test_a_model_of_a_run_is_asked_as_in_the_run(folder: Path, tmp_path: Path) -
     made = altered(folder, tmp_path / "m", chat_template=template)
     today = chat_of(made)
     assert date.today().isoformat() in today.tokenizer.decode(today.prompt_ids(ASKED))
-    RunNote(
-        "M2",
-        "0",
-        "2025-01-31",
-        "Be brief.",
-        "auto",
-        {"rubric": asdict(load_rubric("additive-5")), "scoring": "expected"},
-    ).write(made)
+    said = JudgeSection().model_dump(mode="json", exclude=OWN_TO_A_RUN)
+    judged = {**said, "rubric": asdict(load_rubric("additive-5"))}
+    RunNote("M2", "0", "2025-01-31", "Be brief.", "auto", judged).write(made)
     chat = chat_of(made)
     shown = chat.tokenizer.decode(chat.prompt_ids(ASKED))
     assert "2025-01-31" in shown

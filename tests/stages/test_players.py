@@ -16,7 +16,7 @@ import pytest
 
 from e2e.conftest import judgeloop, make_config, tiny_model  # noqa: F401
 from endpoint import says, serving
-from judgeloop.config import load
+from judgeloop.config import JudgeSection, load
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.loop import method
@@ -24,6 +24,7 @@ from judgeloop.models.run_note import RunNote
 from judgeloop.run.directory import RunDirectory
 from judgeloop.stages.models import Model
 from judgeloop.stages.players import check_players
+from judgeloop.stages.run_note import ASKED
 from tiny import make_base_model, make_tiny_model, write_tokenizer
 
 MakeConfig = Callable[..., Path]
@@ -129,14 +130,9 @@ def test_the_runs_system_message_is_not_put_before_a_frozen_judges_prompts(
     assert judge.chat().system_prompt is None
     assert judge.chat(answers=True).system_prompt == "Be brief."  # as an anchor it answers prompts
     assert Model.made(run, run.maker("M0")).chat().system_prompt == "Be brief."
-    RunNote(
-        "M2",
-        "0",
-        "2024-01-31",
-        "Judge well.",
-        "auto",
-        {"rubric": asdict(load_rubric("additive-5")), "scoring": "expected"},
-    ).write(folder)
+    said = JudgeSection().model_dump(mode="json", exclude=ASKED)
+    judged = {**said, "rubric": asdict(load_rubric("additive-5"))}
+    RunNote("M2", "0", "2024-01-31", "Judge well.", "auto", judged).write(folder)
     assert judge.chat().system_prompt == "Judge well."  # as it learnt to judge
 
 
