@@ -58,7 +58,7 @@ def products_share(engine: TransformersEngine, chat: Chat, rubric: Rubric, items
         once(engine, chat, rubric, items, way)
     times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
     products = ("aten::mm", "aten::addmm", "mkldnn::_linear_pointwise")
-    return sum(value for key, value in times.items() if key.split(".")[0] in products) / sum(times.values())
+    return float(sum(value for key, value in times.items() if key.split(".")[0] in products) / sum(times.values()))
 
 
 def main() -> None:
