@@ -121,13 +121,22 @@ def test_an_outside_judge_is_judged_and_judges_anchors(
         )  # fmt: skip
         done = judgeloop("run", str(config), "--out", str(out))
         assert done.returncode == 0, done.stderr
-    anchors = {row["id"] for row in rows(out / "M2" / "anchors.jsonl")}
+    earlier = rows(out / "M2" / "anchors.jsonl")
+    anchors = {row["id"] for row in earlier}
     candidates = {row["id"] for row in rows(out / "M2" / "candidates.jsonl")}
     judged = rows(out / "M2" / "judgements.jsonl")
     assert sorted(str(row["candidate_id"]) for row in judged) == sorted([*anchors, *candidates] * 3)
     assert all(row["score"] is not None for row in judged)
     pairs = rows(out / "M2" / "pairs.jsonl")
-    assert {row["rejected_id"] for row in pairs} & anchors
+    assert pairs
+    given: dict[object, list[int]] = {}
+    for row in judged:
+        given.setdefault(row["candidate_id"], []).append(row["score"])  # type: ignore[arg-type]
+    for pair in pairs:  # which answers are worst is chance, so none may be worse than the rejected one
+        rejected, prompt = sum(given[pair["rejected_id"]]), pair["prompt_id"]
+        assert all(
+            rejected <= sum(given[e["id"]]) for e in earlier if e["prompt_id"] == prompt and str(e["text"]).strip()
+        )
     assert not {row["chosen_id"] for row in pairs} & anchors
 
     account = json.loads((out / "M2" / "judge_pairs.json").read_text(encoding="utf-8"))
