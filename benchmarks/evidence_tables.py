@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from judgeloop.evaluation.statistics import Interval, mean_interval
 from judgeloop.jsonl import RowLog, read_objects, read_rows
 from judgeloop.records import Candidate, Judgement, Prompt
-from judgeloop.run.directory import read_json
+from judgeloop.run.json_artifacts import read_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "configs" / "verifiable"))
 

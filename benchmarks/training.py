@@ -144,7 +144,7 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
         if own:
             keep_freed_memory()
             if variant == "ours-separate":
-                vars(logprobs)["takes_tree"] = lambda _model: False
+                vars(logprobs)["tree_limit"] = lambda _model: 0
             started = time.perf_counter()
             trainer: Any = PairTrainer(
                 model,

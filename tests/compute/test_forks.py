@@ -179,15 +179,7 @@ def test_a_server_that_was_killed_is_a_failed_stage_and_no_end_of_the_run(forked
     assert forked.asked("os.getppid()") == os.getpid()
 
 
-@pytest.fixture
-def _interruptible() -> Iterator[None]:
-    """A shell starts what runs in the background with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("stubborn", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_stops_the_child(
@@ -212,7 +204,7 @@ def test_an_interruption_stops_the_child(
     assert forked.asked("'the next'") == "the next"
 
 
-@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_while_it_imports_ends_it(tmp_path: Path) -> None:
     (tmp_path / "heavy.py").write_text(
         "import os, pathlib, time\npathlib.Path(__file__).with_name('pid').write_text(str(os.getpid()))\n"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,15 +152,7 @@ def test_a_module_that_is_not_there(child: Child) -> None:
         run_child(["judgeloop.none"], child.log, child.events.append)
 
 
-@pytest.fixture
-def _interruptible() -> Iterator[None]:
-    """A shell starts what runs in the background with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_stops_the_child(number: signal.Signals, child: Child) -> None:
     timer: list[threading.Timer] = []

@@ -14,7 +14,8 @@ from judgeloop.config import load
 from judgeloop.jsonl import to_line
 from judgeloop.loop import method
 from judgeloop.records import RankedSet
-from judgeloop.run.directory import RunDirectory, describe, write_json
+from judgeloop.run.directory import RunDirectory, describe
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.seals import sealed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

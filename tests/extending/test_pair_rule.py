@@ -17,7 +17,8 @@ from judgeloop.jsonl import read_rows
 from judgeloop.loop import method
 from judgeloop.records import PreferencePair
 from judgeloop.report.summary import summarise
-from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 

@@ -19,8 +19,9 @@ from judgeloop.jsonl import read_rows, to_line, write_rows_atomically
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 from judgeloop.report.page import write_reports
-from judgeloop.run.directory import RunDirectory, describe, read_json
+from judgeloop.run.directory import RunDirectory, describe
 from judgeloop.run.display import TerminalDisplay
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 

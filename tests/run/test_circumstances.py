@@ -17,7 +17,8 @@ from judgeloop.instructions.self_instruct.task_form import task_form
 from judgeloop.instructions.unnatural.example_form import shipped_tasks
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.run.circumstances import ENGINES, KEY, TEXTS
-from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.stage import Change, Frozen, Stage, Step
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context, Outcome

@@ -12,8 +12,9 @@ import pytest
 from judgeloop.config import Config, parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
-from judgeloop.run.directory import RunDirectory, describe, drop_metrics, open_run, read_json
+from judgeloop.run.directory import RunDirectory, describe, drop_metrics, open_run
 from judgeloop.run.driver import execute
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.stage import Step
 
 

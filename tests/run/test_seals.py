@@ -17,7 +17,8 @@ from judgeloop.config import parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
 from judgeloop.run import driver, stopping
-from judgeloop.run.directory import RunDirectory, describe, read_json
+from judgeloop.run.directory import RunDirectory, describe
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.seals import sealed
 from judgeloop.run.stage import Step
 

@@ -14,7 +14,8 @@ from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.evaluation.win_rates import win_rate
 from judgeloop.loop import method
 from judgeloop.run.comparison import compare
-from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.stopping import best_of, conclude, decide, failed_gates, gate_failures, record, with_best
 
 HEALTHY: dict[str, Any] = {

@@ -14,7 +14,8 @@ from judgeloop.loop import method
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, PreferencePair
 from judgeloop.report.summary import summarise
-from judgeloop.run.directory import RunDirectory, describe, read_json, write_json
+from judgeloop.run.directory import RunDirectory, describe
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from tiny import make_tiny_model

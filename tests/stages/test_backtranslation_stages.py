@@ -15,7 +15,8 @@ from judgeloop.instructions.backtranslation.training_rows import system_prompts
 from judgeloop.jsonl import read_objects, read_rows
 from judgeloop.loop import method
 from judgeloop.records import SupervisedRow
-from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from tiny import make_tiny_model

@@ -15,7 +15,8 @@ from judgeloop.jsonl import read_rows
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, SupervisedRow, stable_id
 from judgeloop.report.summary import summarise
-from judgeloop.run.directory import RunDirectory, describe, read_json
+from judgeloop.run.directory import RunDirectory, describe
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from tiny import make_tiny_model

@@ -21,8 +21,9 @@ from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, RankedSet
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
-from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.directory import RunDirectory
 from judgeloop.run.fingerprints import settings
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.context import Context
 from judgeloop.stages.contrast import cost
 from judgeloop.stages.evaluation import evaluate

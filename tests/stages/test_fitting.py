@@ -12,7 +12,8 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows, to_line
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Prompt
-from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.context import Context
 from judgeloop.stages.evaluation import evaluate
 from judgeloop.stages.generation import candidates

@@ -16,7 +16,8 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_objects, read_rows, to_line
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
-from judgeloop.run.directory import RunDirectory, describe, read_json, write_json
+from judgeloop.run.directory import RunDirectory, describe
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from judgeloop.stages.ground_truth import load_checker

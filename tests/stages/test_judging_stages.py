@@ -15,7 +15,8 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_objects, read_rows, to_line, write_rows_atomically
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
-from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.stopping import gate_failures
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context

@@ -13,7 +13,8 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.loop import method
 from judgeloop.records import Prompt, RankedSet, SupervisedRow
-from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.contamination import evaluation_sets
 from judgeloop.stages.context import Context

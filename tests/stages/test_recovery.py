@@ -11,7 +11,8 @@ import pytest
 
 from judgeloop.jsonl import write_rows_atomically
 from judgeloop.records import Candidate
-from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.seals import sealed
 from judgeloop.run.stage import Artifact, Frozen, Step
 from judgeloop.stages.carry_out import run_stage

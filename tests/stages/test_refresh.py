@@ -14,8 +14,9 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_objects, read_rows, to_line
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, Prompt, SupervisedRow
-from judgeloop.run.directory import RunDirectory, describe, read_json, write_json
+from judgeloop.run.directory import RunDirectory, describe
 from judgeloop.run.fingerprints import settings
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from tiny import make_tiny_model

@@ -15,7 +15,8 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import to_line
 from judgeloop.loop import method
 from judgeloop.records import RankedSet
-from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.context import Context
 from judgeloop.stages.evaluation import evaluate
 from tiny import make_tiny_model

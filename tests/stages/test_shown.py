@@ -15,7 +15,8 @@ from judgeloop.jsonl import to_line
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, Prompt
 from judgeloop.run import driver
-from judgeloop.run.directory import RunDirectory, describe, write_json
+from judgeloop.run.directory import RunDirectory, describe
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.samples import Samples, draw
 from judgeloop.run.stage import Step
 from judgeloop.stages.context import Context

@@ -16,7 +16,8 @@ from judgeloop.config import Config, parse
 from judgeloop.errors import InputError, JudgeloopError, StageFailed
 from judgeloop.jsonl import read_objects
 from judgeloop.loop import method
-from judgeloop.run.directory import RunDirectory, describe, read_json, write_json
+from judgeloop.run.directory import RunDirectory, describe
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.checkpoint_judge import checkpoint_judge
 from judgeloop.stages.context import Context, evaluation_prompts

@@ -11,7 +11,8 @@ from judgeloop.config import parse
 from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.loop import method
 from judgeloop.records import Prompt, SupervisedRow, Task
-from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from tiny import make_tiny_model

@@ -40,7 +40,6 @@ def judgements(count: int = 5) -> list[SupervisedRow]:
 def test_a_pack_by_hand() -> None:
     made = pack([example("a", [1, 2, 3], [9, 8]), example("b", [1, 2, 4, 5], [9], only=(0,))], "row")
     assert made.ids == [1, 2, 3, 9, 8, 4, 5, 9]
-    assert made.positions == [0, 1, 2, 3, 4, 2, 3, 4]
     assert made.owners == [0, 0, 1, 1, 1, 2, 2, 2]
     assert made.weights == [0, 0, 0, 0.5, 0.5, 0, 0, 1]
     batch = collate([made.columns(), pack([example("c", [6], [7])], "token").columns()], pad_id=99)

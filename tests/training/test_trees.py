@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
-from judgeloop.models.tree_attention import can_share, takes_tree
+from judgeloop.models.tree_attention import tree_limit
 from judgeloop.training import logprobs
 from judgeloop.training.data import SftExample
 from judgeloop.training.logprobs import add_response_head
@@ -56,7 +57,7 @@ def test_values_and_gradients_are_those_of_separate_sequences(
     assert add_response_head(whole)
     as_tree = found(whole, inputs)
     assert int((as_tree[0] != 0).sum()) == sum(len(response) for _, response in ROWS)
-    monkeypatch.setattr(logprobs, "takes_tree", lambda _model: False)
+    monkeypatch.setattr(logprobs, "tree_limit", lambda _model: 0)
     separate = loaded(model_folder)
     assert add_response_head(separate)
     assert_same(as_tree, found(separate, inputs))
@@ -106,22 +107,20 @@ def test_a_checkpointed_backward_attends_to_the_tree_too(model_folder: Path) -> 
 
 def test_trees_are_for_attention_that_can_be_replaced(model_folder: Path) -> None:
     model = loaded(model_folder)
-    assert can_share(model, 4096)
-    assert takes_tree(model)
+    assert tree_limit(model) == math.inf
     model.config.sliding_window = 4095  # as Mistral and Phi-3 say it, in one number for all layers
-    assert not can_share(model, 4096)
-    assert can_share(model, 4095)
+    assert tree_limit(model) == 4095
     model.config.use_sliding_window = False  # as Qwen2 has one without using it
-    assert can_share(model, 4096)
+    assert tree_limit(model) == math.inf
     model.config._attn_implementation = "eager"
-    assert not can_share(model, 10)
+    assert tree_limit(model) == 0
 
 
 def test_dropout_in_attention_is_not_left_out(model_folder: Path) -> None:
     model = loaded(model_folder)
     for layer in model.model.layers:
         layer.self_attn.attention_dropout = 0.1
-    assert not takes_tree(model)
+    assert tree_limit(model) == 0
 
 
 def test_a_model_that_mixes_neighbours_unseen_is_found_out(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +128,7 @@ def test_a_model_that_mixes_neighbours_unseen_is_found_out(model_folder: Path, m
     mlp = model.model.layers[0].mlp
     forward = mlp.forward
     monkeypatch.setattr(mlp, "forward", lambda states: forward(states + states.roll(1, dims=1)))
-    assert not takes_tree(model)
+    assert tree_limit(model) == 0
 
 
 @pytest.mark.parametrize("window", [8, 64])

@@ -47,10 +47,10 @@ def instruct(
 
     from judgeloop.jsonl import write_rows_atomically
     from judgeloop.report.printing import say
-    from judgeloop.run.directory import write_json
     from judgeloop.run.display import TerminalDisplay
     from judgeloop.run.driver import execute
     from judgeloop.run.fingerprints import file_hash
+    from judgeloop.run.json_artifacts import write_json
     from judgeloop.run.methods import BACKTRANSLATION, INSTRUCTIONS
 
     settings = _settings(config_path(config), source, count, overrides or [])
@@ -97,8 +97,8 @@ def _refuse_used(out: Path, told: Path, work: Path, overwrite: bool) -> None:
 
 
 def _came_from(work: Path, out: Path, told: Path) -> bool:
-    from judgeloop.run.directory import read_json
     from judgeloop.run.fingerprints import file_hash
+    from judgeloop.run.json_artifacts import read_json
 
     if not told.is_file() or not (work / "run.json").is_file():
         return False
@@ -112,7 +112,8 @@ def _made(work: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """What the steps left: rows to write, and the account."""
     from judgeloop.jsonl import read_objects, read_rows
     from judgeloop.records import Prompt, SupervisedRow, Task
-    from judgeloop.run.directory import RunDirectory, open_run, read_json
+    from judgeloop.run.directory import RunDirectory, open_run
+    from judgeloop.run.json_artifacts import read_json
     from judgeloop.run.methods import steps_of
 
     config, facts = open_run(work)

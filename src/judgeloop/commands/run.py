@@ -46,7 +46,8 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
     from judgeloop.report.concerns import decided
     from judgeloop.report.printing import say
     from judgeloop.run import seals, stopping
-    from judgeloop.run.directory import RunDirectory, open_run, read_json
+    from judgeloop.run.directory import RunDirectory, open_run
+    from judgeloop.run.json_artifacts import read_json
     from judgeloop.run.methods import steps_of
 
     config, facts = open_run(run)
@@ -83,7 +84,8 @@ def status(run: RunFolder, as_json: AsJson = False) -> None:
 def report(run: RunFolder) -> None:
     """Write the run's report.html (one file, opens offline) and summary.json anew."""
     from judgeloop.report.page import write_reports
-    from judgeloop.run.directory import REDO, open_run, read_json
+    from judgeloop.run.directory import open_run
+    from judgeloop.run.json_artifacts import REDO, read_json
     from judgeloop.run.stage import LOOP
 
     _, facts = open_run(run)

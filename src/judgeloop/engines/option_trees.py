@@ -12,13 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from judgeloop.engines.gated_mlp import faster, gated_mlps
 from judgeloop.engines.head import Float32Head, keeps_logits
 from judgeloop.models.token_tree import TokenTree, trees
-from judgeloop.models.tree_attention import BY_LENGTH, TreePlan, UnknownAttention, tree_attention
+from judgeloop.models.tree_attention import TreePlan, UnknownAttention, shortest_window, tree_attention
 
 Ids = tuple[int, ...]
 
@@ -39,25 +37,11 @@ class OptionTrees:
 
     def can_read(self, sequences: Sequence[Ids]) -> bool:
         """Does a tree give the sequences what they get alone? On a CPU only: a GPU takes larger batches."""
-        model, config = self._model, self._model.config.get_text_config()
-        layers = DynamicCache(config=config).layers
-        rope = getattr(config, "rope_parameters", None) or {}
-        ropes = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]
-        if (
-            model.device.type != "cpu"
-            or model.dtype not in _DEVIATION
-            or not getattr(model, "_supports_attention_backend", False)
-            or not keeps_logits(model)
-            or getattr(config, "is_encoder_decoder", False)
-            or getattr(config, "attention_chunk_size", None) is not None
-            or not layers
-            or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
-            or any(kind.get("rope_type") in BY_LENGTH for kind in ropes)
-        ):
+        model, window = self._model, shortest_window(self._model)
+        if window is None or model.device.type != "cpu" or model.dtype not in _DEVIATION or not keeps_logits(model):
             return False
         longest = max(sequences, key=len)
-        windows = [layer.sliding_window for layer in layers if isinstance(layer, DynamicSlidingWindowLayer)]
-        beyond = any(len(longest) > window for window in windows)
+        beyond = len(longest) > window
         if beyond not in self._equal:
             self._equal[beyond] = self._compare(longest)
         return self._equal[beyond]

@@ -58,7 +58,7 @@ def draw_others(
         raise InputError(f"{required}: there are {len(prompts)} prompts, and {count} others are wanted; set fewer")
     bound = min(section.max_similarity, IDENTICAL)
     ordered = sorted(prompts, key=lambda prompt: prompt.id)
-    tokens = {prompt.id: tokens_of(_words(prompt)) for prompt in ordered}
+    tokens = {prompt.id: tokens_of(asked_in(prompt)) for prompt in ordered}
     found: dict[str, list[Prompt]] = {}
     for place, prompt in enumerate(ordered):
         rng = random.Random(derive_seed(seed, "contrast", prompt.id))
@@ -77,7 +77,7 @@ def draw_others(
     return found
 
 
-def _words(prompt: Prompt) -> str:
+def asked_in(prompt: Prompt) -> str:
     """All turns of a conversation: a reply answers them all. A system message is no question, and often everyone's."""
     return "\n".join(turn["content"] for turn in prompt.messages if turn["role"] != "system")
 

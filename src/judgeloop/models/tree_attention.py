@@ -8,22 +8,26 @@ run at the rate of large ones, which those inside PyTorch's own attention do not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface
+from transformers import AttentionInterface, DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from judgeloop.models.token_tree import Branch, TokenTree, trees
 
 _NAME = "judgeloop_token_tree"
 _QUERIES = 128  # of a branch at a time: a long branch's first tokens do not look at its last ones
 _ALIKE = 0.7  # pieces are padded to the longest of their block: none has less than this share of it
-BY_LENGTH = ("dynamic", "longrope")  # kinds of rope whose angles depend on the longest sequence that runs
+_BY_LENGTH = ("dynamic", "longrope")  # kinds of rope whose angles depend on the longest sequence that runs
 _DEVIATION = 1e-2  # of hidden states, as a share of their norm; in float32 a right tree is a thousand times nearer
 _PAIRS = 2**17  # of a query and a key in a block: few enough to stay in a processor's cache
+_TRIED: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # models, and whether they answer trees as sequences alone
 
 
 class UnknownAttention(Exception):
@@ -112,30 +116,42 @@ def _alike(pieces: Sequence[Branch]) -> Iterator[list[Branch]]:
     yield block
 
 
-def can_share(model: Any, longest: int) -> bool:
-    """Whether a tree can stand for sequences of up to `longest` tokens, as far as the model's config tells: plain
-    attention through SDPA in every layer, no state, no window shorter than that, angles that no length changes."""
+def shortest_window(model: Any) -> float | None:
+    """Tokens of the shortest window that a layer's attention has, infinite if none has one. None if the config tells of
+    what no tree can stand for: a state, chunks, an encoder, rotary angles that depend on the longest sequence."""
     config = model.config.get_text_config()
     rope = getattr(config, "rope_parameters", None) or {}
     ropes = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    kinds = set(getattr(config, "layer_types", None) or ("sliding_attention",))
-    return (
-        kinds <= {"full_attention", "sliding_attention"}
-        and ("sliding_attention" not in kinds or window is None or longest <= window)
-        and config._attn_implementation in ("sdpa", _NAME)
-        and getattr(model, "_supports_attention_backend", False)
-        and not getattr(config, "is_encoder_decoder", False)
-        and getattr(config, "attention_chunk_size", None) is None
-        and not any(kind.get("rope_type") in BY_LENGTH for kind in ropes)
-    )
+    layers = DynamicCache(config=config).layers
+    if (
+        not layers
+        or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+        or any(kind.get("rope_type") in _BY_LENGTH for kind in ropes)
+        or not getattr(model, "_supports_attention_backend", False)
+        or getattr(config, "attention_chunk_size", None) is not None
+        or getattr(config, "is_encoder_decoder", False)
+    ):
+        return None
+    if not getattr(config, "use_sliding_window", True):
+        return math.inf
+    return min((float(layer.sliding_window) for layer in layers if type(layer) is not DynamicLayer), default=math.inf)
 
 
-def takes_tree(model: Any) -> bool:
-    """Whether the model, without dropout in its attention, answers a tree as it answers the sequences alone: tried on
-    short ones, since a config does not tell everything."""
-    if any(getattr(module, "attention_dropout", 0.0) for module in model.modules()) or not can_share(model, 0):
-        return False
+def tree_limit(model: Any) -> float:
+    """Tokens of the longest sequence that a tree can stand for in training: 0 if the model takes none, for its
+    attention is not SDPA's, or has dropout, or it does not answer a few short sequences as it answers them alone, which
+    is tried once, since a config does not tell everything."""
+    plain = model.config.get_text_config()._attn_implementation in ("sdpa", _NAME)
+    dropout = any(getattr(module, "attention_dropout", 0.0) for module in model.modules())
+    window = shortest_window(model) if plain and not dropout else None
+    if window is None:
+        return 0
+    if model not in _TRIED:
+        _TRIED[model] = _answers_alike(model)
+    return window if _TRIED[model] else 0
+
+
+def _answers_alike(model: Any) -> bool:
     tries = sorted([[1, 2, 3, 1, 2], [1, 2, 3, 2, 1, 3], [3, 1]])
     device, training = model.get_input_embeddings().weight.device, model.training
     model.eval()

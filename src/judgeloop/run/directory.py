@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from judgeloop import __version__
-from judgeloop.artifacts import damage
 from judgeloop.config import Config, load
 from judgeloop.errors import InputError
 from judgeloop.jsonl import make_folder, sync, write_text_atomically
 from judgeloop.run.circumstances import KEY, circumstances, difference
 from judgeloop.run.fingerprints import file_hash, fingerprint, input_fingerprint, settings
+from judgeloop.run.json_artifacts import read_json, refuse_damage, write_json
 from judgeloop.run.stage import LOOP, Artifact, Step, downstream
 
 State = Literal["missing", "begun", "done"]
-REDO = "restore it or redo the stage that wrote it with --redo"
 FORMAT = 2  # of run directories; one of another format is refused, for its markers say other things
 
 
@@ -310,7 +308,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     facts = read_json(file, remedy, whole=False)
     if "format" in facts:  # what else is in one of another format is not ours to check
         _refuse_other_format(path, facts)
-    _refuse_damage(file, facts, remedy)
+    refuse_damage(file, facts, remedy)
     _refuse_other_format(path, facts)
     return {"method": LOOP, **facts}
 
@@ -373,39 +371,3 @@ def _short(value: object) -> str:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def read_json(
-    path: Path, remedy: str | None = None, *, needs: Sequence[str] = (), whole: bool = True
-) -> dict[str, Any]:
-    """Read a JSON artifact of ours. Raises InputError, naming the file and the key, if it is damaged: the keys that
-    `artifacts` says it has, and those that the reader `needs`, are there with their types (not `whole`: any JSON object
-    will do)."""
-    remedy = remedy or _remedy(path)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) else "its JSON is damaged"
-        raise InputError.at(path, None, f"cannot be read ({why})", remedy) from error
-    if not isinstance(value, dict):
-        raise InputError.at(path, None, "is not a JSON object", remedy)
-    if whole:
-        _refuse_damage(path, value, remedy, needs)
-    return value
-
-
-def _refuse_damage(path: Path, value: Mapping[str, Any], remedy: str, needs: Sequence[str] = ()) -> None:
-    wrong = damage(path.name, value, needs)
-    if wrong is not None:
-        raise InputError.at(path, None, wrong, remedy)
-
-
-def _remedy(path: Path) -> str:
-    if path.name == "decision.json":
-        return "restore it or remove it; 'judgeloop run' decides anew"
-    marker = re.fullmatch(r"\.(.+)\.(?:begun|done)\.json", path.name)
-    return f"restore it or redo the stage with --redo {path.parent.name}/{marker[1]}" if marker else REDO
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    write_text_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")

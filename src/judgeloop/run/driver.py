@@ -15,7 +15,8 @@ from judgeloop.errors import InputError
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
-from judgeloop.run.directory import RunDirectory, describe, read_facts, read_json
+from judgeloop.run.directory import RunDirectory, describe, read_facts
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.methods import METHODS
 from judgeloop.run.samples import Samples
 from judgeloop.run.stage import LOOP, Step, downstream, select

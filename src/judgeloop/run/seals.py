@@ -11,7 +11,8 @@ from pathlib import Path
 
 from judgeloop.errors import InputError
 from judgeloop.models.contents import beside_hash, content_hash
-from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.stage import Step, downstream
 
 

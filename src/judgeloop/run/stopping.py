@@ -13,7 +13,8 @@ from typing import Any
 
 from judgeloop.config import HealthSection, StopSection
 from judgeloop.run.comparison import Comparison, compare, is_comparison, metric_of
-from judgeloop.run.directory import RunDirectory, read_json, write_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.stage import Step
 
 FILE = "decision.json"

@@ -13,7 +13,7 @@ from typing import Any
 from judgeloop.errors import InputError
 from judgeloop.jsonl import write_rows_atomically
 from judgeloop.records import Prompt, RankedSet, SupervisedRow
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 
 ACCOUNT = "seed.json"
 WRITTEN = "eft.written.jsonl"

@@ -11,7 +11,7 @@ from judgeloop.engines.base import OptionRequest
 from judgeloop.jsonl import append_missing, each_row, write_rows_atomically
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Message, PreferencePair
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import ENGINE

@@ -28,7 +28,7 @@ from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge, judge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.records import Candidate, Judgement, Prompt, SupervisedRow
-from judgeloop.run.directory import read_json, write_json
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.stage import Artifact, Stage
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets
 from judgeloop.stages.context import Context, Outcome, last_words, sampling

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from judgeloop.run.circumstances import ENGINES, KEY, TEXTS
-from judgeloop.run.directory import read_json
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.shipped import listening
 from judgeloop.stages.context import Context
 

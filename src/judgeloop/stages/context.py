@@ -11,7 +11,8 @@ from judgeloop.config import Config, SamplingSection
 from judgeloop.engines.base import Sampling
 from judgeloop.jsonl import each_row
 from judgeloop.records import Message, Prompt, RankedSet
-from judgeloop.run.directory import RunDirectory, read_json
+from judgeloop.run.directory import RunDirectory
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.stage import Artifact, Frozen, Input, Remote, Step
 from judgeloop.stages.models import Model
 

@@ -12,7 +12,7 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import each_row, read_rows, write_rows_atomically
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet, SupervisedRow, derive_seed
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import histogram
 from judgeloop.stages.context import Context, Outcome, sampling

@@ -18,7 +18,7 @@ from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.samples import draw, last_turn
 from judgeloop.run.stage import Stage

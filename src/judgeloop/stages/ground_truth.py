@@ -17,7 +17,7 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_objects, write_rows_atomically
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import of

@@ -19,7 +19,7 @@ from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat
 from judgeloop.records import MAX_SCORE, Comparison, Judgement
-from judgeloop.run.directory import read_json, write_json
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.stage import Remote
 from judgeloop.stages.context import Context
 

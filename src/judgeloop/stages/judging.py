@@ -16,7 +16,8 @@ from judgeloop.judging.function_judge import FUNCTION, SIGNATURE, judge_by_funct
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge, judgements_each
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
-from judgeloop.run.directory import drop_metrics, write_json
+from judgeloop.run.directory import drop_metrics
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome

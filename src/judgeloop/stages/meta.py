@@ -18,7 +18,7 @@ from judgeloop.judging.meta import (
 )
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.judges import endpoint_account, open_judge

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from judgeloop.errors import InputError
-from judgeloop.run.directory import read_json, write_json
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.seals import sealed
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome

@@ -9,7 +9,7 @@ from judgeloop.config.choices import PAIR_RULES
 from judgeloop.jsonl import write_rows_atomically
 from judgeloop.pairs import Judged, PairRule
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.contrast import pair_keys, pair_scores, pairs_by_contrast

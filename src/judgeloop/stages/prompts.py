@@ -19,7 +19,7 @@ from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.search import Method, search
 from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.records import Prompt, SupervisedRow, Task, derive_seed
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.tasks import tasks_of
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets, user_turns

@@ -9,11 +9,11 @@ from typing import Any
 from judgeloop.config import Config, ContrastRowsSection, ContrastSection
 from judgeloop.eft.contrast_rows import Beside, ContrastRows, contrast_rows, set_beside
 from judgeloop.jsonl import read_rows, write_rows_atomically
-from judgeloop.judging.contrast import draw_others, own
+from judgeloop.judging.contrast import asked_in, draw_others, own
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.rubric import Rubric
 from judgeloop.records import Candidate, Judgement, Prompt, derive_seed
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import histogram
@@ -68,10 +68,7 @@ def _others(prompts: Sequence[Prompt], section: ContrastRowsSection, seed: int) 
         drawn = ContrastSection(draw=section.draw, max_similarity=section.max_similarity)
         return draw_others(prompts, drawn, seed, count=section.per_prompt)
     by_id = {prompt.id: prompt for prompt in prompts}
-    asked = {
-        prompt.id: "\n".join(turn["content"] for turn in prompt.messages if turn["role"] != "system")
-        for prompt in prompts
-    }
+    asked = {prompt.id: asked_in(prompt) for prompt in prompts}
     found = same_subject(asked, min(section.max_similarity, IDENTICAL), section.per_prompt)
     return {name: [by_id[other] for other in others] for name, others in found.items()}
 

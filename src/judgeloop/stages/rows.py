@@ -17,7 +17,7 @@ from judgeloop.judging.pointwise import tokens_written
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_rows import RowCheck, check_rows
 from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Remote, Stage
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts
 from judgeloop.stages.contrast import cost, judge_keys, there_are_others

@@ -12,7 +12,7 @@ from judgeloop.jsonl import RowLog, each_row
 from judgeloop.judging.pointwise import ToJudge, judgement_id
 from judgeloop.records import Judgement
 from judgeloop.run.circumstances import ENGINES, KEY
-from judgeloop.run.directory import read_json
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.stages.context import Context
 
 

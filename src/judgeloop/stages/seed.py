@@ -10,7 +10,7 @@ from judgeloop.data.readers import read_prompts
 from judgeloop.errors import InputError
 from judgeloop.jsonl import write_rows_atomically
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import build_seed
 from judgeloop.seed.evaluated import sentence

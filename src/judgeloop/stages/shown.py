@@ -10,7 +10,7 @@ from typing import Any
 from judgeloop.jsonl import each_row, read_objects
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt
-from judgeloop.run.directory import read_json
+from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.samples import Answer, Sample, Samples, draw, last_turn
 from judgeloop.stages.context import Context, evaluation_prompts
 

@@ -17,7 +17,8 @@ from judgeloop.judging.pointwise import taught_score
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.judging.score_distribution import option_problems
 from judgeloop.records import Candidate, PreferencePair, SupervisedRow
-from judgeloop.run.directory import drop_metrics, read_json, write_json
+from judgeloop.run.directory import drop_metrics
+from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.seals import sealed
 from judgeloop.run.stage import Artifact, Change, Frozen, Stage
 from judgeloop.stages.checkpoint_judge import checkpoint_judge

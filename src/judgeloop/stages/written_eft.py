@@ -11,7 +11,7 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.records import Judgement, RankedSet, SupervisedRow
-from judgeloop.run.directory import write_json
+from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import histogram
 from judgeloop.stages.context import Context, Outcome

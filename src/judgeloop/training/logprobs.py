@@ -3,9 +3,10 @@
 TRL gives a model a second way to be called, `model(…, labels=…, fused_lm_head=True)`, that returns the
 log-probability of each label. Without Triton it projects every position, prompt and padding included, onto the
 vocabulary, and its backward multiplies matrices in float32. `add_response_head` lets another implementation answer the
-same call: sequences are sorted by length and run in groups of about `GROUP_TOKENS`, and only positions before a
-response token are projected, in float32 from the log-softmax on. Which sequences share a batch stays what it was, so
-nothing about the training changes but its speed and memory.
+same call: the sequences are one token tree, in which what they begin with alike is there once, or, if the model takes
+none, are sorted by length and run in groups of about `GROUP_TOKENS`; and only positions before a response token are
+projected, in float32 from the log-softmax on. Which sequences share a batch stays what it was, so nothing about the
+training changes but its speed and memory.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
 from judgeloop.models.token_tree import trees
-from judgeloop.models.tree_attention import can_share, hidden_states, takes_tree
+from judgeloop.models.tree_attention import hidden_states, tree_limit
 from judgeloop.training.label_logprobs import label_log_probs
 from judgeloop.training.packs import IGNORED, SHARED
 
@@ -65,7 +66,7 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
 
     `log_probs` has shape (rows, length − 1): the natural-log probability of each next token, 0 where it has no label.
     Sequences are padded on the right. Those that begin alike go through the model as one token tree, every token once,
-    if it attends in a way that can be replaced (`takes_tree`); `owners` describe packs (`training.packs`), which need
+    if it attends in a way that can be replaced (`tree_limit`); `owners` describe packs (`training.packs`), which need
     that. Other models run sequences of like length together; causal attention never reaches padding.
     `one_group`: all sequences of a call run together, so that processes whose weights are in shards call every layer
     equally often. Called without `fused_lm_head` the model does what it did. A model without a plain head is left as
@@ -75,7 +76,7 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         return False
     original = model.forward
     budget = sys.maxsize if one_group else GROUP_TOKENS
-    as_tree = takes_tree(model)
+    limit = tree_limit(model)
 
     @functools.wraps(type(model).forward)
     def forward(
@@ -89,7 +90,7 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         if not fused_lm_head:
             return original(*args, **kwargs)
         ids, lengths, labels = kwargs["input_ids"], kwargs["attention_mask"].sum(dim=1).tolist(), kwargs["labels"]
-        if as_tree and can_share(self, max(lengths)):
+        if max(lengths) <= limit:
             place, hidden = _tree(self, ids, lengths, labels, owners)
         else:
             place, hidden = _separate(self, budget, ids, lengths, labels)

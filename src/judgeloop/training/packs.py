@@ -25,17 +25,16 @@ _WORTH_SHARING = 16  # tokens; a shorter common beginning is not worth the wider
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One sequence of the batch: token ids, the position each has, who owns it, and the weight of its loss."""
+    """One sequence of the batch: token ids, who owns each, and the weight of its loss."""
 
     ids: list[int]
-    positions: list[int]
     owners: list[int]
     weights: list[float]
     rows: int
 
     def columns(self) -> dict[str, list[int] | list[float]]:
         """As a dataset row."""
-        return {"ids": self.ids, "positions": self.positions, "owners": self.owners, "weights": self.weights}
+        return {"ids": self.ids, "owners": self.owners, "weights": self.weights}
 
 
 def pack(examples: Sequence[SftExample], weighting: Weighting) -> Pack:
@@ -43,17 +42,16 @@ def pack(examples: Sequence[SftExample], weighting: Weighting) -> Pack:
     target tokens add up to 1; "token": each is 1; either times the row's own weight."""
     sequences = [[*example.prompt_ids, *example.target_ids] for example in examples]
     start = _common(sequences, min(len(example.prompt_ids) for example in examples)) if len(examples) > 1 else 0
-    ids, positions = sequences[0][:start], list(range(start))
+    ids = sequences[0][:start]
     owners, weights = [SHARED] * start, [0.0] * start
     for number, (example, sequence) in enumerate(zip(examples, sequences, strict=True), 1):
         scored = set(example.scored)
         share = example.weight / len(scored) if weighting == "row" else example.weight
         first = len(example.prompt_ids)
         ids += sequence[start:]
-        positions += range(start, len(sequence))
         owners += [number if len(examples) > 1 else SHARED] * (len(sequence) - start)
         weights += [share if place - first in scored else 0.0 for place in range(start, len(sequence))]
-    return Pack(ids, positions, owners, weights, len(examples))
+    return Pack(ids, owners, weights, len(examples))
 
 
 def _common(sequences: Sequence[Sequence[int]], limit: int) -> int:
@@ -85,7 +83,7 @@ def _fits(examples: Sequence[SftExample], max_length: int) -> bool:
 
 
 def collate(rows: Sequence[dict[str, list[int] | list[float]]], pad_id: int) -> dict[str, Tensor]:
-    """A batch padded on the right: ids, mask, labels, positions, owners and weights, all of shape (rows, longest)."""
+    """A batch padded on the right: ids, mask, labels, owners and weights, all of shape (rows, longest)."""
     longest = max(len(row["ids"]) for row in rows)
 
     def padded(name: str, fill: float) -> Tensor:
@@ -96,7 +94,6 @@ def collate(rows: Sequence[dict[str, list[int] | list[float]]], pad_id: int) -> 
         "input_ids": ids,
         "attention_mask": (owners != PADDING).long(),
         "labels": ids.masked_fill(weights == 0, IGNORED),
-        "positions": padded("positions", 0),
         "owners": owners,
         "weights": weights.float(),
     }

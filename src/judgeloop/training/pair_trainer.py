@@ -147,10 +147,9 @@ class PairTrainer(ExactLoss, DPOTrainer):
         beside = [
             (replay, self._prepare_inputs(replay.batch(replay.of(self.state.global_step)))) for replay in self.replays
         ]
-        tokens = sum(int(batch["attention_mask"].sum()) for _, batch in beside)
-        parts = self.parts(inputs)
-        room = BACKWARD_TOKENS - sum(self.lengths(self.take(inputs, parts[-1]))) if parts else 0
-        self.beside = beside if len(parts) == 1 and distributed.processes() == 1 and tokens <= room else []
+        tokens = sum(self.lengths(inputs)) + sum(int(batch["attention_mask"].sum()) for _, batch in beside)
+        one = distributed.processes() == 1 and len(self.parts(inputs)) == 1
+        self.beside = beside if one and tokens <= BACKWARD_TOKENS else []
         loss = super().own_step(model, inputs, num_items_in_batch)
         for replay, batch in [] if self.beside else beside:
             loss = loss + self._replay_step(model, replay, batch)

@@ -19,7 +19,7 @@ from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.contents import content_hash
 from judgeloop.models.hardware import require_gpu_settings
-from judgeloop.models.tree_attention import can_share, takes_tree
+from judgeloop.models.tree_attention import tree_limit
 from judgeloop.records import SupervisedRow, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
@@ -130,11 +130,8 @@ def train_sft(
         arguments = trainer_arguments(
             config, stage="sft", seed=seed, precision=precision, scratch=scratch, output=output
         )
-        most = (
-            config.pack_judgements
-            if plain_head(model) and can_share(model, config.max_length) and takes_tree(model)
-            else 1
-        )
+        can_pack = plain_head(model) and config.max_length <= tree_limit(model)
+        most = config.pack_judgements if can_pack else 1
         made = packs(data.examples, config.weighting, most, config.max_length)
         blocks = None
         if config.tokens_per_step is not None:

@@ -21,7 +21,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from judgeloop.errors import StageFailed
 from judgeloop.models.chat import Chat
-from judgeloop.models.tree_attention import can_share, takes_tree, tree_attention
+from judgeloop.models.tree_attention import tree_attention, tree_limit
 from judgeloop.training import collectives, distributed
 from judgeloop.training.checkpoints import last_checkpoint
 from judgeloop.training.logprobs import add_response_head, length_groups
@@ -47,8 +47,9 @@ class ExactLoss(ShardedTrainer, ABC):
     loss_is_scaled_for_ga = True
     blocks: Sequence[list[int]] | None = None
     """Batches by tokens instead of rows: each goes to the model as one micro-batch, in `parts`."""
-    tree_model: Any = None
-    """The model inside the trainer's, if it takes token trees."""
+    bare_model: Any = None
+    tree_limit = 0.0
+    """The model inside the trainer's, and how long a sequence may be in its token trees."""
     _metrics: dict[str, dict[str, list[float]]]
 
     @abstractmethod
@@ -86,8 +87,7 @@ class ExactLoss(ShardedTrainer, ABC):
             units = num_items_in_batch if rows else math.inf
             # With gradient checkpointing the backward attends too.
             taken = self.take(inputs, rows or [0])
-            as_tree = self.tree_model is not None and can_share(self.tree_model, self.longest(taken))
-            with tree_attention(self.tree_model) if as_tree else nullcontext():
+            with tree_attention(self.bare_model) if self.longest(taken) <= self.tree_limit else nullcontext():
                 loss += super().training_step(model, taken, units)
         return loss
 
@@ -212,7 +212,7 @@ def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
     models = [model for model in (trainer.model, getattr(trainer, "ref_model", None)) if model is not None]
     bare = [trainer.accelerator.unwrap_model(getattr(m, "get_base_model", lambda m=m: m)()) for m in models]
     found = [add_response_head(model, one_group=distributed.sharded()) for model in bare]
-    trainer.tree_model = bare[0] if found[0] and takes_tree(bare[0]) else None
+    trainer.bare_model, trainer.tree_limit = bare[0], tree_limit(bare[0]) if found[0] else 0.0
     return all(found)
 
 
