@@ -21,12 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from judgeloop.config.loading import load
 from judgeloop.jsonl import write_text_atomically
 from judgeloop.judging.rubric import load_rubric
+from judgeloop.records import Message
 from judgeloop.run.json_artifacts import read_json
 
 STAGES = ("prompts", "candidates", "judge", "pairs", "train")
@@ -89,10 +91,11 @@ def plain(run: Path, count: int) -> dict[str, Any]:
 
     digits = [tokenizer.encode(str(score), add_special_tokens=False)[-1] for score in rubric.scores]
     values = torch.tensor(list(rubric.scores), dtype=torch.float32)
-    asked = []
-    for messages, texts in zip(chats, answers, strict=True):
-        for text in texts:
-            asked.append(_chat(tokenizer, rubric.messages(messages, text)) + rubric.score_line)
+    asked = [
+        _chat(tokenizer, rubric.messages(messages, text)) + rubric.score_line
+        for messages, texts in zip(chats, answers, strict=True)
+        for text in texts
+    ]
     scores: list[float] = []
     with torch.inference_mode():
         for start in range(0, len(asked), JUDGED):
@@ -128,7 +131,7 @@ def plain(run: Path, count: int) -> dict[str, Any]:
     return {"seconds": seconds, "total": sum(seconds.values()), "pairs": len(rows), "peak_memory_mib": peak}
 
 
-def _chat(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+def _chat(tokenizer: Any, messages: Sequence[Message]) -> str:
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
