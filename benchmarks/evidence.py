@@ -14,9 +14,8 @@ and the ceiling.
 Started again it goes on where it was: runs resume, and what was measured stays in OUT/rows.jsonl, one row for each
 response. Several processes may work in one OUT at once, each with seeds of its own (`--threads 1`). Of a run that was
 measured the weights of M1 and the last model stay, those of the other models while an arm that is asked for shares them
-(`--keep-weights` keeps them all). Runs of another OUT that has the weights, such as those of `--dev`, lend what they
-have with `--also`. `--table` runs nothing: it prints the tables and draws OUT/evidence.html from OUT/rows.jsonl and
-OUT/models.jsonl. The rows behind docs/evidence.md are in benchmarks/results.
+(`--keep-weights` keeps them all). `--table` runs nothing: it prints the tables and draws OUT/evidence.html from
+OUT/rows.jsonl and OUT/models.jsonl. The rows behind docs/evidence.md are in benchmarks/results.
 """
 
 from __future__ import annotations
@@ -57,7 +56,8 @@ def changes(arm: Arm, seed: int, options: argparse.Namespace, base: bool) -> lis
         f"evaluation.count={count}",
         *([f"evaluation.samples={options.samples}"] if options.samples else []),
         f"evaluation.base={str(base).lower()}",
-        "stop.worse=go_on",  # every model is wanted, better or not
+        "stop.worse=go_on",  # every model is wanted, better or not,
+        "health.stop_on=[]",  # by whatever judge
         *arm.changes,
         f"iterations={steps_of(arm, options.iterations) * arm.each}",
     ]
@@ -98,8 +98,7 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> Path:
     """Run one arm with one seed and return its run directory. Ends the benchmark if the run does not end well."""
     folder: Path = options.out / f"{name}-s{seed}"
     config, given = config_of(name, seed, options)
-    others = [path for out in (options.out, *options.also) for path in sorted(out.glob(f"*-s{seed}"))]
-    taken = share(others, folder, config)
+    taken = share(sorted(options.out.glob(f"*-s{seed}")), folder, config)
     if taken:
         print(f"{folder}: taken over from other arms: {', '.join(taken)}", flush=True)
     command = [sys.executable, "-m", "judgeloop", "run", str(options.config), "--out", str(folder)]
@@ -154,7 +153,6 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--on", choices=list(PROMPTS), default="fresh", help="what models are evaluated on")
     parser.add_argument("--samples", type=int, help="answers to each of these prompts; default: the config's")
     parser.add_argument("--dev", action="store_true", help="to choose by: --on development --samples 2")
-    parser.add_argument("--also", type=Path, nargs="+", default=[], metavar="OUT", help="runs that lend what they have")
     parser.add_argument("--keep-weights", action="store_true")
     parser.add_argument("--table", action="store_true", help="run nothing: tables and plot of what is there")
     parser.add_argument("--against", metavar="ARM", help="the arm that others are set against; default: main, else plain")  # fmt: skip  # noqa: E501
