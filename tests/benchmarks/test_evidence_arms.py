@@ -153,23 +153,27 @@ def options_of(evidence: ModuleType, name: str, options: Any) -> Config:
 def test_a_step_is_taken_over_only_with_what_it_was_made_from(evidence: ModuleType, tmp_path: Path) -> None:
     """Two runs of one config may differ by rounding: an evaluation belongs to its own run's weights."""
     options = evidence.parsed(["--out", str(tmp_path)])
+    (tmp_path / "plain-s6" / "M0").mkdir(parents=True)
+    (tmp_path / "plain-s6" / "M0" / ".eval.done.json").touch()
     config = options_of(evidence, "plain", options)
+    assert not config.evaluation.base
     steps = method(config)
     for name, finished in (("a", "today"), ("b", "tomorrow")):
         run = RunDirectory(tmp_path / name, config, steps)
-        for step in [s for s in steps if s.name in ("M0/model", "M1/seed", "M1/rows", "M1/sft")]:
+        for step in [s for s in steps if s.name in ("M0/model", "M1/seed", "M1/sft")]:
             run.folder(step.model).mkdir(parents=True, exist_ok=True)
-            run.artifact(step.name).write_text(json.dumps({"hash": "1"}), encoding="utf-8")
             if step.weights:
-                (run.folder(step.model) / "model").mkdir(exist_ok=True)
-                (run.folder(step.model) / "model" / "config.json").touch()
+                (run.artifact(step.name)).mkdir()
+                (run.artifact(step.name) / "config.json").touch()
+            else:
+                run.artifact(step.name).write_text(json.dumps({"hash": "1", "path": "x"}), encoding="utf-8")
             run.finish(step, 1.0, {"day": finished} if step.name == "M1/sft" else {})
         if name == "a":
             run.artifact("M1/eval").write_text("{}", encoding="utf-8")
             run.finish(run.steps["M1/eval"], 1.0, {})
     assert evidence.share([tmp_path / "a"], tmp_path / "b", config) == []
     taken = evidence.share([tmp_path / "a"], tmp_path / "c", config)
-    assert taken == ["M0/model", "M1/seed", "M1/rows", "M1/sft"]
+    assert taken == ["M0/model", "M1/seed", "M1/sft", "M1/eval"]
 
 
 def test_the_first_model_is_measured_by_one_seed(evidence: ModuleType, tmp_path: Path) -> None:
