@@ -29,8 +29,8 @@ class Arm:
 
 _PLAIN = (
     "judge.contrast.others=0", "judge.refresh.enabled=false", "pairs.implicit=false", "pairs.max_gap=null",
-    "pairs.min_rejected=null", "pairs.min_rejected_characters=null", "pairs.anchor=null", "sft.epochs=1",
-    "sft.batch_size=6", "prompts.count=250", "evaluation.every=1",
+    "pairs.min_rejected=null", "pairs.min_rejected_characters=null", "pairs.rejected=own", "pairs.anchor=null",
+    "pairs.chosen=own", "sft.epochs=1", "sft.batch_size=6", "prompts.count=250", "evaluation.every=1",
 )  # fmt: skip
 # M1 must learn to write the whole judgement: five tokens ("Score: 4", the end), of which the score is one. At five
 # times the weight it counts as much against IFT and pairs as in the main arm, which learns the score's token alone.
@@ -44,7 +44,13 @@ INGREDIENTS: dict[str, Arm] = {
         "poor prompts dropped (RIP)", ["pairs.min_rejected=2.0", "pairs.max_gap=1.5"]
     ),  # M1's answers to the old test prompts: a tenth has a worst answer below, a quarter a wider gap
     "scir": Arm("pairs that the implicit reward agrees with (SCIR)", ["pairs.implicit=true"]),
-    "anchored": Arm("rejected by M1 if that scores lower", ["pairs.anchor=M1"]),
+    "anchor": Arm("M1's answer is rejected if it scores lower", ["pairs.anchor=M1"]),
+    "anchored": Arm("M1's worst answer is rejected always", ["pairs.anchor=M1", "pairs.rejected=anchored"]),
+    "provisional": Arm("a provisional next model's answer is chosen if better", ["pairs.chosen=provisional"]),
+    "temporal": Arm(
+        "anchored and provisional (Temporal Self-Rewarding)",
+        ["pairs.anchor=M1", "pairs.rejected=anchored", "pairs.chosen=provisional"],
+    ),
     "small": Arm(
         "semi-online: five iterations of 50 prompts for one of 250", ["prompts.count=50", "evaluation.every=5"], each=5
     ),

@@ -81,5 +81,7 @@ def forget_weights(folder: Path, keep: set[str]) -> None:
     for model in sorted(folder.glob("M*")):
         if model.name not in keep:
             shutil.rmtree(model / "model", ignore_errors=True)
+        shutil.rmtree(model / "provisional" / "model", ignore_errors=True)  # nothing is made from it later
+        shutil.rmtree(model / "provisional" / "engine", ignore_errors=True)
         if model.name != "M1":
             shutil.rmtree(model / "engine", ignore_errors=True)
