@@ -72,6 +72,17 @@ INGREDIENTS: dict[str, Arm] = {
     "multiple_choice": Arm("multiple-choice rubric", ["judge.rubric=multiple-choice-5-direct"], most=1),
     "few_shot": Arm("prompts written by the current model", ["prompts.source=few_shot"], most=1),
     "few_shot_m0": Arm("prompts written by M0", ["prompts.source=few_shot", "prompts.role=M0"], most=1),
+    "self_instruct": Arm(
+        "prompts by Self-Instruct, without outputs",
+        ["prompts.source=self_instruct", "prompts.self_instruct.inputs=false", "prompts.self_instruct.outputs=false"],
+        most=1,
+    ),
+    "unnatural": Arm(
+        "prompts by Unnatural Instructions, without outputs and other wordings",
+        ["prompts.source=unnatural", "prompts.unnatural.outputs=false", "prompts.unnatural.alternatives=0"],
+        most=1,
+    ),
+    "meta": Arm("a meta-judge trains the judge too (with written scores)", ["judge.meta.enabled=true"], most=1),
     "hacking": Arm(
         "what goes wrong: plain DPO, twice the step size, no NLL, no replay",
         ["train.learning_rate=8.0e-5", "train.nll_weight=0", "train.eft_replay=0"],
