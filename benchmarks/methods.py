@@ -26,9 +26,11 @@ from typing import Any
 
 import evidence
 from evidence_sharing import share
-from evidence_tables import text_of
+from evidence_tables import show, text_of
 from judgeloop.config import load
 from judgeloop.evaluation.statistics import Interval, mean_interval
+from judgeloop.jsonl import read_objects, read_rows
+from judgeloop.records import Prompt
 from judgeloop.run.json_artifacts import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,9 +89,9 @@ def show_backtranslation(options: argparse.Namespace) -> None:
             continue
         kept = [ids(folder / f"curated.{t}.jsonl") for t in range(1, len(account["rounds"]) + 1)]
         for number, found in enumerate(account["rounds"], 1):
-            both = len(kept[0] & kept[-1]) if number == len(account["rounds"]) > 1 else ""
+            again = len(kept[0] & kept[-1]) if number == len(account["rounds"]) > 1 else ""
             print(f"| {name} | {found['texts']} | {found['pairs']} | {number} | {found['scored']} | {found['kept']} | "
-                  f"{found['lowest_kept']} | {both} |")  # fmt: skip
+                  f"{found['lowest_kept']} | {again} |")  # fmt: skip
     plain = folder_of("seed", options)
     print("\n| | M0 | M1 of the seed | M1 with the rows | difference, points |\n|---|---|---|---|---|")
     for name in [name for name in BACKTRANSLATION if name != "seed"]:
@@ -103,8 +105,6 @@ def show_backtranslation(options: argparse.Namespace) -> None:
 
 
 def ids(path: Path) -> set[str]:
-    from judgeloop.jsonl import read_objects
-
     return {str(row["id"]) for _, row in read_objects(path)}
 
 
@@ -140,20 +140,14 @@ def show_sources(options: argparse.Namespace) -> None:
     print("\n| source | prompts | requests | instructions read | dropped | distinct first words | seconds |\n|---|---|---|---|---|---|---|")  # fmt: skip  # noqa: E501
     for arm in SOURCES:
         folder = options.out / "track" / f"{arm}-s{options.seed}" / "M2"
-        if not (folder / ".prompts.done.json").exists():
+        if not (folder / "prompts.json").exists():
             continue
-        account, marker = read_json(folder / "prompts.json"), read_json(folder / ".prompts.done.json")
+        account = read_json(folder / "prompts.json")
+        asked = [row.messages[-1]["content"] for row in read_rows(folder / "prompts.jsonl", Prompt)]
+        openings = {text.split()[0].lower() for text in asked}
         dropped = "; ".join(f"{count} {reason}" for reason, count in account.get("dropped", {}).items() if count)
-        print(f"| {arm} | {marker['rows']} | {account.get('requests', '–')} | {account.get('got', '–')} | "
-              f"{dropped or '–'} | {distinct_openings(folder / 'prompts.jsonl')} | {marker['seconds']} |")  # fmt: skip
-
-
-def distinct_openings(path: Path) -> str:
-    from judgeloop.jsonl import read_rows
-    from judgeloop.records import Prompt
-
-    words = [row.messages[-1]["content"].split()[0].lower() for row in read_rows(path, Prompt)]
-    return f"{len(set(words))} of {len(words)}"
+        print(f"| {arm} | {len(asked)} | {account.get('requests', '–')} | {account.get('got', '–')} | "
+              f"{dropped or '–'} | {len(openings)} | {account['seconds']} |")  # fmt: skip
 
 
 def show_meta(options: argparse.Namespace) -> None:
@@ -206,7 +200,7 @@ def main() -> None:
         show_meta(options)
     if arms:
         asked = track(options, arms)
-        evidence.show(asked.out, asked.known.what, arms[0])
+        show(asked.out, asked.known.what, arms[0])
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def method(config: Config) -> list[Step]:
         answered: list[Step] = [candidates]
         ahead = config.pairs.chosen == "provisional"
         made_from = {"prompts": prompts, "candidates": candidates, "anchors": anchors}
-        pairs = plan.step(FIRST_PAIRS if ahead else PAIRS, new, **made_from, judgements=judgements)
+        pairs = plan.step(FIRST_PAIRS if ahead else PAIRS, new, None, **made_from, judgements=judgements)
         if config.pairs.implicit and not ahead:
             pairs = implicit_pairs(plan, new, model, pairs, answered, anchors)
         consistency = judge_pairs = None
@@ -85,14 +85,14 @@ def method(config: Config) -> list[Step]:
             "held_out": seed["held_out"] if train.early_stopping.every is not None else None,
         }  # fmt: skip
         if ahead:  # a model one step ahead answers too (Temporal Self-Rewarding, arXiv 2508.06026)
-            provisional = plan.step(PROVISIONAL, new, policy=model, reference=model, pairs=pairs, **beside)
+            provisional = plan.step(PROVISIONAL, new, None, policy=model, reference=model, pairs=pairs, **beside)
             answers = plan.step(AHEAD, new, provisional=provisional, prompts=prompts)
             theirs = plan.step(JUDGE_AHEAD, new, judge=judge, prompts=prompts, ahead=answers)
-            pairs = plan.step(PAIRS, new, **made_from, ahead=answers, judgements=[judgements, theirs])
+            pairs = plan.step(PAIRS, new, None, **made_from, ahead=answers, judgements=[judgements, theirs])
             beside["candidates"] = answered = [candidates, answers]
             if config.pairs.implicit:
                 pairs = implicit_pairs(plan, new, model, pairs, answered, anchors)
-        model = plan.step(TRAIN, new, policy=model, reference=model, pairs=pairs, **beside)
+        model = plan.step(TRAIN, new, None, policy=model, reference=model, pairs=pairs, **beside)
         evaluate(plan, model, seed)
         earlier.append(prompts)
     return plan.steps
