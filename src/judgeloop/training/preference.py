@@ -102,7 +102,7 @@ def train_preference(
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
     replays = _replays(config, eft, ift, refresh, chat, score_alone, pairs_a_step, seed)
     if threads is not None:
-        torch.set_num_threads(max(1, threads // distributed.processes()))
+        torch.set_num_threads(max(1, threads // distributed.local_processes()))
     collectives.join()
     precision = choose_precision(config.precision)
     keep_freed_memory()

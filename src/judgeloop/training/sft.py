@@ -118,7 +118,7 @@ def train_sft(
             "or give more rows in seed_data.ift or seed_data.ranked"
         )
     if threads is not None:
-        torch.set_num_threads(max(1, threads // distributed.processes()))
+        torch.set_num_threads(max(1, threads // distributed.local_processes()))
     collectives.join()
     precision = choose_precision(config.precision)
     keep_freed_memory()
