@@ -84,7 +84,7 @@ time.sleep(60)
 
 
 def test_what_has_a_reason_is_said_and_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="train.loss: is wrong"):
+    with pytest.raises(InputError, match=r"train\.loss: is wrong"):
         run_in(tmp_path, monkeypatch, FAILS, restarts=3)
     assert (tmp_path / "tries").read_text() == "x"
 

@@ -78,6 +78,8 @@ def sizes(initial: Path) -> dict[str, Any]:
 
 def main() -> None:
     """What each of the two processes runs."""
+    distributed.take_over()
+    distributed.shard_weights("fsdp")
     initial, folder = map(Path, sys.argv[1:])
     trainer.BACKWARD_TOKENS = 48  # so small that the two have parts of different number
     said: dict[str, Any] = {"sizes": sizes(initial)}
@@ -93,7 +95,7 @@ def main() -> None:
 def halves(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two processes have trained."""
     folder = tmp_path_factory.mktemp("halves")
-    run_two("test_sharding", model_folder, folder, **{distributed.SHARDED: "1"})
+    run_two("test_sharding", model_folder, folder)
     return folder
 
 
@@ -131,7 +133,10 @@ def test_a_checkpoint_is_gone_on_with_by_two_or_by_one(
     assert_same(said(halves, case), alone)
     assert_same_change(halves / case / "model", tmp_path / "model", model_folder)
     kept = halves / case / "kept"
-    assert [path.name for path in kept.glob("checkpoints/checkpoint-*")] == ["checkpoint-2"]
+    (found,) = kept.glob("checkpoints/checkpoint-*")
+    assert found.name == "checkpoint-2"
+    assert not list(found.glob("*.safetensors"))
+    assert sorted(path.name for path in (found / "parts").iterdir()) == [".metadata", "__0_0.distcp", "__1_0.distcp"]
     begun: list[int] = []
     one = train(
         model_folder, kept / "model", stage, on_progress=lambda done, _: begun.append(done), checkpoint_steps=2, **keys

@@ -37,5 +37,7 @@ class ComputeSection(Section):
     @model_validator(mode="after")
     def _only_parts_are_offloaded(self) -> ComputeSection:
         if self.offload and self.sharding == "none":
-            raise ValueError("compute.offload: moves the parts of a sharded model; set compute.sharding: fsdp, or false")
+            raise ValueError(
+                "compute.offload: moves the parts of a sharded model; set compute.sharding: fsdp, or false"
+            )
         return self

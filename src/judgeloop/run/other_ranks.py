@@ -30,7 +30,9 @@ def help_run(out: Path, environment: Mapping[str, str]) -> None:
 def release_others(out: Path, environment: Mapping[str, str]) -> None:
     """Tell the other processes that the run is over; nothing if there are none."""
     if distributed.processes() > 1:
-        run_child(["judgeloop.run.worker", str(out)], out / "logs" / "rank0.log", lambda _: None, environment=environment)
+        run_child(
+            ["judgeloop.run.worker", str(out)], out / "logs" / "rank0.log", lambda _: None, environment=environment
+        )
 
 
 def require_share(sharding: str, processes: int) -> None:

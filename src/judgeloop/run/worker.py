@@ -5,7 +5,6 @@ what to train."""
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from judgeloop.compute.local import ChildReport, die_with_parent
 from judgeloop.models.hardware import has_driver

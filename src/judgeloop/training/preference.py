@@ -150,7 +150,9 @@ def train_preference(
             peft_config=lora_config(config, model, dropout=0.0),
         )
         reporter = Reporter(on_progress, on_metrics, loss.metric)
-        save = functools.partial(save_model, initial=initial, chat=chat, trust_remote_code=trust_remote_code)
+        save = functools.partial(
+            save_model, initial=initial, chat=chat, trust_remote_code=trust_remote_code, save_dtype=config.save_dtype
+        )
         stopper = None
         if judge_checkpoint is not None and config.early_stopping.every is not None:
             present = functools.partial(save, trainer.model, keep_adapter=keeps_adapter(config))

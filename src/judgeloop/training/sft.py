@@ -156,6 +156,7 @@ def train_sft(
             chat=chat,
             keep_adapter=keeps_adapter(config),
             trust_remote_code=trust_remote_code,
+            save_dtype=config.save_dtype,
         )
         if distributed.is_main():
             set_adapter_aside(output)

@@ -7,9 +7,10 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from transformers.dynamic_module_utils import custom_object_save
 
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
@@ -18,7 +19,8 @@ from judgeloop.models.permissions import follow_umask
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.training import distributed
 from judgeloop.training.liger import fuse
-from judgeloop.training.sharding import trained_weights
+from judgeloop.training.sharding import is_sharded, trained_weights
+from judgeloop.training.weight_files import can_merge_by_layer, write_weights
 
 ADAPTER = "adapter"
 
@@ -138,30 +140,67 @@ def save_model(
     chat: Chat,
     keep_adapter: bool = False,
     trust_remote_code: bool = False,
+    save_dtype: Literal["f32", "bf16"] = "f32",
 ) -> None:
     """Write an ordinary Hugging Face folder: safetensors, tokenizer with the chat template in use, generation config
     that stops at every token that ends a turn. Adapters are merged into the weights of `initial`; the trained model
-    itself stays as it is. `keep_adapter`: they are written too, to the folder `adapter` in `output`. Of several
-    processes the first one writes; if weights are in shards, all must call."""
-    from transformers import AutoConfig, GenerationConfig
-
-    trained = trained_weights(model)
+    itself stays as it is. `keep_adapter`: they are written too, to the folder `adapter` in `output`. `save_dtype`: how
+    the numbers are rounded. Of several processes the first one writes; if weights are in shards, all must call, and
+    they come together a layer at a time."""
+    in_shards = is_sharded(model)
+    by_layer = in_shards and can_merge_by_layer(model)
+    trained = trained_weights(model) if in_shards and (keep_adapter or not by_layer) else None
     if not distributed.is_main():
+        if by_layer:
+            write_weights(model, output)
         return
+    output.mkdir(parents=True, exist_ok=True)
     if keep_adapter:
         model.save_pretrained(str(output / ADAPTER), state_dict=trained)
-    model = _merged(model, trained, initial, trust_remote_code)
-    # The trainers write their own choices into the model's config: the padding token, no cache of keys and values, and
-    # that a mixture of experts computes its router's loss, with which it could not generate. The saved config keeps
-    # those of the initial model.
-    whole = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code)
-    before, after = whole.get_text_config(), model.config.get_text_config()
+    if by_layer or save_dtype == "bf16":
+        whole = model if by_layer else _merged(model, trained, initial, trust_remote_code)
+        bare = whole.get_base_model() if hasattr(whole, "peft_config") else whole
+        dtype = torch.bfloat16 if save_dtype == "bf16" else None
+        write_weights(whole, output, dtype=dtype)
+        config = _config(copy.deepcopy(bare.config), initial, trust_remote_code)
+        config.dtype = str(dtype or bare.dtype).removeprefix("torch.")
+        config.architectures = [type(bare).__name__.removeprefix("FSDP")]
+        if bare.is_remote_code():
+            custom_object_save(bare, str(output), config=config)
+        config.save_pretrained(str(output))
+        _generation_config(bare, chat).save_pretrained(str(output))
+    else:
+        model = _merged(model, trained, initial, trust_remote_code)
+        model.config = _config(model.config, initial, trust_remote_code)
+        model.generation_config = _generation_config(model, chat)
+        model.save_pretrained(str(output))
+    chat.tokenizer.save_pretrained(str(output))
+    if trust_remote_code:
+        for source in initial.glob("*.py"):
+            if not (output / source.name).exists():
+                shutil.copyfile(source, output / source.name)
+    follow_umask(output)
+
+
+def _config(config: Any, initial: Path, trust_remote_code: bool) -> Any:
+    """The config with what the trainers change as it was: the padding token, no cache of keys and values, and that a
+    mixture of experts computes its router's loss, with which it could not generate."""
+    from transformers import AutoConfig
+
+    published = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code)
+    before, after = published.get_text_config(), config.get_text_config()
     after.pad_token_id = before.pad_token_id
-    for saved, published in ((model.config, whole), (after, before)):
-        if hasattr(published, "use_cache"):
-            saved.use_cache = published.use_cache
+    for saved, other in ((config, published), (after, before)):
+        if hasattr(other, "use_cache"):
+            saved.use_cache = other.use_cache
     if hasattr(after, "output_router_logits"):
         after.output_router_logits = before.output_router_logits
+    return config
+
+
+def _generation_config(model: Any, chat: Chat) -> Any:
+    from transformers import GenerationConfig
+
     ends = list(chat.end_ids)
     generation = copy.deepcopy(model.generation_config)
     generation.eos_token_id = ends if len(ends) > 1 else ends[0]
@@ -169,17 +208,10 @@ def save_model(
     try:
         generation.validate(strict=True)
     except ValueError:  # a published config that contradicts itself could not be saved
-        generation = GenerationConfig(
+        return GenerationConfig(
             bos_token_id=generation.bos_token_id, eos_token_id=generation.eos_token_id, pad_token_id=chat.pad_id
         )
-    model.generation_config = generation
-    model.save_pretrained(str(output))
-    chat.tokenizer.save_pretrained(str(output))
-    if trust_remote_code:
-        for source in initial.glob("*.py"):
-            if not (output / source.name).exists():
-                shutil.copyfile(source, output / source.name)
-    follow_umask(output)
+    return generation
 
 
 def keeps_adapter(config: TrainingSection) -> bool:
