@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -89,6 +90,26 @@ def main() -> None:
         said[case] = resumed(initial, folder / case, stage, keys)
     said["bf16"] = train(initial, folder / "bf16" / "model", "train", precision="bf16")
     (folder / f"said.{distributed.rank()}.json").write_text(json.dumps(said))
+
+
+def hybrid() -> None:
+    """What each of four processes runs that are, for all they know, on two machines."""
+    os.environ["LOCAL_WORLD_SIZE"] = "2"
+    distributed.take_over()
+    distributed.shard_weights("hsdp")
+    initial, folder = map(Path, sys.argv[1:])
+    said = {"sizes": sizes(initial), "sft": train(initial, folder / "sft" / "model", "sft")}
+    (folder / f"said.{distributed.rank()}.json").write_text(json.dumps(said))
+
+
+def test_two_copies_in_halves_do_what_one_whole_does(model_folder: Path, tmp_path: Path) -> None:
+    run_two("test_sharding", model_folder, tmp_path, function="hybrid", count=4)
+    alone = train(model_folder, tmp_path / "model", "sft")
+    found = [json.loads((tmp_path / f"said.{rank}.json").read_text()) for rank in range(4)]
+    for first in (0, 2):
+        assert sum(found[rank]["sizes"]["weights"] for rank in (first, first + 1)) == found[0]["sizes"]["all"]
+    assert_same([found[0]["sft"], found[3]["sft"]], alone)
+    assert_same_change(tmp_path / "sft" / "model", tmp_path / "model", model_folder)
 
 
 @pytest.fixture(scope="module")
