@@ -88,5 +88,5 @@ def test_a_checkpoint_of_another_model_is_refused(killed: Path, model_folder: Pa
     read_weights(model, folder)
     embedding = model.get_input_embeddings()
     embedding.weight = torch.nn.Parameter(embedding.weight[1:].detach().clone())
-    with pytest.raises(StageFailed, match="the checkpoint holds no model/.*of this shape"):
+    with pytest.raises(StageFailed, match=r"the checkpoint holds no model/.*of this shape"):
         read_weights(model, folder)

@@ -1,6 +1,5 @@
-"""The child process of one heavy stage: `python -m judgeloop.run.worker RUN MODEL/STAGE`; of a stage that trains, one of
-several where torchrun says so. Without a stage, rank 0 tells the others that the run is over, and they wait to be told
-what to train."""
+"""The child process of one heavy stage: `python -m judgeloop.run.worker RUN MODEL/STAGE`, or one of several if torchrun
+says so. Without a stage, rank 0 tells the others that the run is over, and they wait to be told what to train."""
 
 from __future__ import annotations
 

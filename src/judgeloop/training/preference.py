@@ -155,7 +155,11 @@ def train_preference(
         )
         stopper = None
         if judge_checkpoint is not None and config.early_stopping.every is not None:
-            present = functools.partial(save, trainer.model, keep_adapter=keeps_adapter(config))
+
+            def present(folder: Path) -> None:
+                trainer.require_finite()  # it would be judged before its loss is looked at
+                save(trainer.model, folder, keep_adapter=keeps_adapter(config))
+
             stopper = StopByJudge(config.early_stopping.every, folder, present, judge_checkpoint, on_metrics)
             trainer.add_callback(stopper)
         fit(trainer, reporter, folder)

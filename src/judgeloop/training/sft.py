@@ -36,7 +36,6 @@ from judgeloop.training.trainer import (
     Metrics,
     Progress,
     Reporter,
-    checked,
     fit,
     keep_freed_memory,
     peak_memory_mib,
@@ -82,11 +81,11 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: float | None = None,
     ) -> Tensor:
-        names = ["input_ids", "attention_mask", "labels"]
-        packs = {"owners": inputs["owners"]} if self.packed else {}
-        log_probs = model(**{name: inputs[name] for name in names}, **packs, fused_lm_head=True).log_probs
+        names = ["input_ids", "attention_mask", "labels", *(["owners"] if self.packed else [])]
+        log_probs = self.answered(model, {name: inputs[name] for name in names}).log_probs
         total = self.units(inputs) if num_items_in_batch is None else num_items_in_batch
-        return checked(weighted_nll(log_probs, inputs["weights"][:, 1:], total))
+        weights = self.on_device({"weights": inputs["weights"][:, 1:]})["weights"]
+        return weighted_nll(log_probs, weights, total)
 
 
 def train_sft(

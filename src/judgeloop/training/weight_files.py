@@ -93,7 +93,8 @@ def _merged(parts: list[Tensor]) -> Tensor | None:
     if weight is None or not adapter:
         return weight
     first, second, scale = adapter
-    assert first is not None and second is not None and scale is not None  # rank 0 has all of them
+    if first is None or second is None or scale is None:  # rank 0 has all of them
+        return None
     return weight + (second @ first) * float(scale)
 
 
