@@ -115,7 +115,7 @@ def train_preference(
     rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
     key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for r in replays for e in r.examples)])
     with checkpoint_folder(output, key) as folder:
-        policy = load_policy(config, initial, trust_remote_code=trust_remote_code)
+        policy = load_policy(config, initial, trust_remote_code=trust_remote_code, by_layer=True)
         model = with_dropout(policy, config.dropout, "train.dropout")
         if loss.token_loss is not None and not plain_head(model):
             raise InputError(
