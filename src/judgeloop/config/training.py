@@ -65,6 +65,9 @@ class TrainingSection(Section):
     precision: Literal["auto", "bf16", "f32"] = Field(
         "auto", description="auto: bf16 autocast if the machine has it; weights are float32 always"
     )
+    save_dtype: Annotated[Literal["f32", "bf16"], AS_BEFORE] = Field(
+        "f32", description="how the made model's weights are written: as they were trained, or rounded to half the size"
+    )
     checkpoint_steps: Annotated[int | None, SPEED_ONLY] = Field(
         100, gt=0, description="steps between saves of what a killed training resumes from; null: never"
     )

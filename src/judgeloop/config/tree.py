@@ -117,7 +117,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _shards_are_of_full_weights(self) -> Config:
         if self.compute.sharding != "none" and "qlora" in (self.sft.method, self.train.method):
-            raise ValueError("compute.sharding: fsdp cannot shard weights of 4 bits (method: qlora); set method: lora")
+            raise ValueError(
+                f"compute.sharding: {self.compute.sharding} cannot shard weights of 4 bits (method: qlora); "
+                "set method: lora"
+            )
         return self
 
     @model_validator(mode="after")

@@ -39,8 +39,9 @@ def micro_batch_size(config: TrainingSection) -> int:
 
 
 def settings_that_matter(config: TrainingSection) -> dict[str, Any]:
-    """The section's plain values, without what only changes speed or logging."""
-    return {name: value for name, value in config.model_dump(mode="json").items() if shapes_results(type(config), name)}
+    """The section's plain values, without what changes speed, logging, or the files that are written at the end."""
+    values = config.model_dump(mode="json", exclude={"save_dtype"})
+    return {name: value for name, value in values.items() if shapes_results(type(config), name)}
 
 
 def trainer_arguments(
