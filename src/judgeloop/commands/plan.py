@@ -23,8 +23,8 @@ def plan(
     ] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """What a run will take: rows, tokens, time, memory, disk, and what an endpoint will cost. Measures this machine with
-    this model once, for at most a minute; the next plan is instant."""
+    """What a run will take: rows, tokens, time, memory, disk, and what an endpoint will cost. Measures this machine
+    with this model once, for at most a minute; the next plan is instant."""
     from rich.console import Console
     from rich.table import Table
 

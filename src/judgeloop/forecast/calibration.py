@@ -1,11 +1,12 @@
-"""What this machine does with this model, measured: `python -m judgeloop.forecast.calibration PART SECONDS REQUEST.json`.
+"""What this machine does with this model, measured: `python -m judgeloop.forecast.calibration PART SECONDS FOLDER`.
 
-Two processes, one after the other: `training` (some steps on one batch of the seed) and `engine` (answers to some of the
-run's prompts, then their expected scores). Each is ended when its time is up; what it measured by then is kept.
+Two processes, one after the other: `training` (some steps on one batch of the seed) and `engine` (answers to some of
+the run's prompts, then their expected scores). Each is ended when its time is up; what it measured by then is kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,7 +21,8 @@ from typing import Any
 from judgeloop.config import Config, load
 from judgeloop.engines.base import Request, Sampling
 from judgeloop.forecast import texts
-from judgeloop.forecast.rates import Calibration, Rates
+from judgeloop.forecast.busy import Moment, others_share, quiet_seconds
+from judgeloop.forecast.rates import TOO_BUSY, Calibration, Rates
 from judgeloop.forecast.work import Kind
 from judgeloop.judging.pointwise import ToJudge, judge, judge_prompts
 from judgeloop.judging.rubric import load_rubric
@@ -44,11 +46,14 @@ def calibrate(
 ) -> Calibration:  # fmt: skip
     """Measure for at most so many seconds. What cannot be measured is in `failed`, with the reason."""
     found, begun = Calibration(), time.monotonic()
+    if (others := others_share()) > TOO_BUSY:
+        why = f"other programs take {others:.0%} of the processor"
+        return Calibration(busy=others, failed=dict.fromkeys(("train", "read", "write", "score"), why))
     with tempfile.TemporaryDirectory(prefix="judgeloop-plan-") as name:
         work = Path(name)
         (work / "config.yaml").write_text(config.resolved_yaml(), encoding="utf-8")
         request = {
-            "folder": str(folder), "date": chat_date, "guess": guess.tokens, "prompts": list(prompts),
+            "folder": str(folder), "date": chat_date, "guess": guess.tokens, "prompts": list(prompts), "too_busy": TOO_BUSY,
             "rows": [dataclasses.astuple(row) for row in rows],
         }  # fmt: skip
         (work / "request.json").write_text(json.dumps(request, ensure_ascii=False), encoding="utf-8")
@@ -78,6 +83,9 @@ def _in_process(part: str, seconds: float, work: Path, config: Config, found: Ca
     found.tokens |= said.get("tokens", {})
     found.load = said.get("load", found.load)
     found.memory = said.get("memory", found.memory)
+    found.busy = max(found.busy, said.get("busy", 0.0))
+    if found.busy > TOO_BUSY:
+        why = f"other programs took {found.busy:.0%} of the processor"
     for kind in {"training": ("train",), "engine": ("read", "write", "score")}[part]:
         if kind not in found.tokens:
             found.failed[kind] = why
@@ -91,7 +99,7 @@ class _Measuring:
         self.work, self._out = work, work / f"{part}.json"
         self.config = load(work / "config.yaml")
         said = json.loads((work / "request.json").read_text(encoding="utf-8"))
-        self.folder, self.guess = Path(said["folder"]), said["guess"]
+        self.folder, self.guess, self.too_busy = Path(said["folder"]), said["guess"], said["too_busy"]
         self.rows = [SupervisedRow(*row) for row in said["rows"]]
         self.prompts: list[list[Message]] = said["prompts"]
         config = self.config
@@ -105,8 +113,12 @@ class _Measuring:
         self._found |= values
         self._write()
 
-    def rate(self, kind: Kind, tokens: float, seconds: float) -> None:
-        self._found["tokens"][kind] = tokens / max(seconds, 1e-6)
+    def rate(self, kind: Kind, tokens: float, begun: Moment, ended: Moment | None = None) -> None:
+        """Tokens a second since `begun`, as they would be on an idle machine."""
+        seconds, others = quiet_seconds(begun, ended or Moment.now())
+        if others <= self.too_busy:
+            self._found["tokens"][kind] = tokens / max(seconds, 1e-6)
+        self._found["busy"] = max(others, self._found.get("busy", 0.0))
         self._write()
 
     def _write(self) -> None:
@@ -126,28 +138,26 @@ def training(given: _Measuring) -> None:
     if not batches:
         raise SystemExit("the seed has too few rows for a batch")
     rows, tokens = batches[len(batches) // 2]
-    moments: list[float] = []
+    moments: list[Moment] = []
 
     def progress(done: int, _: int) -> None:
-        moments.append(time.monotonic())
+        moments.append(Moment.now())
         if len(moments) > 2:
-            given.rate("train", tokens * (len(moments) - 2), moments[-1] - moments[1])
+            given.rate("train", tokens * (len(moments) - 2), moments[1], moments[-1])
             given.note(memory=trainer.peak_memory_mib() * 2**20)
-        if done >= _STEPS or (len(moments) > 2 and moments[-1] + 2 * (moments[-1] - moments[-2]) > given.until):
+        if done >= _STEPS or (len(moments) > 2 and 3 * moments[-1].clock - 2 * moments[-2].clock > given.until):
             raise _Enough
 
     section = config.sft.model_copy(update={
         "checkpoint_steps": None, "report_to": (), "epochs": float(_STEPS + 1), "tokens_per_step": None,
     })  # fmt: skip
     alone = score_alone(config) if any(row.kind == "eft" for row in rows) else None
-    try:
+    with contextlib.suppress(_Enough):
         train_sft(
             rows, initial=given.folder, output=given.work / "model", chat=given.chat, config=section, seed=config.seed,
             threads=config.threads, on_progress=progress, on_metrics=lambda _: None, score_alone=alone,
             trust_remote_code=config.trust_remote_code,
         )  # fmt: skip
-    except _Enough:
-        pass
 
 
 def engine(given: _Measuring) -> None:
@@ -155,32 +165,30 @@ def engine(given: _Measuring) -> None:
     from judgeloop.engines import open_engine
 
     config, chat = given.config, given.chat
-    begun = time.monotonic()
+    begun = Moment.now()
     opened = open_engine(
         config.engine, given.folder, chat, work_dir=given.work / "engine", threads=config.threads, seed=config.seed,
         trust_remote_code=config.trust_remote_code,
     )  # fmt: skip
     prompts = [tuple(chat.prompt_ids(messages)) for messages in given.prompts]
     list(opened.generate([Request("warm", prompts[0], Sampling(1))]))
-    given.note(load=time.monotonic() - begun)
+    given.note(load=quiet_seconds(begun, Moment.now())[0])
     left = given.until - time.monotonic()
     new = min(config.candidates.sampling.max_new_tokens, _NEW_TOKENS)
     affordable = int(left * 0.35 * given.guess["write"] / new)
     count = min(len(prompts), max(1, min(_SEQUENCES, affordable) // config.candidates.count))
     asked, section = prompts[:count], config.candidates.sampling
 
-    begun = time.monotonic()
+    begun = Moment.now()
     list(opened.generate([Request(f"r{k}", ids, Sampling(1), 1) for k, ids in enumerate(asked)]))
-    reading = time.monotonic() - begun
-    given.rate("read", sum(map(len, asked)), reading)
+    given.rate("read", sum(map(len, asked)), begun)
 
     how = Sampling(new, max(section.temperature, 0.01), section.top_p, section.top_k)
-    again = [(*ids[:-1], ids[-1]) for ids in reversed(asked)]
-    begun = time.monotonic()
-    requests = [Request(f"w{k}", ids, how, config.candidates.count, seed=k) for k, ids in enumerate(again)]
+    begun = Moment.now()
+    requests = [Request(f"w{k}", ids, how, config.candidates.count, seed=k) for k, ids in enumerate(asked)]
     answers = list(opened.generate(requests))
     # Prompts are in the prefix cache by now, if the engine has one; else their reading is part of what was measured.
-    given.rate("write", sum(len(answer.token_ids) for answer in answers), time.monotonic() - begun)
+    given.rate("write", sum(len(answer.token_ids) for answer in answers), begun)
 
     if config.judge.scoring == "expected" and config.judge.function is None:
         rubric = load_rubric(config.judge.rubric, config.judge.language)
@@ -193,9 +201,9 @@ def engine(given: _Measuring) -> None:
         how_ = config.judge.model_copy(update={"justification": False})
         list(judge(opened, chat, rubric, how_, items[:n], 0))  # loads what scores
         ids = list(judge_prompts(chat, rubric, items[n:], 1).usable.values())
-        begun = time.monotonic()
+        begun = Moment.now()
         list(judge(opened, chat, rubric, how_, items[n:], 0))
-        given.rate("score", texts.distinct(ids), time.monotonic() - begun)
+        given.rate("score", texts.distinct(ids), begun)
     opened.close()
 
 

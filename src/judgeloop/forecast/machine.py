@@ -29,8 +29,8 @@ _OTHER_CORE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`rate` in FLOP/s of large products in the training's precision; `bandwidth` in bytes/s of a GPU's memory, None for
-    a processor; `memory` in bytes of what holds the weights; `here`: it is this machine."""
+    """`rate` in FLOP/s of large products in the training's precision; `bandwidth` in bytes/s of a GPU's memory, None
+    for a processor; `memory` in bytes of what holds the weights; `here`: it is this machine."""
 
     name: str
     rate: float

@@ -1,5 +1,5 @@
-"""`judgeloop plan`: reads the seed, measures the machine unless it has before, and says what a run will cost. And what a
-run says of it before its first stage, from what is remembered or by arithmetic."""
+"""`judgeloop plan`: reads the seed, measures the machine unless it has before, and says what a run will cost. And what
+a run says of it before its first stage, from what is remembered or by arithmetic."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from judgeloop.forecast.concerns import concerns
 from judgeloop.forecast.estimate import Forecast, forecast
 from judgeloop.forecast.machine import Machine, this_machine
 from judgeloop.forecast.rates import (
+    BUSY,
     Calibration,
     Facts,
     calibration_from,
@@ -31,6 +32,7 @@ from judgeloop.models.resolve import known_models
 from judgeloop.models.words import PlainTokens
 from judgeloop.run.methods import METHODS
 from judgeloop.run.stage import LOOP, Step
+from judgeloop.seed.build import SeedData
 
 SECONDS = 60.0  # a calibration may take
 _QUICK_BYTES = 3e6  # of rows, that a run reads for its three lines
@@ -45,8 +47,8 @@ def plan(
     seconds: float = SECONDS,
     say: Callable[[str], None] = lambda _: None,
 ) -> Forecast:
-    """What the run will cost on this machine, or on a GPU that is not here (`machine`). `seconds` bound the calibration;
-    0: arithmetic alone. Raises InputError for a config, model or seed that the run could not use either."""
+    """What the run will cost on this machine, or on a GPU that is not here (`machine`). `seconds` bound the
+    calibration; 0: arithmetic alone. Raises InputError for a config, model or seed that the run could not use."""
     from judgeloop.models.chat import Chat
     from judgeloop.models.resolve import resolve
 
@@ -72,20 +74,16 @@ def plan(
         if here.here and seconds and measured is None:
             say(f"measuring this machine with this model, at most {seconds:.0f} s, once")
             measured = _measure(config, model.path, day, seed, reckoned(here, facts), seconds)
-            if measured.tokens:
+            if measured.tokens and measured.busy <= BUSY:
                 remember("rates", key, calibration_text(measured))
     rates = combined(here, facts, measured)
     found = forecast(config, steps, texts.from_json(known), here, rates, facts)
     return _with_concerns(config, found, steps, out, measured)
 
 
-def _measure(
-    config: Config, folder: Path, day: str, seed: texts.SeedData, guess: object, seconds: float
-) -> Calibration:
+def _measure(config: Config, folder: Path, day: str, seed: SeedData, guess: object, seconds: float) -> Calibration:
     from judgeloop.forecast.calibration import calibrate
-    from judgeloop.forecast.rates import Rates
 
-    assert isinstance(guess, Rates)
     rows = [*seed.ift[:_SHOWN_ROWS], *seed.eft[:_SHOWN_ROWS]]
     prompts = [row.prompt for row in seed.ift[:_SHOWN_ROWS]] or [one.messages for one in seed.eft_sets[:_SHOWN_ROWS]]
     return calibrate(config, folder, day, rows, prompts, guess, seconds)
@@ -96,8 +94,16 @@ def _with_concerns(
 ) -> Forecast:
     warnings = list(concerns(config, found, steps, out))
     if measured is not None and measured.failed:
-        told = "; ".join(f"{kind}: {why}" for kind, why in measured.failed.items())
-        warnings.append(f"not measured and reckoned instead ({told})")
+        kinds: dict[str, list[str]] = {}
+        for kind, why in measured.failed.items():
+            kinds.setdefault(why, []).append(kind)
+        told = "; ".join(f"{', '.join(names)}: {why}" for why, names in kinds.items())
+        warnings.append(f"not measured but reckoned: {told}")
+    if measured is not None and measured.tokens and measured.busy > BUSY:
+        warnings.append(
+            f"other programs took up to {measured.busy:.0%} of the processor while it was measured, which was taken "
+            "off; it is not remembered: plan again when the machine is idle"
+        )
     return Forecast(found.machine, found.rates, found.steps, found.checkpoint, tuple(warnings))
 
 

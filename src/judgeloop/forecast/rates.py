@@ -21,6 +21,9 @@ from judgeloop.models.convert import cache_folder
 from judgeloop.models.facts import parameters, read_config, text_config, vocabulary_size, weight_files
 
 MEASURED = Range(0.8, 1.0, 1.3)  # of the time that a calibration leads to; a machine is never quiet
+BUSY = 0.15  # share of the processor; what was measured while others took more is not remembered
+TOO_BUSY = 0.3  # what is measured while others take more says little, however it is corrected
+MEASURED_WHILE_BUSY = Range(0.6, 1.0, 1.5)
 RECKONED = Range(0.5, 1.0, 2.0)  # of the time that arithmetic leads to
 # Share of the products' peak that each kind reaches. On processors as measured (docs/performance.md); on GPUs what is
 # usual of such models, not measured here.
@@ -64,20 +67,25 @@ class Rates:
     load: float
     memory: float | None = None
     measured: tuple[Kind, ...] = ()
+    busy: float = 0.0
 
     def seconds(self, kind: Kind, tokens: Range) -> Range:
-        spread = MEASURED if kind in self.measured else RECKONED
+        spread = RECKONED
+        if kind in self.measured:
+            spread = MEASURED if self.busy <= BUSY else MEASURED_WHILE_BUSY
         return tokens * (1 / self.tokens[kind]) * spread
 
 
 @dataclass(slots=True)
 class Calibration:
-    """What was measured so far; `tokens` by kind, `failed` says what could not be."""
+    """What was measured so far: `tokens` a second by kind, on an idle machine; `busy` is the largest share of the
+    processor that other programs took meanwhile; `failed` says what could not be measured."""
 
     tokens: dict[str, float] = field(default_factory=dict)
     load: float | None = None
     memory: float | None = None
     seconds: float = 0.0
+    busy: float = 0.0
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -105,7 +113,7 @@ def combined(machine: Machine, facts: Facts, found: Calibration | None) -> Rates
     if "train" in measured:  # the reference's forward is a third of a trained token's work
         tokens["refer"] = 3 * measured["train"]
         kinds += ("refer",)
-    return Rates(tokens, found.load or base.load, found.memory, kinds)
+    return Rates(tokens, found.load or base.load, found.memory, kinds, found.busy)
 
 
 def scaled(rates: Rates, from_: Facts, to: Facts) -> Rates:

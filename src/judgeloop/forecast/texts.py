@@ -1,5 +1,5 @@
-"""The seed and the prompts in numbers: every file of the config is read as the run will read it, and a sample of its rows
-is turned into tokens."""
+"""The seed and the prompts in numbers: every file of the config is read as the run will read it, and a sample of its
+rows is turned into tokens."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -87,7 +88,7 @@ def sizes(config: Config, seed: SeedData, chat: Tokens) -> Sizes:
 def distinct(sequences: Sequence[Sequence[int]]) -> int:
     """Tokens of the sequences' token tree: what several begin with counts once."""
     ordered = sorted(sequences)
-    shared = sum(common(one, other) for one, other in zip(ordered, ordered[1:], strict=False))
+    shared = sum(common(one, other) for one, other in pairwise(ordered))
     return sum(map(len, ordered)) - shared
 
 
@@ -117,8 +118,9 @@ def signature(config: Config, model: str) -> str:
 def files_of(config: Config) -> list[Path]:
     """The files of rows that a plan reads, as far as they are files of this machine."""
     seed = config.seed_data
-    named = (*seed.ift, *seed.ranked, *seed.eft_files, *config.prompts.files, *config.evaluation.prompts,
-             *config.prompts.contamination, *(p for p in (config.evaluation.ifeval, config.judge.rubric) if p))  # fmt: skip
+    evaluation = config.evaluation
+    named = [*seed.ift, *seed.ranked, *seed.eft_files, *config.prompts.files, *config.prompts.contamination]
+    named += [*evaluation.prompts, *(name for name in (evaluation.ifeval, config.judge.rubric) if name)]
     return [path for name in named if (path := Path(name)).is_file()]
 
 

@@ -12,12 +12,12 @@ def lines(found: Forecast) -> list[str]:
     """Time, memory, disk; and what the endpoint will be asked."""
     longest = max(found.steps, key=lambda step: step.seconds.expected)
     how = "measured here" if "train" in found.rates.measured else "reckoned; `judgeloop plan` measures"
-    said = [
+    most = f"{found.memory.expected / GB:.1f} GB of memory and {found.disk.expected / GB:.1f} GB of disk"
+    return [
         f"plan: about {duration(found.seconds.expected)} ({span(found.seconds)}), by rates {how}",
         f"plan: longest is {longest.name}, {longest.title}, about {duration(longest.seconds.expected)}",
-        f"plan: at most about {found.memory.expected / GB:.1f} GB of memory and {found.disk.expected / GB:.1f} GB of disk",
+        f"plan: at most about {most}",
     ]
-    return said
 
 
 def endpoint_line(found: Forecast) -> str | None:

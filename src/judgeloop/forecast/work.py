@@ -1,7 +1,7 @@
 """What a stage will have to do, in the units that its time and memory are made of: rows, tokens, loaded models.
 
-Each stage's `cost` (stages/costs.py) says it from the config and the sizes of the seed; `forecast.estimate` turns it into
-seconds and bytes by what this machine was measured to do.
+Each stage's `cost` (stages/costs.py) says it from the config and the sizes of the seed; `forecast.estimate` turns it
+into seconds and bytes by what this machine was measured to do.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Texts as token ids by a folder's tokenizer.json alone, without chat template: enough to count, and ready in a tenth of
-the time that loading the tokenizer whole takes."""
+"""Texts as token ids by a folder's tokenizer.json alone, without chat template: enough to count, and loaded in a tenth
+of the time that the whole tokenizer takes."""
 
 from __future__ import annotations
 

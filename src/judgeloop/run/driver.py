@@ -12,6 +12,7 @@ from judgeloop.compute.local import run_child
 from judgeloop.compute.processes import gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
+from judgeloop.forecast.planning import said_before
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
@@ -42,6 +43,7 @@ class Display(Protocol):
     """What the driver tells whoever looks on."""
 
     def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
+    def planned(self, lines: Sequence[str]) -> None: ...
     def skipped(self, _step: Step, /) -> None: ...
     def started(self, step: Step, resumed: bool) -> None: ...
     def progress(self, done: int, total: int | None, note: str) -> None: ...
@@ -72,6 +74,8 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         describe(run, method)
         write_notes(run)
         _check_players(run, steps, server)
+        if method == LOOP and not any(run.state(step) == "done" for step in steps):
+            display.planned(said_before(config, steps, out))
         if method != LOOP:
             for step in steps:
                 _advance(run, steps, step, gone, display, server)

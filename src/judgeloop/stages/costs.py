@@ -324,7 +324,7 @@ def checks(known: Known) -> Work:
     return Work(rows=count, seconds=count * Range(1e-4, 5e-3, 5e-2), unknown="the time of evaluation.checker")
 
 
-def light(known: Known) -> Work:
+def light(_known: Known) -> Work:
     """A stage without a model's work."""
     return Work()
 
