@@ -22,7 +22,7 @@ LAYERS = (
     {"cli", "run.worker", "run.check_players"},
     {"commands"},
     {"run.driver", "run.display", "run.child"},
-    {"forecast"},
+    {"forecast", "export"},
     {"run.stopping"},
     {"run.comparison"},
     {"run.methods"},

@@ -53,7 +53,8 @@ def calibrate(
         work = Path(name)
         (work / "config.yaml").write_text(config.resolved_yaml(), encoding="utf-8")
         request = {
-            "folder": str(folder), "date": chat_date, "guess": guess.tokens, "prompts": list(prompts), "too_busy": TOO_BUSY,
+            "folder": str(folder), "date": chat_date, "guess": guess.tokens, "prompts": list(prompts),
+            "too_busy": TOO_BUSY,
             "rows": [dataclasses.astuple(row) for row in rows],
         }  # fmt: skip
         (work / "request.json").write_text(json.dumps(request, ensure_ascii=False), encoding="utf-8")
