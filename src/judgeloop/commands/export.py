@@ -9,9 +9,7 @@ import typer
 
 from judgeloop.commands.arguments import RunFolder
 
-ModelName = Annotated[
-    str, typer.Option("--model", metavar="NAME", help="M1, M2, …, or best: the one the run recommends")
-]
+ModelName = Annotated[str, typer.Option("--model", metavar="NAME", help="M1, M2, …, or best: which the run recommends")]
 Format = Annotated[str, typer.Option("--format", help="hf, gguf or ollama; for rows trl, llamafactory or axolotl")]
 Dtype = Annotated[str | None, typer.Option(help="hf: bfloat16, float16 or float32 [as the model is]")]
 Kind = Annotated[str | None, typer.Option("--type", help="gguf, ollama: f16, bf16, f32 or q8_0 [f16]")]

@@ -1,5 +1,5 @@
-"""The model card (README.md) of a model of a run: what it was made from and by whom it was judged, with the metadata that
-the hub reads. From the run directory alone, so it can be written again at any moment."""
+"""The model card (README.md) of a model of a run: what it was made from and by whom it was judged, with the metadata
+that the hub reads. From the run directory alone, so it can be written again at any moment."""
 
 from __future__ import annotations
 
@@ -57,9 +57,8 @@ def card(files: RunFiles, model: str, base: Base) -> str:
         body = "\n".join(lines)
         if body:
             parts.append(f"## {title}\n\n{body}\n" if title else f"{body}\n")
-    parts.append(
-        f"## Citation\n\nThe method is Self-Rewarding Language Models (arXiv 2401.10020):\n\n```bibtex\n{CITATION}\n```\n"
-    )
+    said = "The method is Self-Rewarding Language Models (arXiv 2401.10020):"
+    parts.append(f"## Citation\n\n{said}\n\n```bibtex\n{CITATION}\n```\n")
     return "\n".join(parts)
 
 
@@ -83,10 +82,7 @@ def _metadata(config: Mapping[str, Any], model: str, base: Base) -> dict[str, An
 def _first(found: Mapping[str, Any], summary: Mapping[str, Any], base: Base) -> Iterator[str]:
     decision = summary.get("decision") or {}
     said = f"{base.hub or Path(base.name).name}, trained further by a Self-Rewarding loop of "
-    yield (
-        said
-        + "[judgeloop](https://pypi.org/project/judgeloop/): on examples, then on its own judgements of its own answers."
-    )
+    yield f"{said}judgeloop: on examples, then on its own judgements of its own answers."
     if decision.get("best") == found["name"]:
         yield f"\nOf this run's models it is the one that the run recommends: {decision.get('why_best')}."
     elif decision.get("best"):
@@ -102,7 +98,8 @@ def _origin(files: RunFiles, found: Mapping[str, Any], config: Mapping[str, Any]
     if reference:
         yield f"- reference of its preference training: {reference.get('name')} (`{reference.get('hash')}`)"
     yield f"- this model: `{found.get('hash')}` when it was made"
-    yield f"- judgeloop {files.run.get('judgeloop', '')}, seed {config.get('seed')}, begun {files.run.get('started', '')}"
+    version, begun = files.run.get("judgeloop", ""), files.run.get("started", "")
+    yield f"- judgeloop {version}, seed {config.get('seed')}, begun {begun}"
     for key, name in _data_files(config):
         path = Path(name)
         digest = f"SHA-256 `{_digest(path)}`" if path.is_file() else "no longer where it was when this was written"
@@ -130,11 +127,13 @@ def _recipe(files: RunFiles, found: Mapping[str, Any], config: Mapping[str, Any]
         yield "Nothing was trained: this is the base model as the run found it."
         return
     if section == "sft":
-        yield f"Supervised fine-tuning on {seed.get('ift', '?')} instructions with answers (IFT) and {seed.get('eft', '?')} judgements (EFT)."
+        rows = f"{seed.get('ift', '?')} instructions with answers (IFT) and {seed.get('eft', '?')} judgements (EFT)"
+        yield f"Supervised fine-tuning on {rows}."
     else:
         judge = (found.get("loop_judge") or {}).get("name")
         judged = f", judged by {judge_name(judge, model)}" if judge else ""
-        yield f"Preference training ({values.get('loss')}) on {found.get('pairs')} pairs of its predecessor's own answers{judged}."
+        pairs = f"{found.get('pairs')} pairs of its predecessor's own answers{judged}"
+        yield f"Preference training ({values.get('loss')}) on {pairs}."
     keys = ["method", "learning_rate", "epochs", "batch_size", "max_length", "precision"]
     keys += ["beta", "nll_weight", "eft_replay", "ift_replay"] if section == "train" else ["eft_loss", "eft_weight"]
     yield "\n| key | value |\n|---|---|"
@@ -206,7 +205,7 @@ def _limits(found: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str
     if not found.get("truth"):
         yield "- No ground truth was measured: whether it is better than its base, this run does not know."
     if _section(config, "judge").get("function") is None:
-        yield "- Not a judge for other tasks than those of its seed: agreement was measured on held-out rows of the same files."
+        yield "- Not a judge of other tasks than its seed's: agreement was measured on held-out rows of the same files."
 
 
 def _licence(config: Mapping[str, Any], base: Base) -> Iterator[str]:
@@ -215,7 +214,7 @@ def _licence(config: Mapping[str, Any], base: Base) -> Iterator[str]:
     else:
         yield "- base model: its folder names no licence. Look it up before you pass these weights on."
     if any(_data_files(config)):
-        yield "- data: the files above are the user's; judgeloop does not know their licences. Check them before you publish."
+        yield "- data: the files above are the user's; look their licences up before you publish."
 
 
 def _digest(path: Path) -> str:

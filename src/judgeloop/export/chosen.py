@@ -56,10 +56,10 @@ def choose(path: Path, model: str = BEST) -> Chosen:
     except KeyError:
         names = dict.fromkeys(s.model for s in run.steps.values() if s.weights in ("", "model"))
         raise InputError(f"--model: {path} makes no '{model}'; choose best, {', '.join(names)}") from None
-    if run.state(step) != "done":
+    if not run.marker(step, "done").exists():
         raise InputError(f"{path}: {model} is not made yet; go on with `judgeloop run`, or choose an earlier model")
     seals.verify(run, step)
     folder = run.weights(step)
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file():  # M0, which is looked for anew
         raise InputError(f"{folder}: {model}'s folder is gone; put it back, or choose another model")
     return Chosen(run, model, folder, why)

@@ -1,5 +1,5 @@
-"""What `judgeloop export` can write: each format a function of the chosen model and the folder to write to, which returns
-what there is to say. Formats of models first, then those of rows."""
+"""What `judgeloop export` can write: each format a function of the chosen model and the folder to write to, which
+returns what there is to say. Formats of models first, then those of rows."""
 
 from __future__ import annotations
 

@@ -100,12 +100,12 @@ def _read(render: Render) -> TurnMarks | None:
     if not longer[2].startswith(after_user):
         return None
     before_assistant = longer[2][len(after_user) :]
-    before_user = _common_end(plain[1], longer[3])
+    bare = around(_said("user"), True)[0]
+    before_user = _common_end(_common_end(plain[1], longer[3]), bare)
+    if after_user and before_user.startswith(after_user):  # all turns end alike
+        before_user = before_user[len(after_user) :]
     after_system = plain[1][: len(plain[1]) - len(before_user)]
     after_assistant = longer[3][: len(longer[3]) - len(before_user)]
-    bare = around(_said("user"), True)[0]
-    if not bare.endswith(before_user):
-        return None
     lead = bare[: len(bare) - len(before_user)]
     marks = {"system": plain[0], "user": before_user, "assistant": before_assistant}
     ends = {"system": after_system, "user": after_user, "assistant": after_assistant}
@@ -113,7 +113,7 @@ def _read(render: Render) -> TurnMarks | None:
 
 
 def _common_end(one: str, other: str) -> str:
-    """What both end with. Ends of turns that are alike go to the turn that follows; what is written is the same."""
+    """What both end with."""
     count = 0
     while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
         count += 1
@@ -141,8 +141,8 @@ def modelfile(
         )
     if chat.system_prompt is not None:
         lines.append(f'SYSTEM """{chat.system_prompt}"""')
-    for token in chat.end_ids:
-        lines.append(f"PARAMETER stop {json.dumps(chat.tokenizer.convert_ids_to_tokens(token), ensure_ascii=False)}")
+    ends = [chat.tokenizer.convert_ids_to_tokens(token) for token in chat.end_ids]
+    lines += [f"PARAMETER stop {json.dumps(token, ensure_ascii=False)}" for token in ends]
     lines += [f"PARAMETER temperature {sampling.temperature:g}", f"PARAMETER top_p {sampling.top_p:g}"]
     if sampling.top_k:
         lines.append(f"PARAMETER top_k {sampling.top_k}")

@@ -1,5 +1,5 @@
-"""A model's folder in another number format: tensors are read, rounded and written one after another, so memory stays at
-one tensor and neither torch nor the model is loaded."""
+"""A model's folder in another number format: tensors are read, rounded and written one after another, so memory stays
+at one tensor and neither torch nor the model is loaded."""
 
 from __future__ import annotations
 
