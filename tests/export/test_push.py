@@ -62,16 +62,13 @@ class Hub(BaseHTTPRequestHandler):
         if self.path == "/api/validate-yaml":
             return self._answer(200, {"errors": [], "warnings": []})
         if "/preupload/" in self.path:
-            files = [{"path": f["path"], "uploadMode": "regular"} for f in json.loads(body)["files"]]
+            files = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in json.loads(body)["files"]
+            ]
             return self._answer(200, {"files": files})
         if "/commit/" in self.path:
-            answer = {
-                "success": True,
-                "commitOid": "a" * 40,
-                "commitUrl": "http://hub/me/model/commit/a",
-                "hookOutput": "",
-            }
-            return self._answer(200, answer)
+            address = f"{self.home()}/me/model/commit/{'a' * 40}"
+            return self._answer(200, {"success": True, "commitOid": "a" * 40, "commitUrl": address, "hookOutput": ""})
         return self._answer(404, {})
 
     def do_GET(self) -> None:

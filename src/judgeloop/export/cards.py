@@ -10,7 +10,7 @@ from judgeloop.run.directory import RunDirectory
 def write_cards(run: RunDirectory) -> None:
     """Write those of M1, M2, … that are made, as the run now stands. They change no seal."""
     made = [step for step in run.steps.values() if step.weights == "model" and run.state(step) == "done"]
-    if not made:
+    if not made or not run.artifact(run.maker("M0").name).exists():  # M0's record went; `judgeloop run` says so
         return
     base = base_of(run.config.model, run.base_weights())
     for step in made:

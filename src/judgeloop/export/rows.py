@@ -29,7 +29,10 @@ class RowFile:
     pairs: bool
 
     def rows(self) -> Iterator[Row]:
-        yield from each_row(self.path, PreferencePair if self.pairs else SupervisedRow)
+        if self.pairs:
+            yield from each_row(self.path, PreferencePair)
+        else:
+            yield from each_row(self.path, SupervisedRow)
 
 
 def row_files(run: Path) -> list[RowFile]:

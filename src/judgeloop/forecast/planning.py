@@ -18,6 +18,7 @@ from judgeloop.forecast.rates import (
     BUSY,
     Calibration,
     Facts,
+    Rates,
     calibration_from,
     calibration_key,
     calibration_text,
@@ -81,7 +82,7 @@ def plan(
     return _with_concerns(config, found, steps, out, measured)
 
 
-def _measure(config: Config, folder: Path, day: str, seed: SeedData, guess: object, seconds: float) -> Calibration:
+def _measure(config: Config, folder: Path, day: str, seed: SeedData, guess: Rates, seconds: float) -> Calibration:
     from judgeloop.forecast.calibration import calibrate
 
     rows = [*seed.ift[:_SHOWN_ROWS], *seed.eft[:_SHOWN_ROWS]]

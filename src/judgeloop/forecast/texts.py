@@ -87,7 +87,7 @@ def sizes(config: Config, seed: SeedData, chat: Tokens) -> Sizes:
 
 def distinct(sequences: Sequence[Sequence[int]]) -> int:
     """Tokens of the sequences' token tree: what several begin with counts once."""
-    ordered = sorted(sequences)
+    ordered = sorted(list(sequence) for sequence in sequences)
     shared = sum(common(one, other) for one, other in pairwise(ordered))
     return sum(map(len, ordered)) - shared
 
@@ -188,7 +188,7 @@ def _judge_prompts(
     return [chat.prompt_ids(rubric.messages(prompt, text)) for prompt, text in asked]
 
 
-def _lead(sequences: Sequence[Sequence[int]]) -> float:
+def _lead(sequences: Sequence[list[int]]) -> float:
     """What all of them begin with, in tokens."""
     if len(sequences) < 2:
         return 0.0

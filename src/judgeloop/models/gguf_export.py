@@ -90,9 +90,7 @@ def write_gguf(folder: Path, out: Path, kind: str = "f16", chat_template: str | 
             if not tensor.packed:
                 data = data.astype(tensor.dtype)
             if not np.isfinite(data).all():
-                raise InputError(
-                    f"{folder}: '{name}' has values {kind} cannot hold; set engine.kind to transformers, or export bf16"
-                )
+                raise InputError(f"{folder}: '{name}' has values float16 cannot hold; set engine.kind to transformers")
             writer.write_tensor_data(gguf.quantize(data.astype(np.float32), tensor.type) if tensor.packed else data)
         writer.close()
         partial.replace(out)
@@ -238,7 +236,7 @@ class _Tensor:
         import gguf
 
         block, size = gguf.GGML_QUANT_SIZES[self.type]
-        return math.prod(self.shape) // block * size
+        return math.prod(self.shape) // int(block) * int(size)
 
 
 def _type(shape: tuple[int, ...], kind: str) -> Any:

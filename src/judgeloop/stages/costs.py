@@ -60,8 +60,8 @@ def _fine_tuning(known: Known, section: SftSection, count: Range) -> Work:
         return Work(rows=count, loads=1, unknown="its rows are made by a model")
     share = count * (1 / measured)
     sequences = share * sizes.sft_sequences
-    if section.tokens_per_step:
-        steps = share.map(lambda part: math.ceil(part * sizes.sft_text / section.tokens_per_step) * section.epochs)
+    if (most := section.tokens_per_step) is not None:
+        steps = share.map(lambda part: math.ceil(part * sizes.sft_text / most) * section.epochs)
     else:
         steps = sequences.map(lambda rows: math.ceil(rows / section.batch_size) * section.epochs)
     tokens = sequences * (section.epochs * sizes.sft_step / section.batch_size)
