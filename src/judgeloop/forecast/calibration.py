@@ -182,7 +182,7 @@ def engine(given: _Measuring) -> None:
 
     begun = Moment.now()
     list(opened.generate([Request(f"r{k}", ids, Sampling(1), 1) for k, ids in enumerate(asked)]))
-    given.rate("read", sum(map(len, asked)), begun)
+    given.rate("read", texts.distinct(asked), begun)
 
     how = Sampling(new, max(section.temperature, 0.01), section.top_p, section.top_k)
     begun = Moment.now()

@@ -133,8 +133,10 @@ def _quick_sizes(config: Config, folder: Path, digest: str) -> Sizes | None:
     known = remembered("sizes", texts.signature(config, digest))
     if known is not None:
         return texts.from_json(known)
-    files = texts.files_of(config)
-    if sum(path.stat().st_size for path in files) > _QUICK_BYTES or not (folder / "tokenizer.json").is_file():
+    named = [Path(name) for name in texts.named_rows(config)]
+    if not all(path.is_file() for path in named) or sum(path.stat().st_size for path in named) > _QUICK_BYTES:
+        return None  # on the hub, or too much to read
+    if not (folder / "tokenizer.json").is_file():
         return None
     return texts.sizes(config, texts.read_seed(config), PlainTokens(folder))
 

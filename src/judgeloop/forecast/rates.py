@@ -27,7 +27,7 @@ MEASURED_WHILE_BUSY = Range(0.6, 1.0, 1.5)
 RECKONED = Range(0.5, 1.0, 2.0)  # of the time that arithmetic leads to
 # Share of the products' peak that each kind reaches. On processors as measured (docs/performance.md); on GPUs what is
 # usual of such models, not measured here.
-_SHARE_CPU: dict[Kind, float] = {"read": 0.6, "write": 0.45, "score": 0.65, "train": 0.65, "refer": 0.65}
+_SHARE_CPU: dict[Kind, float] = {"read": 0.6, "write": 0.55, "score": 0.65, "train": 0.65, "refer": 0.65}
 _SHARE_GPU: dict[Kind, float] = {"read": 0.35, "write": 0.5, "score": 0.3, "train": 0.3, "refer": 0.3}
 _TOGETHER = 128  # sequences that a GPU writes at once
 

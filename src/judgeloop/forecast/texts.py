@@ -115,13 +115,19 @@ def signature(config: Config, model: str) -> str:
     return found.hexdigest()[:24]
 
 
-def files_of(config: Config) -> list[Path]:
-    """The files of rows that a plan reads, as far as they are files of this machine."""
-    seed = config.seed_data
-    evaluation = config.evaluation
+def named_rows(config: Config) -> list[str]:
+    """The names of all rows that a plan reads: files, or data sets of the hub."""
+    seed, evaluation = config.seed_data, config.evaluation
     named = [*seed.ift, *seed.ranked, *seed.eft_files, *config.prompts.files, *config.prompts.contamination]
-    named += [*evaluation.prompts, *(name for name in (evaluation.ifeval, config.judge.rubric) if name)]
-    return [path for name in named if (path := Path(name)).is_file()]
+    return [*named, *evaluation.prompts, *([evaluation.ifeval] if evaluation.ifeval else [])]
+
+
+def files_of(config: Config) -> list[Path]:
+    """What of a config's rows, rubric and texts are files of this machine."""
+    found = [Path(name) for name in (*named_rows(config), config.judge.rubric)]
+    for name in config.backtranslation.texts:
+        found += [Path(name)] if Path(name).is_file() else sorted(Path(name).rglob("*"))
+    return [path for path in found if path.is_file()]
 
 
 def as_json(found: Sizes) -> str:

@@ -149,7 +149,8 @@ def _answers(known: Known, prompts: Range, count: int, most: int, role: str) -> 
     if known.untrained():
         each = Range(each.low, max(each.expected, most * 0.7), most)
     rows = prompts * count
-    parts = (Part("read", prompts * known.sizes.prompt, role), Part("write", rows * each, role))
+    asked = max(1.0, known.sizes.prompt - known.sizes.lead)  # what all prompts begin with is read once
+    parts = (Part("read", prompts * asked, role), Part("write", rows * each, role))
     return Work(rows=rows, parts=parts, loads=1, text=rows * each)
 
 
