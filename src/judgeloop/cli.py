@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from judgeloop import __version__
-from judgeloop.commands import evaluate, instruct, judge, machine, run, seed
+from judgeloop.commands import evaluate, export, instruct, judge, machine, plan, run, seed
 from judgeloop.errors import JudgeloopError
 from judgeloop.text.printable import printable
 
@@ -22,9 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(plan.plan)
 app.command()(run.run)
 app.command()(run.status)
 app.command()(run.report)
+app.command()(export.export)
+app.command()(export.push)
 app.command()(seed.seed)
 app.command()(instruct.instruct)
 app.command()(judge.judge)

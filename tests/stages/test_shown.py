@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,7 @@ class Watching:
         self.said: list[str] = []
 
     def superseded(self, *_: object) -> None: ...
+    def planned(self, _lines: Sequence[str], /) -> None: ...
     def skipped(self, _step: Step, /) -> None: ...
     def started(self, step: Step, resumed: bool) -> None: ...
     def failed(self) -> None: ...

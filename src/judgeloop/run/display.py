@@ -40,6 +40,10 @@ class TerminalDisplay:
         names = ", ".join(step.name for step in steps) or "nothing was there"
         self._line(f"redo: {names}; what was there is kept in {where}")
 
+    def planned(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._line(line)
+
     def skipped(self, _step: Step, /) -> None:
         self._skipped += 1
 

@@ -12,6 +12,8 @@ from judgeloop.compute.local import run_child
 from judgeloop.compute.torchrun import command, require_gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
+from judgeloop.export.cards import write_cards
+from judgeloop.forecast.planning import said_before
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
@@ -44,6 +46,7 @@ class Display(Protocol):
     """What the driver tells whoever looks on."""
 
     def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
+    def planned(self, lines: Sequence[str]) -> None: ...
     def skipped(self, _step: Step, /) -> None: ...
     def started(self, step: Step, resumed: bool) -> None: ...
     def progress(self, done: int, total: int | None, note: str) -> None: ...
@@ -78,7 +81,10 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         _refuse_changed_models(run, steps, gone)
         describe(run, method)
         write_notes(run)
+        write_cards(run)
         _check_players(run, steps, server)
+        if method == LOOP and not any(run.state(step) == "done" for step in steps):
+            display.planned(said_before(config, steps, out))
         if method != LOOP:
             for step in steps:
                 _advance(run, steps, step, gone, display, server)
@@ -92,11 +98,13 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
                 break
             if _advance(run, steps, step, gone, display, server) and step.stage.measures:
                 write_reports(out)
+                write_cards(run)
             if step.name not in gone:  # else the run went on after it
                 decision = decision or stopping.decide(run, step)
         decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
         stopping.record(run, decision)
         write_reports(out)
+        write_cards(run)
         release_others(out, _environment(config, trains=True))
     finally:
         server.close()
@@ -117,6 +125,7 @@ def _advance(
     _carry_out(run, step, display, server)
     if step.weights == "model":
         write_notes(run)
+        write_cards(run)
     if step.stage.content is not None:
         _refuse_stale(run, steps)  # maybe other weights than those that the rest was made from
     return True

@@ -22,6 +22,7 @@ from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.samples import draw, last_turn
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
 from judgeloop.stages.contrast import compared_under_others, evaluated_under_others, evaluation_keys
 from judgeloop.stages.fitting import fitting
@@ -314,6 +315,7 @@ EVAL = Stage(
     "eval",
     "evaluation",
     run=evaluate,
+    cost=costs.evaluation,
     reads=("policy", "judge", "held_out"),
     may_read=("previous", "previous_judgements", "previous_agreement"),
     writes=(

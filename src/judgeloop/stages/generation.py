@@ -15,6 +15,7 @@ from judgeloop.jsonl import append_missing, each_row
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Prompt, derive_seed
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome, sampling
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.keys import ENGINE, of
@@ -126,6 +127,7 @@ CANDIDATES = Stage(
     "candidates",
     "candidates",
     run=candidates,
+    cost=costs.candidates,
     reads=("policy", "prompts"),
     writes=("candidates.jsonl",),
     keys=("seed", "candidates", *ENGINE),
@@ -134,6 +136,7 @@ ANCHORS = Stage(
     "anchors",
     "an earlier model's answers",
     run=anchors,
+    cost=costs.anchors,
     reads=("anchor", "prompts"),
     writes=("anchors.jsonl",),
     keys=("seed", "candidates.sampling", *of("pairs", "anchor", "anchor_count"), *ENGINE),

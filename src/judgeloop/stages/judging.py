@@ -20,6 +20,7 @@ from judgeloop.run.directory import drop_metrics
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.contrast import account as under_account
 from judgeloop.stages.contrast import (
@@ -200,6 +201,7 @@ JUDGE_CANDIDATES = Stage(
     "judge",
     "judgements",
     run=judgements,
+    cost=costs.judgements,
     reads=("judge", "prompts", "candidates"),
     may_read=("anchors",),
     writes=("judgements.jsonl", "judge.json"),
@@ -220,6 +222,7 @@ CONSISTENCY = Stage(
     "consistency",
     "the model before judges too",
     run=consistency,
+    cost=costs.consistency,
     reads=("judge", "prompts", "candidates", "judgements"),
     writes=("consistency.jsonl", "consistency.json"),
     keys=_consistency_keys,

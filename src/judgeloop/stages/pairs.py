@@ -12,6 +12,7 @@ from judgeloop.pairs import Judged, PairRule
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.contrast import pair_keys, pair_scores, pairs_by_contrast
 
@@ -78,6 +79,7 @@ PAIRS = Stage(
     "pairs",
     "preference pairs",
     run=pairs,
+    cost=costs.pairs,
     reads=("prompts", "candidates", "judgements"),
     may_read=("anchors", "ahead"),
     writes=("pairs.jsonl", "pairs.json"),

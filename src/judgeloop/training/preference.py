@@ -23,7 +23,7 @@ from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
-from judgeloop.training.data import ScoreAlone, TokenisedPairs, pair_examples, sft_examples
+from judgeloop.training.data import ScoreAlone, TokenisedPairs, pair_examples, rows_beside, sft_examples
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.finished import record_finished
 from judgeloop.training.logprobs import plain_head
@@ -31,7 +31,7 @@ from judgeloop.training.losses import PreferenceLoss
 from judgeloop.training.order import token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
-from judgeloop.training.replay import Replay, rows_beside
+from judgeloop.training.replay import Replay
 from judgeloop.training.summary import TrainingSummary
 from judgeloop.training.trainer import (
     Metrics,
