@@ -22,6 +22,7 @@ LAYERS = (
     {"cli", "run.worker", "run.check_players"},
     {"commands"},
     {"run.driver", "run.display", "run.child"},
+    {"tracking"},
     {"run.stopping"},
     {"run.comparison"},
     {"run.methods"},

@@ -25,6 +25,7 @@ from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
 from judgeloop.stages.shown import samples_of
+from judgeloop.tracking.tracked import Tracked, check_trackers
 
 # What stages need that do not train, which is what takes long; TRL brings pyarrow, whose thread does not end at a fork.
 _IMPORTED_ONCE = (
@@ -48,6 +49,7 @@ class Display(Protocol):
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
     def samples(self, step: Step, found: Samples) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
@@ -59,7 +61,10 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
     steps = METHODS[method](config)
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
     _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
+    check_trackers(config)
     run = RunDirectory.prepare(out, config, steps)
+    tracked: Tracked | None = None
+    finished = False
     server = ForkServer(_IMPORTED_ONCE, _environment(config))
     try:
         _refuse_other(run, method)
@@ -71,10 +76,12 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         _refuse_changed_models(run, steps, gone)
         describe(run, method)
         write_notes(run)
+        display = tracked = Tracked(display, run)
         _check_players(run, steps, server)
         if method != LOOP:
             for step in steps:
                 _advance(run, steps, step, gone, display, server)
+            finished = True
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
@@ -89,8 +96,11 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
         stopping.record(run, decision)
         write_reports(out)
+        finished = True
     finally:
         server.close()
+        if tracked is not None:
+            tracked.close(finished=finished)
         run.close()
 
 
