@@ -35,11 +35,14 @@ class Table:
 
 
 class Tracker(Protocol):
-    """One run in one tracker. `handle` finds this run again when the run directory is resumed; `where` says in a few
-    words how to look at it."""
+    """One run in one tracker. `handle` finds this run again when the run directory is resumed, and may change while it
+    is told things; `where` says in a few words how to look at it."""
 
-    handle: str
-    where: str
+    @property
+    def handle(self) -> str: ...
+
+    @property
+    def where(self) -> str: ...
 
     def numbers(self, axis: str, at: int, values: Mapping[str, float]) -> None:
         """Values at a place on an axis: "stage" (its place in the plan), "model" (its number), or a training's steps

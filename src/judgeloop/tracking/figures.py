@@ -16,8 +16,9 @@ from judgeloop.stages.context import Context
 from judgeloop.stages.shown import samples_of
 from judgeloop.tracking.base import Table
 
-# Accounts of words, columns and files, which are no curves.
-_NOT_DRAWN = {"metrics", "columns", "openings", "content_words", "languages", "initial", "reference"}
+# Accounts of words, columns and files, which are no curves, and what is there by another name.
+_NOT_DRAWN = {"metrics", "columns", "openings", "content_words", "languages", "initial", "reference", "sources",
+              "evaluation_sets", "by_score", "mean_characters_interval"}  # fmt: skip
 
 
 def number_of(model: str) -> int:
@@ -26,14 +27,14 @@ def number_of(model: str) -> int:
 
 
 def figures(run: RunDirectory, step: Step) -> dict[str, float]:
-    """Every number of the JSON files that the step wrote, by a path of names: "eval/length/mean_tokens". An interval
+    """Every number of the JSON files that the step wrote, by its path: "more/eval/length/mean_tokens". An interval
     is three numbers, its ends named `…_low` and `…_high`. The metrics (`evaluation.metrics`) are by their names under
     "evaluation", their comparisons with the model before as `…_change` if the value is not itself one."""
     found: dict[str, float] = {}
     for name in step.writes:
-        if name.endswith(".json") and (path := run.folder(step.model) / name).exists():
+        if name.endswith(".json") and not step.stage.only_checks and (path := run.folder(step.model) / name).exists():
             value = read_json(path, whole=False)
-            found |= _numbers(name.removesuffix(".json"), value)
+            found |= _numbers(f"more/{name.removesuffix('.json')}", value)
             block = value.get("metrics") if step.stage.measures else None
             for metric, told in (block or {}).items():
                 found |= _numbers(f"evaluation/{metric}", told.get("value"))

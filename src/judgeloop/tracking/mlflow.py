@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ _LONGEST = 500  # characters of a param that every store takes
 class _Mlflow:
     def __init__(self, run: TrackedRun, handle: str | None) -> None:
         quietly(MLFLOW_DISABLE_TELEMETRY="true")
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes
         import mlflow
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException

@@ -87,7 +87,7 @@ class Tracked:
         for tracker in names:
             heard = self._heard(tracker)
             for told in (heard["steps"], heard["losses"]):  # what was moved away is made anew and told anew
-                for step in [step for step in told if step not in run.steps or run.state(run.steps[step]) == "missing"]:
+                for step in [step for step in told if not self._is_there(step)]:
                     del told[step]
             try:
                 self._trackers[tracker] = kind_of(tracker).open(tracked, heard["handle"])
@@ -97,7 +97,6 @@ class Tracked:
                 raise InputError(
                     f"report_to: {tracker} cannot be opened ({problem}); mend that, or leave it out"
                 ) from error
-            heard["handle"] = self._trackers[tracker].handle
             display.note(f"{tracker}: {section.project} / {name}; {self._trackers[tracker].where}")
         self._write()
 
@@ -197,6 +196,11 @@ class Tracked:
     def _trackers_of(self, step: Step) -> list[str]:
         return [name for name in trackers_of(self._run.config, step.stage.trains) if name in self._trackers]
 
+    def _is_there(self, name: str) -> bool:
+        """Whether a step was begun and not moved away; the weights that it made may be gone."""
+        step = self._run.steps.get(name)
+        return step is not None and any(self._run.marker(step, kind).exists() for kind in ("begun", "done"))
+
     def _heard(self, tracker: str) -> dict[str, Any]:
         """What a tracker has heard of: the steps, by when they were finished, and the losses, up to which step."""
         fresh = {"handle": None, "steps": {}, "losses": {}, "decision": None}
@@ -215,6 +219,8 @@ class Tracked:
             self._display.note(f"{name} hears no more of this run ({problem}); start the run again to tell it the rest")
 
     def _write(self) -> None:
+        for name, tracker in self._trackers.items():
+            self._heard(name)["handle"] = tracker.handle
         write_json(self._run.path / FILE, self._known)
         self._written = time.monotonic()
 

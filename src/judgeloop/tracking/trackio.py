@@ -36,7 +36,7 @@ class _Trackio:
 
     def close(self, *, finished: bool) -> None:
         with redirect_stdout(StringIO()):
-            self._run.finish()
+            self._trackio.finish()
 
 
 def _open(run: TrackedRun, handle: str | None) -> Tracker:

@@ -15,27 +15,38 @@ class _Wandb:
         import wandb
 
         mode: Any = os.environ.get("WANDB_MODE") or ("online" if "WANDB_API_KEY" in os.environ else "offline")
-        self.handle = handle or run.id
+        self._id, _, told = (handle or run.id).partition(" ")
+        self._told = int(told or 0)
         self._wandb: Any = wandb
         self._run: Any = wandb.init(
-            project=run.project, id=self.handle, name=run.name, dir=str(run.folder), config=dict(run.config), mode=mode,
+            project=run.project, id=self._id, name=run.name, dir=str(run.folder), config=dict(run.config), mode=mode,
             resume="allow" if mode == "online" else None, save_code=False,
             settings=wandb.Settings(silent=True, console="off", disable_git=True),
         )  # fmt: skip
-        self.where = self._run.url or f"offline; wandb sync {run.folder / 'wandb'}/offline-run-*"
+        self.where = self._run.url or f"offline; wandb sync --append {run.folder / 'wandb'}/offline-run-*"
         self._known: set[str] = set()
+
+    @property
+    def handle(self) -> str:
+        """The id, and how many rows were told: offline, each part of a run that was resumed would count from 0, and the
+        server leaves out rows that it has counted already."""
+        return f"{self._id} {self._told}"
 
     def numbers(self, axis: str, at: int, values: Mapping[str, float]) -> None:
         for name in values.keys() - self._known:
             self._run.define_metric(name, step_metric=axis)
             self._known.add(name)
-        self._run.log({**values, axis: at})
+        self._log({**values, axis: at})
 
     def table(self, table: Table) -> None:
-        self._run.log({table.name: self._wandb.Table(list(table.columns), [list(row) for row in table.rows])})
+        self._log({table.name: self._wandb.Table(list(table.columns), [list(row) for row in table.rows])})
 
     def text(self, name: str, text: str) -> None:
         self._run.summary[name] = text
+
+    def _log(self, values: Mapping[str, Any]) -> None:
+        self._run.log(dict(values), step=self._told)
+        self._told += 1
 
     def close(self, *, finished: bool) -> None:
         self._run.finish(exit_code=0 if finished else 1)
