@@ -16,6 +16,7 @@ from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptsSection
 from judgeloop.config.judging import CandidatesSection, JudgeSection
 from judgeloop.config.pairs import PairsSection
+from judgeloop.config.report import ReportSection
 from judgeloop.config.section import SPEED_ONLY, NameOrPath, OptionalNameOrPath, Paths, Section
 from judgeloop.config.seed import SeedSection
 from judgeloop.config.stopping import HealthSection, StopSection
@@ -73,6 +74,7 @@ class Config(Section):
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     endpoint: EndpointSection = Field(default_factory=EndpointSection)
     compute: ComputeSection = Field(default_factory=ComputeSection)
+    report: ReportSection = Field(default_factory=ReportSection)
     tracking: TrackingSection = Field(default_factory=TrackingSection)
     health: HealthSection = Field(default_factory=HealthSection)
     stop: StopSection = Field(default_factory=StopSection)

@@ -203,7 +203,7 @@ class Tracked:
 
     def _heard(self, tracker: str) -> dict[str, Any]:
         """What a tracker has heard of: the steps, by when they were finished, and the losses, up to which step."""
-        fresh = {"handle": None, "steps": {}, "losses": {}, "decision": None}
+        fresh: dict[str, Any] = {"handle": None, "steps": {}, "losses": {}, "decision": None}
         found: dict[str, Any] = self._known["trackers"].setdefault(tracker, fresh)
         return found
 
