@@ -68,10 +68,7 @@ def test_a_gain_that_is_not_shown_is_not_recommended(best: str | None, rests: An
     said = verdict(summary(best, rests))
     assert len(said) == 3
     assert said[0] == first
-    assert (
-        said[1]
-        == SHOWN
-    )
+    assert said[1] == SHOWN
 
 
 def test_the_third_sentence_is_the_first_warning_about_the_model() -> None:

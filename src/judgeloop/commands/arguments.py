@@ -7,10 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from judgeloop.commands.completion import configs, keys
 from judgeloop.errors import InputError
 
-ConfigName = Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key")]
+ConfigName = Annotated[
+    str,
+    typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config", autocompletion=configs),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key", autocompletion=keys)
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run directory")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for other programs")]
 
@@ -50,12 +56,17 @@ def config_path(given: str) -> Path:
     path = Path(given)
     if path.suffix in (".yaml", ".yml") or path.exists():
         return path
+    known = shipped_configs()
+    if given not in known:
+        raise InputError(f"{given}: no such config; give a YAML file, or one of {', '.join(sorted(known))}")
+    return known[given]
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configs that ship with judgeloop, by name: in the package, or beside it in a checkout."""
     here = Path(__file__).resolve().parents[1]
-    for folder in (here / "configs", here.parents[1] / "configs"):
-        if (folder / f"{given}.yaml").is_file():
-            return folder / f"{given}.yaml"
-    names = sorted({p.stem for f in (here / "configs", here.parents[1] / "configs") for p in f.glob("*.yaml")})
-    raise InputError(f"{given}: no such config; give a YAML file, or one of {', '.join(names)}")
+    folders = (here.parents[1] / "configs", here / "configs")  # the package's own goes first
+    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
 
 
 Endpoint = Annotated[

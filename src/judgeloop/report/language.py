@@ -1,8 +1,8 @@
 """The report's words in another language, from one catalogue of the package: English text → the other's.
 
-A key is a text as the report has it, or a pattern in which `{}` is whatever was filled in: "Use {}: {}." Its translation
-has as many `{}`, in the same order or numbered (`{0}`, `{1}`), and what was filled in is translated too. A text that
-the catalogue does not know stays English.
+A key is a text as the report has it, or a pattern in which `{}` is whatever was filled in: "Use {}: {}."
+Its translation has as many `{}`, in the same order or numbered (`{0}`, `{1}`); what was filled in is translated too. A
+text that the catalogue does not know stays English.
 """
 
 from __future__ import annotations
