@@ -7,15 +7,30 @@ from typing import Annotated, Literal
 
 import typer
 
-from judgeloop.commands.completion import configs, keys
 from judgeloop.errors import InputError
+
+
+def _configs(incomplete: str) -> list[str]:
+    """Shipped configs that begin so; files are completed by the shell."""
+    return [name for name in shipped_configs() if name.startswith(incomplete)]
+
+
+def _keys(incomplete: str) -> list[str]:
+    """Keys for --set that begin so, up to the next section."""
+    from judgeloop.config import known_keys
+
+    found = [key for key in known_keys() if key.startswith(incomplete)]
+    depth = incomplete.count(".")
+    sections = {key.rpartition(".")[0] for key in known_keys()}
+    return [f"{key}." if key in sections else f"{key}=" for key in found if key.count(".") == depth]
+
 
 ConfigName = Annotated[
     str,
-    typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config", autocompletion=configs),
+    typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config", autocompletion=_configs),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key", autocompletion=keys)
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key", autocompletion=_keys)
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run directory")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for other programs")]

@@ -27,20 +27,3 @@ def begin() -> None:
     from typer._completion_classes import completion_init
 
     completion_init()
-
-
-def configs(incomplete: str) -> list[str]:
-    """Shipped configs that begin so; files are completed by the shell."""
-    from judgeloop.commands.arguments import shipped_configs
-
-    return [name for name in shipped_configs() if name.startswith(incomplete)]
-
-
-def keys(incomplete: str) -> list[str]:
-    """Keys for --set that begin so, up to the next section."""
-    from judgeloop.config import known_keys
-
-    found = [key for key in known_keys() if key.startswith(incomplete)]
-    depth = incomplete.count(".")
-    sections = {key.rpartition(".")[0] for key in known_keys()}
-    return [f"{key}." if key in sections else f"{key}=" for key in found if key.count(".") == depth]
