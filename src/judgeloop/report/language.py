@@ -44,4 +44,4 @@ def _translated(known: Mapping[str, str], text: str) -> str:
 def _patterns(keys: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
     """The keys with something to fill in, those that say most first."""
     holes = sorted((key for key in keys if "{}" in key), key=lambda key: -len(key))
-    return tuple((re.compile("(.+?)".join(map(re.escape, key.split("{}"))), re.DOTALL), key) for key in holes)
+    return tuple((re.compile("(.*?)".join(map(re.escape, key.split("{}"))), re.DOTALL), key) for key in holes)
