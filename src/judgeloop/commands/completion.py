@@ -17,7 +17,7 @@ def completion(
     bash: judgeloop completion bash >> ~/.bashrc; zsh: the same with ~/.zshrc, after compinit; fish: judgeloop
     completion fish > ~/.config/fish/completions/judgeloop.fish
     """
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     typer.echo(get_completion_script(prog_name="judgeloop", complete_var=VARIABLE, shell=shell))
 

@@ -42,6 +42,7 @@ def _translated(known: Mapping[str, str], text: str) -> str:
 
 @functools.cache
 def _patterns(keys: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """The keys with something to fill in, those that say most first."""
-    holes = sorted((key for key in keys if "{}" in key), key=lambda key: -len(key))
+    """The keys with something to fill in, in the catalogue's order: the first that fits counts. So whole sentences are
+    before what can be a part of one, and of those that begin alike the longest is first."""
+    holes = [key for key in keys if "{}" in key]
     return tuple((re.compile("(.*?)".join(map(re.escape, key.split("{}"))), re.DOTALL), key) for key in holes)
