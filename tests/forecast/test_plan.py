@@ -61,8 +61,8 @@ class Told:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def planned(self, lines: list[str]) -> None:
-        self.lines += lines
+    def note(self, text: str) -> None:
+        self.lines.append(text)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from judgeloop.config.choices import LOSSES
+from judgeloop.config.choices import LOSSES, TRACKERS
 from judgeloop.config.section import AS_BEFORE, SPEED_ONLY, Section
 
 
@@ -80,8 +80,8 @@ class TrainingSection(Section):
     kernels: Annotated[Literal["torch", "liger"], SPEED_ONLY] = Field(
         "torch", description="liger: fused norms, rotary embedding and feed-forward layers (GPU only)"
     )
-    report_to: Annotated[tuple[str, ...], SPEED_ONLY] = Field(
-        (), description="trackers: tensorboard, wandb, mlflow, trackio"
+    report_to: Annotated[tuple[str, ...], TRACKERS, SPEED_ONLY] = Field(
+        (), description="trackers of this training alone, beside those of the whole run (report_to)"
     )
 
 

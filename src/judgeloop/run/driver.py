@@ -28,6 +28,7 @@ from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
 from judgeloop.stages.shown import samples_of
+from judgeloop.tracking.tracked import Tracked, check_trackers
 from judgeloop.training import distributed
 
 # What stages need that do not train, which is what takes long; TRL brings pyarrow, whose thread does not end at a fork.
@@ -46,13 +47,13 @@ class Display(Protocol):
     """What the driver tells whoever looks on."""
 
     def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
-    def planned(self, lines: Sequence[str]) -> None: ...
     def skipped(self, _step: Step, /) -> None: ...
     def started(self, step: Step, resumed: bool) -> None: ...
     def progress(self, done: int, total: int | None, note: str) -> None: ...
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
     def samples(self, step: Step, found: Samples) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
@@ -69,7 +70,10 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
     steps = METHODS[method](config)
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
     _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
+    check_trackers(config)
     run = RunDirectory.prepare(out, config, steps)
+    tracked: Tracked | None = None
+    finished = False
     server = ForkServer(_IMPORTED_ONCE, _environment(config))
     try:
         _refuse_other(run, method)
@@ -82,13 +86,16 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         describe(run, method)
         write_notes(run)
         write_cards(run)
+        display = tracked = Tracked(display, run)
         _check_players(run, steps, server)
         if method == LOOP and not any(run.state(step) == "done" for step in steps):
-            display.planned(said_before(config, steps, out))
+            for line in said_before(config, steps, out):
+                display.note(line)
         if method != LOOP:
             for step in steps:
                 _advance(run, steps, step, gone, display, server)
             release_others(out, _environment(config, trains=True))
+            finished = True
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
@@ -106,8 +113,11 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         write_reports(out)
         write_cards(run)
         release_others(out, _environment(config, trains=True))
+        finished = True
     finally:
         server.close()
+        if tracked is not None:
+            tracked.close(finished=finished)
         run.close()
 
 

@@ -123,9 +123,7 @@ def train_preference(
                 f"{initial} are changed after it; choose another loss"
             )
         same = reference.resolve() == initial.resolve() or not loss.reference
-        arguments = trainer_arguments(
-            config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
-        )
+        arguments = trainer_arguments(config, stage="dpo", seed=seed, precision=precision, scratch=folder)
         other = functools.partial(load_model, reference, attention=config.attention, kernels=config.kernels)
         # In bf16 shards, attention and kernels round at other places; qlora's weights are of four bits.
         sharded = ", sharded" * distributed.sharded()

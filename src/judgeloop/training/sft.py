@@ -127,9 +127,7 @@ def train_sft(
         alone = config.pack_judgements == 1  # whether a model takes packs is tried with its weights
         model = load_policy(config, initial, trust_remote_code=trust_remote_code, by_layer=alone)
         model = with_dropout(model, config.dropout, "sft.dropout")
-        arguments = trainer_arguments(
-            config, stage="sft", seed=seed, precision=precision, scratch=scratch, output=output
-        )
+        arguments = trainer_arguments(config, stage="sft", seed=seed, precision=precision, scratch=scratch)
         can_pack = plain_head(model) and config.max_length <= tree_limit(model)
         most = config.pack_judgements if can_pack else 1
         made = packs(data.examples, config.weighting, most, config.max_length)
