@@ -20,9 +20,11 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     {"__main__"},
     {"cli", "run.worker", "run.check_players"},
+    {"api"},
     {"commands"},
     {"run.driver", "run.display", "run.child"},
-    {"forecast", "export"},
+    {"forecast", "export", "tracking"},
+    {"run.other_ranks"},
     {"run.stopping"},
     {"run.comparison"},
     {"run.methods"},
@@ -207,10 +209,11 @@ def test_heavy_libraries_are_imported_where_they_work(path: Path) -> None:
         "import judgeloop.run.driver, judgeloop.run.display",
         "import judgeloop.commands.examine_machine; judgeloop.commands.examine_machine.examine()",
         "import judgeloop.run.worker",
+        "import judgeloop; judgeloop.run; judgeloop.open_run",
         "import sys, judgeloop.cli; sys.argv = ['judgeloop', '--help']\n"
         "try: judgeloop.cli.main()\nexcept SystemExit as end: assert end.code == 0",
     ],
-    ids=["cli", "driver", "doctor", "worker", "help"],
+    ids=["cli", "driver", "doctor", "worker", "api", "help"],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
     after = f"\nimport sys; print('loaded:', sorted(set({sorted(HEAVY)!r}) & sys.modules.keys()))"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from judgeloop import __version__
-from judgeloop.commands import evaluate, export, instruct, judge, machine, plan, run, seed
+from judgeloop.commands import completion, evaluate, export, init, instruct, judge, machine, plan, run, seed
 from judgeloop.errors import JudgeloopError
 from judgeloop.text.printable import printable
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(init.init)
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(run.status)
@@ -34,6 +36,7 @@ app.command()(judge.judge)
 app.add_typer(evaluate.eval_app, name="eval")
 app.add_typer(machine.models_app, name="models")
 app.command()(machine.doctor)
+app.command()(completion.completion)
 
 
 def _version(wanted: bool) -> None:
@@ -53,6 +56,8 @@ def _root(
 
 def main() -> None:
     """Entry point: 0 done, 2 the user's input is wrong, 1 a fault of ours or the machine's, 130 interrupted."""
+    if completion.VARIABLE in os.environ:
+        completion.begin()
     try:
         sys.exit(app(prog_name="judgeloop", standalone_mode=False) or 0)  # Ctrl-C ends with 130
     except _UsageError as error:

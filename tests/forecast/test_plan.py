@@ -50,7 +50,8 @@ def test_every_stage_says_what_it_costs() -> None:
         "evaluation": {"checker": "check.py"},
     }
     contrast = {"seed_data": {"ift": ["a"], "eft": {"source": "contrast"}}}
-    stages = {s.stage.name: s.stage for t in (tree, contrast) for s in method(parse(t, "test"))}
+    ahead = {"seed_data": {"ift": ["a"]}, "pairs": {"chosen": "provisional"}}
+    stages = {s.stage.name: s.stage for t in (tree, contrast, ahead) for s in method(parse(t, "test"))}
     assert len(stages) >= 29
     assert [name for name, stage in stages.items() if stage.cost is None] == []
 
@@ -61,8 +62,8 @@ class Told:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def planned(self, lines: list[str]) -> None:
-        self.lines += lines
+    def note(self, text: str) -> None:
+        self.lines.append(text)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None

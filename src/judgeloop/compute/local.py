@@ -61,8 +61,10 @@ def run_child(
                     continue  # the last line of a killed child
                 if "error" in event:
                     failure, user_fault = str(event["error"]), bool(event.get("input"))
-                else:
-                    on_event(event)
+                    break
+                on_event(event)
+            if failure is not None:
+                _end(child)  # several processes would be started again, and what has a reason fails again
             code = child.wait()
     except BaseException as error:
         if child is not None:
@@ -123,6 +125,14 @@ def _terminations_raise() -> Iterator[None]:
         signal.signal(signal.SIGTERM, old)
 
 
+def _end(child: Child) -> None:
+    """Let the child end by itself, as one process does that has told why it fails."""
+    try:
+        child.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        _stop(child)
+
+
 def _stop(child: Child) -> None:
     child.terminate()
     try:
@@ -143,15 +153,20 @@ class ChildReport:
     """The child's end of the pipe."""
 
     def __init__(self) -> None:
-        fd = os.environ.get(PROGRESS_FD)
-        self._handle = os.fdopen(int(fd), "w", encoding="utf-8") if fd is not None else None
+        fd = os.environ.get(PROGRESS_FD)  # or the name of a pipe, see `compute.torchrun`
+        place = None if fd is None else int(fd) if fd.isdigit() else os.open(fd, os.O_WRONLY)
+        self._handle = os.fdopen(place, "w", encoding="utf-8") if place is not None else None
         self._lock = threading.Lock()
 
     def send(self, event: Mapping[str, Any]) -> None:
+        self.forward(json.dumps(event) + "\n")
+
+    def forward(self, line: str) -> None:
+        """Send a line that another process's report wrote."""
         if self._handle is None:
             return
         with self._lock, contextlib.suppress(BrokenPipeError):
-            self._handle.write(json.dumps(event) + "\n")
+            self._handle.write(line)
             self._handle.flush()
 
     def progress(self, done: int, total: int | None, note: str = "") -> None:

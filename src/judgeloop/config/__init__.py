@@ -14,6 +14,7 @@ from judgeloop.config.judging import CandidatesSection, ContrastSection, JudgeSa
 from judgeloop.config.loading import HUB, configure, documentation, known_keys, load, parse, validated
 from judgeloop.config.pairs import PairsSection
 from judgeloop.config.refresh import ContrastRowsSection, RefreshSection
+from judgeloop.config.report import ReportSection
 from judgeloop.config.section import AS_BEFORE, SPEED_ONLY, SamplingSection, Section, as_before, shapes_results
 from judgeloop.config.seed import EftSection, SeedSection
 from judgeloop.config.self_instruct import SelfInstructSection
@@ -55,6 +56,7 @@ __all__ = [
     "PromptSamplingSection",
     "PromptsSection",
     "RefreshSection",
+    "ReportSection",
     "SamplingSection",
     "Section",
     "SeedSection",

@@ -16,16 +16,28 @@ class ComputeSection(Section):
         1,
         gt=0,
         description="processes that train together, each with a share of every batch: as many as GPUs to use; "
-        "1 on a CPU",
+        "1 on a CPU. If torchrun started the run, its own number counts",
     )
-    sharding: Literal["none", "fsdp"] = Field(
+    restarts: int = Field(
+        1,
+        ge=0,
+        description="how often the processes of a training are started again, from its last checkpoint, if one of them "
+        "was killed or crashed",
+    )
+    sharding: Literal["none", "fsdp", "hsdp"] = Field(
         "none",
         description="none: each process holds the whole model; fsdp: weights, gradients and optimiser state are spread "
-        "over the processes, for models too large for one GPU (not with method: qlora)",
+        "over the processes, for models too large for one GPU; hsdp: spread over the processes of each machine, a copy "
+        "a machine (neither with method: qlora)",
+    )
+    offload: bool = Field(
+        False, description="with sharding: the parts wait in host memory, where the optimiser works too; slower"
     )
 
     @model_validator(mode="after")
-    def _shards_need_processes(self) -> ComputeSection:
-        if self.sharding != "none" and self.processes == 1:
-            raise ValueError("compute.sharding: fsdp needs compute.processes of 2 or more; raise it, or set none")
+    def _only_parts_are_offloaded(self) -> ComputeSection:
+        if self.offload and self.sharding == "none":
+            raise ValueError(
+                "compute.offload: moves the parts of a sharded model; set compute.sharding: fsdp, or false"
+            )
         return self

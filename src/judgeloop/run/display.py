@@ -40,10 +40,6 @@ class TerminalDisplay:
         names = ", ".join(step.name for step in steps) or "nothing was there"
         self._line(f"redo: {names}; what was there is kept in {where}")
 
-    def planned(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            self._line(line)
-
     def skipped(self, _step: Step, /) -> None:
         self._skipped += 1
 
@@ -88,6 +84,9 @@ class TerminalDisplay:
 
     def samples(self, step: Step, found: Samples) -> None:
         print_samples(self.console, step.model, found)
+
+    def note(self, text: str) -> None:
+        self._line(text)
 
     def _stop(self) -> None:
         if self._bar is not None:

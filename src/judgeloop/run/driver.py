@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from judgeloop.compute.forks import ForkServer
 from judgeloop.compute.local import run_child
-from judgeloop.compute.processes import gpus
+from judgeloop.compute.torchrun import command, require_gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.export.cards import write_cards
@@ -20,6 +20,7 @@ from judgeloop.run import seals, stopping
 from judgeloop.run.directory import RunDirectory, describe, read_facts
 from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.methods import METHODS
+from judgeloop.run.other_ranks import help_run, release_others, require_share
 from judgeloop.run.samples import Samples
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
@@ -27,6 +28,8 @@ from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
 from judgeloop.stages.shown import samples_of
+from judgeloop.tracking.tracked import Tracked, check_trackers
+from judgeloop.training import distributed
 
 # What stages need that do not train, which is what takes long; TRL brings pyarrow, whose thread does not end at a fork.
 _IMPORTED_ONCE = (
@@ -44,25 +47,33 @@ class Display(Protocol):
     """What the driver tells whoever looks on."""
 
     def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
-    def planned(self, lines: Sequence[str]) -> None: ...
     def skipped(self, _step: Step, /) -> None: ...
     def started(self, step: Step, resumed: bool) -> None: ...
     def progress(self, done: int, total: int | None, note: str) -> None: ...
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
     def samples(self, step: Step, found: Samples) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
     """Carry out a method's steps (`loop.METHODS`) in `out`. The loop runs until its last model is made and evaluated,
     or a rule stops it, and ends with summary and report; other methods end with their last step.
 
-    Raises InputError, StageFailed or Interrupted; in every case the run can be started again where it stopped.
+    Raises InputError, StageFailed or Interrupted; in every case the run can be started again where it stopped. Under
+    torchrun, what has not rank 0 only helps with its trainings.
     """
+    distributed.take_over()
+    if not distributed.is_main():
+        help_run(out, _environment(config, trains=True))
+        return
     steps = METHODS[method](config)
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
     _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
+    check_trackers(config)
     run = RunDirectory.prepare(out, config, steps)
+    tracked: Tracked | None = None
+    finished = False
     server = ForkServer(_IMPORTED_ONCE, _environment(config))
     try:
         _refuse_other(run, method)
@@ -75,12 +86,16 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         describe(run, method)
         write_notes(run)
         write_cards(run)
+        display = tracked = Tracked(display, run)
         _check_players(run, steps, server)
         if method == LOOP and not any(run.state(step) == "done" for step in steps):
-            display.planned(said_before(config, steps, out))
+            for line in said_before(config, steps, out):
+                display.note(line)
         if method != LOOP:
             for step in steps:
                 _advance(run, steps, step, gone, display, server)
+            release_others(out, _environment(config, trains=True))
+            finished = True
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
@@ -97,8 +112,12 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         stopping.record(run, decision)
         write_reports(out)
         write_cards(run)
+        release_others(out, _environment(config, trains=True))
+        finished = True
     finally:
         server.close()
+        if tracked is not None:
+            tracked.close(finished=finished)
         run.close()
 
 
@@ -149,8 +168,18 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
         for part in key.split("."):
             section = getattr(section, part)
         require_gpu_settings(section, key)
-    if pending and run.config.compute.processes > 1:
-        gpus(run.config.compute.processes)
+    if pending:
+        here, all_of_them = _processes(run.config)
+        require_share(run.config.compute.sharding, all_of_them)
+        if here > 1:
+            require_gpus(here)
+
+
+def _processes(config: Config) -> tuple[int, int]:
+    """How many train on this machine, and on all."""
+    if distributed.processes() > 1:
+        return distributed.local_processes(), distributed.processes()
+    return config.compute.processes, config.compute.processes
 
 
 def _refuse_other(run: RunDirectory, method: str) -> None:
@@ -232,20 +261,27 @@ def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServe
             waiting.clear()
             display.samples(step, samples)
 
-    several = run.config.compute.processes > 1 and step.stage.trains is not None
+    compute, trains = run.config.compute, step.stage.trains is not None
+    several = trains and _processes(run.config)[1] > 1
+    ours = compute.processes if trains and distributed.processes() == 1 else 1
     run_child(
-        ["judgeloop.run.worker", str(run.path), step.name],
+        command(ours, compute.restarts, ["judgeloop.run.worker", str(run.path), step.name]),
         run.path / "logs" / f"{step.model}.{step.label}.log",
         show,
         keep_open=[run.lock_fd] if run.lock_fd is not None else [],
-        environment=_environment(run.config),
+        environment=_environment(run.config, trains=trains),
         server=None if several else server,  # each of several processes has threads and a device of its own
     )
 
 
-def _environment(config: Config) -> dict[str, str]:
+def _environment(config: Config, *, trains: bool = False) -> dict[str, str]:
     """What is set for the child processes, before they import anything, beside what is set for this one. Programs must
-    not be asked about telemetry or reach for a hub when the model is a folder of this machine."""
+    not be asked about telemetry or reach for a hub when the model is a folder of this machine. `trains`: they are
+    torchrun's processes in this one's place, or torchrun's agent, and share the threads."""
     quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
     own = {name: value for name, value in quiet.items() if name not in os.environ}
-    return {"OMP_NUM_THREADS": str(config.threads or os.cpu_count() or 1), **own}
+    threads = config.threads or os.cpu_count() or 1
+    if trains:
+        own |= distributed.variables()
+        threads = max(1, threads // _processes(config)[0])
+    return {"OMP_NUM_THREADS": str(threads), **own}

@@ -81,7 +81,11 @@ def evaluate(context: Context) -> Outcome:
     if context.role("judge") != context.role("policy"):  # two models at once may be too much for the memory
         _close(opened)
     with open_judge(context, own=(model.name, lambda: (engine(), chat))) as judge:
-        items = [(row.prompt_id, ToJudge(row.id, by_id[row.prompt_id].messages, row.text)) for row in responses]
+        items = [
+            (name, ToJudge(row.id, by_id[name].messages, row.text))
+            for name, rows in _by_prompt(responses).items()
+            for row in rows[: section.judged]
+        ]
         firsts = {rows[0].id for rows in _by_prompt(responses).values()} if previous is not None else set[str]()
         under = evaluated_under_others(context.config, prompts, items, firsts)
         judge.score(context.output(JUDGEMENTS), [*(item for _, item in items), *under])

@@ -37,6 +37,15 @@ def anchors(context: Context) -> Outcome:
     return Outcome({"rows": sum(1 for _ in each_row(context.output(), Candidate)), "tokens": tokens, **dropped})
 
 
+def ahead(context: Context) -> Outcome:
+    """Responses of the provisional next model to each prompt, to be chosen if they score higher than the candidates."""
+    config = context.config
+    named = f"{context.step.model}.ahead"
+    count, section = config.pairs.provisional_count, config.candidates.sampling
+    tokens, dropped = _answer_prompts(context, "provisional", count, section, named)
+    return Outcome({"rows": sum(1 for _ in each_row(context.output(), Candidate)), "tokens": tokens, **dropped})
+
+
 def _answer_prompts(
     context: Context, role: str, count: int, section: SamplingSection, named: str
 ) -> tuple[int, dict[str, Any]]:
@@ -131,4 +140,13 @@ ANCHORS = Stage(
     reads=("anchor", "prompts"),
     writes=("anchors.jsonl",),
     keys=("seed", "candidates.sampling", *of("pairs", "anchor", "anchor_count"), *ENGINE),
+)
+AHEAD = Stage(
+    "ahead",
+    "a provisional next model's answers",
+    run=ahead,
+    cost=costs.ahead,
+    reads=("provisional", "prompts"),
+    writes=("ahead.jsonl",),
+    keys=("seed", "candidates.sampling", "pairs.provisional_count", *ENGINE),
 )

@@ -288,3 +288,17 @@ TRAIN = Stage(
     recover=recover,
     changes=(FOREIGN_ANCHORS,),
 )
+PROVISIONAL = Stage(
+    "provisional",
+    "a provisional next model",
+    run=train,
+    cost=costs.train,
+    reads=TRAIN.reads,
+    may_read=TRAIN.may_read,
+    writes=("provisional", "provisional/train.json"),
+    keys=_train_keys,
+    trains="train",
+    weights="provisional/model",
+    recover=recover,
+    changes=TRAIN.changes,
+)
