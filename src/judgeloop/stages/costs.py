@@ -102,6 +102,13 @@ def anchors(known: Known) -> Work:
     return _answers(known, known.rows("prompts"), config.pairs.anchor_count, most, "anchor")
 
 
+def ahead(known: Known) -> Work:
+    """A provisional next model's."""
+    config = known.config
+    most = config.candidates.sampling.max_new_tokens
+    return _answers(known, known.rows("prompts"), config.pairs.provisional_count, most, "provisional")
+
+
 def seed_answers(known: Known) -> Work:
     """To the seed's instructions, for EFT rows by contrast."""
     config, sizes = known.config, known.sizes
@@ -164,6 +171,14 @@ def judgements(known: Known) -> Work:
     if not section.others and section.measure:
         under = known.rows("prompts").at_most(section.measure) * config.candidates.count
     return _judged(known, items + under, known.sizes.judge_new)
+
+
+def ahead_judgements(known: Known) -> Work:
+    """As often as those of the candidates."""
+    items = known.rows("ahead")
+    if known.config.judge.function is not None:
+        return Work(rows=items, seconds=items * 1e-3, unknown="the time of judge.function")
+    return _judged(known, items * (1 + known.config.judge.contrast.others), known.sizes.judge_new)
 
 
 def consistency(known: Known) -> Work:

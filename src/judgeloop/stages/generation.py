@@ -145,6 +145,7 @@ AHEAD = Stage(
     "ahead",
     "a provisional next model's answers",
     run=ahead,
+    cost=costs.ahead,
     reads=("provisional", "prompts"),
     writes=("ahead.jsonl",),
     keys=("seed", "candidates.sampling", "pairs.provisional_count", *ENGINE),

@@ -213,6 +213,7 @@ JUDGE_AHEAD = Stage(
     "judge_ahead",
     "judgements of the provisional model's answers",
     run=ahead_judgements,
+    cost=costs.ahead_judgements,
     reads=("judge", "prompts", "ahead"),
     writes=("ahead.judgements.jsonl",),
     keys=_judge_keys,

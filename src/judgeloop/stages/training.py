@@ -292,6 +292,7 @@ PROVISIONAL = Stage(
     "provisional",
     "a provisional next model",
     run=train,
+    cost=costs.train,
     reads=TRAIN.reads,
     may_read=TRAIN.may_read,
     writes=("provisional", "provisional/train.json"),
