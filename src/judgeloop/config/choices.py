@@ -150,6 +150,7 @@ ENGINES: Choices[Any] = Choices(
     {
         "openvino": "judgeloop.engines.kinds:OPENVINO",
         "transformers": "judgeloop.engines.kinds:TRANSFORMERS",
+        "vllm": "judgeloop.engines.kinds:VLLM",
         "scripted": "judgeloop.engines.kinds:SCRIPTED",
     },
     extra=("auto",),
