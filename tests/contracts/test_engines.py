@@ -229,13 +229,11 @@ def ties_where_they_part(folder: Path, prompt: tuple[int, ...], one: tuple[int, 
     return abs(values[0] - values[1]) < 1e-4
 
 
-GREEDY = [("openvino", "llama"), ("openvino", "qwen2"), ("openvino", "qwen3"), ("vllm", "qwen3")]
-
-
-@pytest.mark.parametrize(
-    ("kind", "family"), [pytest.param(*installed(k)[0].values, f, marks=installed(k)[0].marks) for k, f in GREEDY]
-)
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", installed("openvino", "vllm"))
 def test_greedy_equals_transformers(kind: str, family: Family, folders: Any, tmp_path: Path) -> None:
+    if family != FAMILY.get(kind, family):
+        pytest.skip("this engine cannot run the family's tiny model here")
     folder = folders(family, 0.0)
     chat = Chat.load(folder)
     asked = requests(chat, Sampling(24), n=1)
