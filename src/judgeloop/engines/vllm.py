@@ -14,13 +14,13 @@ from typing import Any
 
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import FinishReason, Generation, OptionLogprobs, OptionRequest, Request
+from judgeloop.engines.option_reads import OptionReads
 from judgeloop.engines.text import cut_at_stop
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.models.chat import Chat
 from judgeloop.models.hardware import cpu_has_bf16, has_cuda
 from judgeloop.records import derive_seed
 
-_MOST_TOKENS = 128  # whose log-probabilities one request may ask for
 _Asked = tuple[tuple[int, ...], tuple[int, ...], Any]  # what it is, prompt, SamplingParams
 _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -77,21 +77,15 @@ class VllmEngine:
 
         Raises InputError where an option or a prompt is empty, or longer than the engine takes.
         """
-        wanted = [_next_tokens(request) for request in requests]
-        for request, nexts in zip(requests, wanted, strict=True):
-            self._require_room(request.id, len(request.prompt_ids) + max(map(len, nexts)), 1)
-        missing = [len(reading) for reading in map(_readings, wanted)]
-        found: list[dict[tuple[int, ...], float]] = [{} for _ in requests]
-        for (place, number), output in self._run(self._option_reads(requests, wanted)):
-            run, tokens = _readings(wanted[place])[number]
-            found[place] |= {(*run, token): output.logprobs[0][token].logprob for token in tokens}
-            missing[place] -= 1
-            if not missing[place]:
-                request, values = requests[place], found[place]
-                yield OptionLogprobs(
-                    request.id,
-                    tuple(sum(values[option[: k + 1]] for k in range(len(option))) for option in request.options),
-                )
+        reads = [OptionReads(request) for request in requests]
+        if reads:
+            longest = max(reads, key=lambda one: one.longest)
+            self._require_room(longest.request.id, longest.longest, 1)
+        for (place, number), output in self._run(self._option_reads(reads)) if reads else ():
+            read = reads[place].reads[number]
+            result = reads[place].give(read, [output.logprobs[0][token].logprob for token in read.tokens])
+            if result is not None:
+                yield result
 
     def close(self) -> None:
         """Give back the memory. Calling it twice is fine."""
@@ -127,20 +121,20 @@ class VllmEngine:
                 )
                 yield (place, index), request.prompt_ids, params
 
-    def _option_reads(self, requests: Sequence[OptionRequest], wanted: Sequence[_Next]) -> Iterator[_Asked]:
+    def _option_reads(self, reads: Sequence[OptionReads]) -> Iterator[_Asked]:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        for place, request in enumerate(requests):
-            for number, (run, tokens) in enumerate(_readings(wanted[place])):
+        for place, one in enumerate(reads):
+            for number, read in enumerate(one.reads):
                 params = SamplingParams(
                     max_tokens=1,
                     temperature=0.0,
-                    logprob_token_ids=list(tokens),
+                    logprob_token_ids=list(read.tokens),
                     detokenize=False,
                     output_kind=RequestOutputKind.FINAL_ONLY,
                 )
-                yield (place, number), request.prompt_ids + run, params
+                yield (place, number), one.request.prompt_ids + read.run, params
 
     def _run(self, asked: Iterable[_Asked]) -> Iterator[tuple[tuple[int, ...], Any]]:
         """What each request gives, as it finishes. Those under way are given up if the caller stops listening."""
@@ -243,28 +237,3 @@ class VllmEngine:
         if cuda:
             return {**arguments, "gpu_memory_utilization": own.memory_share}
         return {**arguments, "kv_cache_memory_bytes": int(section.cache_gib * 2**30)}
-
-
-_Next = dict[tuple[int, ...], list[int]]
-
-
-def _next_tokens(request: OptionRequest) -> _Next:
-    """What options begin with (nothing, their first token, their first two, …) → the tokens that come next in them."""
-    if not request.prompt_ids or not request.options or not all(request.options):
-        raise InputError(f"request {request.id}: its prompt and each of its options need at least one token")
-    found: _Next = {}
-    for option in request.options:
-        for place, token in enumerate(option):
-            tokens = found.setdefault(option[:place], [])
-            if token not in tokens:
-                tokens.append(token)
-    return found
-
-
-def _readings(nexts: _Next) -> list[tuple[tuple[int, ...], list[int]]]:
-    """The positions to read, each with as many tokens as one request may ask for."""
-    return [
-        (run, tokens[first : first + _MOST_TOKENS])
-        for run, tokens in nexts.items()
-        for first in range(0, len(tokens), _MOST_TOKENS)
-    ]
