@@ -204,7 +204,7 @@ def test_weights_that_another_run_loaded_meanwhile_end_it(server: StandIn, folde
 
 
 def test_a_request_too_long_for_the_server_is_refused_before_any_is_asked(server: StandIn, folder: Path) -> None:
-    with pytest.raises(InputError, match="needs 204 tokens.*takes 100"):
+    with pytest.raises(InputError, match=r"needs 204 tokens.*takes 100"):
         list(engine(server, folder).generate([*asked(), Request("long", PROMPT, Sampling(200))]))
     assert not [path for path, _ in server.asked if path == "/v1/completions"]
 

@@ -1,7 +1,8 @@
 """A running `vllm serve` as the engine: it is told which model folder's weights to load, then asked with token ids.
 
 The server is started by the user, with the routes that load weights (VLLM_SERVER_DEV_MODE=1), and sees the run
-directory under the same path. Its weight version is set to the hash of the weights, so that nobody's rows come from others.
+directory under the same path. Its weight version is set to the hash of the weights, so that no rows come from others
+unnoticed.
 """
 
 from __future__ import annotations
