@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart install test lint bench
+.PHONY: quickstart install test test-vllm lint bench
 
 quickstart: install
 	$(BIN)/judgeloop run configs/quickstart.yaml
@@ -19,6 +19,18 @@ $(STAMP): pyproject.toml constraints.txt
 test: install lint
 	$(BIN)/python -m pytest tests/compute  # signals need the main thread
 	$(BIN)/python -m pytest tests --ignore tests/compute -n 2 --dist worksteal
+
+# vLLM's CPU build wants a torch and a transformers of its own, so it has an environment of its own.
+VLLM_VENV ?= .venv-vllm
+
+$(VLLM_VENV)/.installed: constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps -r constraints-vllm.txt
+	touch $@
+
+test-vllm: $(VLLM_VENV)/.installed
+	PYTHONPATH=src $(VLLM_VENV)/bin/python -m pytest tests/contracts/test_engines.py tests/engines/test_vllm.py \
+		tests/e2e/test_vllm_loop.py
 
 lint: install
 	$(BIN)/ruff check .

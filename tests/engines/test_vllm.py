@@ -1,4 +1,4 @@
-"""What vLLM must have done to it, in an environment that has it (`make test-vllm`), and what is said where it is missing."""
+"""What is particular to vLLM, in an environment that has it (`make test-vllm`), and what is said without it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tiny import make_tiny_model
 HERE = importlib.util.find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not HERE, reason="vllm is not installed")
 PROMPT = tuple(range(20, 60))
-OPTIONS = tuple((token,) for token in range(100, 110)) + ((100, 101, 102), (100, 7), (9, 9, 9))
+OPTIONS = (*((token,) for token in range(100, 110)), (100, 101, 102), (100, 7), (9, 9, 9))
 
 
 def engine(folder: Path, **own: object) -> VllmEngine:
@@ -78,9 +78,9 @@ def url(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterat
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        str(Path(sys.executable).with_name("vllm")), "serve", str(folders[0]), "--port", str(port), "--dtype", "float32",
-        "--enforce-eager", "--max-model-len", "512", "--generation-config", "vllm", "--kv-cache-memory-bytes", "268435456",
-        "--hf-overrides", '{"head_dtype": "float32"}',
+        str(Path(sys.executable).with_name("vllm")), "serve", str(folders[0]), "--port", str(port),
+        "--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--generation-config", "vllm",
+        "--kv-cache-memory-bytes", "268435456", "--hf-overrides", '{"head_dtype": "float32"}',
     ]  # fmt: skip
     log = tmp_path_factory.mktemp("server") / "log"
     environment = {**os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"}
