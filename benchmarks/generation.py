@@ -3,7 +3,8 @@
     python benchmarks/generation.py [--engines openvino transformers] [--python vllm=.venv-vllm/bin/python] [--repeat 1]
 
 Compared: the engines, and transformers' plain `generate` in bfloat16 with the best of a few batch sizes. An engine that
-is installed in another environment is run by the interpreter that --python gives. Goal on a 2-core CPU: openvino at least 3 times plain `generate`.
+is installed in another environment is run by the interpreter that --python gives. Goal on a 2-core CPU: openvino at
+least 3 times plain `generate`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Does an engine compute what the folder says? Greedy continuations of 64 prompts against transformers in float32.
 
-    python benchmarks/roundtrip.py [--engine openvino] [--model smollm2-135m-instruct] [--questions FILE] [--out FILE.json]
+    python benchmarks/roundtrip.py [--engine openvino] [--model smollm2-135m-instruct] [--questions FILE] [--out FILE]
 
-Compared: the engine (openvino, or vllm in an environment that has it) at float32 and at its default precision, and transformers in bfloat16 (what a rounded
-computation costs by itself). Goal on the embedded model: openvino f32 equal on at least 61 of 64, openvino default on
-at least as many as transformers bf16.
+Compared: the engine (openvino, or vllm in an environment that has it) at float32 and at its default precision, and
+transformers in bfloat16 (what a rounded computation costs by itself). Goal on the embedded model: openvino f32 equal on
+at least 61 of 64, openvino default on at least as many as transformers bf16.
 """
 
 from __future__ import annotations
