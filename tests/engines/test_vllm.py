@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from judgeloop.config import EngineSection, ServerSection
+from judgeloop.config import EngineSection, ServerSection, VllmSection
 from judgeloop.engines import open_engine, pick
 from judgeloop.engines.base import OptionRequest, Request, Sampling
 from judgeloop.engines.server import ServerEngine
 from judgeloop.engines.vllm import VllmEngine
+from judgeloop.engines.vllm_arguments import devices
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.models.chat import Chat
 from tiny import make_tiny_model
@@ -63,6 +64,44 @@ def test_what_vllm_cannot_run_is_said_in_one_line(tmp_path: Path) -> None:
         list(opened.generate([Request("r", PROMPT, Sampling(4))]))
     assert "\n" not in str(caught.value)
     opened.close()
+
+
+@needs_vllm
+def test_several_engines_share_the_rows_and_change_none(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model", "qwen3")
+    asked = [Request(f"r{k}", PROMPT[k:], Sampling(12, temperature=1.0), 3, seed=k) for k in range(12)]
+    one, two = engine(folder), engine(folder, engines=2)
+    found = {(g.request_id, g.index): g for g in one.generate(asked)}
+    for _ in two.generate(asked):
+        break  # the caller stops listening: what is under way is given up
+    rows = list(two.generate(asked))
+    assert len(rows) == 36
+    assert {(g.request_id, g.index): g for g in rows} == found
+    one.close()
+    two.close()
+
+
+@pytest.mark.parametrize(
+    ("visible", "keys", "expected"),
+    [
+        ("0,1,2,3", {}, ["0", "1", "2", "3"]),
+        ("4,5,6,7", {"tensor_parallel": 2}, ["4,5", "6,7"]),
+        ("0,1,2,3", {"engines": 2}, ["0", "1"]),
+        ("0,1,2", {"tensor_parallel": 3}, [None]),
+        ("3", {}, [None]),
+    ],
+)
+def test_each_engine_has_gpus_of_its_own(
+    visible: str, keys: dict[str, int], expected: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [own.get("CUDA_VISIBLE_DEVICES") for own in devices(VllmSection(**keys), cuda=True)] == expected
+
+
+def test_more_engines_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(InputError, match="3 engines on 1 GPUs each need 3, and this process sees 2"):
+        devices(VllmSection(engines=3), cuda=True)
 
 
 @pytest.fixture(scope="module")

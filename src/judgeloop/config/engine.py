@@ -16,6 +16,12 @@ class VllmSection(Section):
     tensor_parallel: Annotated[int, SPEED_ONLY] = Field(
         1, gt=0, description="GPUs that one engine spreads the model over, for models too large for one"
     )
+    engines: Annotated[int | None, SPEED_ONLY] = Field(
+        None,
+        gt=0,
+        description="engines that share the rows, each on `tensor_parallel` GPUs of its own; none: as many as the "
+        "machine's GPUs are enough for, one on a CPU",
+    )
     memory_share: Annotated[float, SPEED_ONLY] = Field(
         0.9, gt=0, le=1, description="share of a GPU's memory for weights and KV cache together"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,12 @@ from judgeloop.config import EngineSection
 from judgeloop.engines.base import FinishReason, Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.engines.option_reads import OptionReads
 from judgeloop.engines.text import cut_at_stop
+from judgeloop.engines.vllm_arguments import ENVIRONMENT, arguments, devices, environment
+from judgeloop.engines.vllm_steps import Asked, What, last_line, run
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.models.chat import Chat
-from judgeloop.models.hardware import cpu_has_bf16, has_cuda
+from judgeloop.models.hardware import has_cuda
 from judgeloop.records import derive_seed
-
-_Asked = tuple[tuple[int, ...], tuple[int, ...], Any]  # what it is, prompt, SamplingParams
-_ENVIRONMENT = {
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads may hang
-}
 
 
 class VllmEngine:
@@ -48,8 +43,7 @@ class VllmEngine:
         self._chat = chat
         self._threads = threads
         self._trust_remote_code = trust_remote_code
-        self._engine: Any = None
-        self._asked = 0
+        self._engines: list[Any] = []
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Yield every sample of every request, a request's samples together, as each request finishes.
@@ -89,16 +83,16 @@ class VllmEngine:
 
     def close(self) -> None:
         """Give back the memory. Calling it twice is fine."""
-        if self._engine is not None:
-            self._engine.engine_core.shutdown()
-            self._engine = None
-            gc.collect()
-            if has_cuda():
-                import torch
+        for engine in self._engines:
+            engine.engine_core.shutdown()
+        self._engines = []
+        gc.collect()
+        if has_cuda():
+            import torch
 
-                torch.cuda.empty_cache()
+            torch.cuda.empty_cache()
 
-    def _samples(self, requests: Sequence[Request]) -> Iterator[_Asked]:
+    def _samples(self, requests: Sequence[Request]) -> Iterator[Asked]:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -121,7 +115,7 @@ class VllmEngine:
                 )
                 yield (place, index), request.prompt_ids, params
 
-    def _option_reads(self, reads: Sequence[OptionReads]) -> Iterator[_Asked]:
+    def _option_reads(self, reads: Sequence[OptionReads]) -> Iterator[Asked]:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -136,38 +130,9 @@ class VllmEngine:
                 )
                 yield (place, number), one.request.prompt_ids + read.run, params
 
-    def _run(self, asked: Iterable[_Asked]) -> Iterator[tuple[tuple[int, ...], Any]]:
-        """What each request gives, as it finishes. Those under way are given up if the caller stops listening."""
-        engine = self._load()
-        from vllm.inputs import tokens_input
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        waiting = iter(asked)
-        running: dict[str, tuple[int, ...]] = {}
-        at_once = 2 * self._section.max_sequences  # enough that a step is never short of sequences
-        try:
-            while True:
-                while len(running) < at_once and (one := next(waiting, None)) is not None:
-                    what, ids, params = one
-                    self._asked += 1
-                    running[str(self._asked)] = what
-                    engine.add_request(str(self._asked), tokens_input(list(ids)), params)
-                if not running:
-                    return
-                try:
-                    results = engine.step()
-                except (RuntimeError, EngineDeadError) as error:
-                    last = (str(error).strip() or type(error).__name__).splitlines()[-1]
-                    raise JudgeloopError(f"{self._folder}: vLLM fails as it generates ({last})") from error
-                for result in results:
-                    if result.finished:
-                        (output,) = result.outputs
-                        if output.finish_reason not in ("stop", "length"):
-                            raise JudgeloopError(f"{self._folder}: vLLM gave up a request ({output.finish_reason})")
-                        yield running.pop(result.request_id), output
-        finally:
-            if running:
-                engine.abort_request(list(running))
+    def _run(self, asked: Iterator[Asked]) -> Iterator[tuple[What, Any]]:
+        # Enough under way that a step is never short of sequences.
+        return run(self._load(), asked, 2 * self._section.max_sequences)
 
     def _generation(self, request: Request, index: int, output: Any) -> Generation:
         ids = tuple(int(token) for token in output.token_ids)
@@ -176,64 +141,41 @@ class VllmEngine:
         return Generation(request.id, index, ids, text, reason)
 
     def _require_room(self, name: str, prompt: int, new: int) -> None:
-        limit = self._load().vllm_config.model_config.max_model_len
+        limit = self._load()[0].vllm_config.model_config.max_model_len
         if prompt + new > limit:
             raise InputError(
                 f"engine.vllm.max_model_len: request {name} has {prompt} prompt tokens and may get {new} more, and "
                 f"the engine takes {limit} together; raise it (or engine.vllm.memory_share, if memory limits it)"
             )
 
-    def _load(self) -> Any:
-        if self._engine is None:
-            for name, value in _ENVIRONMENT.items():
-                os.environ.setdefault(name, value)
-            cuda = has_cuda()
-            if not cuda:  # in this process: a process of its own costs its start and does not compute faster
-                os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-            import torch
+    def _load(self) -> list[Any]:
+        if self._engines:
+            return self._engines
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        import torch
 
-            if self._threads is not None:
-                torch.set_num_threads(self._threads)
-            set_num_threads = torch.set_num_threads
-            try:
-                from vllm import EngineArgs, LLMEngine
+        cuda = has_cuda()
+        shares = devices(self._section.vllm, cuda)
+        # Each of several engines computes in a process of its own, which sees its own GPUs. One engine on a CPU computes
+        # in this process: another process would take longer to start and be no faster.
+        apart = {} if cuda else {"VLLM_ENABLE_V1_MULTIPROCESSING": str(int(len(shares) > 1))}
+        told = arguments(self._section, self._folder, cuda=cuda, trust_remote_code=self._trust_remote_code)
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        set_num_threads = torch.set_num_threads
+        try:
+            from vllm import EngineArgs, LLMEngine
 
-                self._engine = LLMEngine.from_engine_args(EngineArgs(**self._arguments(cuda)))
-            except (ValueError, RuntimeError, KeyError, OSError, ImportError) as error:
-                last = (str(error).strip() or type(error).__name__).splitlines()[-1]
-                raise JudgeloopError(
-                    f"{self._folder}: vLLM cannot load it ({last}); VLLM_LOGGING_LEVEL=INFO says more; mend the cause, "
-                    "or set engine.kind: transformers"
-                ) from error
-            finally:
-                torch.set_num_threads = set_num_threads  # which vLLM replaces on a CPU
-        return self._engine
-
-    def _arguments(self, cuda: bool) -> dict[str, Any]:
-        section, own = self._section, self._section.vllm
-        if section.precision == "f32":
-            dtype = "float32"
-        elif cuda:
-            dtype = "auto"
-        else:
-            dtype = "bfloat16" if cpu_has_bf16() else "float32"
-        arguments: dict[str, Any] = {
-            "model": str(self._folder),
-            "dtype": dtype,
-            "hf_overrides": {"head_dtype": "float32"},  # logits, whose differences bfloat16 rounds to eighths
-            "logprobs_mode": "raw_logprobs",
-            "generation_config": "vllm",
-            "enable_prefix_caching": True,
-            "max_num_seqs": section.max_sequences,
-            "max_model_len": own.max_model_len or -1,  # -1: as much as the model has positions and memory has room for
-            "max_num_batched_tokens": own.max_batched_tokens,
-            "tensor_parallel_size": own.tensor_parallel,
-            "quantization": own.quantization,
-            "kv_cache_dtype": own.kv_cache,
-            "enforce_eager": not cuda if own.eager is None else own.eager,
-            "trust_remote_code": self._trust_remote_code,
-            "disable_log_stats": True,
-        }
-        if cuda:
-            return {**arguments, "gpu_memory_utilization": own.memory_share}
-        return {**arguments, "kv_cache_memory_bytes": int(section.cache_gib * 2**30)}
+            for own in shares:
+                with environment({**apart, **own}):
+                    self._engines.append(LLMEngine.from_engine_args(EngineArgs(**told)))
+        except (ValueError, RuntimeError, KeyError, OSError, ImportError) as error:
+            self.close()
+            raise JudgeloopError(
+                f"{self._folder}: vLLM cannot load it ({last_line(error)}); VLLM_LOGGING_LEVEL=INFO says more; mend "
+                "the cause, or set engine.kind: transformers"
+            ) from error
+        finally:
+            torch.set_num_threads = set_num_threads  # which vLLM replaces on a CPU
+        return self._engines
