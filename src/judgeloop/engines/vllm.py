@@ -157,8 +157,8 @@ class VllmEngine:
 
         cuda = has_cuda()
         shares = devices(self._section.vllm, cuda)
-        # Each of several engines computes in a process of its own, which sees its own GPUs. One engine on a CPU computes
-        # in this process: another process would take longer to start and be no faster.
+        # Each of several engines computes in a process of its own, which sees its own GPUs. A single one on a CPU
+        # computes in this process: another would take longer to start and be no faster.
         apart = {} if cuda else {"VLLM_ENABLE_V1_MULTIPROCESSING": str(int(len(shares) > 1))}
         told = arguments(self._section, self._folder, cuda=cuda, trust_remote_code=self._trust_remote_code)
         if self._threads is not None:
