@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from judgeloop.config import ServerSection
+from e2e.conftest import make_config, tiny_model  # noqa: F401
+from judgeloop.config import ServerSection, load
 from judgeloop.engines.base import OptionRequest, Request, Sampling
 from judgeloop.engines.server import ServerEngine
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.models.chat import Chat
+from judgeloop.run.driver import execute
 from tiny import END_ID, make_tiny_model
 
 PROMPT = (1, 40, 41, 42)
@@ -221,6 +223,18 @@ def test_an_answer_of_another_form_is_refused(server: StandIn, folder: Path, cha
     server.change = change
     with pytest.raises(InputError, match=reason):
         list(engine(server, folder).generate(asked(1, 1)))
+
+
+def test_a_run_is_refused_before_anything_is_made(
+    server: StandIn,
+    make_config: Any,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    server.lacks = {"/weight_info"}
+    config = load(make_config(engine={"kind": "server", "server": {"url": server.url}}))
+    with pytest.raises(InputError, match="cannot load weights"):
+        execute(config, tmp_path / "run", None)  # type: ignore[arg-type]  # nothing is displayed
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_address_is_checked() -> None:

@@ -180,11 +180,11 @@ class ServerEngine:
         does not fit."""
         self._client.stop.clear()
         if self._served is None:
-            self._require_vllm()
+            _require_vllm(self._client)
             self._served = self._client.ask("/v1/models")["data"][0]
             self._require_same_architecture(str(self._served.get("root")))
             self._version = content_hash(self._folder)
-        if self._weights() != self._version:
+        if _weights(self._client) != self._version:
             # The version goes first: if loading breaks off, no hash may name what is half loaded.
             self._client.ask("/update_weight_version", {"new_version": "loading"})
             self._command(
@@ -203,36 +203,8 @@ class ServerEngine:
                 f"{limit}; start it with a larger --max-model-len"
             )
 
-    def _require_vllm(self) -> None:
-        if self._has("/version"):
-            return
-        if self._has("/props"):
-            raise InputError(
-                f"{self._client.url}: is a llama.cpp server, which cannot load other weights while it runs; start "
-                f"`{START}` in its place"
-            )
-        if self._has("/get_model_info") or self._has("/model_info"):
-            raise InputError(
-                f"{self._client.url}: is an SGLang server, whose own requests for weights and log-probabilities "
-                f"engine.kind: server does not speak; start `{START}` in its place"
-            )
-        raise InputError(f"{self._client.url}: is not vLLM's server (it has no /version); start `{START}`")
-
-    def _has(self, path: str) -> bool:
-        try:
-            return isinstance(self._client.ask(path), dict)
-        except InputError as error:
-            if "(404:" in str(error) or "(405:" in str(error):
-                return False
-            raise
-
-    def _weights(self) -> str:
-        if not self._has("/weight_info"):
-            raise InputError(f"{self._client.url}: cannot load weights (no /weight_info); start it as `{START}`")
-        return str(self._client.ask("/weight_info").get("weight_version"))
-
     def _require_own_weights(self) -> None:
-        found = self._weights()
+        found = _weights(self._client)
         if found != self._version:
             raise JudgeloopError(
                 f"{self._client.url}: was given other weights while it answered ({found}, not {self._version}); rows "
@@ -260,6 +232,44 @@ class ServerEngine:
                 f"{self._client.url}: cannot load {self._folder} ({failed.cause}); the server's log says why (it must "
                 "see the folder under this path)"
             ) from None
+
+
+def check(section: ServerSection) -> None:
+    """Raise InputError if the server cannot be reached, is none of vLLM's or cannot load weights."""
+    client = ServerClient(section)
+    _require_vllm(client)
+    _weights(client)
+
+
+def _require_vllm(client: ServerClient) -> None:
+    if _has(client, "/version"):
+        return
+    if _has(client, "/props"):
+        raise InputError(
+            f"{client.url}: is a llama.cpp server, which cannot load other weights while it runs; start "
+            f"`{START}` in its place"
+        )
+    if _has(client, "/get_model_info") or _has(client, "/model_info"):
+        raise InputError(
+            f"{client.url}: is an SGLang server, whose own requests for weights and log-probabilities "
+            f"engine.kind: server does not speak; start `{START}` in its place"
+        )
+    raise InputError(f"{client.url}: is not vLLM's server (it has no /version); start `{START}`")
+
+
+def _has(client: ServerClient, path: str) -> bool:
+    try:
+        return isinstance(client.ask(path), dict)
+    except InputError as error:
+        if "(404:" in str(error) or "(405:" in str(error):
+            return False
+        raise
+
+
+def _weights(client: ServerClient) -> str:
+    if not _has(client, "/weight_info"):
+        raise InputError(f"{client.url}: cannot load weights (no /weight_info); start it as `{START}`")
+    return str(client.ask("/weight_info").get("weight_version"))
 
 
 def _choice(answer: Any) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
     steps = METHODS[method](config)
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
     _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
+    _refuse_without_engine(RunDirectory(out, config, steps), steps, roots)
     run = RunDirectory.prepare(out, config, steps)
     server = ForkServer(_IMPORTED_ONCE, _environment(config))
     try:
@@ -142,6 +143,18 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
         require_gpu_settings(section, key)
     if pending and run.config.compute.processes > 1:
         gpus(run.config.compute.processes)
+
+
+def _refuse_without_engine(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
+    """An engine that is not installed, or whose server is not there, is named before anything is made."""
+    again, gone = downstream(steps, roots), seals.gone(run, steps)
+    if any(
+        "engine.kind" in step.keys and (step in again or (run.state(step) != "done" and step.name not in gone))
+        for step in steps
+    ):
+        from judgeloop.engines import require_usable
+
+        require_usable(run.config.engine)
 
 
 def _refuse_other(run: RunDirectory, method: str) -> None:

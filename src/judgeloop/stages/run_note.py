@@ -22,20 +22,20 @@ def write_notes(run: RunDirectory) -> None:
         return
     rubric = load_rubric(config.judge.rubric, config.judge.language)
     judge = {"rubric": asdict(rubric), **config.judge.model_dump(mode="json", exclude=ASKED)}
-    engine = _shaping(config.engine)
+    engine = shaping(config.engine)
     for step in made:
         if (folder := run.weights(step)).is_dir():
             note = RunNote(step.model, __version__, run.day(), config.system_prompt, config.thinking, judge, engine)
             note.write(folder)
 
 
-def _shaping(section: Section) -> dict[str, Any]:
+def shaping(section: Section) -> dict[str, Any]:
     """What of a section shapes results, without what is not set."""
     found: dict[str, Any] = {}
     for name in type(section).model_fields:
         value = getattr(section, name)
         if isinstance(value, Section):
-            found |= {name: inner} if (inner := _shaping(value)) else {}
+            found |= {name: inner} if (inner := shaping(value)) else {}
         elif value is not None and shapes_results(type(section), name) and not as_before(section, name):
             found[name] = value
     return found
