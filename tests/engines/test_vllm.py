@@ -117,7 +117,8 @@ def url(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterat
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        str(Path(sys.executable).with_name("vllm")), "serve", str(folders[0]), "--port", str(port),
+        # `vllm serve` looks for a package of the name vllm, which the CPU build has not.
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folders[0]), "--port", str(port),
         "--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--generation-config", "vllm",
         "--kv-cache-memory-bytes", "268435456", "--hf-overrides", '{"head_dtype": "float32"}',
     ]  # fmt: skip
