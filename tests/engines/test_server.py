@@ -189,6 +189,14 @@ def test_a_model_of_another_architecture_is_refused(server: StandIn, folder: Pat
         list(engine(server, folder).generate(asked(1, 1)))
 
 
+def test_what_a_config_leaves_out_is_no_other_architecture(server: StandIn, folder: Path, tmp_path: Path) -> None:
+    start = make_tiny_model(tmp_path / "M0")
+    config = json.loads((start / "config.json").read_text())
+    (start / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "rope_parameters"}))
+    server.root = str(start)
+    assert len(list(engine(server, folder).generate(asked(1, 1)))) == 1
+
+
 def test_a_folder_that_the_server_cannot_read_is_named(server: StandIn, folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(Path, "is_dir", lambda self: False)
     with pytest.raises(InputError, match="must see the folder under this path"):

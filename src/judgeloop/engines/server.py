@@ -218,7 +218,8 @@ class ServerEngine:
             return  # a hub id, or a folder of another machine: weights of other shapes are refused as they are loaded
         one, other = (json.loads(path.read_text(encoding="utf-8")) for path in (there, self._folder / "config.json"))
         for key in _SAME:
-            if one.get(key) != other.get(key):
+            # One that was saved anew may spell out what the other leaves to its class.
+            if None not in (one.get(key), other.get(key)) and one[key] != other[key]:
                 raise InputError(
                     f"{self._client.url}: was started with {root}, whose {key} is {one.get(key)}, and {self._folder} "
                     f"has {other.get(key)}; start the server with a model of the same architecture"
