@@ -34,7 +34,8 @@ class EngineKind:
     """One value of `engine.kind`.
 
     `package` is the module that the engine needs and `install` the command that brings it; `can_run` gives the reason
-    why the model in a folder cannot be run, or None. `auto` gives the rank on this machine among what
+    why the model in a folder cannot be run, or None; `check` raises InputError if something else that the section names
+    cannot be used. `auto` gives the rank on this machine among what
     `engine.kind: auto` may pick, the highest first; None: never picked. `as_fallback` says what it costs to be picked
     in place of one that ranks higher.
     """
@@ -43,6 +44,7 @@ class EngineKind:
     package: str | None = None
     install: str = ""
     can_run: Callable[[Path], str | None] = lambda _: None
+    check: Callable[[EngineSection], None] = lambda _: None
     auto: Callable[[], int] | None = None
     as_fallback: str = ""
 
@@ -91,6 +93,35 @@ def _open_transformers(given: Opening) -> Engine:
     )
 
 
+def _open_vllm(given: Opening) -> Engine:
+    from judgeloop.engines.vllm import VllmEngine
+
+    return VllmEngine(
+        given.section,
+        given.folder,
+        given.chat,
+        threads=given.threads,
+        trust_remote_code=given.trust_remote_code,
+    )
+
+
+def _open_server(given: Opening) -> Engine:
+    from judgeloop.engines.server import ServerEngine
+
+    return ServerEngine(given.section.server, given.folder, given.chat)
+
+
+def _check_server(section: EngineSection) -> None:
+    from judgeloop.engines.server import check
+
+    check(section.server)
+
+
+def _rank_of_vllm() -> int:
+    """The first on a GPU; elsewhere, or if it is not installed, never before transformers."""
+    return 40 if VLLM.missing() is None and has_cuda() else 0
+
+
 OPENVINO = EngineKind(
     _open_openvino,
     package="openvino_genai",
@@ -105,4 +136,6 @@ TRANSFORMERS = EngineKind(
     auto=lambda: 30 if has_cuda() else 10,
     as_fallback="generation on this CPU takes about three times as long",
 )
+VLLM = EngineKind(_open_vllm, package="vllm", install="pip install 'judgeloop[vllm]'", auto=_rank_of_vllm)
+SERVER = EngineKind(_open_server, check=_check_server)
 SCRIPTED = EngineKind(_open_scripted)

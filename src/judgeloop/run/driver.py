@@ -71,6 +71,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
     _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
     check_trackers(config)
+    _refuse_without_engine(RunDirectory(out, config, steps), steps, roots)
     run = RunDirectory.prepare(out, config, steps)
     tracked: Tracked | None = None
     finished = False
@@ -180,6 +181,18 @@ def _processes(config: Config) -> tuple[int, int]:
     if distributed.processes() > 1:
         return distributed.local_processes(), distributed.processes()
     return config.compute.processes, config.compute.processes
+
+
+def _refuse_without_engine(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
+    """An engine that is not installed, or whose server is not there, is named before anything is made."""
+    again, gone = downstream(steps, roots), seals.gone(run, steps)
+    if any(
+        "engine.kind" in step.keys and (step in again or (run.state(step) != "done" and step.name not in gone))
+        for step in steps
+    ):
+        from judgeloop.engines import require_usable
+
+        require_usable(run.config.engine)
 
 
 def _refuse_other(run: RunDirectory, method: str) -> None:
