@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,13 +42,28 @@ def connect(section: ComputeSection) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if section.cluster == "local":
         quiet["include_dashboard"] = False
+    _require_answer(section.cluster or "")
     try:
         ray.init(address=section.cluster, **quiet)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, AssertionError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"compute.cluster: {section.cluster} cannot be joined ({first}); start it with `ray start --head`, check the "
-            "address, or set null"
+            f"compute.cluster: {section.cluster} cannot be joined ({first}); start it with `ray start --head`, check "
+            "the address, or set null"
+        ) from error
+
+
+def _require_answer(address: str) -> None:
+    """Raise InputError if nothing listens at the address: Ray itself would try for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return  # auto, or local
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
+    except OSError as error:
+        raise InputError(
+            f"compute.cluster: {address} cannot be joined ({error.strerror or error}); start it with `ray start --head`, "
+            "check the address, or set null"
         ) from error
 
 
@@ -116,9 +132,7 @@ def check_machines(run: Path) -> int:
     with _nonce(run.resolve()) as (path, written):
         ask = ray.remote(num_cpus=0, max_retries=0)(_probe())
         asked = [
-            ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                str(path)
-            )
+            ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], False)).remote(str(path))
             for node in machines
         ]
         for node, answer in zip(machines, asked, strict=True):
@@ -130,8 +144,8 @@ def check_machines(run: Path) -> int:
                 raise StageFailed(f"compute.cluster: machine {name} gives no answer ({first}); take it out") from error
             if found["nonce"] != written:
                 raise InputError(
-                    f"compute.cluster: machine {name} does not see the run directory {run.resolve()}; put the run (--out) "
-                    "into a file system that all machines mount at the same path"
+                    f"compute.cluster: machine {name} does not see the run directory {run.resolve()}; put the run "
+                    "(--out) into a file system that all machines mount at the same path"
                 )
             for what, mine in here.items():
                 if found[what] != mine:

@@ -1,8 +1,8 @@
 """The engines of a cluster as one engine: requests go to actors in batches, results come back as they finish.
 
 Whoever asks writes rows down, as with an engine of this process, so a row log has one writer. A sample depends on its
-request's seed alone, so rows are the same however many engines there are. What an actor had not answered when it, or its
-machine, was lost is asked again.
+request's seed alone, so rows are the same however many engines there are. What an actor had not answered when it, or
+its machine, was lost is asked again.
 
 Ray Data's `map_batches` was read and left: what its actors make comes back when a whole batch is done and not row by
 row, and its actors end with the data set, while a stage may ask its engine hundreds of times (searching instructions,

@@ -57,7 +57,7 @@ class EngineActor:
         return pick(wanted.folder)
 
     def open(self, wanted: ToOpen) -> str:
-        """Load the engine; return the machine's name. Raises InputError if it cannot be used here."""
+        """Load the engine; return the name of machine and process. Raises InputError if it cannot be used here."""
         _prepare(wanted)
         from judgeloop.compute.local_copies import copied
         from judgeloop.engines import open_engine
@@ -76,7 +76,7 @@ class EngineActor:
             seed=wanted.seed,
             trust_remote_code=wanted.trust_remote_code,
         )
-        return platform.node()
+        return f"{platform.node()}, process {os.getpid()}"
 
     def ask(self, kind: Kind, requests: Sequence[Any]) -> None:
         """Take these requests in place of all earlier ones."""

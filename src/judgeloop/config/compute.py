@@ -50,12 +50,13 @@ class ComputeSection(Section):
     )
     cpus_per_engine: Annotated[int | None, Field(gt=0)] = Field(
         None,
-        description="with cluster: CPUs reserved for each engine; null: 1 with GPUs, else `threads`, or all of a machine",
+        description="with cluster: CPUs reserved for each engine; null: 1 with GPUs, else `threads`, or "
+        "all of a machine",
     )
     resources: dict[str, float] = Field(
         default_factory=dict,
-        description="with cluster: Ray's custom resources that an engine or a training process needs, such as a kind of "
-        "machine: {h100: 1}",
+        description="with cluster: Ray's custom resources that an engine or a training process needs, such as a kind "
+        "of machine: {h100: 1}",
     )
     local_cache: str | None = Field(
         None,

@@ -1,5 +1,5 @@
-"""A stage that trains, on a Ray cluster: `python -m judgeloop.run.cluster_training RUN MODEL/STAGE`. Ray Train starts one
-worker a process of the training, on whichever machines have room, and joins them into a process group; in it our
+"""A stage that trains, on a Ray cluster: `python -m judgeloop.run.cluster_training RUN MODEL/STAGE`. Ray Train starts a
+worker for each process of the training, on whichever machines have room, and joins them into a process group; in it our
 trainers work as in a group that torchrun made. If a worker or its machine is lost, all are started again and go on from
 the training's last checkpoint.
 """
@@ -84,8 +84,8 @@ def _train(run: RunDirectory, name: str, report: ChildReport) -> None:
                 raise reading.error from None
             last = (str(error).strip() or type(error).__name__).splitlines()[-1]
             raise StageFailed(
-                f"a training of {compute.processes} processes on the cluster failed ({last}); run the same command again "
-                "to go on"
+                f"a training of {compute.processes} processes on the cluster failed ({last}); run the same command "
+                "again to go on"
             ) from error
 
 

@@ -150,7 +150,8 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
         section: Any = run.config
         for part in key.split("."):
             section = getattr(section, part)
-        require_gpu_settings(section, key)
+        if run.config.compute.cluster is None:  # else it is not this machine that trains
+            require_gpu_settings(section, key)
     if run.config.compute.cluster is not None:
         require_ray()
         if distributed.processes() > 1:
