@@ -19,7 +19,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # a row of its own; the other modules of its folder are in the folder's row.
 LAYERS = (
     {"__main__"},
-    {"cli", "run.worker", "run.check_players"},
+    {"cli", "run.worker", "run.check_players", "run.check_cluster", "run.cluster_training"},
     {"api"},
     {"commands"},
     {"run.driver", "run.display", "run.child"},
@@ -91,7 +91,15 @@ ONLY = {
         "text.printable",
     },  # it reads the run directory, not the code that wrote it
     "evaluation": {"config", "data", "engines.base", "errors", "jsonl", "judging", "models.chat", "records"},
-    "compute": {"errors", "models.hardware", "training.distributed"},
+    "compute": {
+        "__init__",
+        "config",
+        "engines",
+        "errors",
+        "models.chat",
+        "models.hardware",
+        "training.distributed",
+    },
     "judging": {
         "config",
         "data",

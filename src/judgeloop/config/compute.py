@@ -1,12 +1,15 @@
-"""On how many processes training runs."""
+"""On how many processes training runs, and on which cluster the work is spread."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from judgeloop.config.section import Section
+
+_ADDRESS = re.compile(r"(ray://)?[^\s/:]+:\d+|(ray://)\[[0-9a-f:]+\]:\d+")
 
 
 class ComputeSection(Section):
@@ -33,6 +36,42 @@ class ComputeSection(Section):
     offload: bool = Field(
         False, description="with sharding: the parts wait in host memory, where the optimiser works too; slower"
     )
+
+    cluster: str | None = Field(
+        None,
+        description="a Ray cluster that generates, judges and trains: auto (the one that this machine belongs to), its "
+        "address (HOST:6379, or ray://HOST:10001), or local (Ray on this machine alone); null: no Ray",
+    )
+    engines: Annotated[int | None, Field(gt=0)] = Field(
+        None, description="with cluster: engines at work at once; null: as many as its machines have room for"
+    )
+    gpus_per_engine: Annotated[int | None, Field(ge=0)] = Field(
+        None, description="with cluster: GPUs of each engine; null: 1 if the cluster has any, else 0"
+    )
+    cpus_per_engine: Annotated[int | None, Field(gt=0)] = Field(
+        None,
+        description="with cluster: CPUs reserved for each engine; null: 1 with GPUs, else `threads`, or "
+        "all of a machine",
+    )
+    resources: dict[str, float] = Field(
+        default_factory=dict,
+        description="with cluster: Ray's custom resources that an engine or a training process needs, such as a kind "
+        "of machine: {h100: 1}",
+    )
+    local_cache: str | None = Field(
+        None,
+        description="with cluster: folder on each machine's own disk, to which a model is copied once before engines "
+        "load it; null: they load it from the run directory",
+    )
+
+    @field_validator("cluster")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and value not in ("auto", "local") and not _ADDRESS.fullmatch(value):
+            raise ValueError(
+                f"'{value}' is no address of a Ray cluster; write local, auto, HOST:PORT or ray://HOST:PORT"
+            )
+        return value
 
     @model_validator(mode="after")
     def _only_parts_are_offloaded(self) -> ComputeSection:

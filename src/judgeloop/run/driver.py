@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from judgeloop.compute.cluster import require_ray
 from judgeloop.compute.forks import ForkServer
 from judgeloop.compute.local import run_child
 from judgeloop.compute.torchrun import command, require_gpus
@@ -86,6 +87,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         _refuse_changed_models(run, steps, gone)
         describe(run, method)
         write_notes(run)
+        _check_cluster(run, steps, server)
         write_cards(run)
         display = tracked = Tracked(display, run)
         _check_players(run, steps, server)
@@ -168,8 +170,17 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
         section: Any = run.config
         for part in key.split("."):
             section = getattr(section, part)
-        require_gpu_settings(section, key)
-    if pending:
+        if run.config.compute.cluster is None:  # else it is not this machine that trains
+            require_gpu_settings(section, key)
+    if run.config.compute.cluster is not None:
+        require_ray()
+        if distributed.processes() > 1:
+            raise InputError(
+                "compute.cluster and torchrun: each would start the processes of a training; start the run without "
+                "torchrun, or set compute.cluster: null"
+            )
+        require_share(run.config.compute.sharding, run.config.compute.processes)
+    elif pending:
         here, all_of_them = _processes(run.config)
         require_share(run.config.compute.sharding, all_of_them)
         if here > 1:
@@ -263,6 +274,18 @@ def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer)
         )
 
 
+def _check_cluster(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
+    """Look at every machine that is to work for this run; InputError if one cannot."""
+    if run.config.compute.cluster is not None and any(run.state(step) != "done" for step in steps):
+        run_child(
+            ["judgeloop.run.check_cluster", str(run.path)],
+            run.path / "logs" / "check_cluster.log",
+            lambda _: None,
+            environment=_environment(run.config),
+            server=server,
+        )
+
+
 def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServer) -> None:
     context = Context(run, step, display.progress)
     # What M0 and M1 write is worth seeing at once, what later models write when it is done.
@@ -277,8 +300,11 @@ def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServe
     compute, trains = run.config.compute, step.stage.trains is not None
     several = trains and _processes(run.config)[1] > 1
     ours = compute.processes if trains and distributed.processes() == 1 else 1
+    arguments = command(ours, compute.restarts, ["judgeloop.run.worker", str(run.path), step.name])
+    if trains and compute.cluster is not None:
+        arguments = ["judgeloop.run.cluster_training", str(run.path), step.name]
     run_child(
-        command(ours, compute.restarts, ["judgeloop.run.worker", str(run.path), step.name]),
+        arguments,
         run.path / "logs" / f"{step.model}.{step.label}.log",
         show,
         keep_open=[run.lock_fd] if run.lock_fd is not None else [],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 
+from judgeloop.compute.cluster_engine import engines_account
 from judgeloop.compute.local import ChildReport, die_with_parent, die_with_parent_at_once
 from judgeloop.models.hardware import has_driver
 from judgeloop.run.child import in_run
@@ -27,7 +28,10 @@ def main(run_path: str, name: str = "") -> int:
             return 0
 
     def step(run: RunDirectory, report: ChildReport) -> None:
-        context = Context(run, run.steps[name], report.progress)
+        def progress(done: int, total: int | None, note: str = "") -> None:
+            report.progress(done, total, ", ".join(filter(None, (note, engines_account()))))
+
+        context = Context(run, run.steps[name], progress if run.config.compute.cluster else report.progress)
         if distributed.processes() == 1:
             run_stage(context)
             return
