@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from judgeloop.commands.engine_choice import engine_for, engine_options
-from judgeloop.config import Config
+from judgeloop.config import EngineSection, VllmSection
 from judgeloop.models.run_note import RunNote
 from judgeloop.stages.run_note import shaping
 
@@ -20,9 +20,9 @@ def test_keys_of_sections_within_the_engines_are_taken() -> None:
 
 
 def test_a_note_has_what_shapes_results_and_is_not_told_as_it_was_before(capsys: Any) -> None:
-    plain = Config().engine
+    plain = EngineSection()
     assert shaping(plain) == {"kind": "auto", "precision": "default"}
-    rounded = Config.model_validate({"engine": {"kind": "vllm", "vllm": {"quantization": "fp8", "engines": 2}}}).engine
+    rounded = EngineSection(kind="vllm", vllm=VllmSection(quantization="fp8", engines=2))
     assert shaping(rounded) == {"kind": "vllm", "precision": "default", "vllm": {"quantization": "fp8"}}
     assert engine_for(note(shaping(rounded)), {}).vllm.quantization == "fp8"
     assert "engine.vllm" in capsys.readouterr().err
