@@ -34,7 +34,7 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 	touch $@
 
 test-vllm: $(VLLM_VENV)/.installed
-	PYTHONPATH=src $(VLLM_VENV)/bin/python -m pytest -o filterwarnings=default tests/contracts/test_engines.py \
+	PYTHONPATH=$(CURDIR)/src $(VLLM_VENV)/bin/python -m pytest -o filterwarnings=default tests/contracts/test_engines.py \
 		tests/engines/test_vllm.py tests/e2e/test_vllm_loop.py  # vLLM's own imports warn
 
 lint: install

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from judgeloop.config import EngineSection, ServerSection, VllmSection
+from judgeloop.config import EngineSection, VllmSection
 from judgeloop.engines import open_engine, pick
-from judgeloop.engines.base import OptionRequest, Request, Sampling
-from judgeloop.engines.server import ServerEngine
+from judgeloop.engines.base import Request, Sampling
 from judgeloop.engines.vllm import VllmEngine
 from judgeloop.engines.vllm_arguments import devices
 from judgeloop.errors import InputError, JudgeloopError
@@ -102,72 +94,3 @@ def test_more_engines_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with pytest.raises(InputError, match="3 engines on 1 GPUs each need 3, and this process sees 2"):
         devices(VllmSection(engines=3), cuda=True)
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    place = tmp_path_factory.mktemp("models")
-    return [make_tiny_model(place / f"M{seed}", "qwen3", seed=seed, end_bias=0) for seed in range(2)]
-
-
-@pytest.fixture(scope="module")
-def url(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real `vllm serve` with the weights of M0."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        # `vllm serve` looks for a package of the name vllm, which the CPU build has not.
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folders[0]), "--port", str(port),
-        "--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--generation-config", "vllm",
-        "--kv-cache-memory-bytes", "268435456", "--hf-overrides", '{"head_dtype": "float32"}',
-    ]  # fmt: skip
-    log = tmp_path_factory.mktemp("server") / "log"
-    environment = {**os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    with log.open("w") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
-        address = f"http://127.0.0.1:{port}"
-        try:
-            for _ in range(600):
-                try:
-                    urllib.request.urlopen(f"{address}/health", timeout=5).close()
-                    break
-                except OSError:
-                    assert server.poll() is None, log.read_text()[-3000:]
-                    time.sleep(0.5)
-            yield address
-        finally:
-            server.terminate()
-            server.wait(60)
-
-
-@needs_vllm
-def test_a_real_server_gives_what_the_engine_gives_for_each_model(url: str, folders: list[Path]) -> None:
-    asked = [
-        Request("greedy", PROMPT, Sampling(12), n=2),
-        Request("sampled", PROMPT, Sampling(12, temperature=1.0, top_p=0.9, top_k=50), n=4, seed=5),
-    ]
-    options = [OptionRequest("o", PROMPT, OPTIONS), OptionRequest("p", PROMPT[:9], OPTIONS[:3])]
-    found = {}
-    for folder in (folders[1], folders[0], folders[1]):
-        server = ServerEngine(ServerSection(url=url), folder, Chat.load(folder))
-        own = engine(folder)
-        rows = {(g.request_id, g.index): g for g in server.generate(asked)}
-        assert rows == {(g.request_id, g.index): g for g in own.generate(asked)}
-        given = {result.request_id: result.logprobs for result in server.option_logprobs(options)}
-        for result in own.option_logprobs(options):
-            assert given[result.request_id] == pytest.approx(result.logprobs, abs=1e-4)
-        own.close()
-        assert found.setdefault(folder, rows) == rows
-    assert found[folders[0]] != found[folders[1]]
-
-
-@needs_vllm
-def test_a_real_server_refuses_a_model_of_another_architecture(url: str, tmp_path: Path) -> None:
-    folder = make_tiny_model(tmp_path / "model", "llama")
-    with pytest.raises(InputError, match="same architecture"):
-        list(
-            ServerEngine(ServerSection(url=url), folder, Chat.load(folder)).generate(
-                [Request("r", PROMPT, Sampling(4))]
-            )
-        )

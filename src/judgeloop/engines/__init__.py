@@ -37,14 +37,13 @@ def open_engine(
 
 
 def require_usable(section: EngineSection) -> None:
-    """Raise InputError if the engine that `section.kind` names is not installed here, or its server cannot be used."""
+    """Raise InputError if the engine that `section.kind` names is not installed here."""
     if section.kind == "auto":
         return
     kind: EngineKind = ENGINES[section.kind]
     missing = kind.missing()
     if missing is not None:
         raise InputError(f"engine.kind: {section.kind} cannot be used, {missing}; run `{kind.install}`")
-    kind.check(section)
 
 
 def require_engine(section: EngineSection, folder: Path) -> EngineKind:

@@ -34,8 +34,7 @@ class EngineKind:
     """One value of `engine.kind`.
 
     `package` is the module that the engine needs and `install` the command that brings it; `can_run` gives the reason
-    why the model in a folder cannot be run, or None; `check` raises InputError if something else that the section names
-    cannot be used. `auto` gives the rank on this machine among what
+    why the model in a folder cannot be run, or None. `auto` gives the rank on this machine among what
     `engine.kind: auto` may pick, the highest first; None: never picked. `as_fallback` says what it costs to be picked
     in place of one that ranks higher.
     """
@@ -44,7 +43,6 @@ class EngineKind:
     package: str | None = None
     install: str = ""
     can_run: Callable[[Path], str | None] = lambda _: None
-    check: Callable[[EngineSection], None] = lambda _: None
     auto: Callable[[], int] | None = None
     as_fallback: str = ""
 
@@ -105,18 +103,6 @@ def _open_vllm(given: Opening) -> Engine:
     )
 
 
-def _open_server(given: Opening) -> Engine:
-    from judgeloop.engines.server import ServerEngine
-
-    return ServerEngine(given.section.server, given.folder, given.chat)
-
-
-def _check_server(section: EngineSection) -> None:
-    from judgeloop.engines.server import check
-
-    check(section.server)
-
-
 def _rank_of_vllm() -> int:
     """The first on a GPU; elsewhere, or if it is not installed, never before transformers."""
     return 40 if VLLM.missing() is None and has_cuda() else 0
@@ -137,5 +123,4 @@ TRANSFORMERS = EngineKind(
     as_fallback="generation on this CPU takes about three times as long",
 )
 VLLM = EngineKind(_open_vllm, package="vllm", install="pip install 'judgeloop[vllm]'", auto=_rank_of_vllm)
-SERVER = EngineKind(_open_server, check=_check_server)
 SCRIPTED = EngineKind(_open_scripted)

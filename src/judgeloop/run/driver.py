@@ -195,7 +195,7 @@ def _processes(config: Config) -> tuple[int, int]:
 
 
 def _refuse_without_engine(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
-    """An engine that is not installed, or whose server is not there, is named before anything is made."""
+    """An engine that is not installed is named before anything is made."""
     again, gone = downstream(steps, roots), seals.gone(run, steps)
     if any(
         "engine.kind" in step.keys and (step in again or (run.state(step) != "done" and step.name not in gone))

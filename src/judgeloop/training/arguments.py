@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import TrainingArguments
 
 from judgeloop.config import TrainingSection, shapes_results
 from judgeloop.records import derive_seed
 from judgeloop.training import distributed
 
 Precision = Literal["bf16", "f32"]
+# transformers 5.20, which vLLM 0.33 asks for, has its older name.
+_CHECKPOINTING = next(
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in TrainingArguments.__dataclass_fields__
+)
 
 
 def choose_precision(wanted: Literal["auto", "bf16", "f32"]) -> Precision:
@@ -69,7 +76,7 @@ def trainer_arguments(
         "bf16": precision == "bf16",
         "use_cpu": not on_gpu,
         "dataloader_pin_memory": on_gpu,
-        "activation_checkpointing": config.gradient_checkpointing,
+        _CHECKPOINTING: config.gradient_checkpointing,
         "max_length": None,
         "seed": derive_seed(seed, stage, "training"),
         "logging_steps": 1,
