@@ -82,7 +82,9 @@ INGREDIENTS: dict[str, Arm] = {
         ["prompts.source=unnatural", "prompts.unnatural.outputs=false", "prompts.unnatural.alternatives=0"],
         most=1,
     ),
-    "meta": Arm("a meta-judge trains the judge too (with written scores)", ["judge.meta.enabled=true"], most=1),
+    "meta": Arm(
+        "a meta-judge trains the judge too (with written scores)", [*_WRITTEN, "judge.meta.enabled=true"], most=1
+    ),
     "hacking": Arm(
         "what goes wrong: plain DPO, twice the step size, no NLL, no replay",
         ["train.learning_rate=8.0e-5", "train.nll_weight=0", "train.eft_replay=0"],

@@ -17,7 +17,8 @@ from tiny import make_tiny_model
 def test_the_loop_runs_on_vllm(make_config: Callable[..., Path], judgeloop: Any, tmp_path: Path) -> None:
     model = make_tiny_model(tmp_path / "qwen3", "qwen3")
     engine = {"kind": "vllm", "precision": "f32", "cache_gib": 0.25}
-    config = make_config(model=str(model), iterations=1, engine=engine, health={"stop_on": []})
+    config = make_config(model=str(model), iterations=1, engine=engine, health={"stop_on": []},
+                         pairs={"margin": 0.0, "unfinished": "as_judged"})  # fmt: skip
     done = judgeloop("run", str(config), "--set", "out=run")
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / "run"
