@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart install test lint bench
+.PHONY: quickstart install test test-ray lint bench
 
 quickstart: install
 	$(BIN)/judgeloop run configs/quickstart.yaml
@@ -19,6 +19,11 @@ $(STAMP): pyproject.toml constraints.txt
 test: install lint
 	$(BIN)/python -m pytest tests/compute  # signals need the main thread
 	$(BIN)/python -m pytest tests --ignore tests/compute -n 2 --dist worksteal
+
+test-ray: # a cluster of two machines on this one, in an environment of its own
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet -c constraints.txt -e '.[dev,ray]'
+	.venv-ray/bin/python -m pytest -m ray tests/compute/test_cluster.py tests/e2e/test_cluster_runs.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -3,10 +3,10 @@
     python benchmarks/schedule.py configs/qwen3-8b-8gpu.yaml --gpus 8 --write 3000 --read 20000 --train 4000
 
 The rates are yours to measure: tokens a second that one engine writes and reads when it is full, and that one GPU
-trains. Everything else is in the config. Lengths of responses are drawn (log-normal, cut at the config's limit). Batches
-are handed out as `compute.cluster_engine` does it; while models train, no engine runs, and the other way round. What is
-simulated is the waiting: for the last responses of a stage, for the rounds of the search for prompts, for models that
-load. Networks, failures and the first compilation are not in it.
+trains. All else is in the config. Lengths of responses are drawn (log-normal, cut at the config's limit). Requests
+go out in batches as `compute.cluster_engine` does it; while models train, no engine runs, and the other way round.
+What is simulated is the waiting: for the last responses of a stage, for the rounds of the search for prompts, for
+models that load. Networks, failures and the first compilation are not in it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from judgeloop.config import Config, load
+from judgeloop.instructions.search import BATCH
 
 _MOST = 4096  # requests of one batch, as in compute.cluster_engine
 
@@ -91,7 +92,7 @@ def iteration(config: Config, gpus: int, mean: float, rates: Rates) -> list[Cost
 
     if config.prompts.source != "file":
         asked = lengths(2 * prompts, 40, config.prompts.sampling.max_new_tokens, draw)  # half are left out, say
-        writes("prompts", max(1, len(asked) // 256), asked, 300 * len(asked))
+        writes("prompts", max(1, len(asked) // BATCH), asked, 300 * len(asked))
     answers = lengths(prompts * count, mean, config.candidates.sampling.max_new_tokens, draw)
     writes("candidates", 1, answers, 60 * prompts)
     shown = sum(answers) + 500 * len(answers)  # the rubric's common part is read once, its question each time

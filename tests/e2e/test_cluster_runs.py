@@ -45,9 +45,8 @@ def same_rows(whole: Path, out: Path, names: Sequence[str]) -> None:
         for key, row in expected.items():
             assert found[key].keys() == row.keys(), name
             for field, value in row.items():
-                rounded = isinstance(value, float) or (
-                    isinstance(value, list) and value and all(isinstance(one, float) for one in value)
-                )
+                numbers = value if isinstance(value, list) else [value]
+                rounded = all(isinstance(one, float) for one in numbers)
                 assert found[key][field] == (pytest.approx(value, abs=2e-6) if rounded else value), (name, field)
 
 
