@@ -22,6 +22,7 @@ LAYERS = (
     {"cli", "run.worker", "run.check_players", "run.check_cluster", "run.cluster_training"},
     {"commands"},
     {"run.driver", "run.display", "run.child"},
+    {"run.other_ranks"},
     {"run.stopping"},
     {"run.comparison"},
     {"run.methods"},

@@ -45,7 +45,7 @@ def there(value: Tensor, _device: Any) -> Tensor:
 
 
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def device(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What waited within training steps, from a micro-batch on the host to its gradients."""
     for module in (logprobs, tree_attention, trainer):
         monkeypatch.setattr(module, "to_device", there)
@@ -59,7 +59,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(trainer.ExactLoss, "training_step", step)
     waited.clear()
-    yield waited
+    return waited
 
 
 @contextmanager

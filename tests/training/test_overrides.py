@@ -10,6 +10,7 @@ import transformers
 import trl
 from transformers import Trainer
 from trl import DPOTrainer, SFTTrainer
+from trl.trainer import dpo_trainer
 
 from judgeloop.training.pair_trainer import PairTrainer
 from judgeloop.training.sft import ResponseSFTTrainer
@@ -30,6 +31,10 @@ OVERRIDDEN: list[tuple[type, type, str]] = [
     (Trainer, ShardedTrainer, "_load_from_checkpoint"),
     (Trainer, ShardedTrainer, "_load_optimizer_and_scheduler"),
 ]
+
+
+def test_the_hash_that_is_left_out_is_there() -> None:
+    assert callable(dpo_trainer.hash_module)
 
 
 @pytest.mark.parametrize(("base", "ours", "name"), OVERRIDDEN)

@@ -59,7 +59,8 @@ def resumed(initial: Path, folder: Path, stage: str, keys: dict[str, Any]) -> di
 def sizes(initial: Path) -> dict[str, Any]:
     """Numbers of elements that this process holds of a model, its gradients and its optimiser, and all there are."""
     collectives.join()
-    model = load_model(initial)
+    model = load_model(initial, by_layer=True)
+    empty = all(parameter.is_meta for parameter in model.parameters())
     every = sum(parameter.numel() for parameter in model.parameters())
     shard(model, bf16=False)
     optimizer = torch.optim.AdamW(model.parameters())
@@ -69,6 +70,7 @@ def sizes(initial: Path) -> dict[str, Any]:
     whole = trained_weights(model)
     return {
         "all": every,
+        "empty": empty,
         "weights": sum(parameter.to_local().numel() for parameter in model.parameters()),
         "gradients": sum(parameter.grad.to_local().numel() for parameter in model.parameters()),
         "states": sum(value.to_local().numel() for value in states if isinstance(value, DTensor)),
@@ -130,6 +132,7 @@ def test_each_process_holds_a_half(halves: Path) -> None:
         assert first[name] + second[name] == copies * first["all"]
         assert first[name] == pytest.approx(copies * first["all"] / 2, rel=0.01)
     assert first["plain"] == second["plain"] == 0
+    assert first["empty"]  # no process had the whole model before it was cut
     assert (first["whole"], second["whole"]) == (first["all"], None)
 
 

@@ -7,6 +7,7 @@ child notices and ends too. If the child is killed or crashes, the stage has fai
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from judgeloop.errors import InputError, Interrupted, JudgeloopError, StageFaile
 PROGRESS_FD = "JUDGELOOP_PROGRESS_FD"
 PARENT = "JUDGELOOP_PARENT"
 _TAIL_LINES = 12
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _DISK_FULL = ("No space left on device", "os error 28", "Disk quota exceeded")
 _HARDLY_ANY = 2**20  # bytes; a disk that is full cannot take the log's last lines either
 
@@ -191,3 +193,11 @@ def die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+
+
+def die_with_parent_at_once() -> None:
+    """End this process with its parent, as the kernel does it, if it can: one of several processes of a training has no
+    copy of the run's lock, and must not write when the next driver has it. Not for the child of a thread, with which it
+    would end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

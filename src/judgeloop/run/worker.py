@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from judgeloop.compute.cluster_engine import engines_account
-from judgeloop.compute.local import ChildReport, die_with_parent
+from judgeloop.compute.local import ChildReport, die_with_parent, die_with_parent_at_once
 from judgeloop.models.hardware import has_driver
 from judgeloop.run.child import in_run
 from judgeloop.run.directory import RunDirectory
@@ -48,6 +48,7 @@ def main(run_path: str, name: str = "") -> int:
 
 
 def _meet(name: str) -> str:
+    die_with_parent_at_once()
     die_with_parent()
     if has_driver():
         distributed.see_one_gpu()

@@ -23,6 +23,7 @@ from judgeloop.training import distributed
 
 T = TypeVar("T")
 _PATIENCE = timedelta(days=14)  # rank 0 may generate or judge for long; if a process dies, torchrun ends all others
+_CONNECTING = timedelta(minutes=5)
 _PAUSE = 0.02  # seconds between two looks into the store
 
 
@@ -37,9 +38,9 @@ def join(training: str = "") -> str:
     if distributed.processes() == 1 or dist.is_initialized():
         return training
     host, port = distributed.address()
-    store = dist.PrefixStore(
-        "judgeloop", dist.TCPStore(host, port, is_master=False, timeout=_PATIENCE, wait_for_workers=False)
-    )
+    agents = dist.TCPStore(host, port, is_master=False, timeout=_CONNECTING, wait_for_workers=False)
+    agents.set_timeout(_PATIENCE)
+    store = dist.PrefixStore("judgeloop", agents)
     group, training = _invite(store, training) if distributed.is_main() else _ask(store)
     dist.init_process_group(
         # What is on the host (offloaded parts, objects) goes through gloo.

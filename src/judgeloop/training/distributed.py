@@ -21,8 +21,9 @@ _how: dict[str, str | bool] = {"sharding": "none", "offload": False}
 
 
 def take_over(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Make what torchrun says this process's own. Nothing happens if torchrun did not start it."""
-    if "RANK" in environment and "WORLD_SIZE" in environment:
+    """Make what torchrun says this process's own. Nothing happens if torchrun did not start it: RANK alone may be
+    another program's, and there would be no store to meet in."""
+    if "TORCHELASTIC_RUN_ID" in environment:
         names = [name for name in environment if name in _NAMES or name.startswith(_ALSO)]
         _taken.update({name: environment.pop(name) for name in names})
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
 from trl import DPOTrainer
+from trl.trainer import dpo_trainer
 
 from judgeloop.config import TrainSection
 from judgeloop.config.choices import LOSSES
@@ -53,7 +55,8 @@ class PairTrainer(ExactLoss, DPOTrainer):
         self.blocks = blocks
         self.beside: list[tuple[Replay, dict[str, Tensor]]] = []  # replayed rows that go with this backward
         self.smoothing = self.section.label_smoothing if smoothing is None else smoothing
-        super().__init__(*args, **kwargs)
+        with _no_hash_of_the_model():
+            super().__init__(*args, **kwargs)
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
@@ -225,6 +228,18 @@ class PairTrainer(ExactLoss, DPOTrainer):
         return TokenLossOfRows(
             self.units(inputs), wanted.function, lambda tokens: wanted.draws(tokens, self.section, seed)
         )
+
+
+@contextmanager
+def _no_hash_of_the_model() -> Iterator[None]:
+    """TRL reads every weight for a hash that names its own file of the reference's log-probabilities. Ours has another
+    key, and a model that is to be in shards has no numbers yet."""
+    original = dpo_trainer.hash_module
+    dpo_trainer.hash_module = lambda _module: ""
+    try:
+        yield
+    finally:
+        dpo_trainer.hash_module = original
 
 
 def columns(example: PairExample) -> dict[str, list[int]]:

@@ -115,7 +115,7 @@ def train_preference(
     rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
     key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for r in replays for e in r.examples)])
     with checkpoint_folder(output, key) as folder:
-        policy = load_policy(config, initial, trust_remote_code=trust_remote_code)
+        policy = load_policy(config, initial, trust_remote_code=trust_remote_code, by_layer=True)
         model = with_dropout(policy, config.dropout, "train.dropout")
         if loss.token_loss is not None and not plain_head(model):
             raise InputError(
@@ -126,13 +126,13 @@ def train_preference(
         arguments = trainer_arguments(
             config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
         )
-        how = {"attention": config.attention, "kernels": config.kernels}
+        other = functools.partial(load_model, reference, attention=config.attention, kernels=config.kernels)
         # In bf16 shards, attention and kernels round at other places; qlora's weights are of four bits.
         sharded = ", sharded" * distributed.sharded()
         form = f"ld_alpha {config.ld_alpha}{sharded}, {config.attention}, {config.kernels}, {config.method}"
         trainer = PairTrainer(
             model,
-            None if same else load_model(reference, **how, trust_remote_code=trust_remote_code),
+            None if same else other(trust_remote_code=trust_remote_code),
             section=config,
             replays=replays,
             cache=ReferenceCache(output.parent / "reference.json", against, form),

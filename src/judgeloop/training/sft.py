@@ -124,7 +124,8 @@ def train_sft(
     settings = {"stage": "sft", "config": settings_that_matter(config), "seed": seed, "initial": content_hash(initial)}
     key = training_key(settings, ([e.prompt_ids, e.target_ids] for e in data.examples))
     with checkpoint_folder(output, key) as scratch:
-        model = load_policy(config, initial, trust_remote_code=trust_remote_code)
+        alone = config.pack_judgements == 1  # whether a model takes packs is tried with its weights
+        model = load_policy(config, initial, trust_remote_code=trust_remote_code, by_layer=alone)
         model = with_dropout(model, config.dropout, "sft.dropout")
         arguments = trainer_arguments(
             config, stage="sft", seed=seed, precision=precision, scratch=scratch, output=output

@@ -25,6 +25,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from judgeloop.errors import StageFailed
 from judgeloop.training import distributed
+from judgeloop.training.shard_loading import Filler
 from judgeloop.training.weight_files import whole
 
 
@@ -42,7 +43,9 @@ def shard(model: Any, *, bf16: bool) -> None:
     offload = CPUOffloadPolicy(pin_memory=torch.cuda.is_available()) if distributed.offloads() else OffloadPolicy()
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if bf16 else MixedPrecisionPolicy()
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    filler = Filler(model)
     for module in [*reversed(layers), model]:  # what is inside goes first
+        filler.fill(module)
         # Also the outermost: its weights must be shards again when the optimiser is made after the reference's pass.
         fully_shard(module, mesh=mesh, mp_policy=policy, offload_policy=offload, reshard_after_forward=True)
     for module in model.modules():

@@ -19,6 +19,7 @@ from judgeloop.models.permissions import follow_umask
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.training import distributed
 from judgeloop.training.liger import fuse
+from judgeloop.training.shard_loading import empty_model
 from judgeloop.training.sharding import is_sharded, trained_weights
 from judgeloop.training.weight_files import can_merge_by_layer, write_weights
 
@@ -26,35 +27,46 @@ ADAPTER = "adapter"
 
 
 def load_model(
-    folder: Path, *, attention: str = "auto", kernels: str = "torch", trust_remote_code: bool = False
+    folder: Path,
+    *,
+    attention: str = "auto",
+    kernels: str = "torch",
+    trust_remote_code: bool = False,
+    by_layer: bool = False,
 ) -> Any:
     """Load a causal language model with float32 weights (safetensors only). `attention`, `kernels`: as in the config.
+    `by_layer`: its weights are read when they are cut into shards, if it is a model with which that can be done.
 
     Raises InputError if the folder holds none.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    how = {"attn_implementation": None if attention == "auto" else attention, "trust_remote_code": trust_remote_code}
+    model = None
     try:
-        model = load_whole_model(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            attn_implementation=None if attention == "auto" else attention,
-            trust_remote_code=trust_remote_code,
-        )
+        if by_layer and distributed.sharded():
+            model = empty_model(folder, dtype=torch.float32, **how)
+        if model is None:
+            model = load_whole_model(folder, dtype=torch.float32, use_safetensors=True, **how)
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: cannot be loaded as a language model ({first}); mend the folder") from error
     return fuse(model) if kernels == "liger" else model
 
 
-def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: bool = False) -> Any:
+def load_policy(
+    config: TrainingSection, folder: Path, *, trust_remote_code: bool = False, by_layer: bool = False
+) -> Any:
     """The model to train: float32 weights, or with `qlora` weights of 4 bits (NF4 with double quantisation, QLoRA,
     arXiv 2305.14314) that adapters are trained beside, see `judgeloop.models.hardware`."""
     if config.method != "qlora":
         model = load_model(
-            folder, attention=config.attention, kernels=config.kernels, trust_remote_code=trust_remote_code
+            folder,
+            attention=config.attention,
+            kernels=config.kernels,
+            trust_remote_code=trust_remote_code,
+            by_layer=by_layer and config.method == "full",  # adapters begin with the numbers of one process
         )
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
