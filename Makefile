@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart install test test-vllm lint bench
+.PHONY: quickstart install test test-vllm test-ray lint bench
 
 quickstart: $(RUNTIME)
 	$(BIN)/judgeloop run configs/quickstart.yaml
@@ -36,6 +36,11 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 test-vllm: $(VLLM_VENV)/.installed
 	PYTHONPATH=$(CURDIR)/src $(VLLM_VENV)/bin/python -m pytest -o filterwarnings=default tests/contracts/test_engines.py \
 		tests/engines/test_vllm.py tests/e2e/test_vllm_loop.py  # vLLM's own imports warn
+
+test-ray: # a cluster of two machines on this one, in an environment of its own
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet -c constraints.txt -e '.[dev,ray]'
+	.venv-ray/bin/python -m pytest -m ray tests/compute/test_cluster.py tests/e2e/test_cluster_runs.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -62,8 +62,8 @@ def _require_answer(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
     except OSError as error:
         raise InputError(
-            f"compute.cluster: {address} cannot be joined ({error.strerror or error}); start it with "
-            "`ray start --head`, check the address, or set null"
+            f"compute.cluster: {address} cannot be joined ({error.strerror or error}); start it with `ray start "
+            "--head`, check the address, or set null"
         ) from error
 
 
