@@ -80,7 +80,8 @@ def test_the_commands_are_those_expected() -> None:
     found = {" ".join(path) for path in commands(typer.main.get_command(app))}
     assert found == {
         "init", "plan", "run", "status", "report", "view", "export", "push", "seed", "instruct", "judge",
-        "eval agreement", "eval winrate", "eval ifeval", "models list", "models pull", "models show", "doctor", "completion",
+        "eval agreement", "eval winrate", "eval ifeval", "models list", "models pull", "models show", "doctor",
+        "completion",
     }  # fmt: skip
 
 
