@@ -30,8 +30,12 @@ def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     found.add_node(num_cpus=1, object_store_memory=MEMORY, include_dashboard=False)
     found.second = found.add_node(num_cpus=1, object_store_memory=MEMORY, resources={"second": 1})
     found.wait_for_nodes()
+    nodes = (found.head_node, found.second)
+    processes = [info.process for node in nodes for infos in node.all_processes.values() for info in infos]
     try:
         yield found
     finally:
         found.shutdown()
+        for process in processes:  # killed, and not waited for by Ray
+            process.wait(timeout=30)
         os.environ.pop("RAY_ADDRESS", None)

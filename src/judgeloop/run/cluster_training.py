@@ -7,6 +7,7 @@ the training's last checkpoint.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import tempfile
 import threading
@@ -57,6 +58,7 @@ def main(run_path: str, name: str) -> int:
 
 
 def _train(run: RunDirectory, name: str, report: ChildReport) -> None:
+    os.environ["TRAIN_ENABLE_SHARE_CUDA_VISIBLE_DEVICES"] = "0"  # each worker sees its own GPU, as under torchrun
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -102,13 +104,8 @@ def _work(given: dict[str, Any]) -> None:
     _, failed = ray.get(mailbox.read.remote())
     if failed is not None:  # what has a reason fails again
         raise failed
-    distributed.take_over(
-        {
-            "RANK": str(where.get_world_rank()),
-            "WORLD_SIZE": str(where.get_world_size()),
-            "LOCAL_RANK": str(where.get_local_rank()),
-            "LOCAL_WORLD_SIZE": str(where.get_local_world_size()),
-        }
+    distributed.take_place(
+        where.get_world_rank(), where.get_world_size(), where.get_local_rank(), where.get_local_world_size()
     )
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     try:

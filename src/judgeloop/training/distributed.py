@@ -28,6 +28,14 @@ def take_over(environment: MutableMapping[str, str] = os.environ) -> None:
         _taken.update({name: environment.pop(name) for name in names})
 
 
+def take_place(rank: int, processes: int, local_rank: int, local_processes: int) -> None:
+    """Be one of several processes that have a process group already, and leave nothing of that in the environment."""
+    for name in [name for name in os.environ if name in _NAMES or name == "NODE_RANK"]:
+        del os.environ[name]
+    places = (rank, processes, local_rank, local_processes)
+    _taken.update(zip(("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"), map(str, places), strict=True))
+
+
 def variables() -> dict[str, str]:
     """What `take_over` found, for a child process that trains in this one's place."""
     return dict(_taken)
