@@ -91,6 +91,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         write_cards(run)
         display = tracked = Tracked(display, run)
         _check_players(run, steps, server)
+        _check_checker(run, steps, server)
         if method == LOOP and not any(run.state(step) == "done" for step in steps):
             for line in said_before(config, steps, out):
                 display.note(line)
@@ -268,6 +269,18 @@ def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer)
         run_child(
             ["judgeloop.run.check_players", str(run.path), *names],
             run.path / "logs" / "check_players.log",
+            lambda _: None,
+            environment=_environment(run.config),
+            server=server,
+        )
+
+
+def _check_checker(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
+    """Try the user's checker while nothing is made; InputError if it cannot be called."""
+    if run.config.evaluation.checker is not None and not any(run.state(step) == "done" for step in steps):
+        run_child(
+            ["judgeloop.run.check_checker", str(run.path)],
+            run.path / "logs" / "check_checker.log",
             lambda _: None,
             environment=_environment(run.config),
             server=server,
