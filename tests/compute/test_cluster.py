@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,10 @@ def test_whoever_stops_listening_gets_answers_to_the_next_question(cluster: Any,
         later = requests(8, tokens=5)
         assert sorted(asked_twice.generate(later), key=repr) == answers(model, later)
         assert asked_twice._started == 2
+        deadline = time.monotonic() + 60
+        while not all(worker.ready for worker in asked_twice._workers) and time.monotonic() < deadline:
+            list(asked_twice.generate(requests(8, tokens=5)))
+        assert all(worker.ready for worker in asked_twice._workers)  # two load one copy at a time
     (copy,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
     assert (copy / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
 

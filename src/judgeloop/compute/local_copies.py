@@ -27,16 +27,15 @@ def copied(folder: Path, digest: str, cache: Path) -> Iterator[Path]:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
-            while True:
+            held.enter_context(_held(target, fcntl.LOCK_SH))
+            while not (target / _DONE).is_file():
+                held.close()
                 with _held(target, fcntl.LOCK_EX):
                     if not (target / _DONE).is_file():
                         shutil.rmtree(target, ignore_errors=True)
                         _make_room(cache, sum(file.stat().st_size for file in _files(folder)), target)
                         _copy(folder, target)
-                held.enter_context(_held(target, fcntl.LOCK_SH))
-                if (target / _DONE).is_file():  # else it was removed between the two locks
-                    break
-                held.close()
+                held.enter_context(_held(target, fcntl.LOCK_SH))  # it may have been removed between the two
             os.utime(target / _DONE)
             yield target
     except OSError as error:
