@@ -25,6 +25,7 @@ LAYERS = (
     {"run.stopping"},
     {"run.comparison"},
     {"run.methods"},
+    {"viewer"},
     {"loop", "report"},
     {"stages"},
     {"training"},
@@ -86,6 +87,17 @@ ONLY = {
         "run.samples",
         "text.printable",
     },  # it reads the run directory, not the code that wrote it
+    "viewer": {
+        "config",
+        "data",
+        "errors",
+        "evaluation.statistics",
+        "jsonl",
+        "pairs",
+        "records",
+        "report",
+        "text.printable",
+    },  # it reads the run directory and loads neither an engine nor a training
     "evaluation": {"config", "data", "engines.base", "errors", "jsonl", "judging", "models.chat", "records"},
     "compute": {"errors", "models.hardware", "training.distributed"},
     "judging": {

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from judgeloop import __version__
-from judgeloop.commands import evaluate, instruct, judge, machine, run, seed
+from judgeloop.commands import evaluate, instruct, judge, machine, run, seed, view
 from judgeloop.errors import JudgeloopError
 from judgeloop.text.printable import printable
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(run.status)
 app.command()(run.report)
+app.command()(view.view)
 app.command()(seed.seed)
 app.command()(instruct.instruct)
 app.command()(judge.judge)

@@ -1,0 +1,86 @@
+"""Two models side by side on the evaluation prompts, and two runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from judgeloop.report.metrics import headline_metrics, value_in_words
+from judgeloop.viewer.charts import lines
+from judgeloop.viewer.overview import curves, overview
+from judgeloop.viewer.run_view import RunView, mean
+
+PAGE = 25
+ORDERS = {"score": "judge's score rises most", "fall": "judge's score falls most", "truth": "ground truth changes",
+          "length": "length changes most", "file": "as in the files"}  # fmt: skip
+
+
+def side_by_side(view: RunView, a: str, b: str, start: int, order: str) -> dict[str, Any]:
+    """The prompts that both models answered, each with both models' answers, and differences by which they are
+    ordered."""
+    one, other = view.responses(a), view.responses(b)
+    scored = view.scores_by_one_judge(a, b)
+    prompts = view.evaluation_prompts()
+    truth = view.checks(a) | view.checks(b)
+    rows = []
+    for prompt_id in one:
+        if prompt_id not in other:
+            continue
+        sides = []
+        for rows_of in (one[prompt_id], other[prompt_id]):
+            scores = [scored[1].get(str(row["id"])) for row in rows_of] if scored else []
+            known = [truth[str(row["id"])] for row in rows_of if str(row["id"]) in truth]
+            texts = [
+                {**row, "score": scored[1].get(str(row["id"])) if scored else None, "truth": truth.get(str(row["id"]))}
+                for row in rows_of
+            ]
+            lengths = [float(len(str(row.get("text") or ""))) for row in rows_of]
+            sides.append({"rows": texts, "score": mean(scores[:1]), "truth": mean(known), "length": mean(lengths)})
+        rows.append({"prompt_id": prompt_id, **prompts.get(prompt_id, {"text": prompt_id, "tag": ""}), "a": sides[0],
+                     "b": sides[1], "change": {key: _less(sides[1][key], sides[0][key]) for key in
+                                               ("score", "truth", "length")}})  # fmt: skip
+    if order not in ORDERS:
+        order = "score"
+    if order != "file":
+        key = "score" if order == "fall" else order
+        sign = -1 if order == "fall" else 1
+
+        def place(row: Mapping[str, Any]) -> tuple[bool, float]:
+            change = row["change"][key]
+            return change is None, 0.0 if change is None else -(sign * change if key == "score" else abs(change))
+
+        rows.sort(key=place)
+    return {"rows": rows[start : start + PAGE], "total": len(rows), "order": order, "orders": ORDERS, "page": PAGE,
+            "judge": scored[0] if scored else None}  # fmt: skip
+
+
+def _less(new: float | None, old: float | None) -> float | None:
+    return None if new is None or old is None else new - old
+
+
+def compare_runs(one: RunView, other: RunView) -> dict[str, Any]:
+    """The config keys that differ, the models' figures, and the training curves of both runs on one plot each."""
+    configs = [flat(view.files().config()) for view in (one, other)]
+    keys = [key for key in dict.fromkeys([*configs[0], *configs[1]]) if configs[0].get(key) != configs[1].get(key)]
+    drawn = []
+    both = [(view.key, curves(view)) for view in (one, other)]
+    for name in dict.fromkeys(name for _, found in both for name in found):
+        series = {f"{key} · {training}": points for key, found in both for training, points in
+                  found.get(name, {}).items()}  # fmt: skip
+        drawn.append(lines(series, name))
+    figures: dict[tuple[str, str], list[str]] = {}
+    for side, view in enumerate((one, other)):
+        for metric in headline_metrics(overview(view)["models"]):
+            for model, part in metric["of"].items():
+                figures.setdefault((model, str(metric["label"])), ["–", "–"])[side] = value_in_words(part)
+    return {"config": [(key, configs[0].get(key, "–"), configs[1].get(key, "–")) for key in keys], "plots": drawn,
+            "figures": sorted(figures.items())}  # fmt: skip
+
+
+def flat(tree: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """`{"judge": {"samples": 3}}` → `{"judge.samples": "3"}`."""
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        name = f"{before}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, dict) and value else {name: str(value)}
+    return found
