@@ -129,7 +129,8 @@ def test_a_damaged_line_is_shown_as_such(run: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["M2", "M2/judgements.jsonl", "M2/eval.json", "M1/held_out.jsonl", "config.yaml",
-                                  "metrics.jsonl", "M2/candidates.jsonl", "M2/pairs.jsonl", "M2/train.json"])  # fmt: skip
+                                  "metrics.jsonl", "M2/candidates.jsonl", "M2/pairs.jsonl",
+                                  "M2/train.json"])  # fmt: skip
 @pytest.mark.parametrize("how", ["gone", "damaged"])
 def test_runs_that_lack_parts_still_have_pages(run: Path, gone: str, how: str) -> None:
     path = run / gone
@@ -147,7 +148,7 @@ def test_runs_that_lack_parts_still_have_pages(run: Path, gone: str, how: str) -
 
 
 def test_values_of_wrong_types_break_no_page(run: Path) -> None:
-    odd = [None, 7, "x", [], {}, [1], {"a": 1}, True, "9" * 5000]
+    odd = [None, 7, [1], {"a": 1}, "9" * 5000]
     originals = {path: path.read_text() for path in run.rglob("*.jsonl")}
     for number, value in enumerate(odd):
         for path, text in originals.items():

@@ -39,9 +39,7 @@ def test_own_names_are_answered(run: Path, host: str) -> None:
     assert TestClient(make_app([run]), base_url=BASE).get("/r/a", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:7878", "", "[::1", "10.0.0.5"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:7878", "", "[::1"])
 def test_other_names_are_refused(run: Path, host: str) -> None:
     answer = TestClient(make_app([run]), base_url=BASE).get("/r/a", headers={"host": host})
     assert answer.status_code == 400
@@ -74,8 +72,7 @@ def test_other_interfaces_need_the_token(run: Path) -> None:
     assert pages.get("/r/a").status_code == 401
     assert pages.get("/static/view.css").status_code == 401
     assert pages.get("/r/a?token=wrong").status_code == 401
-    assert pages.get("/r/a", cookies={"judgeloop_view": "wröng".encode().decode("latin-1")}).status_code == 401
-    pages.cookies.clear()
+    assert pages.get("/r/a", headers={"cookie": "judgeloop_view=wrong"}).status_code == 401
     answer = pages.get("/r/a/prompts/M2?q=sky&token=right", follow_redirects=False)
     assert answer.headers["location"] == "/r/a/prompts/M2?q=sky"  # the token stays out of the history
     assert pages.get("/r/a").status_code == 200

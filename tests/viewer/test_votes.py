@@ -133,7 +133,7 @@ def test_the_export_is_read_as_ranked_rows(tmp_path: Path) -> None:
     assert client(run).get("/r/a/votes.jsonl").text == target.read_text()
 
 
-def test_the_export_goes_into_a_seed_and_eval_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_export_goes_into_a_seed_and_eval_agreement(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from judgeloop.cli import app
@@ -146,7 +146,7 @@ def test_the_export_goes_into_a_seed_and_eval_agreement(tmp_path: Path, monkeypa
     told = CliRunner().invoke(app, ["view", str(run), "--export-votes", str(target)])
     assert told.exit_code == 0, told.output
     assert "4 ranked rows" in told.output
-    made = CliRunner().invoke(app, ["seed", "--ranked", str(target), "--out", str(tmp_path / "seed")])
+    made = CliRunner().invoke(app, ["seed", "ranked", str(target), "--out", str(tmp_path / "seed")])
     assert made.exit_code == 0, made.output
     rows = [json.loads(line) for line in (tmp_path / "seed/eft.jsonl").read_text().splitlines()]
     assert rows

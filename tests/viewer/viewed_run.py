@@ -1,4 +1,4 @@
-"""Run directories to look at: a small one with all its rows, hostile texts in every field, and one of a million rows."""
+"""Run directories to look at: a small one with hostile texts in its fields, and one of many rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
     write_json(run / "M0/model.json", {"path": "/m", "hash": "f" * 64})
     write(run / "metrics.jsonl", [{"model": "M2", "stage": "train", "step": k, "loss": 1 / k} for k in range(1, 6)])
     held = [{"id": f"r-{k}", "messages": messages(q), "source": "seed.jsonl:1",
-             "responses": [{"text": HOSTILE, "rank": 0}, {"text": "b", "rank": 1}]} for k, q in enumerate(QUESTIONS)]  # fmt: skip
+             "responses": [{"text": HOSTILE, "rank": 0}, {"text": "b", "rank": 1}]}
+            for k, q in enumerate(QUESTIONS)]  # fmt: skip
     write(run / "M1/held_out.jsonl", held)
     write(run / "M1/ift.jsonl", [])
     asked = [stable_id("p", messages(q)) for q in QUESTIONS]
@@ -53,7 +54,8 @@ def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
         write(run / model / "eval.judgements.jsonl", [judged(a["id"], float(number)) for a in answers])
         write(run / model / "eval.agreement.jsonl", [judged(f"r-{k}.{i}", 1.0 + i) for k in range(4) for i in (0, 1)])
         write(run / model / "checks.jsonl", [{"id": a["id"], "prompt_id": a["prompt_id"], "finished": True,
-                                              "measures": {"passes": float(k % 2)}} for k, a in enumerate(answers)])  # fmt: skip
+                                              "measures": {"passes": float(k % 2)}}
+                                             for k, a in enumerate(answers)])  # fmt: skip
         health = {"judgements": 4, "parse_rate": 1.0, "tie_rate": 0.0, "top_share": 0.1, "length_correlation": 0.1}
         write_json(run / model / "eval.json", {"model": model, "judge": "judge", "judge_health": health,
                                                "win_rate_vs_previous": None})  # fmt: skip
@@ -62,7 +64,8 @@ def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
     prompts = [{"id": f"p-{k}", "messages": messages(q), "source": HOSTILE if k == 3 else f"prompts.jsonl:{k}",
                 "tag": HOSTILE if k == 3 else "plain"} for k, q in enumerate(QUESTIONS)]  # fmt: skip
     candidates = [{"id": f"c-{k}-{i}", "prompt_id": f"p-{k}", "text": f"{HOSTILE} {i}", "token_ids": [],
-                   "finish_reason": "stop" if i < 2 else HOSTILE, "thought": HOSTILE} for k in range(4) for i in range(3)]  # fmt: skip
+                   "finish_reason": "stop" if i < 2 else HOSTILE, "thought": HOSTILE}
+                  for k in range(4) for i in range(3)]  # fmt: skip
     scores = {(k, i): 3.0 + (0 if k == 0 else i) / (4 if k == 1 else 1) for k in range(4) for i in range(3)}
     write(run / "M2/prompts.jsonl", prompts)
     write(run / "M2/candidates.jsonl", candidates)
@@ -71,7 +74,7 @@ def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
     dropped = {HOSTILE: 3}
     write_json(run / "M2/prompts.json", {"asked": 9, "kept": 4, "dropped": dropped,
                                          "samples": {"kept": [HOSTILE], "dropped": {HOSTILE: [HOSTILE]}}})  # fmt: skip
-    write_json(run / "M2/judge.json", {"judge": "M1", "health": {}})
+    write_json(run / "M2/judge.json", {"judge": "M1", "health": health})
     return run
 
 

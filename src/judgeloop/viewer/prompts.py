@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from judgeloop.text.printable import printable
 from judgeloop.viewer.rows import RowFile, parsed
 
 PAGE = 50
@@ -106,7 +107,7 @@ class PromptList:
             for key, value in (("source", source_of(row)), ("tag", tag_of(row))):
                 if value:
                     known: dict[str, int] = numbers[key]
-                    getattr(facts, key)[number] = known.setdefault(value, len(known))
+                    getattr(facts, key)[number] = known.setdefault(printable(value), len(known))
         facts.names = {key: list(known) for key, known in numbers.items()}
         with self._lock:
             self._facts = facts
