@@ -1,7 +1,7 @@
 """What the viewer needs for a run of many prompts: time of the first page and of others, and peak memory.
 
-`PYTHONPATH=src:tests python benchmarks/view_rows.py [COUNT]` prints one JSON object. The rows are written to a temporary
-folder (about 230 MB for a million), and the pages are asked for in the process that serves them.
+`PYTHONPATH=src:tests python benchmarks/view_rows.py [COUNT]` prints one JSON object. The rows are written to a
+temporary folder (about 230 MB for a million), and the pages are asked for in the process that serves them.
 """
 
 from __future__ import annotations

@@ -18,9 +18,10 @@ import pytest
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-from judgeloop.data.readers import read_ranked
-from judgeloop.viewer.app import make_app
-from viewer.viewed_run import make_large, make_viewed
+
+from judgeloop.data.readers import read_ranked  # noqa: E402
+from judgeloop.viewer.app import make_app  # noqa: E402
+from viewer.viewed_run import make_large, make_viewed  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need chromium")
@@ -57,6 +58,13 @@ class Served:
     def go(self, path: str) -> None:
         self.page.goto(self.base + path)
 
+    def until(self, expression: str) -> None:
+        """Wait until it is true. (Playwright's own waiting needs eval, which the policy of the pages forbids.)"""
+        end = time.monotonic() + 60
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, expression
+            self.page.wait_for_timeout(50)
+
     def close(self) -> None:
         self.page.close()
         self.server.should_exit = True
@@ -89,7 +97,7 @@ def test_a_vote_from_the_key_to_the_exported_row(served: Served, tmp_path: Path)
         while not log.exists() or len(log.read_text().splitlines()) < rows:
             assert time.monotonic() < until, f"{key} wrote no row"
             page.wait_for_timeout(50)
-        page.wait_for_function("!document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')")
+        served.until("!document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')")
         page.wait_for_timeout(200)
 
     served.go("/r/a/vote")
@@ -101,7 +109,7 @@ def test_a_vote_from_the_key_to_the_exported_row(served: Served, tmp_path: Path)
     press("u", 3)
     assert "1 of 4" in page.locator("#vote h1").inner_text()
     page.click("#vote button[value=right]")
-    page.wait_for_function("document.querySelector('#vote h1').innerText.includes('2 of 4')")
+    served.until("document.querySelector('#vote h1').innerText.includes('2 of 4')")
     served.go("/r/a/votes")
     with page.expect_download() as held:
         page.click("text=Export as ranked rows")
@@ -141,7 +149,7 @@ def test_scrolling_brings_more_rows(browser: Any, tmp_path: Path) -> None:
         served.go("/r/a/prompts/M2")
         for wanted in (51, 101):
             served.page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-            served.page.wait_for_function(f"document.querySelectorAll('.item').length >= {wanted}")
+            served.until(f"document.querySelectorAll('.item').length >= {wanted}")
         assert served.complaints == []
     finally:
         served.close()
@@ -156,5 +164,5 @@ def test_a_run_at_work_shows_its_progress_by_itself(served: Served, tmp_path: Pa
         served.go("/r/a")
         marker = {"stage": "judge", "fingerprint": "0", "settings": {}, "inputs": {}}
         (run / "M2/.judge.begun.json").write_text(json.dumps(marker))
-        served.page.wait_for_function("document.querySelector('#overview').innerText.includes('M2/judge')")
+        served.until("document.querySelector('#overview').innerText.includes('M2/judge')")
     assert served.complaints == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -46,9 +47,7 @@ def view(
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _listen(host: str, port: int):  # type: ignore[no-untyped-def]
-    import socket
-
+def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
