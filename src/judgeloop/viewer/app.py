@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qs, urlencode
 
 from jinja2 import ChainableUndefined, Environment, PackageLoader, Undefined
 from starlette.applications import Starlette
@@ -29,7 +29,7 @@ from judgeloop.viewer.run_view import RunView, said
 from judgeloop.viewer.security import LOOPBACK, Guard
 from judgeloop.viewer.votes import CHOICES, Votes, as_lines, exported, tally
 
-_MOST_FORM = 4096  # bytes of a vote
+_MOST_FORM = 4096  # bytes
 _MOST_TEXT = 20_000  # characters of one text on a page; what is left out is counted
 
 
@@ -96,7 +96,7 @@ class Pages:
     def page(self, request: Request, template: str, view: RunView | None = None, **values: Any) -> HTMLResponse:
         whole = {
             "view": view, "runs": list(self.runs.values()), "here": template.removesuffix(".html"),
-            "path": request.url.path, "problems": [], **values,
+            "path": request.url.path, **values,
         }  # fmt: skip
         return HTMLResponse(self.environment.get_template(template).render(whole))
 
@@ -208,8 +208,13 @@ class Pages:
     async def give_vote(self, request: Request) -> Response:
         view = self.view(request)
         votes = self.votes[view.key]
-        form = dict(parse_qsl((await request.body())[:_MOST_FORM].decode("utf-8", "replace")))
-        choice, name = form.get("choice", ""), form.get("item", "")
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _MOST_FORM:
+                raise HTTPException(413, "That is no vote.")
+        form = parse_qs(body.decode("utf-8", "replace"))
+        choice, name = form.get("choice", [""])[0], form.get("item", [""])[0]
         try:
             if choice == "undo":
                 votes.undo()
@@ -249,7 +254,7 @@ def make_app(runs: Sequence[Path], *, hosts: frozenset[str] | None = LOOPBACK, t
     return Starlette(
         routes=pages.routes(),
         middleware=[Middleware(Guard, hosts=hosts, token=token)],
-        exception_handlers={HTTPException: pages.error},
+        exception_handlers={HTTPException: pages.error, Exception: pages.error},
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 220, 52, 26, 12, 12
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 70, 34, 18, 12
 _MOST_POINTS = 600
 
 Series = Mapping[str, Sequence[tuple[float, float]]]

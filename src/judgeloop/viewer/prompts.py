@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from judgeloop.text.printable import printable
 from judgeloop.viewer.rows import RowFile, parsed
 
 PAGE = 50
@@ -93,20 +94,20 @@ class PromptList:
                 gap = float(scores[0]) - float(scores[1])  # type: ignore[arg-type]
                 gaps[str(row.get("prompt_id"))] = max(gap, gaps.get(str(row.get("prompt_id")), gap))
         count = size[0]
-        source, account, tag = (np.full(count, _UNKNOWN, dtype=np.int32) for _ in range(3))
-        facts = Facts(size, source, account, tag, np.full(count, np.nan, dtype=np.float32))
+        facts = Facts(size, *(np.full(count, _UNKNOWN, dtype=np.int32) for _ in range(3)),
+                      np.full(count, np.nan, dtype=np.float32))  # fmt: skip
         numbers: dict[str, dict[str, int]] = {"source": {}, "account": {PAIR: 0, NO_PAIR: 1}, "tag": {}}
         for number, line in islice(self.prompts.lines(), count):
-            found = parsed(line)
-            if found is None:
+            row = parsed(line)
+            if row is None:
                 continue
-            name = str(found.get("id"))
+            name = str(row.get("id"))
             facts.account[number] = 0 if name in gaps else 1
             facts.gap[number] = gaps.get(name, np.nan)
-            for key, value in (("source", source_of(found)), ("tag", tag_of(found))):
+            for key, value in (("source", source_of(row)), ("tag", tag_of(row))):
                 if value:
                     known: dict[str, int] = numbers[key]
-                    getattr(facts, key)[number] = known.setdefault(value, len(known))
+                    getattr(facts, key)[number] = known.setdefault(printable(value), len(known))
         facts.names = {key: list(known) for key, known in numbers.items()}
         with self._lock:
             self._facts = facts

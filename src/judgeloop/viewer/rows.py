@@ -16,6 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CHUNK = 1 << 22
+_TEXTS = frozenset({
+    "id", "prompt_id", "candidate_id", "chosen_id", "rejected_id", "text", "thought", "reason", "finish_reason",
+    "source",
+})  # fmt: skip
+_NUMBERS = frozenset({"score", "mass", "chosen_score", "rejected_score"})
 
 
 class RowFile:
@@ -129,9 +134,18 @@ def _value(value: object, of: Callable[[str], str] | None) -> str | None:
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
-    """The JSON object of a line, None if it holds none."""
+    """The JSON object of a line, None if it holds none. What should be a text or a number and is neither is made a
+    text, or None: the page shows a row that was damaged, and does not fail on it."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    for key in value.keys() & _TEXTS:
+        if not isinstance(value[key], str | None):
+            value[key] = json.dumps(value[key], ensure_ascii=False)
+    for key in value.keys() & _NUMBERS:
+        if isinstance(value[key], bool) or not isinstance(value[key], (int, float)):
+            value[key] = None
+    return value

@@ -1,0 +1,178 @@
+"""Every page, on whole, partial and damaged runs; what a model wrote is text and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette")
+from starlette.testclient import TestClient
+
+from judgeloop.viewer.app import make_app
+from viewer.viewed_run import HOSTILE, make_viewed
+
+PAGES = (
+    "/r/a", "/r/a/prompts/M2", "/r/a/prompt/M2/p-0", "/r/a/prompt/M2/p-3", "/r/a/pair/M2/pair-3", "/r/a/models",
+    "/r/a/models?order=truth&a=M1&b=M2", "/r/a/judge", "/r/a/judge?model=M1", "/r/a/instructions", "/r/a/vote",
+    "/r/a/votes", "/compare", "/",
+)  # fmt: skip
+
+
+def client(*runs: Path) -> TestClient:
+    return TestClient(make_app(runs), base_url="http://127.0.0.1:7878", headers={"origin": "http://127.0.0.1:7878"})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_viewed(tmp_path / "a")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_escapes_what_a_model_wrote(run: Path, page: str) -> None:
+    answer = client(run).get(page)
+    assert answer.status_code == 200, answer.text
+    assert "<script>window" not in answer.text
+    assert not re.search(r"<img|\son\w+\s*=\s*[\"']", re.sub(r"&lt;.*?&gt;", "", answer.text))
+    assert "\x1b" not in answer.text
+    assert not re.search(r"<script(?![^>]*src=)|<style|style=", answer.text)  # nothing inline
+    assert "{{ 7*7 }}" in answer.text or "7*7" not in answer.text
+
+
+def test_hostile_texts_reach_the_pages_as_text(run: Path) -> None:
+    page = client(run).get("/r/a/prompt/M2/p-3").text
+    assert "&lt;/script&gt;&lt;script&gt;window.hacked=1" in page
+    assert "␛[31m" in page
+
+
+def test_a_prompt_tells_what_became_of_its_candidates(run: Path) -> None:
+    page = client(run).get("/r/a/prompt/M2/p-2").text
+    assert "4.00 over 3.00, gap 1.00" in page
+    assert page.count('class="badge chosen"') == page.count('class="badge rejected"') == 1
+    assert "98" in page  # the mass of the judgement
+    assert "<summary>thought" in page
+
+
+@pytest.mark.parametrize(("prompt", "why"), [("p-0", "tie"), ("p-1", "within the margin")])
+def test_a_prompt_without_a_pair_says_why(run: Path, prompt: str, why: str) -> None:
+    assert f"<b>No pair</b> {why}" in client(run).get(f"/r/a/prompt/M2/{prompt}").text
+
+
+def test_lineage_names_source_judge_and_training(run: Path) -> None:
+    page = client(run).get("/r/a/pair/M2/pair-2").text
+    assert "prompts.jsonl:2" in page
+    assert "M1M1M1" in page  # the judge's hash
+    assert "M2M2M2" in page  # the model's that the training made
+    assert "2 pairs in" in page
+
+
+def test_filters_by_text_account_gap_source_and_tag(run: Path) -> None:
+    pages = client(run)
+
+    def found(query: str) -> list[str]:
+        return re.findall(r"/prompt/M2/(p-\d)", pages.get(f"/r/a/prompts/M2?{query}").text)
+
+    assert found("") == ["p-0", "p-1", "p-2", "p-3"]
+    assert found("q=SKY") == ["p-0"]
+    assert found("account=pair") == ["p-2", "p-3"]
+    assert found("account=no+pair") == ["p-0", "p-1"]
+    assert found("low=0.5") == ["p-2", "p-3"]
+    assert found("low=1.5") == []
+    assert found("source=prompts.jsonl") == ["p-0", "p-1", "p-2"]
+    assert found("tag=plain&account=pair") == ["p-2"]
+    assert found("start=2") == ["p-2", "p-3"]
+    assert found("q=onerror%3D%22") == ["p-3"]  # a quotation mark is escaped in the file
+
+
+def test_the_judge_page_shows_where_it_errs(run: Path) -> None:
+    page = client(run).get("/r/a/judge").text
+    assert "4 of 4 pairs the other way round" in page
+    assert "fail, and scored highest" in page
+
+
+def test_two_models_are_ordered_by_what_changed(run: Path) -> None:
+    page = client(run).get("/r/a/models?a=M1&b=M2").text
+    assert page.index("1 says") < page.index("2 says")
+    assert "scores by judge" in page
+
+
+def test_two_runs_show_keys_that_differ(tmp_path: Path, run: Path) -> None:
+    other = tmp_path / "b"
+    shutil.copytree(run, other)
+    (other / "config.yaml").write_text("model: tiny\npairs: {rule: best_worst, margin: 0.9}\n")
+    page = client(run, other).get("/compare?a=a&b=b").text
+    assert "pairs.margin" in page
+    assert "<code>model</code>" not in page
+    assert "a · M2/train" in page
+    assert "b · M2/train" in page
+
+
+def test_a_row_half_written_appears_when_it_is_whole(run: Path) -> None:
+    pages, file = client(run), run / "M2/prompts.jsonl"
+    row = json.dumps({"id": "p-9", "messages": [{"role": "user", "content": "Late."}], "source": "s"})
+    with file.open("a") as handle:
+        handle.write(row[:20])
+        handle.flush()
+        assert "Late." not in pages.get("/r/a/prompts/M2").text
+        handle.write(row[20:] + "\n")
+        handle.flush()
+        assert "Late." in pages.get("/r/a/prompts/M2").text
+
+
+def test_a_damaged_line_is_shown_as_such(run: Path) -> None:
+    file = run / "M2/prompts.jsonl"
+    file.write_bytes(b"{broken\n" + file.read_bytes())
+    assert "this line is damaged" in client(run).get("/r/a/prompts/M2").text
+
+
+@pytest.mark.parametrize("gone", ["M2", "M2/judgements.jsonl", "M2/eval.json", "M1/held_out.jsonl", "config.yaml",
+                                  "metrics.jsonl", "M2/candidates.jsonl", "M2/pairs.jsonl",
+                                  "M2/train.json"])  # fmt: skip
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+def test_runs_that_lack_parts_still_have_pages(run: Path, gone: str, how: str) -> None:
+    path = run / gone
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b'{"id": 3, "prompt_id": [], "models": 7, "score": {}}\n\xff\xfe[[[\n')
+    pages = client(run)
+    for page in PAGES:
+        answer = pages.get(page)
+        assert answer.status_code in (200, 404), (page, answer.text)
+    assert pages.get("/r/a").status_code == 200
+
+
+def test_values_of_wrong_types_break_no_page(run: Path) -> None:
+    odd = [None, 7, [1], {"a": 1}, "9" * 5000]
+    originals = {path: path.read_text() for path in run.rglob("*.jsonl")}
+    for number, value in enumerate(odd):
+        for path, text in originals.items():
+            rows = [json.loads(line) for line in text.splitlines()]
+            for k, row in enumerate(rows):
+                key = list(row)[(k + number) % len(row)]
+                row[key] = value
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        pages = client(run)
+        for page in PAGES:
+            assert pages.get(page).status_code in (200, 404), (page, value)
+
+
+def test_live_only_while_the_run_holds_its_lock(run: Path) -> None:
+    import fcntl
+
+    pages = client(run)
+    with (run / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert 'hx-trigger="every 3s"' in pages.get("/r/a").text
+        fragment = pages.get("/r/a", headers={"hx-request": "true"}).text
+        assert fragment.lstrip().startswith('<div id="overview"')
+    assert "every 3s" not in pages.get("/r/a").text
+
+
+def test_hostile_is_hostile() -> None:
+    assert "<script>" in HOSTILE
