@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from judgeloop import __version__
-from judgeloop.commands import evaluate, instruct, judge, machine, run, seed, view
+from judgeloop.commands import completion, evaluate, export, init, instruct, judge, machine, plan, run, seed, view
 from judgeloop.errors import JudgeloopError
 from judgeloop.text.printable import printable
 
@@ -29,6 +29,8 @@ app.command()(run.run)
 app.command()(run.status)
 app.command()(run.report)
 app.command()(view.view)
+app.command()(export.export)
+app.command()(export.push)
 app.command()(seed.seed)
 app.command()(instruct.instruct)
 app.command()(judge.judge)
