@@ -80,7 +80,7 @@ def test_the_commands_are_those_expected() -> None:
     found = {" ".join(path) for path in commands(typer.main.get_command(app))}
     assert found == {
         "run", "status", "report", "seed", "instruct", "judge", "eval agreement", "eval winrate", "eval ifeval",
-        "models list", "models pull", "models show", "doctor",
+        "models list", "models pull", "models show", "doctor", "view",
     }  # fmt: skip
 
 

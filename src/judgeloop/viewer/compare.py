@@ -26,7 +26,7 @@ def side_by_side(view: RunView, a: str, b: str, start: int, order: str) -> dict[
     for prompt_id in one:
         if prompt_id not in other:
             continue
-        sides = []
+        sides: list[dict[str, Any]] = []
         for rows_of in (one[prompt_id], other[prompt_id]):
             scores = [scored[1].get(str(row["id"])) for row in rows_of] if scored else []
             known = [truth[str(row["id"])] for row in rows_of if str(row["id"]) in truth]

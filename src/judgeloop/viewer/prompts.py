@@ -94,17 +94,17 @@ class PromptList:
                 gap = float(scores[0]) - float(scores[1])  # type: ignore[arg-type]
                 gaps[str(row.get("prompt_id"))] = max(gap, gaps.get(str(row.get("prompt_id")), gap))
         count = size[0]
-        facts = Facts(size, *(np.full(count, _UNKNOWN, dtype=np.int32) for _ in range(3)),
-                      np.full(count, np.nan, dtype=np.float32))  # fmt: skip
+        source, account, tag = (np.full(count, _UNKNOWN, dtype=np.int32) for _ in range(3))
+        facts = Facts(size, source, account, tag, np.full(count, np.nan, dtype=np.float32))
         numbers: dict[str, dict[str, int]] = {"source": {}, "account": {PAIR: 0, NO_PAIR: 1}, "tag": {}}
         for number, line in islice(self.prompts.lines(), count):
-            row = parsed(line)
-            if row is None:
+            prompt = parsed(line)
+            if prompt is None:
                 continue
-            name = str(row.get("id"))
+            name = str(prompt.get("id"))
             facts.account[number] = 0 if name in gaps else 1
             facts.gap[number] = gaps.get(name, np.nan)
-            for key, value in (("source", source_of(row)), ("tag", tag_of(row))):
+            for key, value in (("source", source_of(prompt)), ("tag", tag_of(prompt))):
                 if value:
                     known: dict[str, int] = numbers[key]
                     getattr(facts, key)[number] = known.setdefault(printable(value), len(known))
