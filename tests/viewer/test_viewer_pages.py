@@ -188,3 +188,13 @@ def test_live_only_while_the_run_holds_its_lock(run: Path) -> None:
 
 def test_hostile_is_hostile() -> None:
     assert "<script>" in HOSTILE
+
+
+def test_a_training_of_one_step_is_a_point() -> None:
+    from judgeloop.viewer.charts import lines
+
+    drawn = lines({"one": [(1, 2.0)], "more": [(1, 2.0), (2, 3.0), (3, float("nan"))]}, "loss")
+    assert drawn.count('<circle class="line s0"') == 1
+    assert drawn.count("<polyline") == 1
+    assert "nan" not in drawn
+    assert lines({"none": [(1, float("inf"))]}, "loss") == ""
