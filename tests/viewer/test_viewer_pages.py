@@ -99,6 +99,18 @@ def test_two_models_are_ordered_by_what_changed(run: Path) -> None:
     assert "scores by judge" in page
 
 
+def test_evaluation_prompts_of_a_file_have_text_and_tag(run: Path, tmp_path: Path) -> None:
+    from judgeloop.records import Prompt
+    from judgeloop.viewer.run_view import RunView
+
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text('{"instruction": "Name a fish.", "input": "", "rule": "short"}\n')
+    (run / "config.yaml").write_text(f"evaluation: {{prompts: [{asked}, {tmp_path}/gone.jsonl]}}\n")
+    found = RunView(run, "a").evaluation_prompts()
+    name = Prompt.of([{"role": "user", "content": "Name a fish."}], "").id
+    assert (found[name]["text"], found[name]["tag"]) == ("Name a fish.", "short")
+
+
 def test_two_runs_show_keys_that_differ(tmp_path: Path, run: Path) -> None:
     other = tmp_path / "b"
     shutil.copytree(run, other)
@@ -176,3 +188,13 @@ def test_live_only_while_the_run_holds_its_lock(run: Path) -> None:
 
 def test_hostile_is_hostile() -> None:
     assert "<script>" in HOSTILE
+
+
+def test_a_training_of_one_step_is_a_point() -> None:
+    from judgeloop.viewer.charts import lines
+
+    drawn = lines({"one": [(1, 2.0)], "more": [(1, 2.0), (2, 3.0), (3, float("nan"))]}, "loss")
+    assert drawn.count('<circle class="line s0"') == 1
+    assert drawn.count("<polyline") == 1
+    assert "nan" not in drawn
+    assert lines({"none": [(1, float("inf"))]}, "loss") == ""

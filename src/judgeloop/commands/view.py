@@ -69,4 +69,4 @@ def _export(runs: list[Path], target: Path) -> None:
         raise InputError.at(runs[0], None, "has no votes", "vote in 'judgeloop view' first")
     written, left_out = write_export(votes, target)
     more = f"; {left_out} ties left out" if left_out else ""
-    typer.echo(f"{target}: {written} ranked rows{more}")
+    typer.echo(f"{target}: {written} ranked row{'s' if written != 1 else ''}{more}")

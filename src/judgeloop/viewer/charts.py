@@ -26,6 +26,10 @@ def lines(series: Series, label: str) -> Markup:
     x_of, y_of, grid = _axes(min(xs), max(xs), min(ys), max(ys))
     drawn = [Markup('<g class="grid">') + grid + Markup("</g>")]
     for number, points in enumerate(shown.values()):
+        if len(points) == 1:  # a line of one point would not be seen
+            at = f"{x_of(points[0][0]):.1f}", f"{y_of(points[0][1]):.1f}"
+            drawn.append(Markup('<circle class="line s{}" r="4" cx="{}" cy="{}"/>').format(number % 6, *at))
+            continue
         path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
         drawn.append(Markup('<polyline class="line s{}" points="{}"/>').format(number % 6, path))
     legend = Markup("").join(

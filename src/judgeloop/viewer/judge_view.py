@@ -16,14 +16,17 @@ _BINS = 5
 def against_people(view: RunView, model: str) -> dict[str, Any]:
     """Pairs of held-out responses that the judge puts in another order than their ranks, the widest apart first."""
     scores = view.scores(f"{model}/eval.agreement.jsonl")
-    wrong, compared = [], 0
+    wrong: list[dict[str, Any]] = []
+    compared = 0
     for _, line in view.rows("M1/held_out.jsonl").lines():
         entry = parsed(line) or {}
         responses = entry.get("responses")
         if not isinstance(responses, list):
             continue
         known = [(scores.get(f"{entry.get('id')}.{k}"), r) for k, r in enumerate(responses) if isinstance(r, dict)]
-        for (x, one), (y, other) in combinations([(s, r) for s, r in known if s is not None and "rank" in r], 2):
+        for (x, one), (y, other) in combinations(
+            [(s, r) for s, r in known if s is not None and isinstance(r.get("rank"), (int, float))], 2
+        ):
             if one["rank"] == other["rank"]:
                 continue
             compared += 1

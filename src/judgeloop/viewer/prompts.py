@@ -98,13 +98,13 @@ class PromptList:
         facts = Facts(size, source, account, tag, np.full(count, np.nan, dtype=np.float32))
         numbers: dict[str, dict[str, int]] = {"source": {}, "account": {PAIR: 0, NO_PAIR: 1}, "tag": {}}
         for number, line in islice(self.prompts.lines(), count):
-            found = parsed(line)
-            if found is None:
+            prompt = parsed(line)
+            if prompt is None:
                 continue
-            name = str(found.get("id"))
+            name = str(prompt.get("id"))
             facts.account[number] = 0 if name in gaps else 1
             facts.gap[number] = gaps.get(name, np.nan)
-            for key, value in (("source", source_of(found)), ("tag", tag_of(found))):
+            for key, value in (("source", source_of(prompt)), ("tag", tag_of(prompt))):
                 if value:
                     known: dict[str, int] = numbers[key]
                     getattr(facts, key)[number] = known.setdefault(printable(value), len(known))

@@ -249,23 +249,21 @@ class RunView:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """The prompts of a file, empty if it is gone or cannot be read any more: the page then says ids alone."""
-    from judgeloop.data.readers import read_prompt_rows
+    from judgeloop.data.readers import read_prompt_rows, read_prompts
     from judgeloop.viewer.prompts import tag_of
 
     try:
-        rows = read_prompt_rows(path)
+        prompts, rows = read_prompts(path)[0], read_prompt_rows(path)
     except InputError:
         return {}
-    return {name: {"text": _text(row), "tag": tag_of(row), "row": row} for name, (_, row) in rows.items()}
-
-
-def _text(row: Mapping[str, Any]) -> str:
-    for key in ("prompt", "messages", "instruction", "question"):
-        if isinstance(row.get(key), str):
-            return str(row[key])
-        if isinstance(row.get(key), list):
-            return said(row[key])
-    return str(row)
+    return {
+        prompt.id: {
+            "text": said(prompt.messages),
+            "tag": tag_of(rows[prompt.id][1]) if prompt.id in rows else "",
+            "row": {"messages": prompt.messages},
+        }
+        for prompt in prompts
+    }
 
 
 def said(messages: object) -> str:
