@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -34,12 +34,8 @@ def against_people(view: RunView, model: str) -> dict[str, Any]:
             if better[0] < worse[0]:
                 wrong.append({"prompt": said(entry.get("messages")), "source": entry.get("source"),
                               "better": better, "worse": worse, "gap": worse[0] - better[0]})  # fmt: skip
-    wrong.sort(key=_gap, reverse=True)
+    wrong.sort(key=lambda row: -row["gap"])
     return {"wrong": wrong[:SHOWN], "count": len(wrong), "compared": compared}
-
-
-def _gap(row: Mapping[str, Any]) -> float:
-    return float(row["gap"])
 
 
 def against_checker(view: RunView, model: str) -> list[dict[str, Any]]:
