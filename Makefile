@@ -1,24 +1,46 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart install test lint bench
+.PHONY: quickstart install test test-vllm test-ray lint bench
 
-quickstart: install
+quickstart: $(RUNTIME)
 	$(BIN)/judgeloop run configs/quickstart.yaml
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(RUNTIME): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[eval]'
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # on all cores; pip takes one
+	touch $(RUNTIME)
+
+$(STAMP): $(RUNTIME)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
 test: install lint
 	$(BIN)/python -m pytest tests/compute  # signals need the main thread
 	$(BIN)/python -m pytest tests --ignore tests/compute -n 2 --dist worksteal
+
+# vLLM's CPU build wants a torch and a transformers of its own, so it has an environment of its own.
+VLLM_VENV ?= .venv-vllm
+
+$(VLLM_VENV)/.installed: constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps -r constraints-vllm.txt
+	touch $@
+
+test-vllm: $(VLLM_VENV)/.installed
+	PYTHONPATH=$(CURDIR)/src $(VLLM_VENV)/bin/python -m pytest -o filterwarnings=default tests/contracts/test_engines.py \
+		tests/engines/test_vllm.py tests/e2e/test_vllm_loop.py  # vLLM's own imports warn
+
+test-ray: # a cluster of two machines on this one, in an environment of its own
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet -c constraints.txt -e '.[dev,ray]'
+	.venv-ray/bin/python -m pytest -m ray tests/compute/test_cluster.py tests/e2e/test_cluster_runs.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What `evidence.py` measures of each run, and how it is shown: rows.jsonl and models.jsonl in, tables and plot out.
+"""What `evidence.py` shows: rows.jsonl and models.jsonl in, tables and plot out.
 
 Intervals over prompts: bootstrap over prompts of the mean over seeds. Intervals over seeds: Student's t over the seeds'
 means, where there are at least two seeds. Differences between models are paired, over the same prompts and seeds.
@@ -9,78 +9,22 @@ from __future__ import annotations
 import math
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scipy.stats import t as student
 
+from evidence_arms import MAIN, PLAIN
+from evidence_rows import read_measured
 from judgeloop.evaluation.statistics import Interval, mean_interval
-from judgeloop.jsonl import RowLog, read_objects, read_rows
-from judgeloop.records import Candidate, Judgement, Prompt
-from judgeloop.run.json_artifacts import read_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "configs" / "verifiable"))
 
 from verifiable_rules import HELD_OUT
 
-Measured = tuple[str, int, str]  # arm, seed, model
-
-MAIN = "main"
 # Measure → which rows it is over; each is a mean over the responses to a prompt.
 MEASURES = ("passes", "passes on topic", "held-out rule", "finished", "tokens")
-
-
-def measured(out: Path) -> set[Measured]:
-    """What stands in models.jsonl already."""
-    path = out / "models.jsonl"
-    return {(row["arm"], row["seed"], row["model"]) for _, row in read_objects(path)} if path.exists() else set()
-
-
-def record(out: Path, arm: str, seed: int, folder: Path, prompts: Sequence[Path], lent: Sequence[str] = ()) -> None:
-    """Append what is new in a run: a row for each response to rows.jsonl, and one for each model to models.jsonl.
-    `lent`: models that the main arm measured and this one shares."""
-    rules = {
-        Prompt.of([{"role": "user", "content": row["prompt"]}], "").id: row["rule"]
-        for path in prompts
-        for _, row in read_objects(path)
-    }
-    have = measured(out)
-    with RowLog(out / "rows.jsonl") as rows, RowLog(out / "models.jsonl") as models:
-        for model in sorted(folder.glob("M*")):
-            if model.name in lent or (arm, seed, model.name) in have or not (model / ".checks.done.json").exists():
-                continue
-            responses = read_rows(model / "eval.responses.jsonl", Candidate)
-            scores = {j.candidate_id: j.score for j in read_rows(model / "eval.judgements.jsonl", Judgement) if not j.k}
-            said = {row["id"]: row["measures"] for _, row in read_objects(model / "checks.jsonl")}
-            rows.append(
-                [
-                    {
-                        "arm": arm, "seed": seed, "model": model.name, "prompt": row.prompt_id,
-                        "rule": rules[row.prompt_id], **said[row.id],
-                        "finished": row.finish_reason == "stop", "tokens": len(row.token_ids),
-                        "score": None if scores.get(row.id) is None else round(float(scores[row.id] or 0.0), 3),
-                    }
-                    for row in responses
-                ]
-            )  # fmt: skip
-            models.append([_of_model(arm, seed, model, [row.text for row in responses])])
-
-
-def _of_model(arm: str, seed: int, folder: Path, texts: Sequence[str]) -> dict[str, Any]:
-    evaluation = read_json(folder / "eval.json")
-    found: dict[str, Any] = {"arm": arm, "seed": seed, "model": folder.name}
-    found["judge_accuracy"] = (evaluation["agreement"] or {}).get("pairwise_ties_half")
-    health = evaluation["judge_health"]
-    found |= {"parse_rate": health["parse_rate"], "tie_rate": health["tie_rate"], "mean_score": health["mean_score"]}
-    found["distinct_openings"] = len({" ".join(text.split()[:3]) for text in texts}) / len(texts)
-    pairs, judge = folder / "pairs.json", folder / "judge.json"
-    found["pairs"] = read_json(pairs)["pairs"] if pairs.exists() else None
-    found["candidates_parse_rate"] = read_json(judge)["health"]["parse_rate"] if judge.exists() else None
-    found["seconds"] = {
-        marker.name.split(".")[1]: read_json(marker)["seconds"] for marker in sorted(folder.glob(".*.done.json"))
-    }
-    return found
 
 
 def cells(rows: Sequence[Mapping[str, Any]], measure: str) -> dict[tuple[str, str], dict[int, dict[str, float]]]:
@@ -130,14 +74,14 @@ def difference(
     }
 
 
-def with_m1(found: dict[tuple[str, str], Any], arms: Sequence[str]) -> dict[tuple[str, str], Any]:
-    """Arms that start from the main arm's M0 and M1 have measured nothing of their own there: lend them those of the
-    arm's seeds."""
+def with_first_models(found: Mapping[tuple[str, str], Any], arms: Sequence[str], lender: str) -> dict[Any, Any]:
+    """Arms that start from the M0 and M1 of the arm `lender` and have measured nothing of their own there are lent
+    those of their seeds."""
     lent = dict(found)
     for arm in arms:
         seeds = {seed for (name, _), values in found.items() if name == arm for seed in values}
         for model in ("M0", "M1"):
-            mine = {seed: values for seed, values in found.get((MAIN, model), {}).items() if seed in seeds}
+            mine = {seed: values for seed, values in found.get((lender, model), {}).items() if seed in seeds}
             if (arm, model) not in lent and mine:
                 lent[arm, model] = mine
     return lent
@@ -151,27 +95,29 @@ def text_of(interval: Interval | None, scale: float = 1.0, digits: int = 3, sign
     return f"{interval.value * scale:{plus}.{digits}f} ({low:{plus}.{digits}f} to {high:{plus}.{digits}f})"
 
 
-def show(out: Path, arms: Mapping[str, str]) -> None:
-    """Print the tables in Markdown and draw `OUT/evidence.html` (the arms that have all seeds of the main one), from
-    rows.jsonl or, where they were put away, rows.jsonl.gz."""
-    path = next((path for name in ("rows.jsonl", "rows.jsonl.gz") if (path := out / name).exists()), None)
-    if path is None:
+def show(out: Path, what: Callable[[str], str], against: str | None = None) -> None:
+    """Print the tables in Markdown and draw `OUT/evidence.html` (the arms that have all seeds of the arm that they are
+    set against). `what` says in words what an arm is."""
+    try:
+        rows, models = read_measured(out)
+    except FileNotFoundError:
         print("nothing measured yet")
         return
-    rows = [row for _, row in read_objects(path)]
-    models = [row for _, row in read_objects(out / "models.jsonl")]
-    order = [arm for arm in arms if any(row["arm"] == arm for row in rows)]
+    order = sorted(dict.fromkeys(row["arm"] for row in rows), key=lambda arm: (arm not in (MAIN, PLAIN), arm))
+    if against is not None and against not in order:
+        raise SystemExit(f"--against {against}: is not among the arms measured, {', '.join(order)}")
+    first = against or order[0]
     tables = {measure: cells(rows, measure) for measure in MEASURES}
     passing = tables["passes"]
-    names = sorted(passing, key=lambda key: (order.index(key[0]), key[1]))
+    names = sorted(passing, key=lambda key: (order.index(key[0]), _number(key[1])))
     print("\n| arm | model | seeds | passes, over prompts | over seeds | against the model before | against M1 |"
           "\n|---|---|---|---|---|---|---|")  # fmt: skip
-    lent = with_m1(passing, order)
+    lent = with_first_models(passing, order, first)
     for arm, model in names:
-        seeds = passing[arm, model]
-        before, first = lent.get((arm, f"M{int(model[1:]) - 1}")), lent.get((arm, "M1"))
-        step = over_prompts(difference(seeds, before)) if before and model > "M1" else None
-        gain = over_prompts(difference(seeds, first)) if first and model > "M2" else None
+        seeds, number = passing[arm, model], _number(model)
+        before, m1 = lent.get((arm, f"M{number - 1}")), lent.get((arm, "M1"))
+        step = over_prompts(difference(seeds, before)) if before and number > 1 else None
+        gain = over_prompts(difference(seeds, m1)) if m1 and number > 2 else None
         means = over_seeds([statistics.mean(values.values()) for values in seeds.values()])
         print(f"| {arm} | {model} | {len(seeds)} | {text_of(over_prompts(seeds))} | {text_of(means)} | "
               f"{text_of(step, 100, 1, True)} | {text_of(gain, 100, 1, True)} |")  # fmt: skip
@@ -179,9 +125,13 @@ def show(out: Path, arms: Mapping[str, str]) -> None:
     _print_by_seed(names, passing)
     _print_by_seed(names, tables["held-out rule"], "the held-out rule, ")
     _print_right_by_seed(rows, names)
-    _print_differences(names, lent)
-    _print_by_rule([row for row in rows if row["arm"] == MAIN])
-    draw(passing, order, arms, out / "evidence.html")
+    _print_differences(names, lent, first)
+    _print_by_rule([row for row in rows if row["arm"] == first], first)
+    draw(passing, order, what, out / "evidence.html", first)
+
+
+def _number(model: str) -> int:
+    return int(model[1:])
 
 
 def _print_measures(
@@ -222,12 +172,12 @@ def judge_right(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], floa
     return {key: statistics.mean(values) for key, values in pairs.items() if values}
 
 
-def _print_by_rule(rows: Sequence[Mapping[str, Any]]) -> None:
+def _print_by_rule(rows: Sequence[Mapping[str, Any]], arm: str) -> None:
     found: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         found.setdefault((row["rule"], row["model"]), []).append(row["passes"])
-    names = sorted({model for _, model in found})
-    print("\n| rule | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+    names = sorted({model for _, model in found}, key=_number)
+    print(f"\n| rule, {arm} | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
     for rule in sorted({rule for rule, _ in found}, key=lambda rule: (rule in HELD_OUT, rule)):
         held_out = " (held out)" if rule in HELD_OUT else ""
         print(f"| {rule}{held_out} | {' | '.join(_mean(found.get((rule, name), []), 2) for name in names)} |")
@@ -256,10 +206,16 @@ def _print_right_by_seed(rows: Sequence[Mapping[str, Any]], names: Sequence[tupl
         )
 
 
-def _print_differences(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any]) -> None:
-    """Points between models of one arm, and between arms: seed by seed and together, paired over prompts."""
-    compared = [((arm, model), (arm, before)) for arm, model in names for before in ("M1", "M2") if before < model]
-    compared += [((MAIN, model), (arm, model)) for arm, model in names if arm != MAIN and model > "M1"]
+def _print_differences(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any], first: str) -> None:
+    """Points between models of one arm, and between the arm `first` and others: seed by seed and together, paired over
+    prompts."""
+    compared = [
+        ((arm, model), (arm, f"M{before}"))
+        for arm, model in names
+        for before in sorted({1, _number(model) - 1})
+        if 1 <= before < _number(model)
+    ]
+    compared += [((first, model), (arm, model)) for arm, model in names if arm != first and _number(model) > 1]
     print("\n| difference in points | seeds | over prompts | over seeds | seed by seed |\n|---|---|---|---|---|")
     for ours, theirs in compared:
         if ours in passing and theirs in passing:
@@ -280,21 +236,23 @@ def _mean(values: Sequence[float], digits: int = 3) -> str:
 def draw(
     passing: Mapping[tuple[str, str], Mapping[int, Mapping[str, float]]],
     order: Sequence[str],
-    arms: Mapping[str, str],
+    what: Callable[[str], str],
     path: Path,
+    first: str = MAIN,
 ) -> None:
     """Pass rate of the models that were made with every seed (means over different seeds are no line), one line an arm,
-    with 95% intervals over prompts; and the main arm's seeds one by one, which tell more than a mean of three."""
+    with 95% intervals over prompts; and the seeds of the arm `first` one by one, which tell more than a mean of
+    three."""
     import plotly.graph_objects as go
 
-    every = {seed for (arm, _), seeds in passing.items() if arm == MAIN for seed in seeds}
+    every = {seed for (arm, _), seeds in passing.items() if arm == first for seed in seeds}
     whole = [arm for arm in order if any(set(v) >= every for (name, _), v in passing.items() if name == arm)]
-    lent = with_m1(dict(passing), whole)
+    lent = with_first_models(passing, whole, first)
     figure = go.Figure()
     for number, arm in enumerate(whole):
         points = [
             (model, interval)
-            for model in sorted({model for name, model in lent if name == arm})
+            for model in sorted({model for name, model in lent if name == arm}, key=_number)
             if model == "M0" or set(lent[arm, model]) >= every
             if (interval := over_prompts(lent[arm, model])) is not None
         ]
@@ -306,11 +264,11 @@ def draw(
                 "array": [interval.high - interval.value for _, interval in points],
                 "arrayminus": [interval.value - interval.low for _, interval in points],
             },
-            mode="lines+markers", name=f"{arm}: {arms[arm]}", line={"width": 4 if arm == MAIN else 1.5},
+            mode="lines+markers", name=f"{arm}: {what(arm)}", line={"width": 4 if arm == first else 1.5},
         )  # fmt: skip
-    mine = {int(model[1:]): seeds for (arm, model), seeds in sorted(passing.items()) if arm == MAIN and model > "M0"}
+    mine = {_number(model): seeds for (arm, model), seeds in passing.items() if arm == first and model != "M0"}
     for seed in sorted({seed for seeds in mine.values() for seed in seeds}):
-        ran = [t for t, seeds in mine.items() if seed in seeds]
+        ran = sorted(t for t, seeds in mine.items() if seed in seeds)
         figure.add_scatter(
             x=ran, y=[statistics.mean(mine[t][seed].values()) for t in ran], mode="lines", showlegend=False,
             line={"width": 1, "dash": "dot", "color": "#1f77b4"}, opacity=0.7,
@@ -319,7 +277,7 @@ def draw(
             x=ran[-1], y=statistics.mean(mine[ran[-1]][seed].values()), text=f"seed {seed}", showarrow=False,
             xanchor="left", xshift=6, font={"size": 11, "color": "#1f77b4"},
         )  # fmt: skip
-    last = max(int(model[1:]) for _, model in lent)
+    last = max(_number(model) for _, model in lent)
     figure.update_layout(
         template="simple_white", width=900, height=520, legend={"orientation": "h", "y": -0.15},
         title="Responses that keep their rule: held-out prompts, checked by code that the loop never sees",

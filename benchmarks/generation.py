@@ -1,15 +1,18 @@
 """Tokens per second of the engines: 32 prompts, 4 samples each, at most 128 new tokens, T 0.7, top-p 0.9.
 
-    python benchmarks/generation.py [--model smollm2-135m-instruct] [--repeat 1] [--out FILE.json]
+    python benchmarks/generation.py [--engines openvino transformers] [--python vllm=.venv-vllm/bin/python] [--repeat 1]
 
-Compared: the openvino engine, transformers' plain `generate` in bfloat16 with the best of a few batch sizes, and
-judgeloop's own transformers engine. Goal on a 2-core CPU: openvino at least 3 times plain `generate`.
+Compared: the engines, and transformers' plain `generate` in bfloat16 with the best of a few batch sizes. An engine that
+is installed in another environment is run by the interpreter that --python gives. Goal on a 2-core CPU: openvino at
+least 3 times plain `generate`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -60,6 +63,18 @@ def with_engine(kind: str, folder: Path, chat: Chat, work_dir: Path) -> Callable
     return run
 
 
+def elsewhere(python: str, kind: str, folder: Path, repeat: int) -> dict[str, Any]:
+    """What this file measures of an engine by another interpreter."""
+    source = str(Path(__file__).resolve().parents[1] / "src")
+    command = [python, __file__, "--engines", kind, "--model", str(folder), "--repeat", str(repeat), "--batches"]
+    with tempfile.TemporaryDirectory() as work:
+        out = Path(work) / "row.json"
+        environment = {**os.environ, "PYTHONPATH": source}
+        subprocess.run([*command, "--out", str(out)], check=True, env=environment, stdout=subprocess.DEVNULL)
+        row: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))["runs"][0]
+    return row
+
+
 def with_generate(model: Any, chat: Chat, sequences: int) -> Callable[[int], int]:
     """Plain `generate` in static batches of `sequences` sequences."""
 
@@ -97,7 +112,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each; the fastest counts")
-    parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 128], help="batch sizes of plain generate")
+    parser.add_argument("--engines", nargs="+", default=["openvino", "transformers"])
+    parser.add_argument("--python", action="append", default=[], metavar="ENGINE=FILE", help="its interpreter")
+    parser.add_argument("--batches", type=int, nargs="*", default=[32, 64, 128], help="batch sizes of plain generate")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
@@ -112,17 +129,27 @@ def main() -> None:
             tokens = run(1000 * seed)
             timed.append((tokens / (time.perf_counter() - started), tokens))
         speed, tokens = max(timed)
-        rows.append({"run": name, "tokens": tokens, "tokens_per_second": speed})
-        print(f"{name:<34}{tokens:>8} tokens{speed:>9.0f} tok/s", flush=True)
+        told({"run": name, "tokens": tokens, "tokens_per_second": speed})
 
+    def told(row: dict[str, Any]) -> None:
+        rows.append(row)
+        print(f"{row['run']:<34}{row['tokens']:>8} tokens{row['tokens_per_second']:>9.0f} tok/s", flush=True)
+
+    pythons = dict(given.split("=", 1) for given in options.python)
     with tempfile.TemporaryDirectory() as work:
-        measure("openvino", with_engine("openvino", folder, chat, Path(work)))
-        measure("transformers engine", with_engine("transformers", folder, chat, Path(work)))
-    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.bfloat16)
-    for sequences in options.batches:
-        measure(f"generate bf16, {sequences} sequences", with_generate(model, chat, sequences))
-    plain = max(row["tokens_per_second"] for row in rows[2:])
-    ratios = {row["run"]: row["tokens_per_second"] / plain for row in rows[:2]}
+        for kind in options.engines:
+            if kind in pythons:
+                told(elsewhere(pythons[kind], kind, folder, options.repeat))
+            else:
+                measure(f"{kind} engine", with_engine(kind, folder, chat, Path(work)))
+    engines = len(rows)
+    ratios: dict[str, float] = {}
+    if options.batches:
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.bfloat16)
+        for sequences in options.batches:
+            measure(f"generate bf16, {sequences} sequences", with_generate(model, chat, sequences))
+        plain = max(row["tokens_per_second"] for row in rows[engines:])
+        ratios = {row["run"]: row["tokens_per_second"] / plain for row in rows[:engines]}
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.2f} times plain generate at its best batch")
     if options.out:

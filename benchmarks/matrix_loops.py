@@ -140,7 +140,7 @@ class _Steps:
     def _nothing(self, *_: Any) -> None:
         pass
 
-    superseded = skipped = progress = finished = failed = samples = _nothing
+    superseded = skipped = progress = finished = failed = samples = note = _nothing
 
 
 if __name__ == "__main__":

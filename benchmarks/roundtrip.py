@@ -1,10 +1,10 @@
-"""Does the GGUF path compute what the folder says? Greedy continuations of 64 prompts against transformers in float32.
+"""Does an engine compute what the folder says? Greedy continuations of 64 prompts against transformers in float32.
 
-    python benchmarks/roundtrip.py [--model smollm2-135m-instruct] [--questions FILE] [--out FILE.json]
+    python benchmarks/roundtrip.py [--engine openvino] [--model smollm2-135m-instruct] [--questions FILE] [--out FILE]
 
-Compared: the openvino engine at float32 and at its default precision, and transformers in bfloat16 (what a rounded
-computation costs by itself). Goal on the embedded model: openvino f32 equal on at least 61 of 64, openvino default on
-at least as many as transformers bf16.
+Compared: the engine (openvino, or vllm in an environment that has it) at float32 and at its default precision, and
+transformers in bfloat16 (what a rounded computation costs by itself). Goal on the embedded model: openvino f32 equal on
+at least 61 of 64, openvino default on at least as many as transformers bf16.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def up_to_end(row: Sequence[int], end_ids: Sequence[int]) -> Ids:
     return tuple(row[: ends[0] + 1] if ends else row)
 
 
-def with_openvino(
-    folder: Path, chat: Chat, prompts: Sequence[Ids], tokens: int, precision: str, work_dir: Path
+def with_engine(
+    kind: str, folder: Path, chat: Chat, prompts: Sequence[Ids], tokens: int, precision: str, work_dir: Path
 ) -> list[Ids]:
-    """Greedy continuations by the openvino engine."""
-    section = EngineSection.model_validate({"kind": "openvino", "precision": precision})
+    """Greedy continuations by an engine."""
+    section = EngineSection.model_validate({"kind": kind, "precision": precision})
     engine = open_engine(section, folder, chat, work_dir=work_dir, threads=None, seed=0)
     requests = [Request(str(number), ids, Sampling(tokens)) for number, ids in enumerate(prompts)]
     found = {int(generation.request_id): generation.token_ids for generation in engine.generate(requests)}
@@ -77,6 +77,7 @@ def same_tokens(first: Ids, second: Ids) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--engine", default="openvino")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--questions", type=Path, default=Path("../shared/data/mt_bench_questions.jsonl"))
     parser.add_argument("--prompts", type=int, default=64)
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
+    kind = options.engine
     folder = resolve(options.model).path
     chat = Chat.load(folder)
     turns = [str(row["turns"][0]) for _, row in read_objects(options.questions)][: options.prompts]
@@ -94,8 +96,8 @@ def main() -> None:
             "transformers f32": lambda: with_transformers(
                 folder, chat, prompts, options.tokens, torch.float32, options.batch
             ),
-            "openvino f32": lambda: with_openvino(folder, chat, prompts, options.tokens, "f32", Path(work)),
-            "openvino default": lambda: with_openvino(folder, chat, prompts, options.tokens, "default", Path(work)),
+            f"{kind} f32": lambda: with_engine(kind, folder, chat, prompts, options.tokens, "f32", Path(work)),
+            f"{kind} default": lambda: with_engine(kind, folder, chat, prompts, options.tokens, "default", Path(work)),
             "transformers bf16": lambda: with_transformers(
                 folder, chat, prompts, options.tokens, torch.bfloat16, options.batch
             ),

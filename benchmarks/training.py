@@ -131,9 +131,7 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
         precision = (
             "f32" if variant in ("trl", "ours-f32") else "bf16" if variant == "trl-bf16" else choose_precision("auto")
         )
-        given = trainer_arguments(
-            section, stage="dpo", seed=SEED, precision=precision, scratch=scratch, output=Path(work) / "model"
-        )
+        given = trainer_arguments(section, stage="dpo", seed=SEED, precision=precision, scratch=scratch)
         if variant == "trl":
             del given["activation_checkpointing"]  # so that TRL's own default holds
         model = with_dropout(load_model(folder), 0.0, "")

@@ -19,9 +19,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 # a row of its own; the other modules of its folder are in the folder's row.
 LAYERS = (
     {"__main__"},
-    {"cli", "run.worker", "run.check_players"},
+    {"cli", "run.worker", "run.check_players", "run.check_checker", "run.check_cluster", "run.cluster_training"},
+    {"api"},
     {"commands"},
     {"run.driver", "run.display", "run.child"},
+    {"forecast", "export", "tracking"},
+    {"run.other_ranks"},
     {"run.stopping"},
     {"run.comparison"},
     {"run.methods"},
@@ -43,6 +46,7 @@ LAYERS = (
     {"run"},
     {"models", "pairs", "data"},
     {"text"},
+    {"forecast.work"},
     {"config", "records"},
     {"training.distributed", "jsonl", "shipped", "artifacts"},
     {"errors"},
@@ -99,7 +103,15 @@ ONLY = {
         "text.printable",
     },  # it reads the run directory and loads neither an engine nor a training
     "evaluation": {"config", "data", "engines.base", "errors", "jsonl", "judging", "models.chat", "records"},
-    "compute": {"errors", "models.hardware", "training.distributed"},
+    "compute": {
+        "__init__",
+        "config",
+        "engines",
+        "errors",
+        "models.chat",
+        "models.hardware",
+        "training.distributed",
+    },
     "judging": {
         "config",
         "data",
@@ -217,10 +229,11 @@ def test_heavy_libraries_are_imported_where_they_work(path: Path) -> None:
         "import judgeloop.run.driver, judgeloop.run.display",
         "import judgeloop.commands.examine_machine; judgeloop.commands.examine_machine.examine()",
         "import judgeloop.run.worker",
+        "import judgeloop; judgeloop.run; judgeloop.open_run",
         "import sys, judgeloop.cli; sys.argv = ['judgeloop', '--help']\n"
         "try: judgeloop.cli.main()\nexcept SystemExit as end: assert end.code == 0",
     ],
-    ids=["cli", "driver", "doctor", "worker", "help"],
+    ids=["cli", "driver", "doctor", "worker", "api", "help"],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
     after = f"\nimport sys; print('loaded:', sorted(set({sorted(HEAVY)!r}) & sys.modules.keys()))"

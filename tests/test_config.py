@@ -221,7 +221,7 @@ def test_the_resolved_file_reads_back_to_an_equal_tree(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"compute": {"sharding": "fsdp"}}, "compute.sharding: fsdp needs compute.processes of 2 or more"),
+        ({"compute": {"offload": True}}, "compute.offload: moves the parts of a sharded model"),
         (
             {"compute": {"sharding": "fsdp", "processes": 2}, "train": {"method": "qlora"}},
             "compute.sharding: fsdp cannot shard weights of 4 bits",

@@ -20,7 +20,23 @@ CONFIGS = sorted(FOLDER.glob("*.yaml"))
 
 
 def test_the_named_configs_ship() -> None:
-    assert {"quickstart", "oasst-cpu", "verifiable-cpu"} <= {path.stem for path in CONFIGS}
+    real = {"qwen3-1.7b-gpu", "llama3-8b-gpu", "qwen3-8b-8gpu", "paper-llama2-70b"}
+    assert {"quickstart", "oasst-cpu", "verifiable-cpu", *real} <= {path.stem for path in CONFIGS}
+
+
+def test_the_papers_config_has_the_papers_figures() -> None:
+    """arXiv 2401.10020, section 3 and appendix; what the paper does not say is not tested."""
+    config = load(FOLDER / "paper-llama2-70b.yaml")
+    rates = [(s.learning_rate, s.learning_rate * s.lr_min) for s in (config.sft, config.train)]
+    assert rates == [pytest.approx((5.5e-6, 1.1e-6)), pytest.approx((1e-6, 1e-7))]
+    for section in (config.sft, config.train):
+        assert (section.schedule, section.batch_size, section.dropout) == ("cosine", 16, 0.1)
+    assert (config.train.loss, config.train.beta, config.train.early_stopping.every) == ("dpo", 0.1, 200)
+    prompts, candidates, judge = config.prompts, config.candidates, config.judge
+    assert (prompts.seed_demonstrations, prompts.own_demonstrations, prompts.max_rouge_l) == (6, 2, 0.7)
+    assert (prompts.sampling.temperature, prompts.sampling.top_p) == (0.6, 0.9)
+    assert (candidates.count, candidates.sampling.temperature, candidates.sampling.top_p) == (4, 0.7, 0.9)
+    assert (judge.scoring, judge.samples, judge.sampling.temperature, judge.sampling.top_p) == ("sampled", 3, 0.7, 0.9)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

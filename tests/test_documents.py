@@ -79,8 +79,9 @@ def test_the_configuration_page_is_up_to_date() -> None:
 def test_the_commands_are_those_expected() -> None:
     found = {" ".join(path) for path in commands(typer.main.get_command(app))}
     assert found == {
-        "run", "status", "report", "seed", "instruct", "judge", "eval agreement", "eval winrate", "eval ifeval",
-        "models list", "models pull", "models show", "doctor", "view",
+        "init", "plan", "run", "status", "report", "view", "export", "push", "seed", "instruct", "judge",
+        "eval agreement", "eval winrate", "eval ifeval", "models list", "models pull", "models show", "doctor",
+        "completion",
     }  # fmt: skip
 
 

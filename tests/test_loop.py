@@ -67,6 +67,31 @@ def test_an_anchor_answers_the_same_prompts_and_is_judged_too() -> None:
         named(pairs={"anchor": "M2"})
 
 
+def test_a_model_one_step_ahead_is_trained_on_the_first_pairs_and_answers_too() -> None:
+    steps = named(pairs={"chosen": "provisional", "anchor": "M1", "rejected": "anchored", "implicit": True})
+    mine = [name.partition("/")[2] for name in steps if name.startswith("M3/")]
+    assert mine == [
+        "prompts", "candidates", "anchors", "judge", "first_pairs", "provisional", "ahead", "judge_ahead", "pairs",
+        "agreed", "train", "eval",
+    ]  # fmt: skip
+    assert steps["M3/provisional"].inputs == ("M2/train", "M3/first_pairs", "M3/candidates", "M3/anchors")
+    assert steps["M3/provisional"].given["reference"] == (Artifact("M2/train", "model"),)
+    assert steps["M3/ahead"].inputs == ("M3/provisional", "M3/prompts")
+    assert steps["M3/judge_ahead"].inputs == ("M2/train", "M3/prompts", "M3/ahead")  # the candidates' judge
+    assert steps["M3/pairs"].given["judgements"] == tuple(
+        Artifact(f"M3/{step}", file) for step, file in
+        (("judge", "judgements.jsonl"), ("judge_ahead", "ahead.judgements.jsonl"))
+    )  # fmt: skip
+    # The next model starts from the current one, not from the provisional one, and so does the iteration after it.
+    assert steps["M3/train"].inputs == ("M2/train", "M3/agreed", "M3/candidates", "M3/ahead", "M3/anchors")
+    assert steps["M3/candidates"].given["policy"] == (Artifact("M2/train", "model"),)
+
+
+def test_what_is_always_rejected_has_a_name() -> None:
+    with pytest.raises(InputError, match=r"pairs.*rejected: anchored rejects an earlier model's answers; name it"):
+        config(pairs={"rejected": "anchored"})
+
+
 def test_a_checker_measures_every_evaluated_model_apart_from_its_judge() -> None:
     steps, without = named(evaluation={"checker": "check.py"}), named()
     assert [name for name in steps if name not in without] == ["M0/checks", "M1/checks", "M2/checks", "M3/checks"]

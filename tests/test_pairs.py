@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from judgeloop.config import PairsSection
 from judgeloop.pairs import (
+    ANCHOR_AS_GOOD,
     BELOW_FLOOR,
     LOW_REJECTED,
+    NO_ANCHOR,
     NONE_FINISHED,
     SAME_TEXT,
     SHORT_REJECTED,
@@ -314,3 +316,53 @@ def test_an_empty_answer_is_never_in_a_pair() -> None:
     better = Scored(Candidate("c", "p", "Yes, twice.", [5, 6, 2], "stop"), 4.0)
     assert pairs_of([empty, good], BestWorst()) == TOO_FEW_ANSWERS
     assert only(pairs_of([empty, good, better], BestWorst())) == ("c", "b")
+
+
+def rows_of(name: str, *scores: float | None, finish: str = "stop") -> list[Scored]:
+    return [Scored(candidate(f"{name}{k}", finish=finish), score) for k, score in enumerate(scores)]
+
+
+@pytest.mark.parametrize(
+    ("anchors", "expected"),
+    [
+        (rows_of("m", 3.0, 2.0), ("b", "m1")),  # though the worst candidate scores lower
+        (rows_of("m", 0.5), ("b", "m0")),
+        ([], NO_ANCHOR),
+        (rows_of("m", None), NO_ANCHOR),
+        (rows_of("m", 1.0, finish="length"), NO_ANCHOR),
+        (rows_of("m", 4.5, 4.0), ANCHOR_AS_GOOD),
+        (rows_of("m", 3.9), WITHIN_MARGIN),
+    ],
+)
+def test_an_earlier_models_answer_is_rejected_always(anchors: list[Scored], expected: tuple[str, str] | str) -> None:
+    rule = BestWorst(margin=0.2, anchored=True)
+    assert only(pairs_of(scored(1.0, 4.0), rule, anchors)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        (rows_of("n", 4.5, 5.0), ("n1", "a")),
+        (rows_of("n", 4.0), ("b", "a")),  # no better than the model's own
+        (rows_of("n", 0.0), ("b", "a")),  # and never rejected
+        (rows_of("n", 5.0, finish="length"), ("b", "a")),
+        (rows_of("n", None), ("b", "a")),
+        ([Scored(candidate("n0"), 5.0, eligible=False)], ("b", "a")),
+    ],
+)
+def test_a_provisional_models_answer_is_chosen_if_it_scores_higher(
+    ahead: list[Scored], expected: tuple[str, str]
+) -> None:
+    assert only(pairs_of(scored(1.0, 4.0), BestWorst(), (), ahead)) == expected
+
+
+def test_each_response_of_either_model_serves_once() -> None:
+    rule = BestWorst(anchored=True, max_pairs=3)
+    found = pairs_of(scored(3.0, 4.0, 2.5), rule, rows_of("m", 1.0, 2.0), rows_of("n", 5.0))
+    assert not isinstance(found, str)
+    assert [(c[0].candidate.id, r[0].candidate.id) for c, r in found] == [("n0", "m0"), ("b", "m1")]
+
+
+def test_where_no_candidate_may_be_chosen_the_provisional_models_answer_is() -> None:
+    rule = BestWorst(unfinished="as_judged")
+    assert only(pairs_of(scored(1.0, 4.0, finish="ll"), rule, (), rows_of("n", 3.0))) == ("n0", "a")

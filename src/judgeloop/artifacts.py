@@ -236,7 +236,7 @@ class _Account(TypedDict, total=False):
 
 
 class _Spread(TypedDict):
-    effective: float
+    effective: float | None
     top: list[Annotated[tuple[str, float], AsTuple]]
 
 

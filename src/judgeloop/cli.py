@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from judgeloop import __version__
-from judgeloop.commands import evaluate, instruct, judge, machine, run, seed, view
+from judgeloop.commands import completion, evaluate, export, init, instruct, judge, machine, plan, run, seed, view
 from judgeloop.errors import JudgeloopError
 from judgeloop.text.printable import printable
 
@@ -22,16 +23,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(init.init)
+app.command()(plan.plan)
 app.command()(run.run)
 app.command()(run.status)
 app.command()(run.report)
 app.command()(view.view)
+app.command()(export.export)
+app.command()(export.push)
 app.command()(seed.seed)
 app.command()(instruct.instruct)
 app.command()(judge.judge)
 app.add_typer(evaluate.eval_app, name="eval")
 app.add_typer(machine.models_app, name="models")
 app.command()(machine.doctor)
+app.command()(completion.completion)
 
 
 def _version(wanted: bool) -> None:
@@ -51,6 +57,8 @@ def _root(
 
 def main() -> None:
     """Entry point: 0 done, 2 the user's input is wrong, 1 a fault of ours or the machine's, 130 interrupted."""
+    if completion.VARIABLE in os.environ:
+        completion.begin()
     try:
         sys.exit(app(prog_name="judgeloop", standalone_mode=False) or 0)  # Ctrl-C ends with 130
     except _UsageError as error:

@@ -3,25 +3,27 @@ goes into it. How a step is carried out, resumed and shown is said elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from judgeloop.config import Config
 from judgeloop.errors import InputError
-from judgeloop.run.plan import Plan, made_later
+from judgeloop.run.plan import Given, Plan, made_later
 from judgeloop.run.stage import Artifact, Frozen, Remote, Step
 from judgeloop.stages import backtranslation as bt
 from judgeloop.stages.agreed import AGREED
 from judgeloop.stages.contrast_eft import ANSWERS, CONTRAST_EFT
 from judgeloop.stages.evaluation import EVAL
-from judgeloop.stages.generation import ANCHORS, CANDIDATES
+from judgeloop.stages.generation import AHEAD, ANCHORS, CANDIDATES
 from judgeloop.stages.ground_truth import CHECKS
-from judgeloop.stages.judging import CONSISTENCY, JUDGE_CANDIDATES
+from judgeloop.stages.judging import CONSISTENCY, JUDGE_AHEAD, JUDGE_CANDIDATES
 from judgeloop.stages.meta import META
 from judgeloop.stages.model import MODEL
-from judgeloop.stages.pairs import PAIRS
+from judgeloop.stages.pairs import FIRST_PAIRS, PAIRS
 from judgeloop.stages.prompts import PROMPTS
 from judgeloop.stages.refresh import REFRESH
 from judgeloop.stages.rows import ROWS
 from judgeloop.stages.seed import SEED
-from judgeloop.stages.training import SFT, TRAIN
+from judgeloop.stages.training import PROVISIONAL, SFT, TRAIN
 from judgeloop.stages.written_eft import EFT, WRITER, WRITTEN
 
 
@@ -55,12 +57,12 @@ def method(config: Config) -> list[Step]:
         judgements = plan.step(
             JUDGE_CANDIDATES, new, judge=judge, prompts=prompts, candidates=candidates, anchors=anchors
         )
-        pairs = plan.step(PAIRS, new, prompts=prompts, candidates=candidates, anchors=anchors, judgements=judgements)
-        if config.pairs.implicit:  # what its training left in its probabilities agrees (SCIR, arXiv 2502.08922)
-            before = plan.role("pairs.implicit", "previous", model)
-            pairs = plan.step(
-                AGREED, new, policy=model, before=before, pairs=pairs, candidates=candidates, anchors=anchors
-            )
+        answered: list[Step] = [candidates]
+        ahead = config.pairs.chosen == "provisional"
+        made_from = {"prompts": prompts, "candidates": candidates, "anchors": anchors}
+        pairs = plan.step(FIRST_PAIRS if ahead else PAIRS, new, None, **made_from, judgements=judgements)
+        if config.pairs.implicit and not ahead:
+            pairs = implicit_pairs(plan, new, model, pairs, answered, anchors)
         consistency = judge_pairs = None
         if train.consistency:  # the judge of the iteration before (CREAM, arXiv 2410.12735)
             before = plan.role("train.consistency", "previous", model)
@@ -76,15 +78,32 @@ def method(config: Config) -> list[Step]:
             refreshed = plan.step(
                 REFRESH, new, judge=judge, prompts=prompts, candidates=candidates, judgements=judgements
             )
-        model = plan.step(
-            TRAIN, new, policy=model, reference=model, pairs=pairs, judge_pairs=judge_pairs, consistency=consistency,
-            candidates=candidates, anchors=anchors, refresh=refreshed,
-            eft=eft if train.eft_replay else None, ift=seed["ift"] if train.ift_replay else None,
-            held_out=seed["held_out"] if train.early_stopping.every is not None else None,
-        )  # fmt: skip
+        beside: dict[str, Given] = {
+            "judge_pairs": judge_pairs, "consistency": consistency, "candidates": answered, "anchors": anchors,
+            "refresh": refreshed,
+            "eft": eft if train.eft_replay else None, "ift": seed["ift"] if train.ift_replay else None,
+            "held_out": seed["held_out"] if train.early_stopping.every is not None else None,
+        }  # fmt: skip
+        if ahead:  # a model one step ahead answers too (Temporal Self-Rewarding, arXiv 2508.06026)
+            provisional = plan.step(PROVISIONAL, new, None, policy=model, reference=model, pairs=pairs, **beside)
+            answers = plan.step(AHEAD, new, provisional=provisional, prompts=prompts)
+            theirs = plan.step(JUDGE_AHEAD, new, judge=judge, prompts=prompts, ahead=answers)
+            pairs = plan.step(PAIRS, new, None, **made_from, ahead=answers, judgements=[judgements, theirs])
+            beside["candidates"] = answered = [candidates, answers]
+            if config.pairs.implicit:
+                pairs = implicit_pairs(plan, new, model, pairs, answered, anchors)
+        model = plan.step(TRAIN, new, None, policy=model, reference=model, pairs=pairs, **beside)
         evaluate(plan, model, seed)
         earlier.append(prompts)
     return plan.steps
+
+
+def implicit_pairs(
+    plan: Plan, new: str, model: Step, pairs: Step, answered: Sequence[Step], anchors: Step | None
+) -> Step:
+    """The pairs on which what its training left in the model's probabilities agrees (SCIR, arXiv 2502.08922)."""
+    before = plan.role("pairs.implicit", "previous", model)
+    return plan.step(AGREED, new, policy=model, before=before, pairs=pairs, candidates=answered, anchors=anchors)
 
 
 def render_rows(plan: Plan, m0: Step, seed: Step) -> None:

@@ -20,6 +20,8 @@ WITHIN_MARGIN = "within the margin"
 TOO_FEW_FINISHED = "fewer than two finished candidates"
 BELOW_FLOOR = "no finished candidate with an own score at judge.contrast.floor"
 NONE_FINISHED = "no finished candidate scores above another"
+NO_ANCHOR = "no answer of the anchor with a score"
+ANCHOR_AS_GOOD = "the anchor's answers score as high"
 TOO_FEW_ANSWERS = "fewer than two candidates that say anything"
 TOO_FEW_SCORED = "fewer than two candidates with a score"
 WIDE_GAP = "best and worst further apart than max_gap"
@@ -53,7 +55,8 @@ class BestWorst:
     `length_rho`: ρ of Meta-Rewarding's length control (arXiv 2407.19594, section 2.2), 0 is none. `max_pairs`: pairs a
     prompt may give. `least`: the score of an answer that was cut off, with `unfinished: zero`. `max_gap`,
     `min_rejected`, `min_rejected_characters`: a pair that leaves these bounds shows a poor prompt (RIP, arXiv
-    2501.18578, section 3), and so gives none; None is no bound.
+    2501.18578, section 3), and so gives none; None is no bound. `anchored`: an earlier model's answer is rejected
+    always, not only if it scores lower.
     """
 
     margin: float = 0.0
@@ -64,12 +67,14 @@ class BestWorst:
     max_gap: float | None = None
     min_rejected: float | None = None
     min_rejected_characters: int | None = None
+    anchored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a pair rule chooses from: prompts, candidates, an earlier model's answers (`anchors`), and the mean score of
-    each by its id, None if it has too few judgements.
+    """What a pair rule chooses from: prompts, candidates, an earlier model's answers (`anchors`), which may be
+    rejected, those of a provisional next model (`ahead`), which may be chosen, and the mean score of each by its id,
+    None if it has too few judgements.
 
     The scores may be contrasts (`judging.contrast`): `least` is the lowest that there can be, 0 for scores, and
     `never_chosen` are the candidates whose own score is too low to be an example, whatever their contrast."""
@@ -80,6 +85,7 @@ class Judged:
     scores: Mapping[str, float | None]
     never_chosen: Collection[str] = frozenset()
     least: float = 0.0
+    ahead: Sequence[Candidate] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,41 +158,61 @@ def _span(pool: Sequence[Ranked]) -> float:
     return max(scores) - min(scores)
 
 
-def anchored(rejected: Ranked, anchors: Sequence[Ranked]) -> Ranked:
-    """The rejected one, or an earlier model's response if that scores lower.
+def _to_reject(pool: Sequence[Ranked], anchors: Sequence[Ranked], rule: BestWorst) -> Ranked | None:
+    """The worst candidate, or an earlier model's response if that scores lower; with `anchored` the latter's lowest in
+    any case, None if there is none.
 
     Over the iterations a model's best and worst become alike; an earlier model's answer keeps them apart (Temporal
-    Self-Rewarding Language Models, arXiv 2508.06026).
+    Self-Rewarding Language Models, arXiv 2508.06026, "anchored rejection").
     """
-    lowest = min(anchors, key=lambda e: e[1], default=rejected)
-    return lowest if lowest[1] < rejected[1] - _EQUAL else rejected
+    lowest = min(anchors, key=lambda e: e[1], default=None)
+    if rule.anchored:
+        return lowest
+    rejected = worst(pool, rule.length_rho)
+    return lowest if lowest is not None and lowest[1] < rejected[1] - _EQUAL else rejected
+
+
+def _to_choose(pool: Sequence[Ranked], ahead: Sequence[Ranked], rule: BestWorst) -> Ranked | None:
+    """The best candidate, or a provisional next model's answer if that scores higher (the same paper, "future-guided
+    chosen")."""
+    own, next_one = best(pool, rule.length_rho), best(ahead, rule.length_rho)
+    return next_one if own is None or (next_one is not None and next_one[1] > own[1] + _EQUAL) else own
 
 
 def pairs_of(
-    candidates: Sequence[Scored], rule: BestWorst, anchors: Sequence[Scored] = ()
+    candidates: Sequence[Scored],
+    rule: BestWorst,
+    anchors: Sequence[Scored] = (),
+    ahead: Sequence[Scored] = (),
 ) -> list[tuple[Ranked, Ranked]] | str:
     """(chosen, rejected) pairs of one prompt, at least one, or the reason why there is none.
 
     The second pair is made as the first, of what that left over, and so on up to `max_pairs`; each response serves
-    once. `anchors` are an earlier model's responses to the prompt: they may only be rejected.
+    once. `anchors` are an earlier model's responses to the prompt: they may only be rejected. `ahead` are those of a
+    provisional next model: they may only be chosen.
     """
     pool = usable(candidates, rule)
     if isinstance(pool, str):
         return pool
-    said = [s for s in anchors if s.candidate.text.strip() and (finished(s) or rule.unfinished != "left_out")]
-    standing = _ranked(said, rule)
+    standing, coming = (
+        _ranked([s for s in given if s.candidate.text.strip() and (finished(s) or rule.unfinished != "left_out")], rule)
+        for given in (anchors, ahead)
+    )
     made: list[tuple[Ranked, Ranked]] = []
     reason = TIE
     while len(pool) >= 2 and len(made) < rule.max_pairs:
-        chosen = best(pool, rule.length_rho)
-        rejected = anchored(worst(pool, rule.length_rho), standing)
-        problem = _none_to_choose(pool) if chosen is None else _problem(chosen, rejected, pool, rule)
-        if chosen is None or problem is not None:
-            reason = problem or reason
+        chosen, rejected = _to_choose(pool, coming, rule), _to_reject(pool, standing, rule)
+        if chosen is None or rejected is None:
+            reason = NO_ANCHOR if rejected is None else _none_to_choose(pool)
+            break
+        problem = _problem(chosen, rejected, pool, rule)
+        if problem is not None:
+            reason = problem
             break
         made.append((chosen, rejected))
-        pool = [entry for entry in pool if entry[0] not in (chosen[0], rejected[0])]
-        standing = [entry for entry in standing if entry[0] is not rejected[0]]
+        pool, standing, coming = (
+            [entry for entry in left if entry[0] not in (chosen[0], rejected[0])] for left in (pool, standing, coming)
+        )
     return made or reason
 
 
@@ -197,6 +223,8 @@ def _none_to_choose(pool: Sequence[Ranked]) -> str:
 def _problem(chosen: Ranked, rejected: Ranked, pool: Sequence[Ranked], rule: BestWorst) -> str | None:
     """Why these two make no pair."""
     difference = chosen[1] - rejected[1]
+    if rule.anchored and difference < _EQUAL:
+        return ANCHOR_AS_GOOD
     if abs(difference) < _EQUAL:
         return TIE if _span(pool) < _EQUAL else NONE_FINISHED
     if difference <= rule.margin:
@@ -219,14 +247,16 @@ def make_pairs(
     rule: BestWorst | None = None,
     anchors: Sequence[Candidate] = (),
     never_chosen: Collection[str] = frozenset(),
+    ahead: Sequence[Candidate] = (),
 ) -> tuple[list[PreferencePair], Counter[str]]:
     """Pairs for all prompts, joined by id, and how many prompts ended in which account ("pair" or a reason)."""
     own = _by_prompt(prompts, candidates, scores, never_chosen)
     earlier = _by_prompt(prompts, anchors, scores)
+    later = _by_prompt(prompts, ahead, scores, never_chosen)
     pairs: list[PreferencePair] = []
     account: Counter[str] = Counter()
     for prompt in prompts:
-        found = pairs_of(own[prompt.id], rule or BestWorst(), earlier[prompt.id])
+        found = pairs_of(own[prompt.id], rule or BestWorst(), earlier[prompt.id], later[prompt.id])
         if isinstance(found, str):
             account[found] += 1
             continue
@@ -269,14 +299,15 @@ def best_worst(judged: Judged, section: PairsSection, iteration: int, seed: int)
     rho, most = section.rho(iteration), section.max_per_prompt
     choice = BestWorst(
         section.margin, section.unfinished, rho, most, judged.least, section.max_gap, section.min_rejected,
-        section.min_rejected_characters,
+        section.min_rejected_characters, section.rejected == "anchored",
     )  # fmt: skip
     made, account = make_pairs(
-        judged.prompts, judged.candidates, judged.scores, choice, judged.anchors, judged.never_chosen
+        judged.prompts, judged.candidates, judged.scores, choice, judged.anchors, judged.never_chosen, judged.ahead
     )
     kept = best_chosen(made, section.share(iteration))
     if section.control == "random":
-        cut = {row.id for row in (*judged.candidates, *judged.anchors) if row.finish_reason != "stop"}
+        everyone = (*judged.candidates, *judged.anchors, *judged.ahead)
+        cut = {row.id for row in everyone if row.finish_reason != "stop"}
         kept = shuffle_labels(kept, seed, cut | set(judged.never_chosen))
     return MadePairs(kept, account, len(made) - len(kept))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
+    sys.path.insert(0, str(BENCHMARKS))
     return load_module(BENCHMARKS / "evidence_tables.py", "evidence")
 
 
@@ -62,7 +64,7 @@ def test_the_tables_pair_models_and_lend_m1(
         for arm, seed, model in sorted(known)
     ]  # fmt: skip
     (tmp_path / "models.jsonl").write_text("".join(json.dumps(m) + "\n" for m in models), encoding="utf-8")
-    tables.show(tmp_path, {"main": "the loop", "random": "a coin"})
+    tables.show(tmp_path, {"main": "the loop", "random": "a coin"}.__getitem__)
     lines = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     first = {(cells[1].strip(), cells[2].strip()): cells for cells in reversed(lines) if len(cells) == 9}
     assert first["main", "M2"][4].strip().startswith("0.800 (")
@@ -77,7 +79,6 @@ def test_the_tables_pair_models_and_lend_m1(
     assert ours[5].strip().startswith("1: +30.0 (")
     assert "; 2: +30.0 (" in ours[5]
     assert (tmp_path / "evidence.html").stat().st_size > 1_000_000  # draws without the network
-    assert tables.measured(tmp_path) == known
 
 
 def test_a_mean_over_fewer_seeds_is_no_point_of_a_line(
@@ -88,18 +89,18 @@ def test_a_mean_over_fewer_seeds_is_no_point_of_a_line(
     low, high = {"a": 0.2, "b": 0.4}, {"a": 0.8, "b": 1.0}
     found = {
         ("main", "M0"): {1: low}, ("main", "M1"): {1: low, 2: low}, ("main", "M2"): {1: low, 2: high},
-        ("best_only", "M2"): {1: low, 2: high}, ("best_only", "M3"): {2: high}, ("oracle", "M2"): {1: high},
+        ("imitation", "M2"): {1: low, 2: high}, ("imitation", "M3"): {2: high}, ("oracle", "M2"): {1: high},
     }  # fmt: skip
-    arms = {"main": "the loop", "best_only": "imitation", "oracle": "the checkers"}
-    tables.draw(found, list(arms), arms, tmp_path / "evidence.html")
+    arms = {"main": "the loop", "imitation": "no contrast", "oracle": "the checkers"}
+    tables.draw(found, list(arms), arms.__getitem__, tmp_path / "evidence.html")
     lines = {trace.name: [round(x) for x in trace.x] for trace in figures[0].data if trace.name}
-    assert lines == {"main: the loop": [0, 1, 2], "best_only: imitation": [0, 1, 2]}
+    assert lines == {"main: the loop": [0, 1, 2], "imitation: no contrast": [0, 1, 2]}
 
 
 def test_an_arm_is_lent_the_first_models_of_its_own_seeds(tables: ModuleType) -> None:
     one, two = {"a": 0.5}, {"a": 1.0}
     found = {("main", "M1"): {1: one, 2: two}, ("random", "M2"): {2: two}, ("oracle", "M2"): {3: one}}
-    lent = tables.with_m1(found, ["main", "random", "oracle"])
+    lent = tables.with_first_models(found, ["main", "random", "oracle"], "main")
     assert lent["random", "M1"] == {2: two}
     assert ("oracle", "M1") not in lent
     assert lent["main", "M1"] == {1: one, 2: two}
@@ -113,3 +114,30 @@ def test_the_judge_is_right_where_it_scores_the_passing_response_higher(tables: 
         row("M1", "a", False, score=0.0, seed=2),  # another seed's response is not compared with those
     ]  # fmt: skip
     assert tables.judge_right(rows) == {("main", "M1"): 0.75}
+
+
+def test_models_that_arms_have_in_common_are_read_for_each(tables: ModuleType, tmp_path: Path) -> None:
+    """And the tenth model comes after the second, compared with the ninth."""
+    rows = [row(f"M{t}", "a", t > 5, 1, "plain") for t in (1, 2, 9, 10)] + [row("M2", "a", True, 1, "best_only")]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    models = [{"arm": "scir", "seed": 1, "model": "M9", "same_as": "plain"}]
+    (tmp_path / "models.jsonl").write_text("".join(json.dumps(m) + "\n" for m in models), encoding="utf-8")
+    found, _ = tables.read_measured(tmp_path)
+    passing = tables.cells(found, "passes")
+    assert passing["scir", "M9"] == {1: {"a": 1.0}}
+    assert passing["imitation", "M2"] == {1: {"a": 1.0}}
+
+
+def test_the_tenth_model_follows_the_ninth(
+    tables: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row(f"M{t}", name, t > 9 or name == "b", 1, "plain") for t in (1, 2, 9, 10) for name in "abc"]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    (tmp_path / "models.jsonl").touch()
+    tables.show(tmp_path, lambda arm: arm)
+    shown = capsys.readouterr().out.splitlines()
+    order = [line.split(" | ")[1] for line in shown if line.startswith("| plain | M")]
+    assert order[:4] == ["M1", "M2", "M9", "M10"]
+    assert any(line.startswith("| plain M10 − plain M9 | 1 | +66.7 ") for line in shown)
+    with pytest.raises(SystemExit, match="--against other"):
+        tables.show(tmp_path, lambda arm: arm, "other")

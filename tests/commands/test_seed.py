@@ -322,7 +322,7 @@ def test_a_dry_run_shows_rows_and_writes_nothing(tmp_path: Path) -> None:
     assert shown[1] == f"  {path}: read as {{conversation: messages}}"
     assert shown[3:7] == ["ift.jsonl: 5 rows, the first 3:", "- a.jsonl:1", "    user: Say 0.", "    → target: 0!"]
     assert sum(line.startswith("    → target") for line in shown) == 3
-    assert shown[-1] == "nothing was written (--dry-run)"
+    assert shown[-1] == "no seed file was written (--dry-run)"
     found = json.loads(ok(path, "--dry-run", "--json"))
     assert [row["completion"][0]["content"] for row in found["rows"]["ift.jsonl"]] == ["0!", "1!", "2!"]
     assert found["columns"][str(path)] == {

@@ -11,14 +11,23 @@ from typing import Any
 import pytest
 
 from judgeloop.config import EngineSection
+from judgeloop.config.choices import ENGINES
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from tiny import END_ID, Family, make_tiny_model
 
-KINDS = ("openvino", "transformers", "scripted")
-WITH_MODEL = ("openvino", "transformers")
+
+def installed(*kinds: str) -> list[Any]:
+    """The engines as parameters; one that is not installed here is skipped."""
+    found = {kind: ENGINES[kind].missing() for kind in kinds}
+    return [pytest.param(kind, marks=pytest.mark.skipif(bool(why), reason=str(why))) for kind, why in found.items()]
+
+
+WITH_MODEL = ("openvino", "transformers", "vllm")
+KINDS = (*WITH_MODEL, "scripted")
+FAMILY: dict[str, Family] = {"vllm": "qwen3"}  # vLLM on a CPU has no attention for the 16 dimensions of the others
 SAMPLED = Sampling(max_new_tokens=24, temperature=1.0)
 
 
@@ -41,18 +50,20 @@ def opened(kind: str, folder: Path, work_dir: Path, **settings: Any) -> Engine:
     return open_engine(section, folder, Chat.load(folder), work_dir=work_dir, threads=1, seed=3)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=installed(*KINDS))
 def engine(request: pytest.FixtureRequest, folders: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = opened(request.param, folders("llama", 16.0), tmp_path_factory.mktemp("work"), max_sequences=16)
+    folder = folders(FAMILY.get(request.param, "llama"), 16.0)
+    engine = opened(request.param, folder, tmp_path_factory.mktemp("work"), max_sequences=16)
     yield engine
     engine.close()
 
 
-@pytest.fixture(scope="module", params=WITH_MODEL)
+@pytest.fixture(scope="module", params=installed(*WITH_MODEL))
 def model_engine(
     request: pytest.FixtureRequest, folders: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
-    engine = opened(request.param, folders("llama", 16.0), tmp_path_factory.mktemp("work"), max_sequences=16)
+    folder = folders(FAMILY.get(request.param, "llama"), 16.0)
+    engine = opened(request.param, folder, tmp_path_factory.mktemp("work"), max_sequences=16)
     yield engine
     engine.close()
 
@@ -167,9 +178,9 @@ def test_option_logprobs_come_for_every_request(engine: Engine, chat: Chat) -> N
     assert again == found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", installed(*KINDS))
 def test_closing_twice_is_fine(kind: str, folders: Any, chat: Chat, tmp_path: Path) -> None:
-    engine = opened(kind, folders("llama", 16.0), tmp_path)
+    engine = opened(kind, folders(FAMILY.get(kind, "llama"), 16.0), tmp_path)
     assert len(list(engine.generate(requests(chat)[:1]))) == 3
     engine.close()
     engine.close()
@@ -203,7 +214,7 @@ def test_option_logprobs_equal_a_plain_forward(model_engine: Engine, chat: Chat,
     asked = [
         OptionRequest(f"o{k}", prompt(chat, rubric + text), words if k % 2 else digits) for k, text in enumerate(texts)
     ]
-    expected = plain_logprobs(folders("llama", 16.0), asked)
+    expected = plain_logprobs(folders(FAMILY.get(model_engine.name, "llama"), 16.0), asked)
     for result in model_engine.option_logprobs(asked):
         assert result.logprobs == pytest.approx(expected.pop(result.request_id), abs=1e-4)
     assert not expected
@@ -219,11 +230,14 @@ def ties_where_they_part(folder: Path, prompt: tuple[int, ...], one: tuple[int, 
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-def test_greedy_openvino_equals_transformers(family: Family, folders: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", installed("openvino", "vllm"))
+def test_greedy_equals_transformers(kind: str, family: Family, folders: Any, tmp_path: Path) -> None:
+    if family != FAMILY.get(kind, family):
+        pytest.skip("this engine cannot run the family's tiny model here")
     folder = folders(family, 0.0)
     chat = Chat.load(folder)
     asked = requests(chat, Sampling(24), n=1)
-    engines = [opened(kind, folder, tmp_path) for kind in WITH_MODEL]
+    engines = [opened(kind, folder, tmp_path), opened("transformers", folder, tmp_path)]
     first, second = (collected(engine, asked) for engine in engines)
     for request in asked:
         one, other = (found[request.id, 0].token_ids for found in (first, second))
@@ -233,6 +247,7 @@ def test_greedy_openvino_equals_transformers(family: Family, folders: Any, tmp_p
         engine.close()
 
 
+@pytest.mark.skipif(ENGINES["openvino"].missing() is not None, reason="openvino-genai is not installed")
 def test_auto_picks_openvino_where_it_can_and_says_what_else_costs(folders: Any, chat: Chat, tmp_path: Path) -> None:
     folder = folders("llama", 16.0)
     assert opened("auto", folder, tmp_path).name == "openvino"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from plotly import graph_objects
-from plotly.offline import get_plotlyjs
 
+import judgeloop.report
 from judgeloop.report.creation import creation_samples, diversity_table
 from judgeloop.report.figures import (
     figures,
@@ -17,7 +17,7 @@ from judgeloop.report.figures import (
     seconds_by_stage,
     win_tie_lose,
 )
-from judgeloop.report.page import render, write_reports
+from judgeloop.report.page import plotly_js, render, write_reports
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summarise
@@ -76,7 +76,7 @@ def test_report_is_one_file_in_the_run(run: Path, html: str) -> None:
 
 
 def test_model_text_is_shown_and_never_run(page: Page) -> None:
-    assert "</script" not in get_plotlyjs().lower()
+    assert "</script" not in plotly_js().lower()
     assert len(page.scripts) == 2  # plotly.js and ours
     assert page.text.count(HOSTILE) >= 4  # prompt, response, held-out sample, judgement
     assert "window.hacked" not in "".join(page.scripts)
@@ -119,6 +119,44 @@ def test_report_says_what_the_run_says(page: Page) -> None:
     places = {attrs["id"] for tag, attrs in page.tags if attrs.get("class") == "plot"}
     names = ("scores", "length", "wins", "agreement", "metric-0", "loss-sft", "loss-train", "seconds")
     assert places == {f"plot-{name}" for name in (*names, "prompt-lengths", "prompt-openings")}
+
+
+def test_the_page_is_small_and_draws_what_its_library_can(run: Path, html: str) -> None:
+    """The bundled plotly.js has scatter plots, bars and pies alone."""
+    assert len(html) < 1_500_000
+    drawn = figures(summarise(run)["models"], RunFiles(run).rows("metrics.jsonl"), "dpo")
+    assert {trace["type"] for figure in drawn for trace in figure["data"]} <= {"scatter", "bar", "pie"}
+    assert "MIT license" in html
+    assert (Path(judgeloop.report.__file__).parent / "vendor" / "LICENSE.plotly.js.txt").is_file()
+
+
+def test_the_page_begins_with_the_verdict_its_picture_and_how_to_look_further(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", checked=True)
+    rests = {"verdict": "better", "model": "M3", "against": "M2", "basis": "…", "metric": "checker"}
+    decision = {"stopped": False, "at": "M3/checks", "reason": "all iterations done", "best": "M3",
+                "why_best": "M3 is better than M2", "rests_on": rests, "failed_gates": []}  # fmt: skip
+    (run / "decision.json").write_text(json.dumps(decision))
+    html = render(run)
+    lead = html[html.index('class="lead"') : html.index("</section>")]
+    sentences = re.findall(r"<p>(.*?)</p>", lead)
+    assert len(sentences) == 3
+    assert sentences[0] == "Use M3: M3 is better than M2."
+    assert sentences[1].startswith("By your own code")
+    assert "ground truth by evaluation.checker" in lead
+    assert lead.count('class="row best"') == 3  # truth, agreement, length
+    assert f"judgeloop view {run}" in lead
+    assert html.index('class="lead"') < html.index("Warnings") < html.index(">Models<") < html.index(">Examples<")
+    assert html.count("<details open>") == 1
+
+
+def test_times_of_all_stages_and_their_sum(run: Path, page: Page) -> None:
+    models = summarise(run)["models"]
+    assert "Time of the stages" in page.text
+    for title in {title for model in models for title in model["stage_titles"].values()}:
+        assert title in page.text
+    whole = sum(sum(model["seconds"].values()) for model in models)
+    rest = page.text[page.text.index("all stages") :]
+    assert duration(whole) in rest[: rest.index("Configuration")]
 
 
 def test_same_run_same_report(run: Path, html: str) -> None:

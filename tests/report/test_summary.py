@@ -145,6 +145,18 @@ def test_terminal_table_of_an_unfinished_run_fits_80_columns(tmp_path: Path) -> 
         assert heading in text
 
 
+def test_a_base_model_that_was_not_evaluated_has_no_row(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for path in (run / "M0").glob("*eval*"):
+        path.unlink()
+    (run / "M0/.eval.done.json").unlink(missing_ok=True)
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(summary_table(summarise(run)))
+    first = [line.split()[0] for line in captured.get().splitlines() if line.strip().startswith("M")]
+    assert first == ["M1", "M2", "M3"]
+
+
 def test_stage_seconds() -> None:
     assert stage_seconds({"judge": 41.3, "pairs": 0.1, "train": 112.0}) == "153: judge 41, train 112"
     assert stage_seconds({"pairs": 0.2}) == "0"

@@ -20,12 +20,14 @@ from judgeloop.run.stage import Step
 
 class Silent:
     def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
+    def planned(self, _lines: Sequence[str], /) -> None: ...
     def skipped(self, _step: Step, /) -> None: ...
     def started(self, step: Step, resumed: bool) -> None: ...
     def progress(self, done: int, total: int | None, note: str) -> None: ...
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
     def samples(self, step: Step, found: Samples) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -76,12 +78,19 @@ def test_what_needs_a_gpu_is_refused_before_anything_is_made(
 
 
 def test_too_few_gpus_are_noticed_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left(processes: int) -> list[str]:
+    def none_left(processes: int) -> None:
         raise InputError(f"{processes} asked for")
 
-    monkeypatch.setattr(driver, "gpus", none_left)
+    monkeypatch.setattr(driver, "require_gpus", none_left)
     config = parse({"seed_data": {"ift": "seed.jsonl"}, "compute": {"processes": 3}}, "test")
     with pytest.raises(InputError, match="3 asked for"):
+        driver.execute(config, tmp_path / "run", Silent())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_not_spread_over_one_process(tmp_path: Path) -> None:
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, "compute": {"sharding": "fsdp"}}, "test")
+    with pytest.raises(InputError, match=r"compute\.sharding: fsdp needs two processes or more"):
         driver.execute(config, tmp_path / "run", Silent())
     assert list(tmp_path.iterdir()) == []
 

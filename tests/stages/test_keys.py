@@ -41,6 +41,11 @@ RUNS: dict[str, dict[str, Any]] = {
         "evaluation": {"count": 4, "samples": 2, "bootstrap": 20, "compare": "scores", "contrast": True,
                        "sampling": {"max_new_tokens": 8}},
     },
+    "temporal": {
+        "judge": {"rubric": "additive-5-short", "min_mass": 0.0, "contrast": {"others": 1}},
+        "pairs": {"anchor": "M0", "rejected": "anchored", "chosen": "provisional", "unfinished": "as_judged"},
+        "candidates": {"count": 6, "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 24}},
+    },
     "measured": {
         "judge": {"rubric": "additive-5-short", "min_mass": 0.0, "contrast": {"measure": 2}},
     },

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from judgeloop.compute.local import run_child
+from judgeloop.compute.torchrun import command
 from judgeloop.config import Config, parse
 from judgeloop.errors import InputError, JudgeloopError, StageFailed
 from judgeloop.jsonl import read_objects
@@ -132,7 +133,8 @@ def in_child(stage: Prepared) -> list[dict[str, Any]]:
     """Run the step as the driver does, and return what it said."""
     events: list[dict[str, Any]] = []
     stage.run.close()
-    run_child(["judgeloop.run.worker", str(stage.run.path), "M2/train"], stage.run.path / "logs" / "log",
+    worker = ["judgeloop.run.worker", str(stage.run.path), "M2/train"]
+    run_child(command(stage.run.config.compute.processes, 0, worker), stage.run.path / "logs" / "log",
               lambda event: events.append(dict(event)), environment={"OMP_NUM_THREADS": "1"})  # fmt: skip
     return events
 

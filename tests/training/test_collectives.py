@@ -57,25 +57,32 @@ def train(initial: Path, output: Path, stage: str, **changes: Any) -> dict[str, 
 
 def main() -> None:
     """What each of the two processes runs: every case, one after the other."""
+    distributed.take_over()
     initial, folder = map(Path, sys.argv[1:])
     found = {case: train(initial, folder / case / "model", stage, **keys) for case, (stage, keys) in CASES.items()}
     (folder / f"said.{distributed.rank()}.json").write_text(json.dumps(found))
 
 
-def run_two(module: str, initial: Path, folder: Path, **more: str) -> None:
-    """Run the module's `main` in two processes, with the two folders as its arguments."""
-    started = []
-    path = [str(Path(__file__).parents[1]), str(Path(judgeloop.__file__).parents[1])]  # the tests, and what they test
-    for rank in range(2):
-        variables = {
-            **os.environ, distributed.RANK: str(rank), distributed.PROCESSES: "2",
-            distributed.MEETING: str(folder / "meeting"),
-            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path), **more,
-        }  # fmt: skip
-        command = [sys.executable, "-c", f"from training.{module} import main; main()", str(initial), str(folder)]
-        started.append(subprocess.Popen(command, env=variables, stderr=subprocess.PIPE))
-    errors = [process.communicate(timeout=120)[1] for process in started]
-    assert [process.returncode for process in started] == [0, 0], errors
+def torchrun(module: str, function: str, *arguments: object, count: int = 2, options: Sequence[str] = ()) -> list[str]:
+    """The command that calls a function of a module of these tests in `count` processes of this machine."""
+    return [
+        sys.executable, "-m", "torch.distributed.run", *(options or ["--standalone"]), "--nproc-per-node", str(count),
+        "--no-python", sys.executable, "-c", f"from training.{module} import {function}; {function}()",
+        *map(str, arguments),
+    ]  # fmt: skip
+
+
+def variables() -> dict[str, str]:
+    """The environment in which those processes find the tests, and what they test."""
+    path = [str(Path(__file__).parents[1]), str(Path(judgeloop.__file__).parents[1])]
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path)}
+
+
+def run_two(module: str, *arguments: object, function: str = "main", count: int = 2) -> None:
+    """Run a function of the module in two processes (or `count`), with the folders as its arguments."""
+    command = torchrun(module, function, *arguments, count=count)
+    done = subprocess.run(command, env=variables(), capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +121,8 @@ def test_two_processes_do_what_one_does(two: Path, model_folder: Path, tmp_path:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_every_row_is_somebodys_and_the_shares_are_about_equal(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     sizes = [7, 1, 9, 3, 3, 8, 2, 6, 4]
-    monkeypatch.setenv(distributed.PROCESSES, str(count))
-    shares = []
-    for rank in range(count):
-        monkeypatch.setenv(distributed.RANK, str(rank))
-        shares.append(distributed.share(sizes))
+    monkeypatch.setattr(distributed, "_taken", {"WORLD_SIZE": str(count)})
+    shares = [distributed.share(sizes, rank) for rank in range(count)]
     assert sorted(index for part in shares for index in part) == list(range(9))
     assert all(part == sorted(part) for part in shares)
     loads = [sum(sizes[index] for index in part) for part in shares]

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from judgeloop.training.data import SftExample
+from judgeloop.training.data import SftExample, rows_beside
 from judgeloop.training.packs import IGNORED
-from judgeloop.training.replay import Replay, rows_beside
+from judgeloop.training.replay import Replay
 
 
 def examples(count: int) -> list[SftExample]:

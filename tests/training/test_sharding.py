@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -58,7 +59,8 @@ def resumed(initial: Path, folder: Path, stage: str, keys: dict[str, Any]) -> di
 def sizes(initial: Path) -> dict[str, Any]:
     """Numbers of elements that this process holds of a model, its gradients and its optimiser, and all there are."""
     collectives.join()
-    model = load_model(initial)
+    model = load_model(initial, by_layer=True)
+    empty = all(parameter.is_meta for parameter in model.parameters())
     every = sum(parameter.numel() for parameter in model.parameters())
     shard(model, bf16=False)
     optimizer = torch.optim.AdamW(model.parameters())
@@ -68,6 +70,7 @@ def sizes(initial: Path) -> dict[str, Any]:
     whole = trained_weights(model)
     return {
         "all": every,
+        "empty": empty,
         "weights": sum(parameter.to_local().numel() for parameter in model.parameters()),
         "gradients": sum(parameter.grad.to_local().numel() for parameter in model.parameters()),
         "states": sum(value.to_local().numel() for value in states if isinstance(value, DTensor)),
@@ -78,6 +81,8 @@ def sizes(initial: Path) -> dict[str, Any]:
 
 def main() -> None:
     """What each of the two processes runs."""
+    distributed.take_over()
+    distributed.shard_weights("fsdp")
     initial, folder = map(Path, sys.argv[1:])
     trainer.BACKWARD_TOKENS = 48  # so small that the two have parts of different number
     said: dict[str, Any] = {"sizes": sizes(initial)}
@@ -89,11 +94,31 @@ def main() -> None:
     (folder / f"said.{distributed.rank()}.json").write_text(json.dumps(said))
 
 
+def hybrid() -> None:
+    """What each of four processes runs that are, for all they know, on two machines."""
+    os.environ["LOCAL_WORLD_SIZE"] = "2"
+    distributed.take_over()
+    distributed.shard_weights("hsdp")
+    initial, folder = map(Path, sys.argv[1:])
+    said = {"sizes": sizes(initial), "sft": train(initial, folder / "sft" / "model", "sft")}
+    (folder / f"said.{distributed.rank()}.json").write_text(json.dumps(said))
+
+
+def test_two_copies_in_halves_do_what_one_whole_does(model_folder: Path, tmp_path: Path) -> None:
+    run_two("test_sharding", model_folder, tmp_path, function="hybrid", count=4)
+    alone = train(model_folder, tmp_path / "model", "sft")
+    found = [json.loads((tmp_path / f"said.{rank}.json").read_text()) for rank in range(4)]
+    for first in (0, 2):
+        assert sum(found[rank]["sizes"]["weights"] for rank in (first, first + 1)) == found[0]["sizes"]["all"]
+    assert_same([found[0]["sft"], found[3]["sft"]], alone)
+    assert_same_change(tmp_path / "sft" / "model", tmp_path / "model", model_folder)
+
+
 @pytest.fixture(scope="module")
 def halves(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two processes have trained."""
     folder = tmp_path_factory.mktemp("halves")
-    run_two("test_sharding", model_folder, folder, **{distributed.SHARDED: "1"})
+    run_two("test_sharding", model_folder, folder)
     return folder
 
 
@@ -107,6 +132,7 @@ def test_each_process_holds_a_half(halves: Path) -> None:
         assert first[name] + second[name] == copies * first["all"]
         assert first[name] == pytest.approx(copies * first["all"] / 2, rel=0.01)
     assert first["plain"] == second["plain"] == 0
+    assert first["empty"]  # no process had the whole model before it was cut
     assert (first["whole"], second["whole"]) == (first["all"], None)
 
 
@@ -131,7 +157,10 @@ def test_a_checkpoint_is_gone_on_with_by_two_or_by_one(
     assert_same(said(halves, case), alone)
     assert_same_change(halves / case / "model", tmp_path / "model", model_folder)
     kept = halves / case / "kept"
-    assert [path.name for path in kept.glob("checkpoints/checkpoint-*")] == ["checkpoint-2"]
+    (found,) = kept.glob("checkpoints/checkpoint-*")
+    assert found.name == "checkpoint-2"
+    assert not list(found.glob("*.safetensors"))
+    assert sorted(path.name for path in (found / "parts").iterdir()) == [".metadata", "__0_0.distcp", "__1_0.distcp"]
     begun: list[int] = []
     one = train(
         model_folder, kept / "model", stage, on_progress=lambda done, _: begun.append(done), checkpoint_steps=2, **keys

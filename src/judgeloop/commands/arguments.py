@@ -9,8 +9,29 @@ import typer
 
 from judgeloop.errors import InputError
 
-ConfigName = Annotated[str, typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key")]
+
+def _configs(incomplete: str) -> list[str]:
+    """Shipped configs that begin so; files are completed by the shell."""
+    return [name for name in shipped_configs() if name.startswith(incomplete)]
+
+
+def _keys(incomplete: str) -> list[str]:
+    """Keys for --set that begin so, up to the next section."""
+    from judgeloop.config import known_keys
+
+    found = [key for key in known_keys() if key.startswith(incomplete)]
+    depth = incomplete.count(".")
+    sections = {key.rpartition(".")[0] for key in known_keys()}
+    return [f"{key}." if key in sections else f"{key}=" for key in found if key.count(".") == depth]
+
+
+ConfigName = Annotated[
+    str,
+    typer.Argument(metavar="CONFIG", help="a YAML file, or the name of a shipped config", autocompletion=_configs),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key", autocompletion=_keys)
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run directory")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for other programs")]
 
@@ -50,12 +71,17 @@ def config_path(given: str) -> Path:
     path = Path(given)
     if path.suffix in (".yaml", ".yml") or path.exists():
         return path
+    known = shipped_configs()
+    if given not in known:
+        raise InputError(f"{given}: no such config; give a YAML file, or one of {', '.join(sorted(known))}")
+    return known[given]
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configs that ship with judgeloop, by name: in the package, or beside it in a checkout."""
     here = Path(__file__).resolve().parents[1]
-    for folder in (here / "configs", here.parents[1] / "configs"):
-        if (folder / f"{given}.yaml").is_file():
-            return folder / f"{given}.yaml"
-    names = sorted({p.stem for f in (here / "configs", here.parents[1] / "configs") for p in f.glob("*.yaml")})
-    raise InputError(f"{given}: no such config; give a YAML file, or one of {', '.join(names)}")
+    folders = (here.parents[1] / "configs", here / "configs")  # the package's own goes first
+    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
 
 
 Endpoint = Annotated[

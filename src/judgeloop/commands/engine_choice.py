@@ -24,7 +24,7 @@ def engine_options(kind: str | None, overrides: Sequence[str] | None) -> dict[st
             raise InputError(f"--set {override}: has no part in this command; the keys are {known}")
     section = configure(overrides or [], "options", seedless=True).engine
     given = {} if kind is None else {"kind": kind}
-    return given | {name: getattr(section, name) for name in (key.removeprefix(_SECTION) for key in keys)}
+    return given | {name: getattr(section, name) for name in (key.split(".")[1] for key in keys)}
 
 
 def engine_for(note: RunNote | None, given: Mapping[str, Any]) -> EngineSection:

@@ -52,6 +52,7 @@ def instruct(
     from judgeloop.run.fingerprints import file_hash
     from judgeloop.run.json_artifacts import write_json
     from judgeloop.run.methods import BACKTRANSLATION, INSTRUCTIONS
+    from judgeloop.training import distributed
 
     settings = _settings(config_path(config), source, count, overrides or [])
     method = BACKTRANSLATION if source == BACKTRANSLATED else INSTRUCTIONS
@@ -61,6 +62,8 @@ def instruct(
     _refuse_used(out, told, work, overwrite)
     display = TerminalDisplay(Console(highlight=False, stderr=as_json))
     execute(settings, work, display, redo or [], method=method)
+    if not distributed.is_main():
+        return
     rows, account = _made(work)
     write_rows_atomically(out, rows)
     account = {"rows": len(rows), "sha256": file_hash(out), **account}

@@ -28,13 +28,15 @@ def run(
     from judgeloop.report.terminal import print_ending
     from judgeloop.run.display import TerminalDisplay
     from judgeloop.run.driver import execute
+    from judgeloop.training import distributed
 
     path = config_path(config)
     settings = load(path, overrides or [])
     folder = out or (Path(settings.out) if settings.out else Path("runs") / path.stem)
     console = Console(highlight=False)
     execute(settings, folder, TerminalDisplay(console), redo or [])
-    print_ending(console, folder)
+    if distributed.is_main():  # else torchrun started more than one, and this one only helped to train
+        print_ending(console, folder)
 
 
 def status(run: RunFolder, as_json: AsJson = False) -> None:

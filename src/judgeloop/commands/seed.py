@@ -104,7 +104,7 @@ def seed(
     if out is not None and not dry_run:
         refuse_used(out, overwrite)
     columns = fields_of(fields, overrides or [])
-    inputs = _sorted(given, columns)
+    inputs = sort_sources(given, columns)
     account: dict[str, Any] = {"detected": [], "taken": 0, "dropped": {}}
     contents: dict[str, Sequence[Any]] = {}
     logs: tuple[str, ...] = ()
@@ -162,7 +162,7 @@ class _Made:
     account: dict[str, Any]
 
 
-def _sorted(given: Sequence[str], fields: dict[str, str | None]) -> _Inputs:
+def sort_sources(given: Sequence[str], fields: dict[str, str | None]) -> _Inputs:
     """Tell the sources apart by their first rows; what was rated answer by answer may give sets and single rows. Raises
     InputError if one is not of the FORMAT asked for."""
     from judgeloop.data.layouts import WORDS

@@ -46,7 +46,7 @@ def print_rows(account: Mapping[str, Any], contents: Mapping[str, Sequence[Any]]
                 typer.echo(_turn("→ target", target["content"]))
             for response in getattr(row, "responses", ()):
                 typer.echo(_turn(f"→ rank {response['rank']}", response["text"]))
-    typer.echo("\nnothing was written (--dry-run)")
+    typer.echo("\nno seed file was written (--dry-run)")
 
 
 _SHOWN = 3

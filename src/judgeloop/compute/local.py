@@ -7,6 +7,7 @@ child notices and ends too. If the child is killed or crashes, the stage has fai
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from judgeloop.errors import InputError, Interrupted, JudgeloopError, StageFaile
 PROGRESS_FD = "JUDGELOOP_PROGRESS_FD"
 PARENT = "JUDGELOOP_PARENT"
 _TAIL_LINES = 12
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _DISK_FULL = ("No space left on device", "os error 28", "Disk quota exceeded")
 _HARDLY_ANY = 2**20  # bytes; a disk that is full cannot take the log's last lines either
 
@@ -61,8 +63,10 @@ def run_child(
                     continue  # the last line of a killed child
                 if "error" in event:
                     failure, user_fault = str(event["error"]), bool(event.get("input"))
-                else:
-                    on_event(event)
+                    break
+                on_event(event)
+            if failure is not None:
+                _end(child)  # several processes would be started again, and what has a reason fails again
             code = child.wait()
     except BaseException as error:
         if child is not None:
@@ -123,6 +127,14 @@ def _terminations_raise() -> Iterator[None]:
         signal.signal(signal.SIGTERM, old)
 
 
+def _end(child: Child) -> None:
+    """Let the child end by itself, as one process does that has told why it fails."""
+    try:
+        child.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        _stop(child)
+
+
 def _stop(child: Child) -> None:
     child.terminate()
     try:
@@ -143,15 +155,20 @@ class ChildReport:
     """The child's end of the pipe."""
 
     def __init__(self) -> None:
-        fd = os.environ.get(PROGRESS_FD)
-        self._handle = os.fdopen(int(fd), "w", encoding="utf-8") if fd is not None else None
+        fd = os.environ.get(PROGRESS_FD)  # or the name of a pipe, see `compute.torchrun`
+        place = None if fd is None else int(fd) if fd.isdigit() else os.open(fd, os.O_WRONLY)
+        self._handle = os.fdopen(place, "w", encoding="utf-8") if place is not None else None
         self._lock = threading.Lock()
 
     def send(self, event: Mapping[str, Any]) -> None:
+        self.forward(json.dumps(event) + "\n")
+
+    def forward(self, line: str) -> None:
+        """Send a line that another process's report wrote."""
         if self._handle is None:
             return
         with self._lock, contextlib.suppress(BrokenPipeError):
-            self._handle.write(json.dumps(event) + "\n")
+            self._handle.write(line)
             self._handle.flush()
 
     def progress(self, done: int, total: int | None, note: str = "") -> None:
@@ -176,3 +193,11 @@ def die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+
+
+def die_with_parent_at_once() -> None:
+    """End this process with its parent, as the kernel does it, if it can: one of several processes of a training has no
+    copy of the run's lock, and must not write when the next driver has it. Not for the child of a thread, with which it
+    would end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

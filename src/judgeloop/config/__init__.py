@@ -7,13 +7,14 @@ Each field's description is its documentation; unknown keys are refused with a s
 from judgeloop.config.backtranslation import BacktranslationSection, CurationSection, SegmentsSection
 from judgeloop.config.compute import ComputeSection
 from judgeloop.config.endpoint import EndpointSection
-from judgeloop.config.engine import EngineSection
+from judgeloop.config.engine import EngineSection, VllmSection
 from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptSamplingSection, PromptsSection
 from judgeloop.config.judging import CandidatesSection, ContrastSection, JudgeSamplingSection, JudgeSection
 from judgeloop.config.loading import HUB, configure, documentation, known_keys, load, parse, validated
 from judgeloop.config.pairs import PairsSection
 from judgeloop.config.refresh import ContrastRowsSection, RefreshSection
+from judgeloop.config.report import ReportSection
 from judgeloop.config.section import AS_BEFORE, SPEED_ONLY, SamplingSection, Section, as_before, shapes_results
 from judgeloop.config.seed import EftSection, SeedSection
 from judgeloop.config.self_instruct import SelfInstructSection
@@ -55,6 +56,7 @@ __all__ = [
     "PromptSamplingSection",
     "PromptsSection",
     "RefreshSection",
+    "ReportSection",
     "SamplingSection",
     "Section",
     "SeedSection",
@@ -65,6 +67,7 @@ __all__ = [
     "TrainSection",
     "TrainingSection",
     "UnnaturalSection",
+    "VllmSection",
     "as_before",
     "configure",
     "documentation",

@@ -1,4 +1,4 @@
-"""What a config chooses by name: engines, losses, instruction methods, pair rules, metrics.
+"""What a config chooses by name: engines, losses, instruction methods, pair rules, trackers, metrics.
 
 A name is known without loading what it names: each built-in choice is a "module:attribute" that is imported when it is
 first used. A user's Python file named in `plugins` adds its own with `register`; it is read as the config is loaded, in
@@ -150,6 +150,7 @@ ENGINES: Choices[Any] = Choices(
     {
         "openvino": "judgeloop.engines.kinds:OPENVINO",
         "transformers": "judgeloop.engines.kinds:TRANSFORMERS",
+        "vllm": "judgeloop.engines.kinds:VLLM",
         "scripted": "judgeloop.engines.kinds:SCRIPTED",
     },
     extra=("auto",),
@@ -186,6 +187,17 @@ INSTRUCTION_METHODS: Choices[Any] = Choices(
 
 PAIR_RULES: Choices[Any] = Choices("pairs.rule", {"best_worst": "judgeloop.pairs:best_worst"})
 """Name → `pairs.PairRule`."""
+
+TRACKERS: Choices[Any] = Choices(
+    "report_to",
+    {
+        "tensorboard": "judgeloop.tracking.tensorboard:TENSORBOARD",
+        "wandb": "judgeloop.tracking.wandb:WANDB",
+        "mlflow": "judgeloop.tracking.mlflow:MLFLOW",
+        "trackio": "judgeloop.tracking.trackio:TRACKIO",
+    },
+)
+"""Name → `tracking.base.TrackerKind`."""
 
 METRICS: Choices[Any] = Choices(
     "stop.metric",

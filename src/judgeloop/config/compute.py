@@ -1,12 +1,15 @@
-"""On how many processes training runs."""
+"""On how many processes training runs, and on which cluster the work is spread."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from judgeloop.config.section import Section
+
+_ADDRESS = re.compile(r"(ray://)?[^\s/:]+:\d+|(ray://)\[[0-9a-f:]+\]:\d+")
 
 
 class ComputeSection(Section):
@@ -16,16 +19,64 @@ class ComputeSection(Section):
         1,
         gt=0,
         description="processes that train together, each with a share of every batch: as many as GPUs to use; "
-        "1 on a CPU",
+        "1 on a CPU. If torchrun started the run, its own number counts",
     )
-    sharding: Literal["none", "fsdp"] = Field(
+    restarts: int = Field(
+        1,
+        ge=0,
+        description="how often the processes of a training are started again, from its last checkpoint, if one of them "
+        "was killed or crashed",
+    )
+    sharding: Literal["none", "fsdp", "hsdp"] = Field(
         "none",
         description="none: each process holds the whole model; fsdp: weights, gradients and optimiser state are spread "
-        "over the processes, for models too large for one GPU (not with method: qlora)",
+        "over the processes, for models too large for one GPU; hsdp: spread over the processes of each machine, a copy "
+        "a machine (neither with method: qlora)",
+    )
+    offload: bool = Field(
+        False, description="with sharding: the parts wait in host memory, where the optimiser works too; slower"
     )
 
+    cluster: str | None = Field(
+        None,
+        description="a Ray cluster that generates, judges and trains: auto (the one that this machine belongs to), its "
+        "address (HOST:6379, or ray://HOST:10001), or local (Ray on this machine alone); null: no Ray",
+    )
+    engines: Annotated[int | None, Field(gt=0)] = Field(
+        None, description="with cluster: engines at work at once; null: as many as its machines have room for"
+    )
+    gpus_per_engine: Annotated[int | None, Field(ge=0)] = Field(
+        None, description="with cluster: GPUs of each engine; null: 1 if the cluster has any, else 0"
+    )
+    cpus_per_engine: Annotated[int | None, Field(gt=0)] = Field(
+        None,
+        description="with cluster: CPUs reserved for each engine; null: 1 with GPUs, else `threads`, or "
+        "all of a machine",
+    )
+    resources: dict[str, float] = Field(
+        default_factory=dict,
+        description="with cluster: Ray's custom resources that an engine or a training process needs, such as a kind "
+        "of machine: {h100: 1}",
+    )
+    local_cache: str | None = Field(
+        None,
+        description="with cluster: folder on each machine's own disk, to which a model is copied once before engines "
+        "load it; null: they load it from the run directory",
+    )
+
+    @field_validator("cluster")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and value not in ("auto", "local") and not _ADDRESS.fullmatch(value):
+            raise ValueError(
+                f"'{value}' is no address of a Ray cluster; write local, auto, HOST:PORT or ray://HOST:PORT"
+            )
+        return value
+
     @model_validator(mode="after")
-    def _shards_need_processes(self) -> ComputeSection:
-        if self.sharding != "none" and self.processes == 1:
-            raise ValueError("compute.sharding: fsdp needs compute.processes of 2 or more; raise it, or set none")
+    def _only_parts_are_offloaded(self) -> ComputeSection:
+        if self.offload and self.sharding == "none":
+            raise ValueError(
+                "compute.offload: moves the parts of a sharded model; set compute.sharding: fsdp, or false"
+            )
         return self

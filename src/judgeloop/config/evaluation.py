@@ -16,6 +16,12 @@ class EvaluationSection(Section):
     prompts: Paths = Field((), description="JSONL with 'prompt' or 'messages'; null: the held-out seed prompts")
     count: int = Field(64, gt=0, description="held-out prompts used at most")
     samples: int = Field(2, gt=0, description="responses a prompt; with two or more, ties of the judge are seen")
+    judged: Annotated[int | None, AS_BEFORE] = Field(
+        None,
+        gt=0,
+        description="responses a prompt that the judge scores, the first of them; null: all. Ground truth, length and "
+        "win rates are measured as before; what is known of the judge rests on fewer",
+    )
     base: bool = Field(True, description="evaluate M0 too")
     every: int = Field(
         1,

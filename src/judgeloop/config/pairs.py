@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from judgeloop.config.choices import PAIR_RULES
 from judgeloop.config.section import AS_BEFORE, OptionalNameOrPath, Section
@@ -80,6 +80,26 @@ class PairsSection(Section):
         "where it scores lower than the worst candidate",
     )
     anchor_count: int = Field(2, gt=0, description="responses of the anchor model to each prompt")
+    rejected: Annotated[Literal["own", "anchored"], AS_BEFORE] = Field(
+        "own",
+        description="own: the worst candidate, or the anchor's answer if that is worse; anchored: the anchor's worst "
+        "answer always, so that what is rejected does not get better with the model (Temporal Self-Rewarding)",
+    )
+    chosen: Annotated[Literal["own", "provisional"], AS_BEFORE] = Field(
+        "own",
+        description="own: the best candidate; provisional: a provisional next model, trained on the pairs that the "
+        "candidates make, answers too, and its best answer is chosen where it scores higher (Temporal Self-Rewarding); "
+        "nearly twice the training",
+    )
+    provisional_count: Annotated[int, AS_BEFORE] = Field(
+        2, gt=0, description="responses of the provisional next model to each prompt"
+    )
+
+    @model_validator(mode="after")
+    def _what_is_rejected_is_there(self) -> PairsSection:
+        if self.rejected == "anchored" and self.anchor is None:
+            raise ValueError("rejected: anchored rejects an earlier model's answers; name it (anchor: M0 or M1)")
+        return self
 
     def rho(self, iteration: int) -> float:
         """ρ of an iteration, the first being 1."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from judgeloop.config.choices import LOSSES
+from judgeloop.config.choices import LOSSES, TRACKERS
 from judgeloop.config.section import AS_BEFORE, SPEED_ONLY, Section
 
 
@@ -65,6 +65,9 @@ class TrainingSection(Section):
     precision: Literal["auto", "bf16", "f32"] = Field(
         "auto", description="auto: bf16 autocast if the machine has it; weights are float32 always"
     )
+    save_dtype: Annotated[Literal["f32", "bf16"], AS_BEFORE] = Field(
+        "f32", description="how the made model's weights are written: as they were trained, or rounded to half the size"
+    )
     checkpoint_steps: Annotated[int | None, SPEED_ONLY] = Field(
         100, gt=0, description="steps between saves of what a killed training resumes from; null: never"
     )
@@ -77,8 +80,8 @@ class TrainingSection(Section):
     kernels: Annotated[Literal["torch", "liger"], SPEED_ONLY] = Field(
         "torch", description="liger: fused norms, rotary embedding and feed-forward layers (GPU only)"
     )
-    report_to: Annotated[tuple[str, ...], SPEED_ONLY] = Field(
-        (), description="trackers: tensorboard, wandb, mlflow, trackio"
+    report_to: Annotated[tuple[str, ...], TRACKERS, SPEED_ONLY] = Field(
+        (), description="trackers of this training alone, beside those of the whole run (report_to)"
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationInfo, model_validator
 
 from judgeloop.config.backtranslation import BacktranslationSection
-from judgeloop.config.choices import METRICS
+from judgeloop.config.choices import METRICS, TRACKERS
 from judgeloop.config.compute import ComputeSection
 from judgeloop.config.endpoint import EndpointSection
 from judgeloop.config.engine import EngineSection
@@ -16,9 +16,11 @@ from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptsSection
 from judgeloop.config.judging import CandidatesSection, JudgeSection
 from judgeloop.config.pairs import PairsSection
-from judgeloop.config.section import NameOrPath, OptionalNameOrPath, Paths, Section
+from judgeloop.config.report import ReportSection
+from judgeloop.config.section import SPEED_ONLY, NameOrPath, OptionalNameOrPath, Paths, Section
 from judgeloop.config.seed import SeedSection
 from judgeloop.config.stopping import HealthSection, StopSection
+from judgeloop.config.tracking import TrackingSection
 from judgeloop.config.training import SftSection, TrainSection
 
 Thinking = Literal["auto", "on", "off"]
@@ -55,6 +57,11 @@ class Config(Section):
         description="Python files that register stages, engines, losses, instruction methods, pair rules or metrics "
         "(docs/architecture.md)",
     )
+    report_to: Annotated[tuple[str, ...], TRACKERS, SPEED_ONLY] = Field(
+        (),
+        description="trackers of the whole run: tensorboard, wandb, mlflow, trackio, or one that a plugin registers "
+        "(docs/tracking.md)",
+    )
     engine: EngineSection = Field(default_factory=EngineSection)
     seed_data: SeedSection = Field(default_factory=SeedSection)
     backtranslation: BacktranslationSection = Field(default_factory=BacktranslationSection)
@@ -67,6 +74,8 @@ class Config(Section):
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     endpoint: EndpointSection = Field(default_factory=EndpointSection)
     compute: ComputeSection = Field(default_factory=ComputeSection)
+    report: ReportSection = Field(default_factory=ReportSection)
+    tracking: TrackingSection = Field(default_factory=TrackingSection)
     health: HealthSection = Field(default_factory=HealthSection)
     stop: StopSection = Field(default_factory=StopSection)
 
@@ -117,7 +126,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _shards_are_of_full_weights(self) -> Config:
         if self.compute.sharding != "none" and "qlora" in (self.sft.method, self.train.method):
-            raise ValueError("compute.sharding: fsdp cannot shard weights of 4 bits (method: qlora); set method: lora")
+            raise ValueError(
+                f"compute.sharding: {self.compute.sharding} cannot shard weights of 4 bits (method: qlora); "
+                "set method: lora"
+            )
         return self
 
     @model_validator(mode="after")

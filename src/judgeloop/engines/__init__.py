@@ -36,13 +36,21 @@ def open_engine(
     )
 
 
-def require_engine(section: EngineSection, folder: Path) -> EngineKind:
-    """The engine that `open_engine` would take. Raises InputError if it cannot run the model or is not installed."""
-    name = section.kind if section.kind != "auto" else pick(folder)
-    kind: EngineKind = ENGINES[name]
+def require_usable(section: EngineSection) -> None:
+    """Raise InputError if the engine that `section.kind` names is not installed here."""
+    if section.kind == "auto":
+        return
+    kind: EngineKind = ENGINES[section.kind]
     missing = kind.missing()
     if missing is not None:
-        raise InputError(f"engine.kind: {name} cannot be used, {missing}; run `{kind.install}`")
+        raise InputError(f"engine.kind: {section.kind} cannot be used, {missing}; run `{kind.install}`")
+
+
+def require_engine(section: EngineSection, folder: Path) -> EngineKind:
+    """The engine that `open_engine` would take. Raises InputError if it cannot run the model or is not installed."""
+    require_usable(section)
+    name = section.kind if section.kind != "auto" else pick(folder)
+    kind: EngineKind = ENGINES[name]
     reason = kind.can_run(folder)
     if reason is not None:
         raise InputError(f"engine.kind: {name} cannot run {folder}: {reason}; set it to transformers")

@@ -91,6 +91,23 @@ def _open_transformers(given: Opening) -> Engine:
     )
 
 
+def _open_vllm(given: Opening) -> Engine:
+    from judgeloop.engines.vllm import VllmEngine
+
+    return VllmEngine(
+        given.section,
+        given.folder,
+        given.chat,
+        threads=given.threads,
+        trust_remote_code=given.trust_remote_code,
+    )
+
+
+def _rank_of_vllm() -> int:
+    """The first on a GPU; elsewhere, or if it is not installed, never before transformers."""
+    return 40 if VLLM.missing() is None and has_cuda() else 0
+
+
 OPENVINO = EngineKind(
     _open_openvino,
     package="openvino_genai",
@@ -105,4 +122,5 @@ TRANSFORMERS = EngineKind(
     auto=lambda: 30 if has_cuda() else 10,
     as_fallback="generation on this CPU takes about three times as long",
 )
+VLLM = EngineKind(_open_vllm, package="vllm", install="pip install 'judgeloop[vllm]'", auto=_rank_of_vllm)
 SCRIPTED = EngineKind(_open_scripted)

@@ -19,9 +19,10 @@ from judgeloop.config import EngineSection
 from judgeloop.engines.base import Engine, FinishReason, Generation, OptionLogprobs, OptionRequest, Request, Sampling
 from judgeloop.engines.text import common_prefix, cut_at_stop
 from judgeloop.errors import InputError, JudgeloopError
-from judgeloop.jsonl import write_text_atomically
+from judgeloop.jsonl import make_folder, write_text_atomically
 from judgeloop.models.chat import Chat
 from judgeloop.models.contents import content_hash, file_hash
+from judgeloop.models.convert import locked
 from judgeloop.models.facts import read_config
 from judgeloop.models.gguf_export import rope, write_gguf
 from judgeloop.models.gguf_export import supports as gguf_supports
@@ -44,13 +45,15 @@ def gguf_for(folder: Path, work_dir: Path) -> Path:
     """The float16 GGUF of this folder's weights in `work_dir`, written where it is not there yet.
 
     The file is named after the folder's content hash, so other weights never meet an old file. Its own hash is beside
-    it: one that was changed or cut off since is written anew.
+    it: one that was changed or cut off since is written anew. Of several processes that ask at once, one writes it.
     """
     path = work_dir / f"{content_hash(folder)[:16]}-f16-v{_GGUF_FORMAT}.gguf"
     seal = path.with_suffix(".sha256")
-    if not (path.is_file() and seal.is_file() and seal.read_text(encoding="ascii") == file_hash(path)):
-        write_gguf(folder, path)
-        write_text_atomically(seal, file_hash(path))
+    make_folder(work_dir)
+    with locked(path.with_suffix(".lock")):
+        if not (path.is_file() and seal.is_file() and seal.read_text(encoding="ascii") == file_hash(path)):
+            write_gguf(folder, path)
+            write_text_atomically(seal, file_hash(path))
     return path
 
 

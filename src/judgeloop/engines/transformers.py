@@ -28,7 +28,7 @@ from judgeloop.engines.sampling import draw
 from judgeloop.engines.text import cut_at_stop
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
-from judgeloop.models.hardware import has_cuda
+from judgeloop.models.hardware import cpu_has_bf16, has_cuda
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.records import derive_seed
 
@@ -221,15 +221,6 @@ class TransformersEngine:
     def _generation(self, request: Request, row: _Row) -> Generation:
         text, _ = cut_at_stop(self._chat.decode(row.ids), request.sampling.stop_strings)
         return Generation(request.id, row.index, tuple(row.ids), text, row.finish or "length")
-
-
-def cpu_has_bf16() -> bool:
-    """Does this CPU multiply bfloat16 matrices in hardware (AMX or AVX-512 BF16)? Without, bfloat16 is slower."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def _cache_bytes_per_token(model: Any) -> int:

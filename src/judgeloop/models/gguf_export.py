@@ -1,4 +1,4 @@
-"""Write a Hugging Face folder as one float16 GGUF file, for OpenVINO GenAI, llama.cpp, Ollama and LM Studio.
+"""Write a Hugging Face folder as one GGUF file, for OpenVINO GenAI, llama.cpp, Ollama and LM Studio.
 
 Llama, Qwen2 and Qwen3 families with a byte-level BPE tokenizer. The weights are read straight from the safetensors
 files, tensor by tensor, so neither torch nor the model is loaded and memory stays at one tensor.
@@ -23,6 +23,7 @@ from judgeloop.errors import InputError
 from judgeloop.models.facts import TensorHeader, read_config, read_json_object, tensor_headers
 
 FAMILIES = {"llama": "LLAMA", "qwen2": "QWEN2", "qwen3": "QWEN3"}
+TYPES = ("f16", "bf16", "f32", "q8_0")
 ROPE_TYPES = ("default", "linear", "llama3")
 # The regular expressions by which llama.cpp knows a pre-tokenizer; the names are llama.cpp's.
 _LLAMA3_SPLIT = (
@@ -58,11 +59,12 @@ def supports(folder: Path) -> str | None:
     return None
 
 
-def write_gguf(folder: Path, out: Path) -> Path:
-    """Write the model in `folder` as a float16 GGUF file at `out`, in one step, and return `out`.
+def write_gguf(folder: Path, out: Path, kind: str = "f16", chat_template: str | None = None) -> Path:
+    """Write the model in `folder` as a GGUF file at `out`, in one step, and return `out`.
 
-    Matrices are float16, vectors (norms, biases) float32. Raises InputError if the model is of another kind, a
-    tensor is missing or unknown, or a weight is beyond float16's range.
+    Matrices are of `kind` (`TYPES`; one whose rows are no whole blocks of q8_0 stays float16), vectors (norms, biases)
+    float32. `chat_template` is written in place of the folder's own. Raises InputError if the model is of another kind,
+    a tensor is missing or unknown, or a weight is beyond float16's range.
     """
     import gguf
 
@@ -74,19 +76,22 @@ def write_gguf(folder: Path, out: Path) -> Path:
     partial = out.with_name(f"{out.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
     writer = gguf.GGUFWriter(partial, gguf.MODEL_ARCH_NAMES[_architecture(config)])
     try:
-        _write_hyperparameters(writer, config, folder)
-        _write_tokenizer(writer, config, folder)
-        tensors = _gguf_tensors(folder, config)
+        _write_hyperparameters(writer, config, folder, kind)
+        _write_tokenizer(writer, config, folder, chat_template)
+        tensors = _gguf_tensors(folder, config, kind)
         for name, tensor in tensors.items():
-            writer.add_tensor_info(name, tensor.shape, np.dtype(tensor.dtype), tensor.bytes)
+            raw = gguf.quant_shape_to_byte_shape(tensor.shape, tensor.type) if tensor.packed else tensor.shape
+            writer.add_tensor_info(name, raw, np.dtype(tensor.dtype), tensor.bytes, tensor.type)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for name, tensor in tensors.items():
-            data = tensor.read().astype(tensor.dtype)
+            data = tensor.read()
+            if not tensor.packed:
+                data = data.astype(tensor.dtype)
             if not np.isfinite(data).all():
                 raise InputError(f"{folder}: '{name}' has values float16 cannot hold; set engine.kind to transformers")
-            writer.write_tensor_data(data)
+            writer.write_tensor_data(gguf.quantize(data.astype(np.float32), tensor.type) if tensor.packed else data)
         writer.close()
         partial.replace(out)
     except BaseException:
@@ -114,7 +119,7 @@ def _head_size(config: dict[str, Any]) -> int:
     return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
 
 
-def _write_hyperparameters(writer: Any, config: dict[str, Any], folder: Path) -> None:
+def _write_hyperparameters(writer: Any, config: dict[str, Any], folder: Path, kind: str) -> None:
     import gguf
 
     head = _head_size(config)
@@ -134,7 +139,10 @@ def _write_hyperparameters(writer: Any, config: dict[str, Any], folder: Path) ->
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(float(rope(config)["factor"]))
     writer.add_vocab_size(config["vocab_size"])
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    named = "ALL_F32" if kind == "f32" else f"MOSTLY_{kind.upper()}"
+    writer.add_file_type(gguf.LlamaFileType[named])
+    if kind == "q8_0":
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
 def _steps(step: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -156,7 +164,7 @@ def _pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
     return "gpt-2" if kinds == ["ByteLevel"] and steps[0].get("use_regex", True) else "default"
 
 
-def _write_tokenizer(writer: Any, config: dict[str, Any], folder: Path) -> None:
+def _write_tokenizer(writer: Any, config: dict[str, Any], folder: Path, chat_template: str | None) -> None:
     from gguf import TokenType
 
     tokenizer = read_json_object(folder / "tokenizer.json")
@@ -192,7 +200,7 @@ def _write_tokenizer(writer: Any, config: dict[str, Any], folder: Path) -> None:
     starts = [part for step in _steps(tokenizer.get("post_processor")) for part in step.get("single", [])]
     adds_bos = any(ids.get(part.get("SpecialToken", {}).get("id", "")) == token_id("bos") for part in starts[:1])
     writer.add_add_bos_token(adds_bos and token_id("bos") is not None)
-    template = _chat_template(folder, settings)
+    template = chat_template or _chat_template(folder, settings)
     if template:
         writer.add_chat_template(template)
 
@@ -208,18 +216,40 @@ def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor to write: its shape, float16 or float32, and how to read it (float32 or float16)."""
+    """A tensor to write: its shape, GGUF's type of it, and how to read it (float32 or float16)."""
 
     shape: tuple[int, ...]
-    dtype: type[np.float16] | type[np.float32]
+    type: Any
     read: Callable[[], NDArray[Any]]
 
     @property
+    def packed(self) -> bool:
+        """Whether numpy has no type for it: bfloat16, blocks of q8_0."""
+        return self.type.name not in ("F16", "F32")
+
+    @property
+    def dtype(self) -> type[np.float16] | type[np.float32] | type[np.uint8]:
+        return np.uint8 if self.packed else np.float16 if self.type.name == "F16" else np.float32
+
+    @property
     def bytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        import gguf
+
+        block, size = gguf.GGML_QUANT_SIZES[self.type]
+        return math.prod(self.shape) // int(block) * int(size)
 
 
-def _gguf_tensors(folder: Path, config: dict[str, Any]) -> dict[str, _Tensor]:
+def _type(shape: tuple[int, ...], kind: str) -> Any:
+    """GGUF's type of a tensor in a file of this kind."""
+    import gguf
+
+    if len(shape) < 2:
+        return gguf.GGMLQuantizationType.F32
+    found = gguf.GGMLQuantizationType[kind.upper()]
+    return found if shape[-1] % gguf.GGML_QUANT_SIZES[found][0] == 0 else gguf.GGMLQuantizationType.F16
+
+
+def _gguf_tensors(folder: Path, config: dict[str, Any], kind: str) -> dict[str, _Tensor]:
     import gguf
 
     names = gguf.get_tensor_name_map(_architecture(config), config["num_hidden_layers"])
@@ -238,7 +268,7 @@ def _gguf_tensors(folder: Path, config: dict[str, Any]) -> dict[str, _Tensor]:
         module = name.rsplit(".", 2)[-2]
         if config["model_type"] == "llama" and module in rows_of:
             read = _interleaved(read, rows_of[module])
-        tensors[target] = _Tensor(shape, np.float16 if len(shape) > 1 else np.float32, read)
+        tensors[target] = _Tensor(shape, _type(shape, kind), read)
     needed = ["token_embd.weight", "output_norm.weight"]
     needed += [] if config.get("tie_word_embeddings") else ["output.weight"]
     parts = ("attn_q", "attn_k", "attn_v", "attn_output", "attn_norm", "ffn_gate", "ffn_up", "ffn_down", "ffn_norm")
@@ -248,7 +278,7 @@ def _gguf_tensors(folder: Path, config: dict[str, Any]) -> dict[str, _Tensor]:
         raise InputError(f"{folder}: its safetensors lack {missing[0]} ({len(missing)} missing); restore the folder")
     if rope(config)["rope_type"] == "llama3":
         factors = llama3_rope_factors(config)
-        tensors["rope_freqs.weight"] = _Tensor(factors.shape, np.float32, lambda: factors)
+        tensors["rope_freqs.weight"] = _Tensor(factors.shape, gguf.GGMLQuantizationType.F32, lambda: factors)
     return tensors
 
 

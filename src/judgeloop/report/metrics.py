@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -67,3 +68,14 @@ def versus_in_words(metric: Mapping[str, Any]) -> str | None:
     else:
         said = f"{value['value']:+.2f} ({number(value['low'])} to {number(value['high'])})"
     return f"{said} vs {versus['model']}"
+
+
+def scale(metric: Mapping[str, Any]) -> tuple[float, float]:
+    """From 0, or the lowest end below it, to 1 for shares, else to a round number above the highest end."""
+    values = [found["value"] for found in metric["of"].values()]
+    low = min(0.0, *(value.get("low", value["value"]) for value in values))
+    high = max(value.get("high", value["value"]) for value in values)
+    if metric["share"]:
+        return low, max(1.0, high)
+    step = 10.0 ** math.floor(math.log10(high)) if high > 0 else 1.0
+    return low, max(step, next(step * k / 5 for k in range(5, 51) if step * k / 5 >= high) if high > 0 else step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from judgeloop.report.concerns import headline, length_growth
 from judgeloop.report.creation import creation_samples, diversity_table, without_samples
 from judgeloop.report.equal_length import WORDS, flagged, one_sided, overlap
 from judgeloop.report.falls import evaluated_before
-from judgeloop.report.figures import AGREEMENT_LABELS, figures
+from judgeloop.report.figures import AGREEMENT_LABELS, Figure, figures
+from judgeloop.report.language import LANGUAGES, Words, words
 from judgeloop.report.metrics import further_metrics, value_in_words, versus_in_words
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import summary_of, with_damage, write_summary
 from judgeloop.report.truth import truth_table
+from judgeloop.report.verdict import picture, verdict
 from judgeloop.report.wording import NOTHING, duration, interval, number, percent, points, ranks_in_words
 
 
@@ -44,7 +47,6 @@ def render(run: Path) -> str:
 def _page(files: RunFiles, summary: dict[str, Any]) -> str:
     """Model text is escaped by jinja2, data inside scripts by its `tojson`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
 
     config_text = files.text("config.yaml")
     models = summary["models"]
@@ -53,6 +55,9 @@ def _page(files: RunFiles, summary: dict[str, Any]) -> str:
     evaluations = {name: files.json(f"{name}/eval.json") or {} for name in files.models()}
     base_model = _base_model(files)
     summary = with_damage(summary, files)
+    said = verdict(summary)
+    language = str(files.section("report").get("language", "en"))
+    translated = words(language if language in LANGUAGES else "en")
 
     environment = Environment(
         loader=PackageLoader("judgeloop.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -70,7 +75,14 @@ def _page(files: RunFiles, summary: dict[str, Any]) -> str:
         base_model=base_model,
         summary=summary,
         models=models,
-        headline=headline(summary),
+        verdict=said,
+        headline=[sentence for sentence in headline(summary) if sentence not in said],
+        panels=picture(summary),
+        path=files.path,
+        language=language,
+        t=translated,
+        times=_times(models),
+        opened=next((name for name in reversed(list(samples)) if samples[name]), None),
         growth={m["name"]: length_growth(m, p) for m, p in zip(models, evaluated_before(models), strict=True)},
         further=further_metrics(models),
         flagged=flagged,
@@ -88,11 +100,41 @@ def _page(files: RunFiles, summary: dict[str, Any]) -> str:
         accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs", "refresh")},
         samples=samples,
         evaluations=evaluations,
-        figures=drawn,
+        figures=[_worded(figure, translated) for figure in drawn],
         config_text=config_text,
-        # The library is ours, not the model's; it holds no closing script tag (a test looks).
-        plotly_js=get_plotlyjs(),
+        plotly_js=plotly_js(),
     )
+
+
+def plotly_js() -> str:
+    """The library that draws the plots, with scatter plots and bars alone. It is ours, not the model's, and holds no
+    closing script tag (a test looks)."""
+    return (resources("judgeloop.report") / "vendor" / "plotly-basic.min.js").read_text(encoding="utf-8")
+
+
+def _worded(figure: Figure, translated: Words) -> Figure:
+    """A figure with the titles of its axes and the names of its curves translated; its own are in the page."""
+    layout = {
+        key: {**part, "title": {"text": translated(part["title"]["text"])}}
+        if isinstance(part, dict) and isinstance(part.get("title"), dict) else part
+        for key, part in figure["layout"].items()
+    }  # fmt: skip
+    data = [{**trace, "name": translated(trace["name"])} if "name" in trace else trace for trace in figure["data"]]
+    return {**figure, "layout": layout, "data": data}
+
+
+def _times(models: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Seconds of each stage by model and together, and of all stages: `{"columns", "rows": [(title, [seconds])]}`."""
+    timed = [model for model in models if model["seconds"]]
+    titles = {stage: title for model in timed for stage, title in model["stage_titles"].items()}
+    if not titles:
+        return None
+    rows = [(title, [model["seconds"].get(stage) for model in timed]) for stage, title in titles.items()]
+    rows.append(("all stages", [sum(model["seconds"].values()) for model in timed]))
+    return {
+        "columns": [model["name"] for model in timed],
+        "rows": [(title, [*values, sum(value or 0 for value in values)]) for title, values in rows],
+    }
 
 
 def _base_model(files: RunFiles) -> str | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from judgeloop.report.metrics import value_in_words
+from judgeloop.report.metrics import scale, value_in_words
 from judgeloop.report.printing import say
 from judgeloop.report.wording import number, percent
 
@@ -29,7 +28,7 @@ def print_plot(console: Console, metrics: Sequence[Mapping[str, Any]]) -> None:
     width = max(_NARROWEST, min(_WIDEST, console.width - names - words - 6))
     width -= (width - 1) % _PARTS  # marks at equal distances
     for metric in metrics:
-        low, high = _scale(metric)
+        low, high = scale(metric)
         console.print()
         say(console, metric["label"], style="bold")
         for name, found in metric["of"].items():
@@ -37,17 +36,6 @@ def print_plot(console: Console, metrics: Sequence[Mapping[str, Any]]) -> None:
             say(console, f"{bar}  {value_in_words(found)}", lead=f"  {name}{' ' * (names - cell_len(name))}  ")
         as_words = percent if metric["share"] else lambda value: number(value, 0)
         say(console, _axis([as_words(low + k * (high - low) / _PARTS) for k in range(_PARTS + 1)], width, names + 4))
-
-
-def _scale(metric: Mapping[str, Any]) -> tuple[float, float]:
-    """From 0, or the lowest end below it, to 1 for shares, else to a round number above the highest end."""
-    values = [found["value"] for found in metric["of"].values()]
-    low = min(0.0, *(value.get("low", value["value"]) for value in values))
-    high = max(value.get("high", value["value"]) for value in values)
-    if metric["share"]:
-        return low, max(1.0, high)
-    step = 10.0 ** math.floor(math.log10(high)) if high > 0 else 1.0
-    return low, max(step, next(step * k / 5 for k in range(5, 51) if step * k / 5 >= high) if high > 0 else step)
 
 
 def _bar(value: Mapping[str, Any], low: float, high: float, width: int) -> str:

@@ -100,6 +100,8 @@ def summary_table(summary: dict[str, Any]) -> Table:
         table.caption = Text("\n".join(map(_further, further)))
         table.caption_justify = "left"
     for model in summary["models"]:
+        if model["name"] == "M0" and model["length"]["mean_characters"] is None and len(summary["models"]) > 1:
+            continue  # it was not evaluated (evaluation.base: false)
         versus = model["win_rate_vs_previous"] or {}
         cells = (
             model["name"],

@@ -85,6 +85,9 @@ class TerminalDisplay:
     def samples(self, step: Step, found: Samples) -> None:
         print_samples(self.console, step.model, found)
 
+    def note(self, text: str) -> None:
+        self._line(text)
+
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()

@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from judgeloop.compute.cluster import require_ray
 from judgeloop.compute.forks import ForkServer
 from judgeloop.compute.local import run_child
-from judgeloop.compute.processes import gpus
+from judgeloop.compute.torchrun import command, require_gpus
 from judgeloop.config import Config
 from judgeloop.errors import InputError
+from judgeloop.export.cards import write_cards
+from judgeloop.forecast.planning import said_before
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
 from judgeloop.run.directory import RunDirectory, describe, read_facts
 from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.methods import METHODS
+from judgeloop.run.other_ranks import help_run, release_others, require_share
 from judgeloop.run.samples import Samples
 from judgeloop.run.stage import LOOP, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
@@ -25,6 +29,8 @@ from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
 from judgeloop.stages.shown import samples_of
+from judgeloop.tracking.tracked import Tracked, check_trackers
+from judgeloop.training import distributed
 
 # What stages need that do not train, which is what takes long; TRL brings pyarrow, whose thread does not end at a fork.
 _IMPORTED_ONCE = (
@@ -48,18 +54,28 @@ class Display(Protocol):
     def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
     def failed(self) -> None: ...
     def samples(self, step: Step, found: Samples) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
     """Carry out a method's steps (`loop.METHODS`) in `out`. The loop runs until its last model is made and evaluated,
     or a rule stops it, and ends with summary and report; other methods end with their last step.
 
-    Raises InputError, StageFailed or Interrupted; in every case the run can be started again where it stopped.
+    Raises InputError, StageFailed or Interrupted; in every case the run can be started again where it stopped. Under
+    torchrun, what has not rank 0 only helps with its trainings.
     """
+    distributed.take_over()
+    if not distributed.is_main():
+        help_run(out, _environment(config, trains=True))
+        return
     steps = METHODS[method](config)
     roots = [step for wanted in redo for step in _selected(steps, wanted)]
     _refuse_without_gpu(RunDirectory(out, config, steps), steps, roots)
+    check_trackers(config)
+    _refuse_without_engine(RunDirectory(out, config, steps), steps, roots)
     run = RunDirectory.prepare(out, config, steps)
+    tracked: Tracked | None = None
+    finished = False
     server = ForkServer(_IMPORTED_ONCE, _environment(config))
     try:
         _refuse_other(run, method)
@@ -71,10 +87,19 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         _refuse_changed_models(run, steps, gone)
         describe(run, method)
         write_notes(run)
+        _check_cluster(run, steps, server)
+        write_cards(run)
+        display = tracked = Tracked(display, run)
         _check_players(run, steps, server)
+        _check_checker(run, steps, server)
+        if method == LOOP and not any(run.state(step) == "done" for step in steps):
+            for line in said_before(config, steps, out):
+                display.note(line)
         if method != LOOP:
             for step in steps:
                 _advance(run, steps, step, gone, display, server)
+            release_others(out, _environment(config, trains=True))
+            finished = True
             return
         (out / stopping.FILE).unlink(missing_ok=True)  # decided anew below, maybe under other rules
         decision = None
@@ -84,13 +109,19 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
                 break
             if _advance(run, steps, step, gone, display, server) and step.stage.measures:
                 write_reports(out)
+                write_cards(run)
             if step.name not in gone:  # else the run went on after it
                 decision = decision or stopping.decide(run, step)
         decision = stopping.with_best(run, decision or stopping.conclude(run, steps[-1]))
         stopping.record(run, decision)
         write_reports(out)
+        write_cards(run)
+        release_others(out, _environment(config, trains=True))
+        finished = True
     finally:
         server.close()
+        if tracked is not None:
+            tracked.close(finished=finished)
         run.close()
 
 
@@ -108,6 +139,7 @@ def _advance(
     _carry_out(run, step, display, server)
     if step.weights == "model":
         write_notes(run)
+        write_cards(run)
     if step.stage.content is not None:
         _refuse_stale(run, steps)  # maybe other weights than those that the rest was made from
     return True
@@ -139,9 +171,40 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
         section: Any = run.config
         for part in key.split("."):
             section = getattr(section, part)
-        require_gpu_settings(section, key)
-    if pending and run.config.compute.processes > 1:
-        gpus(run.config.compute.processes)
+        if run.config.compute.cluster is None:  # else it is not this machine that trains
+            require_gpu_settings(section, key)
+    if run.config.compute.cluster is not None:
+        require_ray()
+        if distributed.processes() > 1:
+            raise InputError(
+                "compute.cluster and torchrun: each would start the processes of a training; start the run without "
+                "torchrun, or set compute.cluster: null"
+            )
+        require_share(run.config.compute.sharding, run.config.compute.processes)
+    elif pending:
+        here, all_of_them = _processes(run.config)
+        require_share(run.config.compute.sharding, all_of_them)
+        if here > 1:
+            require_gpus(here)
+
+
+def _processes(config: Config) -> tuple[int, int]:
+    """How many train on this machine, and on all."""
+    if distributed.processes() > 1:
+        return distributed.local_processes(), distributed.processes()
+    return config.compute.processes, config.compute.processes
+
+
+def _refuse_without_engine(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
+    """An engine that is not installed is named before anything is made."""
+    again, gone = downstream(steps, roots), seals.gone(run, steps)
+    if any(
+        "engine.kind" in step.keys and (step in again or (run.state(step) != "done" and step.name not in gone))
+        for step in steps
+    ):
+        from judgeloop.engines import require_usable
+
+        require_usable(run.config.engine)
 
 
 def _refuse_other(run: RunDirectory, method: str) -> None:
@@ -212,6 +275,30 @@ def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer)
         )
 
 
+def _check_checker(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
+    """Try the user's checker while nothing is made; InputError if it cannot be called."""
+    if run.config.evaluation.checker is not None and not any(run.state(step) == "done" for step in steps):
+        run_child(
+            ["judgeloop.run.check_checker", str(run.path)],
+            run.path / "logs" / "check_checker.log",
+            lambda _: None,
+            environment=_environment(run.config),
+            server=server,
+        )
+
+
+def _check_cluster(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
+    """Look at every machine that is to work for this run; InputError if one cannot."""
+    if run.config.compute.cluster is not None and any(run.state(step) != "done" for step in steps):
+        run_child(
+            ["judgeloop.run.check_cluster", str(run.path)],
+            run.path / "logs" / "check_cluster.log",
+            lambda _: None,
+            environment=_environment(run.config),
+            server=server,
+        )
+
+
 def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServer) -> None:
     context = Context(run, step, display.progress)
     # What M0 and M1 write is worth seeing at once, what later models write when it is done.
@@ -223,20 +310,30 @@ def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServe
             waiting.clear()
             display.samples(step, samples)
 
-    several = run.config.compute.processes > 1 and step.stage.trains is not None
+    compute, trains = run.config.compute, step.stage.trains is not None
+    several = trains and _processes(run.config)[1] > 1
+    ours = compute.processes if trains and distributed.processes() == 1 else 1
+    arguments = command(ours, compute.restarts, ["judgeloop.run.worker", str(run.path), step.name])
+    if trains and compute.cluster is not None:
+        arguments = ["judgeloop.run.cluster_training", str(run.path), step.name]
     run_child(
-        ["judgeloop.run.worker", str(run.path), step.name],
+        arguments,
         run.path / "logs" / f"{step.model}.{step.label}.log",
         show,
         keep_open=[run.lock_fd] if run.lock_fd is not None else [],
-        environment=_environment(run.config),
+        environment=_environment(run.config, trains=trains),
         server=None if several else server,  # each of several processes has threads and a device of its own
     )
 
 
-def _environment(config: Config) -> dict[str, str]:
+def _environment(config: Config, *, trains: bool = False) -> dict[str, str]:
     """What is set for the child processes, before they import anything, beside what is set for this one. Programs must
-    not be asked about telemetry or reach for a hub when the model is a folder of this machine."""
+    not be asked about telemetry or reach for a hub when the model is a folder of this machine. `trains`: they are
+    torchrun's processes in this one's place, or torchrun's agent, and share the threads."""
     quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
     own = {name: value for name, value in quiet.items() if name not in os.environ}
-    return {"OMP_NUM_THREADS": str(config.threads or os.cpu_count() or 1), **own}
+    threads = config.threads or os.cpu_count() or 1
+    if trains:
+        own |= distributed.variables()
+        threads = max(1, threads // _processes(config)[0])
+    return {"OMP_NUM_THREADS": str(threads), **own}

@@ -49,7 +49,8 @@ class Stage:
     artifact (JSON) that the fingerprints of later steps hold. `recover` returns what an attempt that was killed before
     its done-marker had come to, None if it had not. `changes` are those of the stage's code since its first version.
     `shows(context, finished)` returns the `run.samples.Samples` of its rows that a person sees, None for none: called
-    in the driver when it is finished, and while it runs until it returns some.
+    in the driver when it is finished, and while it runs until it returns some. `cost(known)` returns the
+    `forecast.work.Work` that it will be, from a `forecast.work.Known`; None: nobody can say.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Stage:
     recover: Callable[[Any], Any] | None = None
     changes: tuple[Change, ...] = ()
     shows: Callable[[Any, bool], Samples | None] | None = None
+    cost: Callable[[Any], Any] | None = None
     plugin: str | None = None
 
     def keys_under(self, config: Config) -> Keys:

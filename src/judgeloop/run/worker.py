@@ -1,32 +1,60 @@
-"""The child process of one heavy stage: `python -m judgeloop.run.worker RUN MODEL/STAGE`."""
+"""The child process of one heavy stage: `python -m judgeloop.run.worker RUN MODEL/STAGE`, or one of several if torchrun
+says so. Without a stage, rank 0 tells the others that the run is over, and they wait to be told what to train."""
 
 from __future__ import annotations
 
 import sys
 
-from judgeloop.compute.local import ChildReport
-from judgeloop.compute.processes import other_processes
+from judgeloop.compute.cluster_engine import engines_account
+from judgeloop.compute.local import ChildReport, die_with_parent, die_with_parent_at_once
+from judgeloop.models.hardware import has_driver
 from judgeloop.run.child import in_run
 from judgeloop.run.directory import RunDirectory
 from judgeloop.stages.carry_out import help_stage, run_stage
 from judgeloop.stages.context import Context
 from judgeloop.training import distributed
 
+OVER = "over"  # what a process says whose rank 0 has no training left
 
-def main(run_path: str, name: str) -> int:
-    """Run the step; return the exit code."""
+
+def main(run_path: str, name: str = "") -> int:
+    """Run the step, or this process's share of it; return the exit code."""
+    distributed.take_over()
+    if distributed.processes() > 1:
+        name = _meet(name)
+        if not name:
+            if not distributed.is_main():
+                ChildReport().send({OVER: True})
+            return 0
 
     def step(run: RunDirectory, report: ChildReport) -> None:
-        compute, context = run.config.compute, Context(run, run.steps[name], report.progress)
-        if not distributed.is_main():
-            help_stage(context)
-        elif compute.processes > 1 and context.step.stage.trains is not None:
-            sharded, arguments, threads = compute.sharding == "fsdp", [run_path, name], run.config.threads
-            run_stage(context, lambda: other_processes(compute.processes, arguments, threads, sharded=sharded))
-        else:
+        def progress(done: int, total: int | None, note: str = "") -> None:
+            report.progress(done, total, ", ".join(filter(None, (note, engines_account()))))
+
+        context = Context(run, run.steps[name], progress if run.config.compute.cluster else report.progress)
+        if distributed.processes() == 1:
             run_stage(context)
+            return
+        from judgeloop.training.collectives import from_main
+
+        compute = run.config.compute
+        distributed.shard_weights(compute.sharding, offload=compute.offload)
+        if distributed.is_main():
+            run_stage(context, from_main)
+        elif from_main(False):
+            help_stage(context)
 
     return in_run(run_path, step)
+
+
+def _meet(name: str) -> str:
+    die_with_parent_at_once()
+    die_with_parent()
+    if has_driver():
+        distributed.see_one_gpu()
+    from judgeloop.training.collectives import join
+
+    return join(name)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Message, PreferencePair
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import ENGINE
 from judgeloop.stages.models import Model
@@ -88,6 +89,7 @@ AGREED = Stage(
     "agreed",
     "pairs that the implicit reward agrees with",
     run=agreed,
+    cost=costs.agreed,
     reads=("policy", "before", "pairs", "candidates"),
     may_read=("anchors",),
     writes=("agreed.jsonl", "agreed.json", "likelihoods.jsonl"),

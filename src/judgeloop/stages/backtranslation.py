@@ -30,6 +30,7 @@ from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.records import Candidate, Judgement, Prompt, SupervisedRow
 from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.stage import Artifact, Stage
+from judgeloop.stages import costs
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets
 from judgeloop.stages.context import Context, Outcome, last_words, sampling
 from judgeloop.stages.fitting import fitting
@@ -239,6 +240,7 @@ SEGMENTS = Stage(
     "segments",
     "texts into segments",
     run=segments,
+    cost=costs.segments,
     writes=("segments.jsonl", "segments.json"),
     keys=("seed", *of("backtranslation", "texts", "text_key", "segments")),
 )
@@ -246,6 +248,7 @@ BACKWARD = Stage(
     "backward",
     "backward model: text to instruction",
     run=backward,
+    cost=costs.backward,
     reads=("policy", "ift"),
     writes=("backward", "backward/train.json"),
     keys=SHARED,
@@ -256,6 +259,7 @@ LABELS = Stage(
     "labels",
     "instructions for the segments",
     run=labels,
+    cost=costs.labels,
     reads=("segments", "backward"),
     writes=("labels.jsonl",),
     keys=("seed", *of("backtranslation", "language", "samples", "sampling"), *ENGINE),
@@ -264,6 +268,7 @@ LABELLED = Stage(
     "labelled",
     "filter instructions",
     run=labelled,
+    cost=costs.labelled,
     reads=("segments", "labels", "ift", "held_out"),
     writes=("labelled.jsonl", "labelled.json"),
     keys=(*FILTERS, *of("evaluation", "prompts", "ifeval"), "backtranslation.max_copied"),
@@ -272,6 +277,7 @@ FORWARD = Stage(
     "forward",
     "forward model: scores pairs",
     run=forward,
+    cost=costs.forward,
     reads=("policy", "ift"),
     may_read=("curated",),
     writes=("forward.{number}", "forward.{number}/train.json"),
@@ -284,6 +290,7 @@ SCORES = Stage(
     "scores",
     "scores of instruction and text",
     run=scores,
+    cost=costs.scores,
     reads=("forward", "labelled"),
     writes=("scores.{number}.jsonl",),
     keys=("seed", "backtranslation.curation", *PROMPTS[:2], *ENGINE),
@@ -292,6 +299,7 @@ CURATE = Stage(
     "curate",
     "keep the best pairs",
     run=curated,
+    cost=costs.curated,
     reads=("labelled", "scores"),
     writes=("curated.{number}.jsonl",),
     keys=(*of("backtranslation", "keep", "threshold", "top_share"), *PROMPTS),
@@ -301,6 +309,7 @@ BACKTRANSLATED = Stage(
     "backtranslated",
     "backtranslated rows",
     run=backtranslated,
+    cost=costs.backtranslated,
     reads=("curated", "making"),
     writes=("backtranslated.jsonl", "backtranslation.json"),
     light=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 
 from judgeloop.run.circumstances import ENGINES, KEY, TEXTS
 from judgeloop.run.json_artifacts import read_json
@@ -18,10 +17,10 @@ def help_stage(context: Context) -> None:
     context.step.stage.run(context)
 
 
-def run_stage(context: Context, helpers: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
-    """Run one step from begun-marker to done-marker, `helpers` (further processes) beside it; if it fails, note the
-    time it took and let the error out. If an attempt before was killed when all but the marker was done, only that is
-    left to do."""
+def run_stage(context: Context, tell: Callable[[bool], object] = bool) -> None:
+    """Run one step from begun-marker to done-marker; if it fails, note the time it took and let the error out. If an
+    attempt before was killed when all but the marker was done, only that is left to do. `tell` is told whether there is
+    more, for further processes that wait to help."""
     step = context.step
     context.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -29,9 +28,9 @@ def run_stage(context: Context, helpers: Callable[[], AbstractContextManager[Non
     try:
         with listening(lambda name, digest: context.run.note(step, TEXTS, name, digest)):
             outcome = None if step.stage.recover is None else step.stage.recover(context)
+            tell(outcome is None)
             if outcome is None:
-                with helpers():
-                    outcome = step.stage.run(context)
+                outcome = step.stage.run(context)
     except BaseException:
         context.run.spend(step, time.monotonic() - started)
         raise

@@ -15,6 +15,7 @@ from judgeloop.records import Candidate, Judgement, Prompt, RankedSet, Supervise
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import histogram
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome, sampling
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
@@ -87,6 +88,7 @@ ANSWERS = Stage(
     "answers",
     "answers to the seed's instructions",
     run=answers,
+    cost=costs.seed_answers,
     reads=("writer", "ift", "eft_sets"),
     writes=("answers.jsonl",),
     keys=("seed", "candidates.sampling", *of("seed_data.eft", "writer", "samples", "contrast.max_prompts"), *ENGINE),
@@ -95,6 +97,7 @@ CONTRAST_EFT = Stage(
     "contrast_eft",
     "EFT rows of these answers",
     run=contrast_eft,
+    cost=costs.contrast_eft,
     reads=("judge", "ift", "eft_sets", "existing", "candidates"),
     writes=("eft.jsonl", "eft.json", "eft.judgements.jsonl", "eft.others.jsonl"),
     keys=("seed", *of("seed_data.eft", "contrast", "max_rows", "max_share"), *FIXED_JUDGE, *ENGINE),

@@ -22,6 +22,7 @@ from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.samples import draw, last_turn
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
 from judgeloop.stages.contrast import compared_under_others, evaluated_under_others, evaluation_keys
 from judgeloop.stages.fitting import fitting
@@ -80,7 +81,11 @@ def evaluate(context: Context) -> Outcome:
     if context.role("judge") != context.role("policy"):  # two models at once may be too much for the memory
         _close(opened)
     with open_judge(context, own=(model.name, lambda: (engine(), chat))) as judge:
-        items = [(row.prompt_id, ToJudge(row.id, by_id[row.prompt_id].messages, row.text)) for row in responses]
+        items = [
+            (name, ToJudge(row.id, by_id[name].messages, row.text))
+            for name, rows in _by_prompt(responses).items()
+            for row in rows[: section.judged]
+        ]
         firsts = {rows[0].id for rows in _by_prompt(responses).values()} if previous is not None else set[str]()
         under = evaluated_under_others(context.config, prompts, items, firsts)
         judge.score(context.output(JUDGEMENTS), [*(item for _, item in items), *under])
@@ -310,6 +315,7 @@ EVAL = Stage(
     "eval",
     "evaluation",
     run=evaluate,
+    cost=costs.evaluation,
     reads=("policy", "judge", "held_out"),
     may_read=("previous", "previous_judgements", "previous_agreement"),
     writes=(

@@ -15,6 +15,7 @@ from judgeloop.jsonl import append_missing, each_row
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Prompt, derive_seed
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome, sampling
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.keys import ENGINE, of
@@ -33,6 +34,15 @@ def anchors(context: Context) -> Outcome:
     config = context.config
     named = f"{context.step.model}.anchor"
     tokens, dropped = _answer_prompts(context, "anchor", config.pairs.anchor_count, config.candidates.sampling, named)
+    return Outcome({"rows": sum(1 for _ in each_row(context.output(), Candidate)), "tokens": tokens, **dropped})
+
+
+def ahead(context: Context) -> Outcome:
+    """Responses of the provisional next model to each prompt, to be chosen if they score higher than the candidates."""
+    config = context.config
+    named = f"{context.step.model}.ahead"
+    count, section = config.pairs.provisional_count, config.candidates.sampling
+    tokens, dropped = _answer_prompts(context, "provisional", count, section, named)
     return Outcome({"rows": sum(1 for _ in each_row(context.output(), Candidate)), "tokens": tokens, **dropped})
 
 
@@ -117,6 +127,7 @@ CANDIDATES = Stage(
     "candidates",
     "candidates",
     run=candidates,
+    cost=costs.candidates,
     reads=("policy", "prompts"),
     writes=("candidates.jsonl",),
     keys=("seed", "candidates", *ENGINE),
@@ -125,7 +136,17 @@ ANCHORS = Stage(
     "anchors",
     "an earlier model's answers",
     run=anchors,
+    cost=costs.anchors,
     reads=("anchor", "prompts"),
     writes=("anchors.jsonl",),
     keys=("seed", "candidates.sampling", *of("pairs", "anchor", "anchor_count"), *ENGINE),
+)
+AHEAD = Stage(
+    "ahead",
+    "a provisional next model's answers",
+    run=ahead,
+    cost=costs.ahead,
+    reads=("provisional", "prompts"),
+    writes=("ahead.jsonl",),
+    keys=("seed", "candidates.sampling", "pairs.provisional_count", *ENGINE),
 )

@@ -19,6 +19,7 @@ from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import of
 from judgeloop.stages.shown import of_checks
@@ -146,6 +147,7 @@ CHECKS = Stage(
     "checks",
     "ground truth by your own code",
     run=checks,
+    cost=costs.checks,
     reads=("evaluation", "responses", "judgements", "held_out"),
     may_read=("previous",),
     writes=("checks.json", "checks.jsonl"),

@@ -20,6 +20,7 @@ from judgeloop.run.directory import drop_metrics
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.contrast import account as under_account
 from judgeloop.stages.contrast import (
@@ -50,17 +51,8 @@ def judgements(context: Context) -> Outcome:
     more = candidates_under_others(context.config, list(prompts.values()), asked, candidates)
     if (said := cost(context.config)) is not None:
         print(f"{said}: {(len(items) + len(more)) * judgements_each(context.config.judge)} judgements")
-    path, function = context.output(), context.config.judge.function
-    if function is None:
-        with open_judge(context) as judge:
-            judge.score(path, [*items, *more])
-            name = judge.name
-    else:
-        name = Path(function).name
-        score = load_function(Path(function), SIGNATURE, FUNCTION)
-        # All anew, also in a stage that was cut off: it takes no time.
-        write_rows_atomically(path, list(judge_by_function(score, items, finished, FUNCTION)))
-    rows = [without_text(row) for row in each_row(path, Judgement)]
+    name = _judge(context, items, finished, more)
+    rows = [without_text(row) for row in each_row(context.output(), Judgement)]
     valid = sum(row.score is not None for row in rows)
     health = _health(context, rows)
     contrast = under_account(rows, more, len(items) * context.config.judge.contrast.others)
@@ -73,6 +65,33 @@ def judgements(context: Context) -> Outcome:
     account = {"rows": len(rows), "with_score": valid, **({"without_score": dict(without)} if without else {})}
     lines = [*told(contrast, len(rows)), *endpoint_account(context).get("yields", ())]
     return Outcome({**account, **({"yields": lines} if lines else {})})
+
+
+def _judge(context: Context, items: Sequence[ToJudge], finished: Sequence[bool], more: Sequence[ToJudge]) -> str:
+    """Append the judgements of the items, and of `more`, which are responses under other prompts; return who judged."""
+    path, function = context.output(), context.config.judge.function
+    if function is None:
+        with open_judge(context) as judge:
+            judge.score(path, [*items, *more])
+            return judge.name
+    score = load_function(Path(function), SIGNATURE, FUNCTION)
+    # All anew, also in a stage that was cut off: it takes no time.
+    write_rows_atomically(path, list(judge_by_function(score, items, finished, FUNCTION)))
+    return Path(function).name
+
+
+def ahead_judgements(context: Context) -> Outcome:
+    """Judgements of a provisional next model's answers by the judge of the candidates, under the same other prompts."""
+    prompts = {prompt.id: prompt for prompt in context.rows("prompts", Prompt)}
+    rows = context.rows("ahead", Candidate)
+    items = [ToJudge(row.id, prompts[row.prompt_id].messages, row.text, row.prompt_id) for row in rows]
+    asked = [(item.group, item) for item in items]
+    more = candidates_under_others(context.config, list(prompts.values()), asked, ())
+    _judge(context, items, [row.finish_reason == "stop" for row in rows], more)
+    made = [without_text(row) for row in each_row(context.output(), Judgement)]
+    without = Counter(row.reason for row in made if row.score is None)
+    account = {"rows": len(made), **({"without_score": dict(without)} if without else {})}
+    return Outcome({**account, **endpoint_account(context)})
 
 
 def _note(context: Context, blindness: Mapping[str, Any]) -> None:
@@ -182,6 +201,7 @@ JUDGE_CANDIDATES = Stage(
     "judge",
     "judgements",
     run=judgements,
+    cost=costs.judgements,
     reads=("judge", "prompts", "candidates"),
     may_read=("anchors",),
     writes=("judgements.jsonl", "judge.json"),
@@ -189,10 +209,21 @@ JUDGE_CANDIDATES = Stage(
     gives="judgements",
     shows=of_judgements,
 )
+JUDGE_AHEAD = Stage(
+    "judge_ahead",
+    "judgements of the provisional model's answers",
+    run=ahead_judgements,
+    cost=costs.ahead_judgements,
+    reads=("judge", "prompts", "ahead"),
+    writes=("ahead.judgements.jsonl",),
+    keys=_judge_keys,
+    gives="judgements",
+)
 CONSISTENCY = Stage(
     "consistency",
     "the model before judges too",
     run=consistency,
+    cost=costs.consistency,
     reads=("judge", "prompts", "candidates", "judgements"),
     writes=("consistency.jsonl", "consistency.json"),
     keys=_consistency_keys,

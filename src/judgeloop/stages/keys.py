@@ -10,7 +10,7 @@ def of(section: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{section}.{name}" for name in names)
 
 
-ENGINE = of("engine", "kind", "precision", "script")
+ENGINE = of("engine", "kind", "precision", "script", "vllm.quantization", "vllm.kv_cache")
 RUBRIC = of("judge", "rubric", "language", "justification")
 # Pairs of judgements, and the judge's own EFT rows, are stages of their own; which keys of contrast matter,
 # stages/contrast.py says.

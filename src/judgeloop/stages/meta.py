@@ -20,6 +20,7 @@ from judgeloop.judging.rubric import load_rubric
 from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.judges import endpoint_account, open_judge
 from judgeloop.stages.keys import ENGINE, RUBRIC
@@ -94,6 +95,7 @@ META = Stage(
     "meta",
     "pairs of judgements",
     run=judge_pairs,
+    cost=costs.meta,
     reads=("judge", "prompts", "candidates", "judgements"),
     writes=("judge_pairs.jsonl", "judge_pairs.json", "meta_comparisons.jsonl"),
     keys=("seed", "judge.meta", "judge.min_mass", *RUBRIC, *ENGINE),

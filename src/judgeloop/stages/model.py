@@ -9,6 +9,7 @@ from judgeloop.errors import InputError
 from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.seals import sealed
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 
 
@@ -53,6 +54,7 @@ MODEL = Stage(
     "model",
     "find the weights, check the tokenizer",
     run=base_model,
+    cost=costs.light,
     writes=("model.json", "engine"),
     keys=("model", "revision", "trust_remote_code", "chat_template", "system_prompt", "thinking"),
     gives="policy",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,6 @@ class Model:
 
         Raises InputError if the weights are not there.
         """
-        from judgeloop.engines import open_engine
-
         config = self.run.config
         weights = folder or self.folder
         if not (weights / "config.json").is_file():
@@ -90,32 +89,62 @@ class Model:
                 f"{weights}: is not a model folder (no config.json); if its weights were removed to save space, make "
                 f"them anew with --redo {self.name}, else check the model's name or path"
             )
+        work_dir = self.work if folder is None else weights / "engine"
+        if config.compute.cluster is not None:
+            return self._on_cluster(chat, weights, work_dir)
+        from judgeloop.engines import open_engine, pick
+
         section = config.engine
         if section.kind == "auto":
-            section = section.model_copy(update={"kind": self._auto(weights)})
+            section = section.model_copy(update={"kind": self._auto(weights, lambda: pick(weights))})
         return open_engine(
             section,
             weights,
             chat,
-            work_dir=self.work if folder is None else weights / "engine",
+            work_dir=work_dir,
             threads=config.threads,
             seed=config.seed,
             trust_remote_code=config.trust_remote_code,
         )
 
-    def _auto(self, weights: Path) -> str:
-        """The engine that `auto` means here, or meant when the step began: rows of two engines are not mixed in one
-        stage. Raises InputError if that one cannot be used here."""
+    def _on_cluster(self, chat: Chat, weights: Path, work_dir: Path) -> Engine:
+        """As many engines as the cluster has room for, as one."""
+        from judgeloop.compute.cluster_engine import ClusterEngine
+        from judgeloop.compute.engine_actor import ToOpen
+        from judgeloop.models.contents import content_hash
+
+        config = self.run.config
+        wanted = ToOpen(
+            config.engine,
+            weights.resolve(),
+            chat,
+            work_dir.resolve(),
+            config.threads,
+            config.seed,
+            config.trust_remote_code,
+            tuple(str(Path(plugin).resolve()) for plugin in config.plugins),
+            content_hash(weights) if config.compute.local_cache is not None else "",
+            config.compute.local_cache,
+        )
+        if config.engine.kind == "auto":
+            kind = self._auto(weights, lambda: ClusterEngine(wanted, config.compute).pick(), here=False)
+            wanted = replace(wanted, section=config.engine.model_copy(update={"kind": kind}))
+        return ClusterEngine(wanted, config.compute)
+
+    def _auto(self, weights: Path, pick: Callable[[], str], *, here: bool = True) -> str:
+        """The engine that `auto` means, or meant when the step began: rows of two engines are not mixed in one stage.
+        Raises InputError if that one cannot be used `here`; a machine of a cluster says so itself."""
         from judgeloop.config.choices import ENGINES as KINDS
-        from judgeloop.engines import pick
 
         if self.reader is None:
-            return pick(weights)
+            return pick()
         before = self.run.noted(self.reader, ENGINES).get(self.name)
         if before is None:
-            found = pick(weights)
+            found = pick()
             self.run.note(self.reader, ENGINES, self.name, found)
             return found
+        if not here:
+            return before
         kind = KINDS[before]
         if reason := kind.missing() or kind.can_run(weights):
             raise InputError(

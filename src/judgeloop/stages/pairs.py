@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from judgeloop.config import Config
 from judgeloop.config.choices import PAIR_RULES
@@ -11,6 +12,7 @@ from judgeloop.pairs import Judged, PairRule
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.contrast import pair_keys, pair_scores, pairs_by_contrast
 
@@ -18,7 +20,7 @@ from judgeloop.stages.contrast import pair_keys, pair_scores, pairs_by_contrast
 def pairs(context: Context) -> Outcome:
     """Best against worst of each prompt, or what another rule chooses; every prompt ends in one account."""
     config = context.config
-    anchors = context.rows("anchors", Candidate)
+    anchors, ahead = context.rows("anchors", Candidate), context.rows("ahead", Candidate)
     scores, own = pair_scores(config, context.rows("judgements", Judgement))
     contrast = config.judge.contrast if pairs_by_contrast(config) else None
     floor = contrast.floor if contrast is not None else None
@@ -30,11 +32,12 @@ def pairs(context: Context) -> Outcome:
         scores=scores,
         never_chosen=poor,
         least=0.0 if contrast is None else -contrast.weight * MAX_SCORE,
+        ahead=ahead,
     )
     rule: PairRule = PAIR_RULES[config.pairs.rule]
     made = rule(judged, config.pairs, context.iteration(), config.seed)
     write_rows_atomically(context.output(), made.pairs)
-    text = {row.id: row.text for row in (*judged.candidates, *anchors)}
+    text = {row.id: row.text for row in (*judged.candidates, *anchors, *ahead)}
     account = dict(made.account)
     written = {
         "prompts": len(judged.prompts),
@@ -47,7 +50,7 @@ def pairs(context: Context) -> Outcome:
         "rejected_mean_characters": _mean([len(text[pair.rejected_id]) for pair in made.pairs]),
     }
     if contrast is not None:
-        scored = [row.id for row in (*judged.candidates, *anchors) if own.get(row.id) is not None]
+        scored = [name for name in text if own.get(name) is not None]
         written["contrast"] = {
             "weight": contrast.weight,
             "responses_without": sum(scores.get(name) is None for name in scored),
@@ -56,7 +59,10 @@ def pairs(context: Context) -> Outcome:
     if anchors:
         earlier = {row.id for row in anchors}
         written["rejected_by_anchor"] = sum(pair.rejected_id in earlier for pair in made.pairs)
-    write_json(context.output("pairs.json"), written)
+    if ahead:
+        later = {row.id for row in ahead}
+        written["chosen_from_provisional"] = sum(pair.chosen_id in later for pair in made.pairs)
+    write_json(context.output(context.step.writes[1]), written)
     return Outcome({"rows": len(made.pairs)})
 
 
@@ -73,9 +79,16 @@ PAIRS = Stage(
     "pairs",
     "preference pairs",
     run=pairs,
+    cost=costs.pairs,
     reads=("prompts", "candidates", "judgements"),
-    may_read=("anchors",),
+    may_read=("anchors", "ahead"),
     writes=("pairs.jsonl", "pairs.json"),
     keys=_keys,
     light=True,
+)
+FIRST_PAIRS = replace(
+    PAIRS,
+    name="first_pairs",
+    title="pairs for a provisional next model",
+    writes=("first_pairs.jsonl", "first_pairs.json"),
 )

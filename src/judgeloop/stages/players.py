@@ -19,7 +19,7 @@ from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Frozen, Remote, Step
 from judgeloop.stages.contrast_eft import CONTRAST_EFT
 from judgeloop.stages.evaluation import EVAL
-from judgeloop.stages.judging import JUDGE_CANDIDATES
+from judgeloop.stages.judging import JUDGE_AHEAD, JUDGE_CANDIDATES
 from judgeloop.stages.meta import META
 from judgeloop.stages.models import Model
 
@@ -115,7 +115,7 @@ def _asked(config: Config, step: Step, role: str, chat: Chat) -> Iterator[str]:
         if sampling is not None:
             yield from _room("what it is to write", sampling.max_new_tokens, chat.positions)
         return
-    if step.stage.name == JUDGE_CANDIDATES.name and config.judge.function is not None:
+    if step.stage.name in (JUDGE_CANDIDATES.name, JUDGE_AHEAD.name) and config.judge.function is not None:
         return
     section, judge = config.evaluation, config.judge
     measures = step.stage.name == EVAL.name

@@ -22,6 +22,7 @@ from judgeloop.records import Prompt, SupervisedRow, Task, derive_seed
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.tasks import tasks_of
+from judgeloop.stages import costs
 from judgeloop.stages.contamination import evaluated_on, evaluation_sets, user_turns
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, last_words
 from judgeloop.stages.keys import ENGINE, of
@@ -159,6 +160,7 @@ PROMPTS = Stage(
     "prompts",
     "new prompts",
     run=new_prompts,
+    cost=costs.new_prompts,
     reads=("prompter", "ift", "held_out"),
     may_read=("earlier",),
     writes=("prompts.jsonl", "prompts.json", "tasks.jsonl"),

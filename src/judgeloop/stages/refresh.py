@@ -17,6 +17,7 @@ from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import histogram
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.judges import endpoint_account, loop_rubric, open_judge
 from judgeloop.stages.keys import ENGINE, FIXED_JUDGE
@@ -111,6 +112,7 @@ REFRESH = Stage(
     "refresh",
     "EFT rows of its own answers",
     run=refresh,
+    cost=costs.refresh,
     reads=("judge", "prompts", "candidates", "judgements"),
     writes=("refresh.jsonl", "refresh.json", "refresh.judgements.jsonl"),
     keys=_keys,

@@ -19,6 +19,7 @@ from judgeloop.models.check_rows import RowCheck, check_rows
 from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Remote, Stage
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts
 from judgeloop.stages.contrast import cost, judge_keys, there_are_others
 from judgeloop.stages.judges import loop_rubric
@@ -205,6 +206,7 @@ ROWS = Stage(
     "rows",
     "render every row",
     run=rows,
+    cost=costs.rows,
     reads=("policy", "ift", "held_out"),
     may_read=("eft", "judge", "evaluator"),
     only_checks=True,

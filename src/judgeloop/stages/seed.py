@@ -15,6 +15,7 @@ from judgeloop.run.stage import Stage
 from judgeloop.seed.build import build_seed
 from judgeloop.seed.evaluated import sentence
 from judgeloop.seed.renderable import renderable
+from judgeloop.stages import costs
 from judgeloop.stages.checkpoint_prompts import checkpoint_prompts
 from judgeloop.stages.contamination import evaluated_prompts
 from judgeloop.stages.context import Context, Outcome
@@ -72,6 +73,7 @@ SEED = Stage(
     "seed",
     "read the seed",
     run=seed,
+    cost=costs.seed,
     reads=("policy",),
     writes=("ift.jsonl", "eft.jsonl", "eft_sets.jsonl", "eft_given.jsonl", "held_out.jsonl", "seed.json"),
     keys=_keys,

@@ -21,6 +21,7 @@ from judgeloop.run.directory import drop_metrics
 from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.seals import sealed
 from judgeloop.run.stage import Artifact, Change, Frozen, Stage
+from judgeloop.stages import costs
 from judgeloop.stages.checkpoint_judge import checkpoint_judge
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import ENGINE, of
@@ -262,6 +263,7 @@ SFT = Stage(
     "sft",
     "supervised fine-tuning",
     run=sft,
+    cost=costs.sft,
     reads=("policy", "ift", "eft"),
     may_read=("backtranslated",),
     writes=TRAINED,
@@ -275,6 +277,7 @@ TRAIN = Stage(
     "train",
     "preference training",
     run=train,
+    cost=costs.train,
     reads=("policy", "reference", "pairs", "candidates"),
     may_read=("anchors", "judge_pairs", "consistency", "eft", "ift", "refresh", "held_out"),
     writes=(*TRAINED, "reference.json"),
@@ -284,4 +287,18 @@ TRAIN = Stage(
     weights="model",
     recover=recover,
     changes=(FOREIGN_ANCHORS,),
+)
+PROVISIONAL = Stage(
+    "provisional",
+    "a provisional next model",
+    run=train,
+    cost=costs.train,
+    reads=TRAIN.reads,
+    may_read=TRAIN.may_read,
+    writes=("provisional", "provisional/train.json"),
+    keys=_train_keys,
+    trains="train",
+    weights="provisional/model",
+    recover=recover,
+    changes=TRAIN.changes,
 )

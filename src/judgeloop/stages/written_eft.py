@@ -14,6 +14,7 @@ from judgeloop.records import Judgement, RankedSet, SupervisedRow
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.stage import Stage
 from judgeloop.seed.build import histogram
+from judgeloop.stages import costs
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import ENGINE, RUBRIC, of
 from judgeloop.stages.training import fine_tune, recover
@@ -108,6 +109,7 @@ WRITER = Stage(
     "writer",
     "fine-tune the writer of judgements",
     run=writer,
+    cost=costs.writer,
     reads=("policy", "ift"),
     writes=("writer", "writer/train.json"),
     keys=("seed", "sft"),
@@ -119,6 +121,7 @@ WRITTEN = Stage(
     "written",
     "judgements for EFT",
     run=written,
+    cost=costs.written,
     reads=("writer", "eft_sets"),
     writes=("eft.written.jsonl", "eft.written.json"),
     keys=(
@@ -132,6 +135,7 @@ EFT = Stage(
     "eft",
     "EFT rows that agree with the ranks",
     run=eft,
+    cost=costs.eft,
     reads=("eft_sets", "existing", "written", "writer"),
     writes=("eft.jsonl", "eft.json"),
     keys=("seed", *of("seed_data.eft", "ties", "max_rows", "max_share"), *RUBRIC),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import TrainingArguments
 
 from judgeloop.config import TrainingSection, shapes_results
-from judgeloop.errors import InputError
 from judgeloop.records import derive_seed
 from judgeloop.training import distributed
 
 Precision = Literal["bf16", "f32"]
-TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+# transformers 5.20, which vLLM 0.33 asks for, has its older name.
+_CHECKPOINTING = next(
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in TrainingArguments.__dataclass_fields__
+)
 
 
 def choose_precision(wanted: Literal["auto", "bf16", "f32"]) -> Precision:
@@ -39,12 +43,13 @@ def micro_batch_size(config: TrainingSection) -> int:
 
 
 def settings_that_matter(config: TrainingSection) -> dict[str, Any]:
-    """The section's plain values, without what only changes speed or logging."""
-    return {name: value for name, value in config.model_dump(mode="json").items() if shapes_results(type(config), name)}
+    """The section's plain values, without what changes speed, logging, or the files that are written at the end."""
+    values = config.model_dump(mode="json", exclude={"save_dtype"})
+    return {name: value for name, value in values.items() if shapes_results(type(config), name)}
 
 
 def trainer_arguments(
-    config: TrainingSection, *, stage: str, seed: int, precision: Precision, scratch: Path, output: Path
+    config: TrainingSection, *, stage: str, seed: int, precision: Precision, scratch: Path
 ) -> dict[str, Any]:
     """Keyword arguments that SFT and DPO share. `scratch` is the folder of its checkpoints.
 
@@ -53,13 +58,11 @@ def trainer_arguments(
     `lr_min` × the peak exactly. With `tokens_per_step` a micro-batch is a whole batch, see `ExactLoss.blocks`.
     """
     on_gpu = torch.cuda.is_available()
-    _prepare_trackers(config.report_to, output)
     micro = micro_batch_size(config)
     saves = distributed.is_main() or distributed.sharded()  # rank 0 writes; shards are brought together first
     return {
         "output_dir": str(scratch),
-        "run_name": f"{output.parent.name}-{stage}",
-        "report_to": (list(config.report_to) if distributed.is_main() else []) or "none",
+        "report_to": "none",  # the driver tells the trackers, see `tracking.tracked`
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": config.batch_size // micro if config.tokens_per_step is None else 1,
         "num_train_epochs": config.epochs,
@@ -73,7 +76,7 @@ def trainer_arguments(
         "bf16": precision == "bf16",
         "use_cpu": not on_gpu,
         "dataloader_pin_memory": on_gpu,
-        "activation_checkpointing": config.gradient_checkpointing,
+        _CHECKPOINTING: config.gradient_checkpointing,
         "max_length": None,
         "seed": derive_seed(seed, stage, "training"),
         "logging_steps": 1,
@@ -84,18 +87,3 @@ def trainer_arguments(
         "save_total_limit": 1,
         "disable_tqdm": True,
     }
-
-
-def _prepare_trackers(names: tuple[str, ...], output: Path) -> None:
-    """Check the trackers' names and let those that write files write beside the model."""
-    from transformers.integrations import get_available_reporting_integrations
-
-    for name in names:
-        if name not in TRACKERS:
-            raise InputError(f"report_to: no tracker '{name}'; choose from {', '.join(TRACKERS)}")
-        if name not in get_available_reporting_integrations():
-            raise InputError(f"report_to: the package of '{name}' is not installed; pip install {name}")
-    if "tensorboard" in names:
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(output.parent / "tensorboard"))
-    if "wandb" in names:
-        os.environ.setdefault("WANDB_DIR", str(output.parent))

@@ -1,5 +1,5 @@
-"""Training in several processes of one machine: each has a share of every batch's rows, and the whole model or its
-part of it (`training.sharding`).
+"""Training in several processes: each has a share of every batch's rows, and the whole model or its part of it
+(`training.sharding`).
 
 Every process reads the same batches and takes its rows of them; gradients, already parts of the whole batch's loss,
 are added up before each step. So all take the same step, the one that a single process would take, and the trainers
@@ -9,7 +9,9 @@ need not know: each runs as if it were alone.
 from __future__ import annotations
 
 import atexit
-import os
+import json
+import time
+import uuid
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -20,23 +22,57 @@ from torch import Tensor
 from judgeloop.training import distributed
 
 T = TypeVar("T")
-_PATIENCE = timedelta(days=2)  # rank 0 may judge for hours; a process that died ends all the others by itself
+_PATIENCE = timedelta(days=14)  # rank 0 may generate or judge for long; if a process dies, torchrun ends all others
+_CONNECTING = timedelta(minutes=5)
+_PAUSE = 0.02  # seconds between two looks into the store
 
 
-def join() -> None:
-    """Join the process group, if there are several processes and this one has not joined yet."""
+def join(training: str = "") -> str:
+    """Meet the other processes for one training and form a process group with them; return what rank 0 calls the
+    training. Nothing happens if this process is alone, or has joined.
+
+    torchrun's agents keep one key-value store over all restarts, and over all trainings of a run. So each process asks
+    under a name that it has made up, and rank 0 answers with a name for this group, under which it can keep no key of
+    an earlier one.
+    """
     if distributed.processes() == 1 or dist.is_initialized():
-        return
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+        return training
+    host, port = distributed.address()
+    agents = dist.TCPStore(host, port, is_master=False, timeout=_CONNECTING, wait_for_workers=False)
+    agents.set_timeout(_PATIENCE)
+    store = dist.PrefixStore("judgeloop", agents)
+    group, training = _invite(store, training) if distributed.is_main() else _ask(store)
     dist.init_process_group(
-        backend,
-        init_method=f"file://{os.environ[distributed.MEETING]}",
+        # What is on the host (offloaded parts, objects) goes through gloo.
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        store=dist.PrefixStore(group, store),
         rank=distributed.rank(),
         world_size=distributed.processes(),
         timeout=_PATIENCE,
     )
-    if backend == "gloo":  # else its threads abort some processes as they end; NCCL's end could wait for the others
+    if not torch.cuda.is_available():  # else gloo's threads abort some processes as they end; NCCL's end could wait
         atexit.register(dist.destroy_process_group)
+    return training
+
+
+def _invite(store: Any, training: str) -> tuple[str, str]:
+    group = uuid.uuid4().hex
+    missing = set(range(1, distributed.processes()))
+    while missing:
+        for rank in sorted(missing):
+            if store.check([f"asks/{rank}"]):  # maybe still the process of that rank before a restart
+                store.set(f"answer/{store.get(f'asks/{rank}').decode()}", json.dumps([group, training]))
+        missing = {rank for rank in missing if not store.check([f"{group}/{rank}"])}
+        time.sleep(_PAUSE)
+    return group, training
+
+
+def _ask(store: Any) -> tuple[str, str]:
+    name = uuid.uuid4().hex
+    store.set(f"asks/{distributed.rank()}", name)
+    group, training = json.loads(store.get(f"answer/{name}"))
+    store.set(f"{group}/{distributed.rank()}", "")
+    return str(group), str(training)
 
 
 def wait_for_all() -> None:

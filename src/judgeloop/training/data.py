@@ -193,6 +193,11 @@ def pair_examples(
     return TokenisedPairs(examples, dict(dropped), from_text)
 
 
+def rows_beside(pairs: float, share: float) -> int:
+    """So many rows beside `pairs` pairs that they are `share` of both, at least one."""
+    return max(1, round(pairs * share / (1 - share)))
+
+
 def _longest(chat: Chat, max_length: int) -> int:
     """Tokens that a sequence may have."""
     return max_length if chat.positions is None else min(max_length, chat.positions)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
+from judgeloop.models.host import to_device
 from judgeloop.models.token_tree import trees
 from judgeloop.models.tree_attention import hidden_states, tree_limit
 from judgeloop.training.label_logprobs import label_log_probs
@@ -69,8 +70,8 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
     if it attends in a way that can be replaced (`tree_limit`); `owners` describe packs (`training.packs`), which need
     that. Other models run sequences of like length together; causal attention never reaches padding.
     `one_group`: all sequences of a call run together, so that processes whose weights are in shards call every layer
-    equally often. Called without `fused_lm_head` the model does what it did. A model without a plain head is left as
-    it is, and the answer is False.
+    equally often. `host`: the same batch where it can be read without waiting for the device. Called without
+    `fused_lm_head` the model does what it did. A model without a plain head is left as it is, and the answer is False.
     """
     if not plain_head(model):
         return False
@@ -84,20 +85,29 @@ def add_response_head(model: PreTrainedModel, *, one_group: bool = False) -> boo
         *args: Any,
         fused_lm_head: bool = False,
         owners: Tensor | None = None,
+        host: HostBatch | None = None,
         token_loss: TokenLossOfRows | None = None,
         **kwargs: Any,
     ) -> Any:
         if not fused_lm_head:
             return original(*args, **kwargs)
-        ids, lengths, labels = kwargs["input_ids"], kwargs["attention_mask"].sum(dim=1).tolist(), kwargs["labels"]
+        read = host.tensors if host is not None else {**kwargs, "owners": owners}
+        lengths = read["attention_mask"].sum(dim=1).tolist()
         if max(lengths) <= limit:
-            place, hidden = _tree(self, ids, lengths, labels, owners)
+            place, hidden = _tree(self, read["input_ids"], lengths, read["labels"], read.get("owners"))
         else:
-            place, hidden = _separate(self, budget, ids, lengths, labels)
-        return _response_output(self, place, hidden, labels, token_loss)
+            place, hidden = _separate(self, budget, kwargs["input_ids"], lengths, read["labels"])
+        return _response_output(self, place, hidden, kwargs["labels"], token_loss)
 
     model.forward = types.MethodType(forward, model)
     return True
+
+
+@dataclass(frozen=True)
+class HostBatch:
+    """A batch (ids, mask, labels, owners) in host memory; not a dict, which FSDP would move to the device."""
+
+    tensors: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -120,15 +130,17 @@ class ResponseOutput(FusedCausalLMOutput):
 def _separate(
     model: Any, budget: int, input_ids: Tensor, lengths: Sequence[int], labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(sequence, place) of every response token, shape (2, tokens), and the last hidden states that predict them."""
+    """(sequence, place) of every response token, shape (2, tokens), where the labels are, and the last hidden states
+    that predict them."""
     states = []
     places = []
     for group in length_groups(lengths, budget):
         width = lengths[group[0]]
-        index = torch.tensor(group, device=input_ids.device)
-        hidden = model.base_model(input_ids=input_ids[index, :width], use_cache=False).last_hidden_state
-        row, column = (labels[index, 1:width] != -100).nonzero(as_tuple=True)
-        states.append(hidden[row, column])
+        index = torch.tensor(group, device=labels.device)
+        ids = input_ids[to_device(index, input_ids.device), :width]
+        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        row, column = (labels[index, 1:width] != IGNORED).nonzero(as_tuple=True)
+        states.append(hidden[to_device(row, hidden.device), to_device(column, hidden.device)])
         places.append(torch.stack([index[row], column]))
     return torch.cat(places, dim=1), torch.cat(states)
 
@@ -154,22 +166,23 @@ def _tree(
     ((tree, _),) = trees([sequences[number] for number in order], 0, sys.maxsize)
     paths = dict(zip(order, tree.paths, strict=True))
     hidden = hidden_states(model, tree)
-    flat = torch.tensor([paths[sequence][place] for sequence, place in reads], device=hidden.device)
-    return torch.tensor(writes, device=hidden.device).view(-1, 2).T, hidden.index_select(0, flat.long())
+    flat = torch.tensor([paths[sequence][place] for sequence, place in reads], dtype=torch.long)
+    return torch.tensor(writes).view(-1, 2).T, hidden.index_select(0, to_device(flat, hidden.device))
 
 
 def _response_output(
     model: Any, places: Tensor, hidden: Tensor, labels: Tensor, token_loss: TokenLossOfRows | None
 ) -> ResponseOutput:
-    row, column = places
+    row, column = to_device(places, hidden.device)
     head, targets = model.get_output_embeddings(), labels[row, column + 1]
     found = _by_token(_log_prob, head, hidden, targets)
     empty = found.new_zeros(labels.shape[0], labels.shape[1] - 1)
     log_probs = empty.index_put((row, column), found)
     if token_loss is None:
         return ResponseOutput(log_probs=log_probs)
-    theirs = row >= token_loss.first_row
-    draws = token_loss.draws(int(theirs.sum())).to(hidden.device)
+    chosen = (places[0] >= token_loss.first_row).nonzero().squeeze(1)
+    theirs = to_device(chosen, hidden.device)
+    draws = to_device(token_loss.draws(len(chosen)), hidden.device)
     function = functools.partial(_from_logits, token_loss.function)
     losses = _by_token(function, head, hidden[theirs], targets[theirs], draws)
     return ResponseOutput(log_probs=log_probs, token_losses=empty.index_put((row[theirs], column[theirs]), losses))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
 from trl import DPOTrainer
+from trl.trainer import dpo_trainer
 
 from judgeloop.config import TrainSection
 from judgeloop.config.choices import LOSSES
@@ -23,7 +25,7 @@ from judgeloop.training.packs import IGNORED
 from judgeloop.training.reference import ReferenceCache
 from judgeloop.training.replay import Replay
 from judgeloop.training.token_sums import desensitised, mean_token_nll, weighted_nll
-from judgeloop.training.trainer import BACKWARD_TOKENS, ExactLoss, checked, use_response_head
+from judgeloop.training.trainer import BACKWARD_TOKENS, ExactLoss, use_response_head
 
 
 class PairTrainer(ExactLoss, DPOTrainer):
@@ -53,7 +55,8 @@ class PairTrainer(ExactLoss, DPOTrainer):
         self.blocks = blocks
         self.beside: list[tuple[Replay, dict[str, Tensor]]] = []  # replayed rows that go with this backward
         self.smoothing = self.section.label_smoothing if smoothing is None else smoothing
-        super().__init__(*args, **kwargs)
+        with _no_hash_of_the_model():
+            super().__init__(*args, **kwargs)
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
@@ -86,11 +89,11 @@ class PairTrainer(ExactLoss, DPOTrainer):
         model.eval()
         sums = torch.zeros(2, len(rows))
         for batch in batches:
-            inputs = self._prepare_inputs(self.data_collator([rows[i] for i in batch]))
+            inputs = self.data_collator([rows[i] for i in batch])
             for part in self.parts(inputs):
                 taken = self.take(inputs, part or [0])  # [0]: only taking part, see `groups`
                 with torch.no_grad(), self.accelerator.autocast():
-                    found = self.sums(self.log_probs(model, taken), taken)
+                    found = self.sums(self.log_probs(model, taken), self.on_device(taken)["completion_mask"])
                 if part:
                     sums[:, [batch[i] for i in part]] = found.view(2, -1).float().cpu()
         return collectives.added(sums.to(self.accelerator.device)).cpu()
@@ -102,24 +105,19 @@ class PairTrainer(ExactLoss, DPOTrainer):
     def output(self, model: Any, inputs: dict[str, Tensor], **asked: Any) -> Any:
         """The model's log-probabilities of the response tokens, and what else is asked for."""
         labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, IGNORED)
-        return model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            labels=labels,
-            fused_lm_head=True,
-            **asked,
-        )
+        batch = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "labels": labels}
+        return self.answered(model, batch, **asked)
 
     def log_probs(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
         """Log-probability of each response token, shape (2 × pairs, length − 1), chosen first; 0 at the prompt."""
         found: Tensor = self.output(model, inputs).log_probs
         return found
 
-    def sums(self, log_probs: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    def sums(self, log_probs: Tensor, completion_mask: Tensor) -> Tensor:
         """Log-probability of each response, chosen first."""
         if self.section.ld_alpha is None:
             return log_probs.sum(dim=1)
-        return desensitised(log_probs, inputs["completion_mask"][:, 1:], self.section.ld_alpha)
+        return desensitised(log_probs, completion_mask[:, 1:], self.section.ld_alpha)
 
     def units(self, inputs: dict[str, Tensor]) -> int:
         return len(inputs["input_ids"]) // 2
@@ -144,9 +142,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         if not self.accelerator.sync_gradients:
             return super().own_step(model, inputs, num_items_in_batch)
         # With the step's last micro-batch; in its last backward, if there is room.
-        beside = [
-            (replay, self._prepare_inputs(replay.batch(replay.of(self.state.global_step)))) for replay in self.replays
-        ]
+        beside = [(replay, replay.batch(replay.of(self.state.global_step))) for replay in self.replays]
         tokens = sum(self.lengths(inputs)) + sum(int(batch["attention_mask"].sum()) for _, batch in beside)
         one = distributed.processes() == 1 and len(self.parts(inputs)) == 1
         self.beside = beside if one and tokens <= BACKWARD_TOKENS else []
@@ -171,8 +167,9 @@ class PairTrainer(ExactLoss, DPOTrainer):
 
     def _replay_loss(self, model: Any, replay: Replay, batch: dict[str, Tensor], rows: float) -> Tensor:
         named = ("input_ids", "attention_mask", "labels")
-        log_probs = model(**{name: batch[name] for name in named}, fused_lm_head=True).log_probs
-        loss = checked(weighted_nll(log_probs, batch["weights"][:, 1:], rows))
+        log_probs = self.answered(model, {name: batch[name] for name in named}).log_probs
+        weights = self.on_device({"weights": batch["weights"][:, 1:]})["weights"]
+        loss = weighted_nll(log_probs, weights, rows)
         self.record({f"{replay.kind}_loss": loss.detach()}, 1.0)
         return loss * replay.weight
 
@@ -194,7 +191,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         self.record({name: value.detach().mean() for name, value in values.items()}, pairs / total)
         for replay, batch in self.beside:
             loss = loss + self._replay_loss(model, replay, batch, len(batch["input_ids"]))
-        return checked(loss)
+        return loss
 
     def terms(self, model: Any, inputs: dict[str, Tensor]) -> PairTerms:
         """What the loss is made from, with gradients; only the chosen rows go through the model if it asks for those
@@ -202,17 +199,19 @@ class PairTrainer(ExactLoss, DPOTrainer):
         pairs = self.units(inputs)
         if not self.loss.rejected:
             inputs = {name: tensor[:pairs] for name, tensor in inputs.items()}
-        mask = inputs["completion_mask"][:, 1:]
         found = self.output(model, inputs, token_loss=self._token_loss(inputs))
-        sums, counts = self.sums(found.log_probs, inputs), mask.sum(dim=1)
+        figures = {name: inputs[name] for name in ("completion_mask", "ref_chosen_logps", "ref_rejected_logps")}
+        there = self.on_device(figures)
+        mask = there["completion_mask"][:, 1:]
+        sums, counts = self.sums(found.log_probs, there["completion_mask"]), mask.sum(dim=1)
         nll = mean_token_nll(found.log_probs, mask)[:pairs]
         nothing = torch.zeros_like(nll)
         losses = getattr(found, "token_losses", None)  # TRL's own head, of a model without a plain one, has none
         return PairTerms(
             chosen=sums[:pairs],
             rejected=sums[pairs:] if self.loss.rejected else nothing,
-            reference_chosen=inputs["ref_chosen_logps"],
-            reference_rejected=inputs["ref_rejected_logps"],
+            reference_chosen=there["ref_chosen_logps"],
+            reference_rejected=there["ref_rejected_logps"],
             chosen_tokens=counts[:pairs],
             rejected_tokens=counts[pairs:] if self.loss.rejected else nothing,
             chosen_nll=nll,
@@ -229,6 +228,18 @@ class PairTrainer(ExactLoss, DPOTrainer):
         return TokenLossOfRows(
             self.units(inputs), wanted.function, lambda tokens: wanted.draws(tokens, self.section, seed)
         )
+
+
+@contextmanager
+def _no_hash_of_the_model() -> Iterator[None]:
+    """TRL reads every weight for a hash that names its own file of the reference's log-probabilities. Ours has another
+    key, and a model that is to be in shards has no numbers yet."""
+    original = dpo_trainer.hash_module
+    dpo_trainer.hash_module = lambda _module: ""
+    try:
+        yield
+    finally:
+        dpo_trainer.hash_module = original
 
 
 def columns(example: PairExample) -> dict[str, list[int]]:

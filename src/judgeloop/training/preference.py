@@ -23,7 +23,7 @@ from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
-from judgeloop.training.data import ScoreAlone, TokenisedPairs, pair_examples, sft_examples
+from judgeloop.training.data import ScoreAlone, TokenisedPairs, pair_examples, rows_beside, sft_examples
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.finished import record_finished
 from judgeloop.training.logprobs import plain_head
@@ -31,7 +31,7 @@ from judgeloop.training.losses import PreferenceLoss
 from judgeloop.training.order import token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
-from judgeloop.training.replay import Replay, rows_beside
+from judgeloop.training.replay import Replay
 from judgeloop.training.summary import TrainingSummary
 from judgeloop.training.trainer import (
     Metrics,
@@ -102,7 +102,7 @@ def train_preference(
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
     replays = _replays(config, eft, ift, refresh, chat, score_alone, pairs_a_step, seed)
     if threads is not None:
-        torch.set_num_threads(max(1, threads // distributed.processes()))
+        torch.set_num_threads(max(1, threads // distributed.local_processes()))
     collectives.join()
     precision = choose_precision(config.precision)
     keep_freed_memory()
@@ -115,7 +115,7 @@ def train_preference(
     rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
     key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for r in replays for e in r.examples)])
     with checkpoint_folder(output, key) as folder:
-        policy = load_policy(config, initial, trust_remote_code=trust_remote_code)
+        policy = load_policy(config, initial, trust_remote_code=trust_remote_code, by_layer=True)
         model = with_dropout(policy, config.dropout, "train.dropout")
         if loss.token_loss is not None and not plain_head(model):
             raise InputError(
@@ -123,16 +123,14 @@ def train_preference(
                 f"{initial} are changed after it; choose another loss"
             )
         same = reference.resolve() == initial.resolve() or not loss.reference
-        arguments = trainer_arguments(
-            config, stage="dpo", seed=seed, precision=precision, scratch=folder, output=output
-        )
-        how = {"attention": config.attention, "kernels": config.kernels}
+        arguments = trainer_arguments(config, stage="dpo", seed=seed, precision=precision, scratch=folder)
+        other = functools.partial(load_model, reference, attention=config.attention, kernels=config.kernels)
         # In bf16 shards, attention and kernels round at other places; qlora's weights are of four bits.
         sharded = ", sharded" * distributed.sharded()
         form = f"ld_alpha {config.ld_alpha}{sharded}, {config.attention}, {config.kernels}, {config.method}"
         trainer = PairTrainer(
             model,
-            None if same else load_model(reference, **how, trust_remote_code=trust_remote_code),
+            None if same else other(trust_remote_code=trust_remote_code),
             section=config,
             replays=replays,
             cache=ReferenceCache(output.parent / "reference.json", against, form),
@@ -150,10 +148,16 @@ def train_preference(
             peft_config=lora_config(config, model, dropout=0.0),
         )
         reporter = Reporter(on_progress, on_metrics, loss.metric)
-        save = functools.partial(save_model, initial=initial, chat=chat, trust_remote_code=trust_remote_code)
+        save = functools.partial(
+            save_model, initial=initial, chat=chat, trust_remote_code=trust_remote_code, save_dtype=config.save_dtype
+        )
         stopper = None
         if judge_checkpoint is not None and config.early_stopping.every is not None:
-            present = functools.partial(save, trainer.model, keep_adapter=keeps_adapter(config))
+
+            def present(folder: Path) -> None:
+                trainer.require_finite()  # it would be judged before its loss is looked at
+                save(trainer.model, folder, keep_adapter=keeps_adapter(config))
+
             stopper = StopByJudge(config.early_stopping.every, folder, present, judge_checkpoint, on_metrics)
             trainer.add_callback(stopper)
         fit(trainer, reporter, folder)

@@ -16,11 +16,6 @@ from judgeloop.training.data import SftExample
 from judgeloop.training.packs import collate, pack
 
 
-def rows_beside(pairs: float, share: float) -> int:
-    """So many rows beside `pairs` pairs that they are `share` of both, at least one."""
-    return max(1, round(pairs * share / (1 - share)))
-
-
 class Replay:
     """Which rows of a `kind` (eft or ift) go with which step: an endless row of shuffles of all examples, `per_step` at
     a time, whose mean loss weighs `weight`.

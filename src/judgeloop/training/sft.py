@@ -36,7 +36,6 @@ from judgeloop.training.trainer import (
     Metrics,
     Progress,
     Reporter,
-    checked,
     fit,
     keep_freed_memory,
     peak_memory_mib,
@@ -82,11 +81,11 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: float | None = None,
     ) -> Tensor:
-        names = ["input_ids", "attention_mask", "labels"]
-        packs = {"owners": inputs["owners"]} if self.packed else {}
-        log_probs = model(**{name: inputs[name] for name in names}, **packs, fused_lm_head=True).log_probs
+        names = ["input_ids", "attention_mask", "labels", *(["owners"] if self.packed else [])]
+        log_probs = self.answered(model, {name: inputs[name] for name in names}).log_probs
         total = self.units(inputs) if num_items_in_batch is None else num_items_in_batch
-        return checked(weighted_nll(log_probs, inputs["weights"][:, 1:], total))
+        weights = self.on_device({"weights": inputs["weights"][:, 1:]})["weights"]
+        return weighted_nll(log_probs, weights, total)
 
 
 def train_sft(
@@ -118,18 +117,17 @@ def train_sft(
             "or give more rows in seed_data.ift or seed_data.ranked"
         )
     if threads is not None:
-        torch.set_num_threads(max(1, threads // distributed.processes()))
+        torch.set_num_threads(max(1, threads // distributed.local_processes()))
     collectives.join()
     precision = choose_precision(config.precision)
     keep_freed_memory()
     settings = {"stage": "sft", "config": settings_that_matter(config), "seed": seed, "initial": content_hash(initial)}
     key = training_key(settings, ([e.prompt_ids, e.target_ids] for e in data.examples))
     with checkpoint_folder(output, key) as scratch:
-        model = load_policy(config, initial, trust_remote_code=trust_remote_code)
+        alone = config.pack_judgements == 1  # whether a model takes packs is tried with its weights
+        model = load_policy(config, initial, trust_remote_code=trust_remote_code, by_layer=alone)
         model = with_dropout(model, config.dropout, "sft.dropout")
-        arguments = trainer_arguments(
-            config, stage="sft", seed=seed, precision=precision, scratch=scratch, output=output
-        )
+        arguments = trainer_arguments(config, stage="sft", seed=seed, precision=precision, scratch=scratch)
         can_pack = plain_head(model) and config.max_length <= tree_limit(model)
         most = config.pack_judgements if can_pack else 1
         made = packs(data.examples, config.weighting, most, config.max_length)
@@ -156,6 +154,7 @@ def train_sft(
             chat=chat,
             keep_adapter=keeps_adapter(config),
             trust_remote_code=trust_remote_code,
+            save_dtype=config.save_dtype,
         )
         if distributed.is_main():
             set_adapter_aside(output)

@@ -4,7 +4,8 @@ torch's FSDP2 brings a layer's whole weights together while the layer is at work
 each part of the gradient in the process that keeps it. So a model too large for one GPU can be trained. All processes
 must call the model and its backward equally often: a process without rows runs one that counts for nothing.
 
-What is written to disk is whole, as one process alone would write it: a training may go on in another number of them.
+A training may go on in another number of processes (`training.shard_checkpoints`), and its model is written as one
+process alone would write it (`training.weight_files`).
 """
 
 from __future__ import annotations
@@ -15,30 +16,38 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors import safe_open
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from judgeloop.errors import StageFailed
 from judgeloop.training import distributed
+from judgeloop.training.shard_loading import Filler
+from judgeloop.training.weight_files import whole
 
 
 def shard(model: Any, *, bf16: bool) -> None:
-    """Keep of every weight only this process's part, on its device; layer by layer, and what is outside the layers as
-    one more. `bf16`: layers compute in it, while the parts kept and the sums of gradients are float32.
+    """Keep of every weight only this process's part, on its device (or on the host, if parts are offloaded); layer by
+    layer, and what is outside the layers as one more. With hybrid sharding the parts are those of one machine's
+    processes, and every machine has them all. `bf16`: layers compute in it, while the parts kept and the sums of
+    gradients are float32.
 
     The model keeps its interface, but must be called as a module (`model(…)`): that is what brings weights together.
     """
-    mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (dist.get_world_size(),))
+    shape = distributed.mesh_shape()
+    names = ("copy", "part")[-len(shape) :]
+    mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", shape, mesh_dim_names=names)
+    offload = CPUOffloadPolicy(pin_memory=torch.cuda.is_available()) if distributed.offloads() else OffloadPolicy()
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if bf16 else MixedPrecisionPolicy()
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    filler = Filler(model)
     for module in [*reversed(layers), model]:  # what is inside goes first
+        filler.fill(module)
         # Also the outermost: its weights must be shards again when the optimiser is made after the reference's pass.
-        fully_shard(module, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
+        fully_shard(module, mesh=mesh, mp_policy=policy, offload_policy=offload, reshard_after_forward=True)
     for module in model.modules():
         if isinstance(module, FSDPModule):
             # Each process's loss is its part of the batch's loss: gradients are added, not averaged. Plainly: gloo has
@@ -52,25 +61,13 @@ def is_sharded(model: Any) -> bool:
     return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
-def whole(value: Any) -> Any:
-    """A tensor in one piece on the CPU, with an optimiser's state all of its tensors; on rank 0 alone, the others get
-    None. Every process must call."""
-    if isinstance(value, dict):
-        found = {key: whole(part) for key, part in value.items()}
-        return found if distributed.is_main() else None
-    if not isinstance(value, DTensor):
-        return value
-    full = value.full_tensor()
-    return full.cpu() if distributed.is_main() else None
-
-
 def trained_weights(model: Any) -> dict[str, Tensor] | None:
     """What is trained, by name and in one piece, on rank 0; None on the others, and for a model that is not in shards.
     Every process must call."""
     if not is_sharded(model):
         return None
-    found: dict[str, Tensor] | None = whole({name: p.detach() for name, p in _trained(model)})
-    return found
+    found = {name: whole(parameter) for name, parameter in _trained(model)}
+    return {name: value for name, value in found.items() if value is not None} if distributed.is_main() else None
 
 
 def load_trained_weights(model: Any, folder: Path) -> None:

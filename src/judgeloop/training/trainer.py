@@ -7,8 +7,8 @@ import ctypes
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from transformers import PrinterCallback, TrainerCallback
 
 from judgeloop.errors import StageFailed
 from judgeloop.models.chat import Chat
+from judgeloop.models.host import to_device
 from judgeloop.models.tree_attention import tree_attention, tree_limit
 from judgeloop.training import collectives, distributed
 from judgeloop.training.checkpoints import last_checkpoint
-from judgeloop.training.logprobs import add_response_head, length_groups
+from judgeloop.training.logprobs import HostBatch, add_response_head, length_groups
 from judgeloop.training.order import BlockBatches
 from judgeloop.training.sharded_trainer import ShardedTrainer
 
@@ -50,7 +51,9 @@ class ExactLoss(ShardedTrainer, ABC):
     bare_model: Any = None
     tree_limit = 0.0
     """The model inside the trainer's, and how long a sequence may be in its token trees."""
-    _metrics: dict[str, dict[str, list[float]]]
+    own_head = False
+    """Whether our response head answers TRL's call."""
+    _metrics: dict[str, dict[str, list[Any]]]
 
     @abstractmethod
     def units(self, inputs: dict[str, Tensor]) -> float:
@@ -74,22 +77,49 @@ class ExactLoss(ShardedTrainer, ABC):
         loss = collectives.added(self.own_step(model, inputs, num_items_in_batch))
         if self.accelerator.sync_gradients:
             collectives.add_gradients(model)
-            kept = self._metrics["train"]
-            found = collectives.add_numbers({name: sum(values) for name, values in kept.items()})
-            kept.update({name: [value] for name, value in found.items()})
         return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """The one place where figures of a step leave the device: all of them at once."""
+        kept = self._metrics["train"]
+        sums = {name: values[0] for name, values in kept.items()}
+        found = torch.stack(list(sums.values())).tolist() if sums else []
+        told = collectives.add_numbers(dict(zip(sums, found, strict=True)))
+        kept.update({name: [value] for name, value in told.items()})
+        super().log(logs, start_time)
 
     def own_step(self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: float) -> Tensor:
         """Losses and gradients of this process's rows of a micro-batch."""
         loss = torch.zeros((), device=self.accelerator.device)
+        all_rows = list(range(len(self.lengths(inputs))))
         for rows in self.parts(inputs):
             # Without rows of its own a process runs one that is weighed as nothing.
             units = num_items_in_batch if rows else math.inf
             # With gradient checkpointing the backward attends too.
-            taken = self.take(inputs, rows or [0])
+            taken = inputs if rows == all_rows else self.take(inputs, rows or [0])
             with tree_attention(self.bare_model) if self.longest(taken) <= self.tree_limit else nullcontext():
                 loss += super().training_step(model, taken, units)
         return loss
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """In training a batch stays on the host until the model is called (`answered`): how it is divided and laid out
+        is read from it, which must not wait for the device."""
+        return inputs
+
+    def on_device(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The batch where the model is; the copy does not hold up the host."""
+        device = self.accelerator.device
+        return {name: to_device(tensor, device) for name, tensor in batch.items()}
+
+    def answered(self, model: Any, batch: dict[str, Tensor], **asked: Any) -> Any:
+        """What the model's head says of a batch on the host: `log_probs`, and what else is asked for."""
+        if self.own_head:
+            asked["host"] = HostBatch(batch)
+        return model(**self.on_device(batch), **asked, fused_lm_head=True)
+
+    def require_finite(self) -> None:
+        """Raise StageFailed if the loss since the last log line is no finite number; waits for the device."""
+        checked(float(self._tr_loss))
 
     def parts(self, inputs: dict[str, Tensor]) -> list[list[int]]:
         """This process's rows (or pairs) of a micro-batch, as they go through the model together."""
@@ -113,6 +143,20 @@ class ExactLoss(ShardedTrainer, ABC):
         return [[mine[i] for i in group] for group in length_groups([lengths[i] for i in mine], BACKWARD_TOKENS)]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
+        with self._batches_on_host():
+            return self._train_dataloader()
+
+    @contextmanager
+    def _batches_on_host(self) -> Iterator[None]:
+        """accelerate's loaders, made within this, do not move batches to the device."""
+        before = self.accelerator.device_placement
+        self.accelerator.device_placement = False
+        try:
+            yield
+        finally:
+            self.accelerator.device_placement = before
+
+    def _train_dataloader(self) -> DataLoader[Any]:
         if self.blocks is None:
             return super().get_train_dataloader()
         order: Any = BlockBatches(self.blocks, self.args.seed)
@@ -143,10 +187,12 @@ class ExactLoss(ShardedTrainer, ABC):
         """A run tells nobody about itself."""
 
     def record(self, values: dict[str, Tensor], share: float) -> None:
-        """Add a micro-batch's means, weighted with its share of the batch, to what the next log line says."""
+        """Add a micro-batch's means, weighted with its share of the batch, to what the next log line says. The sums
+        stay on the device, in the precision that Python's numbers have."""
         kept = self._metrics["train"]
         for name, value in values.items():
-            kept[name] = [sum(kept.get(name, [])) + float(value) * share]
+            part = value.detach().double() * share
+            kept[name] = [kept[name][0] + part if name in kept else part]
 
 
 def linear_factor(step: int, *, warmup: int, steps: int, floor: float) -> float:
@@ -157,11 +203,11 @@ def linear_factor(step: int, *, warmup: int, steps: int, floor: float) -> float:
     return 1 - (1 - floor) * min(1.0, (step - warmup + 1) / max(1, steps - warmup))
 
 
-def checked(loss: Tensor) -> Tensor:
-    """The loss, or StageFailed if it is not a finite number, before it reaches any weight."""
-    if not torch.isfinite(loss):
+def checked(loss: float) -> float:
+    """The loss, or StageFailed if it is not a finite number."""
+    if not math.isfinite(loss):
         raise StageFailed(
-            f"the training loss became {loss.item()}; lower the learning rate, or set precision: f32. Nothing was saved"
+            f"the training loss became {loss}; lower the learning rate, or set precision: f32. Nothing was saved"
         )
     return loss
 
@@ -195,7 +241,8 @@ class Reporter(TrainerCallback):
         if "loss" not in logs:
             return
         values = {name: float(value) for name, value in logs.items() if isinstance(value, (int, float))}
-        if not all(math.isfinite(values.get(name, 0.0)) for name in ("loss", "grad_norm")):
+        checked(values["loss"])
+        if not math.isfinite(values.get("grad_norm", 0.0)):
             raise StageFailed(
                 f"the gradient became {values.get('grad_norm')} at step {step}; lower the learning rate, "
                 "or set precision: f32. Nothing was saved"
@@ -213,6 +260,7 @@ def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
     bare = [trainer.accelerator.unwrap_model(getattr(m, "get_base_model", lambda m=m: m)()) for m in models]
     found = [add_response_head(model, one_group=distributed.sharded()) for model in bare]
     trainer.bare_model, trainer.tree_limit = bare[0], tree_limit(bare[0]) if found[0] else 0.0
+    trainer.own_head = all(found)
     return all(found)
 
 

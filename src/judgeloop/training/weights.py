@@ -7,9 +7,10 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from transformers.dynamic_module_utils import custom_object_save
 
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
@@ -18,41 +19,54 @@ from judgeloop.models.permissions import follow_umask
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.training import distributed
 from judgeloop.training.liger import fuse
-from judgeloop.training.sharding import trained_weights
+from judgeloop.training.shard_loading import empty_model
+from judgeloop.training.sharding import is_sharded, trained_weights
+from judgeloop.training.weight_files import can_merge_by_layer, write_weights
 
 ADAPTER = "adapter"
 
 
 def load_model(
-    folder: Path, *, attention: str = "auto", kernels: str = "torch", trust_remote_code: bool = False
+    folder: Path,
+    *,
+    attention: str = "auto",
+    kernels: str = "torch",
+    trust_remote_code: bool = False,
+    by_layer: bool = False,
 ) -> Any:
     """Load a causal language model with float32 weights (safetensors only). `attention`, `kernels`: as in the config.
+    `by_layer`: its weights are read when they are cut into shards, if it is a model with which that can be done.
 
     Raises InputError if the folder holds none.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    how = {"attn_implementation": None if attention == "auto" else attention, "trust_remote_code": trust_remote_code}
+    model = None
     try:
-        model = load_whole_model(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            attn_implementation=None if attention == "auto" else attention,
-            trust_remote_code=trust_remote_code,
-        )
+        if by_layer and distributed.sharded():
+            model = empty_model(folder, dtype=torch.float32, **how)
+        if model is None:
+            model = load_whole_model(folder, dtype=torch.float32, use_safetensors=True, **how)
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: cannot be loaded as a language model ({first}); mend the folder") from error
     return fuse(model) if kernels == "liger" else model
 
 
-def load_policy(config: TrainingSection, folder: Path, *, trust_remote_code: bool = False) -> Any:
+def load_policy(
+    config: TrainingSection, folder: Path, *, trust_remote_code: bool = False, by_layer: bool = False
+) -> Any:
     """The model to train: float32 weights, or with `qlora` weights of 4 bits (NF4 with double quantisation, QLoRA,
     arXiv 2305.14314) that adapters are trained beside, see `judgeloop.models.hardware`."""
     if config.method != "qlora":
         model = load_model(
-            folder, attention=config.attention, kernels=config.kernels, trust_remote_code=trust_remote_code
+            folder,
+            attention=config.attention,
+            kernels=config.kernels,
+            trust_remote_code=trust_remote_code,
+            by_layer=by_layer and config.method == "full",  # adapters begin with the numbers of one process
         )
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
@@ -138,30 +152,67 @@ def save_model(
     chat: Chat,
     keep_adapter: bool = False,
     trust_remote_code: bool = False,
+    save_dtype: Literal["f32", "bf16"] = "f32",
 ) -> None:
     """Write an ordinary Hugging Face folder: safetensors, tokenizer with the chat template in use, generation config
     that stops at every token that ends a turn. Adapters are merged into the weights of `initial`; the trained model
-    itself stays as it is. `keep_adapter`: they are written too, to the folder `adapter` in `output`. Of several
-    processes the first one writes; if weights are in shards, all must call."""
-    from transformers import AutoConfig, GenerationConfig
-
-    trained = trained_weights(model)
+    itself stays as it is. `keep_adapter`: they are written too, to the folder `adapter` in `output`. `save_dtype`: how
+    the numbers are rounded. Of several processes the first one writes; if weights are in shards, all must call, and
+    they come together a layer at a time."""
+    in_shards = is_sharded(model)
+    by_layer = in_shards and can_merge_by_layer(model)
+    trained = trained_weights(model) if in_shards and (keep_adapter or not by_layer) else None
     if not distributed.is_main():
+        if by_layer:
+            write_weights(model, output)
         return
+    output.mkdir(parents=True, exist_ok=True)
     if keep_adapter:
         model.save_pretrained(str(output / ADAPTER), state_dict=trained)
-    model = _merged(model, trained, initial, trust_remote_code)
-    # The trainers write their own choices into the model's config: the padding token, no cache of keys and values, and
-    # that a mixture of experts computes its router's loss, with which it could not generate. The saved config keeps
-    # those of the initial model.
-    whole = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code)
-    before, after = whole.get_text_config(), model.config.get_text_config()
+    if by_layer or save_dtype == "bf16":
+        whole = model if by_layer else _merged(model, trained, initial, trust_remote_code)
+        bare = whole.get_base_model() if hasattr(whole, "peft_config") else whole
+        dtype = torch.bfloat16 if save_dtype == "bf16" else None
+        write_weights(whole, output, dtype=dtype)
+        config = _config(copy.deepcopy(bare.config), initial, trust_remote_code)
+        config.dtype = str(dtype or bare.dtype).removeprefix("torch.")
+        config.architectures = [type(bare).__name__.removeprefix("FSDP")]
+        if bare.is_remote_code():
+            custom_object_save(bare, str(output), config=config)
+        config.save_pretrained(str(output))
+        _generation_config(bare, chat).save_pretrained(str(output))
+    else:
+        model = _merged(model, trained, initial, trust_remote_code)
+        model.config = _config(model.config, initial, trust_remote_code)
+        model.generation_config = _generation_config(model, chat)
+        model.save_pretrained(str(output))
+    chat.tokenizer.save_pretrained(str(output))
+    if trust_remote_code:
+        for source in initial.glob("*.py"):
+            if not (output / source.name).exists():
+                shutil.copyfile(source, output / source.name)
+    follow_umask(output)
+
+
+def _config(config: Any, initial: Path, trust_remote_code: bool) -> Any:
+    """The config with what the trainers change as it was: the padding token, no cache of keys and values, and that a
+    mixture of experts computes its router's loss, with which it could not generate."""
+    from transformers import AutoConfig
+
+    published = AutoConfig.from_pretrained(str(initial), trust_remote_code=trust_remote_code)
+    before, after = published.get_text_config(), config.get_text_config()
     after.pad_token_id = before.pad_token_id
-    for saved, published in ((model.config, whole), (after, before)):
-        if hasattr(published, "use_cache"):
-            saved.use_cache = published.use_cache
+    for saved, other in ((config, published), (after, before)):
+        if hasattr(other, "use_cache"):
+            saved.use_cache = other.use_cache
     if hasattr(after, "output_router_logits"):
         after.output_router_logits = before.output_router_logits
+    return config
+
+
+def _generation_config(model: Any, chat: Chat) -> Any:
+    from transformers import GenerationConfig
+
     ends = list(chat.end_ids)
     generation = copy.deepcopy(model.generation_config)
     generation.eos_token_id = ends if len(ends) > 1 else ends[0]
@@ -169,17 +220,10 @@ def save_model(
     try:
         generation.validate(strict=True)
     except ValueError:  # a published config that contradicts itself could not be saved
-        generation = GenerationConfig(
+        return GenerationConfig(
             bos_token_id=generation.bos_token_id, eos_token_id=generation.eos_token_id, pad_token_id=chat.pad_id
         )
-    model.generation_config = generation
-    model.save_pretrained(str(output))
-    chat.tokenizer.save_pretrained(str(output))
-    if trust_remote_code:
-        for source in initial.glob("*.py"):
-            if not (output / source.name).exists():
-                shutil.copyfile(source, output / source.name)
-    follow_umask(output)
+    return generation
 
 
 def keeps_adapter(config: TrainingSection) -> bool:

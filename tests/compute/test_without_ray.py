@@ -1,0 +1,53 @@
+"""What can be said of a cluster before there is one."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from judgeloop.compute.cluster import require_ray
+from judgeloop.compute.local_copies import copied
+from judgeloop.config import ComputeSection
+from judgeloop.errors import InputError
+
+
+@pytest.mark.parametrize("address", ["local", "auto", "head:6379", "10.0.0.1:6379", "ray://head:10001"])
+def test_addresses(address: str) -> None:
+    assert ComputeSection(cluster=address).cluster == address
+
+
+@pytest.mark.parametrize("address", ["", "head", "http://head:8265", "ray://head", "cluster"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ValidationError, match="no address of a Ray cluster"):
+        ComputeSection(cluster=address)
+
+
+def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"pip install 'judgeloop\[ray\]'"):
+        require_ray()
+
+
+def test_a_model_is_copied_once_and_makes_room_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy in use stays, though the disk is full; one that nobody uses goes."""
+    from judgeloop.compute import local_copies
+
+    folder, cache = tmp_path / "model", tmp_path / "cache"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"1")
+    with copied(folder, "one", cache) as first:
+        (folder / "weights").write_bytes(b"2")
+        with copied(folder, "one", cache) as again:
+            assert again == first
+            assert (again / "weights").read_bytes() == b"1"
+        full = type("Usage", (), {"free": 0})
+        monkeypatch.setattr(local_copies.shutil, "disk_usage", lambda _: full)
+        with copied(folder, "two", cache) as second:
+            assert (second / "weights").read_bytes() == b"2"
+            assert first.is_dir()
+    with copied(folder, "three", cache):
+        assert not first.exists()
+        assert not second.exists()

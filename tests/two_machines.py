@@ -1,0 +1,41 @@
+"""A Ray cluster of two machines on this one, for tests. Without ray, which is an extra, they are skipped."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray", reason="ray is not installed: `make test-ray` has an environment with it")
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+MEMORY = 100 * 2**20  # bytes of each machine's object store
+
+
+def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Two machines of one CPU each; the second has the resource "second"."""
+    from ray.cluster_utils import Cluster
+
+    for name, value in ENVIRONMENT.items():  # what the machines start has it from them
+        monkeypatch.setenv(name, value)
+    found = Cluster()
+    found.add_node(num_cpus=1, object_store_memory=MEMORY, include_dashboard=False)
+    found.second = found.add_node(num_cpus=1, object_store_memory=MEMORY, resources={"second": 1})
+    found.wait_for_nodes()
+    nodes = (found.head_node, found.second)
+    processes = [info.process for node in nodes for infos in node.all_processes.values() for info in infos]
+    try:
+        yield found
+    finally:
+        found.shutdown()
+        for process in processes:  # killed, and not waited for by Ray
+            process.wait(timeout=30)
+        os.environ.pop("RAY_ADDRESS", None)
