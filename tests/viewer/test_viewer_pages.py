@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("starlette")
 from starlette.testclient import TestClient
 
+from judgeloop.errors import InputError
 from judgeloop.viewer.app import make_app
 from viewer.viewed_run import HOSTILE, make_viewed
 
@@ -198,3 +199,17 @@ def test_a_training_of_one_step_is_a_point() -> None:
     assert drawn.count("<polyline") == 1
     assert "nan" not in drawn
     assert lines({"none": [(1, float("inf"))]}, "loss") == ""
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a run directory"):
+        make_app([tmp_path])
+
+
+def test_a_run_at_its_beginning_has_pages(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"models": ["M0", "M1"]}))
+    pages = client(tmp_path)
+    assert pages.get(f"/r/{tmp_path.name}").status_code == 200
+    for page in ("prompts", "models", "judge"):
+        assert "This run has no" in pages.get(f"/r/{tmp_path.name}/{page}").text
+    assert "fewer yet" in pages.get(f"/r/{tmp_path.name}/vote").text

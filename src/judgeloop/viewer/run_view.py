@@ -143,13 +143,16 @@ class RunView:
                 "score": pair.get(f"{side}_score"),
                 "judgements": self.rows(f"{model}/judgements.jsonl").by("candidate_id")(name),
             }
-        train = files.json(f"{model}/train.json") or {}
-        done = {stage: files.json(f"{model}/.{stage}.done.json") or {} for stage in
+        train = files.json(f"{model}/train.json", whole=False) or {}
+        done = {stage: files.json(f"{model}/.{stage}.done.json", whole=False) or {} for stage in
                 ("prompts", "candidates", "judge", "pairs", "train")}  # fmt: skip
-        judge = files.json(f"{model}/judge.json") or {}
+        judge = files.json(f"{model}/judge.json", whole=False) or {}
         name = str(judge.get("judge") or "")
-        identity = files.json(f"{name}/train.json") or files.json(f"{name}/model.json") or {} if name in (
-            files.models()) else {}  # fmt: skip
+        identity: dict[str, Any] = {}
+        if name in files.models():
+            identity = (
+                files.json(f"{name}/train.json", whole=False) or files.json(f"{name}/model.json", whole=False) or {}
+            )
         metrics = [row for row in files.rows("metrics.jsonl") if row.get("model") == model and row.get("stage") ==
                    "train"]  # fmt: skip
         return {"pair": pair, "prompt": prompt[0] if prompt else None, "sides": sides, "train": train, "done": done,
@@ -190,7 +193,7 @@ class RunView:
         for path in paths:
             found |= _read(path)
         for model in self.evaluated():
-            for sample in (files.json(f"{model}/eval.json") or {}).get("samples") or []:
+            for sample in (files.json(f"{model}/eval.json", whole=False) or {}).get("samples") or []:
                 held = self.rows(f"{model}/eval.responses.jsonl").by("id")(str(sample.get("id")))
                 for row in held:
                     found.setdefault(row["prompt_id"], {"text": str(sample.get("prompt") or ""), "tag": ""})
@@ -219,7 +222,7 @@ class RunView:
     def scores_by_one_judge(self, a: str, b: str) -> tuple[str, dict[str, float]] | None:
         """Scores of both models' answers that the same judge gave, with its name; None if there are none."""
         files = self.files()
-        first, second = (files.json(f"{name}/eval.json") or {} for name in (a, b))
+        first, second = (files.json(f"{name}/eval.json", whole=False) or {} for name in (a, b))
         if first.get("judge") and first.get("judge") == second.get("judge"):
             both = self.scores(f"{a}/eval.judgements.jsonl") | self.scores(f"{b}/eval.judgements.jsonl")
             return str(first["judge"]), both
@@ -233,7 +236,7 @@ class RunView:
 
     def checks(self, model: str) -> dict[str, float]:
         """Response id → what the user's own code says, by its first measure."""
-        headline = (self.files().json(f"{model}/checks.json") or {}).get("headline")
+        headline = (self.files().json(f"{model}/checks.json", whole=False) or {}).get("headline")
         found = {}
         for _, line in self.rows(f"{model}/checks.jsonl").lines():
             row = parsed(line) or {}
