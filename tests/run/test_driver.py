@@ -49,7 +49,9 @@ def test_a_run_that_is_stopped_still_checks_its_last_model(
     monkeypatch.setattr(driver, "write_reports", lambda out: reported.append(made[-1]))
     monkeypatch.setattr(stopping, "decide", lambda run, step: end if step.name == at else None)
     monkeypatch.setattr(stopping, "record", lambda run, decision: recorded.append(decision))
-    config = parse({"seed_data": {"ift": "seed.jsonl"}, "evaluation": {"checker": "check.py"}}, "test")
+    (tmp_path / "check.py").write_text("def check(prompt, response, finished):\n    return True\n", encoding="utf-8")
+    checker = {"checker": str(tmp_path / "check.py")}
+    config = parse({"seed_data": {"ift": "seed.jsonl"}, "evaluation": checker}, "test")
     driver.execute(config, tmp_path / "run", Silent())
     assert made[-1] == last
     assert {"M0/eval", "M0/checks", "M1/eval", "M1/checks"} <= set(reported)
