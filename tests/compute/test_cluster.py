@@ -20,6 +20,7 @@ from judgeloop.compute.engine_actor import ToOpen
 from judgeloop.config import ComputeSection, EngineSection
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import OptionRequest, Request, Sampling
+from judgeloop.engines.kinds import Opening
 from judgeloop.errors import InputError, StageFailed
 from judgeloop.models.chat import Chat
 from tiny import make_tiny_model
@@ -48,7 +49,9 @@ def engine(address: str, folder: Path, **more: Any) -> Iterator[ClusterEngine]:
     import ray
 
     local_cache = more.pop("local_cache", None)
-    wanted = ToOpen(SECTION, folder, Chat.load(folder), folder / "engine", 1, 0, False, (), "digest", local_cache)
+    wanted = ToOpen(
+        Opening(SECTION, folder, Chat.load(folder), folder / "engine", 1, 0, False), (), "digest", local_cache
+    )
     found = ClusterEngine(wanted, ComputeSection(cluster=address, **more))
     try:
         yield found
@@ -107,7 +110,7 @@ def test_what_an_engine_refuses_is_said_as_it_says_it(cluster: Any, model: Path,
         assert one._started == 1
     (tmp_path / "empty").mkdir()
     with engine(cluster.address, model) as broken:
-        object.__setattr__(broken._wanted, "folder", tmp_path / "empty")
+        object.__setattr__(broken._wanted.opening, "folder", tmp_path / "empty")
         with pytest.raises(InputError, match="empty"):
             list(broken.generate(requests(4)))
     with engine(cluster.address, model, gpus_per_engine=1) as none, pytest.raises(InputError, match="1 GPU"):

@@ -53,13 +53,13 @@ def init(
             "instructions with responses or ranked responses, and give the prompts with --prompts"
         )
     model = model or _ask("Model (a folder, a hub id or an alias)", _DEFAULT_MODEL, "--model")
-    language = language or _choice("Language", ("en", "zh"), "--language")  # type: ignore[assignment]
+    spoken = language or _choice("Language", ("en", "zh"), "--language")
     asked = prompts or _ask("Who asks: 'model' (it writes new prompts), or a file of prompts", "model", "--prompts")
     if held_out is None and not sorted_.ranked:  # of ranked data a part is held out
         held_out = _ask("Nothing is ranked: a file of held-out prompts to evaluate on", None, "--held-out")
-    size = size or _choice("How long may it take", tuple(SIZES), "--size", "usual")  # type: ignore[assignment]
+    lasting = size or _choice("How long may it take", tuple(SIZES), "--size", "usual")
     files = [] if asked == "model" else [asked]
-    text = _text(model, sorted_, str(language), [*sorted_.prompts, *files], held_out, str(size))
+    text = _text(model, sorted_, spoken, [*sorted_.prompts, *files], held_out, lasting)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.partial")
     draft.write_text(text, encoding="utf-8")

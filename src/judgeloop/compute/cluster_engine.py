@@ -144,7 +144,7 @@ class ClusterEngine:
 
     def _room(self) -> Share:
         connect(self._section)
-        return share(self._section, self._wanted.threads)
+        return share(self._section, self._wanted.opening.threads)
 
     def _new_worker(self) -> _Worker:
         import ray
@@ -157,7 +157,7 @@ class ClusterEngine:
 
     def _hand_out(self, worker: _Worker, kind: Kind, requests: Sequence[Any], left: deque[int]) -> None:
         """A batch that fills the engine a few times; the fewer are left, the smaller, so that all end together."""
-        fills = math.ceil(self._wanted.section.max_sequences / getattr(requests[left[0]], "n", 1))
+        fills = math.ceil(self._wanted.opening.section.max_sequences / getattr(requests[left[0]], "n", 1))
         each = len(left) / len(self._workers)
         size = min(_MOST, len(left), max(min(fills, math.ceil(each)), math.ceil(each / 2)))
         places = [left.popleft() for _ in range(size)]

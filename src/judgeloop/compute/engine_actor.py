@@ -7,14 +7,13 @@ import os
 import platform
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import judgeloop
-from judgeloop.config import EngineSection
+from judgeloop.engines.kinds import Opening
 from judgeloop.errors import InputError
-from judgeloop.models.chat import Chat
 
 Kind = Literal["generate", "option_logprobs"]
 _TOGETHER = (
@@ -24,16 +23,10 @@ _TOGETHER = (
 
 @dataclass(frozen=True, slots=True)
 class ToOpen:
-    """The engine that each actor opens; `engines.open_engine` says what is what. `digest` names the contents of
-    `folder`, `local_cache` is the folder for copies of it on the actor's machine, `version` the driver's judgeloop."""
+    """The engine that each actor opens. `digest` names the contents of its model's folder, `local_cache` is the folder
+    for copies of it on the actor's machine, `version` the driver's judgeloop."""
 
-    section: EngineSection
-    folder: Path
-    chat: Chat
-    work_dir: Path
-    threads: int | None
-    seed: int
-    trust_remote_code: bool
+    opening: Opening
     plugins: tuple[str, ...]
     digest: str
     local_cache: str | None
@@ -54,28 +47,20 @@ class EngineActor:
         _prepare(wanted)
         from judgeloop.engines import pick
 
-        return pick(wanted.folder)
+        return pick(wanted.opening.folder)
 
     def open(self, wanted: ToOpen) -> str:
         """Load the engine; return the name of machine and process. Raises InputError if it cannot be used here."""
         _prepare(wanted)
         from judgeloop.compute.local_copies import copied
-        from judgeloop.engines import open_engine
+        from judgeloop.engines import require_engine
 
-        folder, work_dir = wanted.folder, wanted.work_dir
+        opening = wanted.opening
         if wanted.local_cache is not None:
             cache = Path(wanted.local_cache).expanduser()
-            folder = self._held.enter_context(copied(folder, wanted.digest, cache))
-            work_dir = folder / "engine"
-        self._engine = open_engine(
-            wanted.section,
-            folder,
-            wanted.chat,
-            work_dir=work_dir,
-            threads=wanted.threads,
-            seed=wanted.seed,
-            trust_remote_code=wanted.trust_remote_code,
-        )
+            folder = self._held.enter_context(copied(opening.folder, wanted.digest, cache))
+            opening = replace(opening, folder=folder, work_dir=folder / "engine")
+        self._engine = require_engine(opening.section, opening.folder).open(opening)
         return f"{platform.node()}, process {os.getpid()}"
 
     def ask(self, kind: Kind, requests: Sequence[Any]) -> None:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from judgeloop.config import Config
 from judgeloop.data.readers import read_prompts
@@ -26,6 +26,9 @@ _SAMPLE = 1500  # rows of a kind that are turned into tokens
 _JUDGED = 240  # judge prompts that are
 _STEPS = 60  # batches that are put together
 _LENGTHS = 400  # answers whose lengths are kept
+
+
+Row = TypeVar("Row")
 
 
 class Tokens(Protocol):
@@ -139,7 +142,7 @@ def from_json(text: str) -> Sizes:
     return Sizes(**{**values, "answers": tuple(values["answers"])})
 
 
-def _sample(rows: Sequence, rng: random.Random) -> list:  # type: ignore[type-arg]
+def _sample(rows: Sequence[Row], rng: random.Random) -> list[Row]:
     return list(rows) if len(rows) <= _SAMPLE else rng.sample(list(rows), _SAMPLE)
 
 

@@ -25,7 +25,7 @@ _TITLE = 43  # columns of model and stage in the line of a finished one
 
 
 class TerminalDisplay:
-    """Prints to a rich console; see `driver.Display`."""
+    """Prints to a rich console; see `run.stage.Display`."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from judgeloop.compute.cluster import require_ray
 from judgeloop.compute.forks import ForkServer
@@ -22,8 +22,7 @@ from judgeloop.run.directory import RunDirectory, describe, read_facts
 from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.methods import METHODS
 from judgeloop.run.other_ranks import help_run, release_others, require_share
-from judgeloop.run.samples import Samples
-from judgeloop.run.stage import LOOP, Step, downstream, select
+from judgeloop.run.stage import LOOP, Display, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
@@ -42,19 +41,6 @@ _IMPORTED_ONCE = (
     "transformers.modeling_utils",
     "transformers.generation",
 )
-
-
-class Display(Protocol):
-    """What the driver tells whoever looks on."""
-
-    def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
-    def skipped(self, _step: Step, /) -> None: ...
-    def started(self, step: Step, resumed: bool) -> None: ...
-    def progress(self, done: int, total: int | None, note: str) -> None: ...
-    def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
-    def failed(self) -> None: ...
-    def samples(self, step: Step, found: Samples) -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (), *, method: str = LOOP) -> None:
@@ -264,39 +250,31 @@ def _carry_out(run: RunDirectory, step: Step, display: Display, server: ForkServ
 def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
     """Look at the models that no step makes, in the roles that they have yet to play; InputError if one cannot."""
     owed = [step for step in steps if run.state(step) != "done"]
-    names = list(dict.fromkeys(step.name for step, _, _ in outside_roles(owed)))
-    if names:
-        run_child(
-            ["judgeloop.run.check_players", str(run.path), *names],
-            run.path / "logs" / "check_players.log",
-            lambda _: None,
-            environment=_environment(run.config),
-            server=server,
-        )
+    if names := list(dict.fromkeys(step.name for step, _, _ in outside_roles(owed))):
+        _look(run, server, "check_players", *names)
 
 
 def _check_checker(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
     """Try the user's checker while nothing is made; InputError if it cannot be called."""
     if run.config.evaluation.checker is not None and not any(run.state(step) == "done" for step in steps):
-        run_child(
-            ["judgeloop.run.check_checker", str(run.path)],
-            run.path / "logs" / "check_checker.log",
-            lambda _: None,
-            environment=_environment(run.config),
-            server=server,
-        )
+        _look(run, server, "check_checker")
 
 
 def _check_cluster(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
     """Look at every machine that is to work for this run; InputError if one cannot."""
     if run.config.compute.cluster is not None and any(run.state(step) != "done" for step in steps):
-        run_child(
-            ["judgeloop.run.check_cluster", str(run.path)],
-            run.path / "logs" / "check_cluster.log",
-            lambda _: None,
-            environment=_environment(run.config),
-            server=server,
-        )
+        _look(run, server, "check_cluster")
+
+
+def _look(run: RunDirectory, server: ForkServer, module: str, *names: str) -> None:
+    """Carry out a check of `judgeloop.run` in a child, whose InputError is this process's."""
+    run_child(
+        [f"judgeloop.run.{module}", str(run.path), *names],
+        run.path / "logs" / f"{module}.log",
+        lambda _: None,
+        environment=_environment(run.config),
+        server=server,
+    )
 
 
 def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServer) -> None:

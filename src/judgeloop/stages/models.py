@@ -111,10 +111,11 @@ class Model:
         """As many engines as the cluster has room for, as one."""
         from judgeloop.compute.cluster_engine import ClusterEngine
         from judgeloop.compute.engine_actor import ToOpen
+        from judgeloop.engines.kinds import Opening
         from judgeloop.models.contents import content_hash
 
         config = self.run.config
-        wanted = ToOpen(
+        opening = Opening(
             config.engine,
             weights.resolve(),
             chat,
@@ -122,13 +123,17 @@ class Model:
             config.threads,
             config.seed,
             config.trust_remote_code,
+        )
+        wanted = ToOpen(
+            opening,
             tuple(str(Path(plugin).resolve()) for plugin in config.plugins),
             content_hash(weights) if config.compute.local_cache is not None else "",
             config.compute.local_cache,
         )
         if config.engine.kind == "auto":
             kind = self._auto(weights, lambda: ClusterEngine(wanted, config.compute).pick(), here=False)
-            wanted = replace(wanted, section=config.engine.model_copy(update={"kind": kind}))
+            section = config.engine.model_copy(update={"kind": kind})
+            wanted = replace(wanted, opening=replace(opening, section=section))
         return ClusterEngine(wanted, config.compute)
 
     def _auto(self, weights: Path, pick: Callable[[], str], *, here: bool = True) -> str:

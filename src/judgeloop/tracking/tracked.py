@@ -14,32 +14,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.run.directory import RunDirectory, read_facts
 from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.samples import Samples
-from judgeloop.run.stage import Step
+from judgeloop.run.stage import Display, Step
 from judgeloop.tracking.base import TrackedRun, Tracker, kind_of, require_packages
 from judgeloop.tracking.figures import figures, number_of, tables
 
 FILE = "tracking.json"
 _WRITE = 5.0  # seconds between notes of the losses that were told
-
-
-class Display(Protocol):
-    """See `run.driver.Display`."""
-
-    def superseded(self, steps: Sequence[Step], where: Path) -> None: ...
-    def skipped(self, _step: Step, /) -> None: ...
-    def started(self, step: Step, resumed: bool) -> None: ...
-    def progress(self, done: int, total: int | None, note: str) -> None: ...
-    def finished(self, step: Step, marker: Mapping[str, Any]) -> None: ...
-    def failed(self) -> None: ...
-    def samples(self, step: Step, found: Samples) -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 def trackers_of(config: Config, trains: str | None = None) -> tuple[str, ...]:

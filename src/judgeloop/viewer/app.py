@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlencode
 
 from jinja2 import ChainableUndefined, Environment, PackageLoader, Undefined
@@ -27,7 +27,7 @@ from judgeloop.viewer.overview import overview
 from judgeloop.viewer.prompts import NO_PAIR, PAIR, Filter
 from judgeloop.viewer.run_view import RunView, said
 from judgeloop.viewer.security import LOOPBACK, Guard
-from judgeloop.viewer.votes import CHOICES, Votes, as_lines, exported, tally
+from judgeloop.viewer.votes import CHOICES, Choice, Votes, as_lines, exported, tally
 
 _MOST_FORM = 4096  # bytes
 _MOST_TEXT = 20_000  # characters of one text on a page; what is left out is counted
@@ -219,7 +219,7 @@ class Pages:
             if choice == "undo":
                 votes.undo()
             elif choice in CHOICES:
-                votes.vote(name, choice)  # type: ignore[arg-type]
+                votes.vote(name, cast(Choice, choice))
             else:
                 raise HTTPException(400, "A vote is left, right, tie or bad.")
         except OSError as error:

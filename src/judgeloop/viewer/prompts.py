@@ -89,9 +89,9 @@ class PromptList:
         gaps: dict[str, float] = {}
         for _, line in self.pairs.lines():
             row = parsed(line) or {}
-            scores = row.get("chosen_score"), row.get("rejected_score")
-            if all(isinstance(score, (int, float)) for score in scores):
-                gap = float(scores[0]) - float(scores[1])  # type: ignore[arg-type]
+            chosen, rejected = row.get("chosen_score"), row.get("rejected_score")
+            if isinstance(chosen, (int, float)) and isinstance(rejected, (int, float)):
+                gap = float(chosen) - float(rejected)
                 gaps[str(row.get("prompt_id"))] = max(gap, gaps.get(str(row.get("prompt_id")), gap))
         count = size[0]
         source, account, tag = (np.full(count, _UNKNOWN, dtype=np.int32) for _ in range(3))

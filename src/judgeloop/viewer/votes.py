@@ -211,10 +211,11 @@ def _judge_agreement(votes: Votes, given: Sequence[Mapping[str, Any]]) -> list[d
         for vote in given if scored is not None else ():
             side = winner(vote)
             both = [scored[1].get(str(name)) for name in vote["responses"]] if scored is not None else []
-            if side is None or set(vote["models"]) != {a, b} or None in both:
+            if side is None or set(vote["models"]) != {a, b}:
                 continue
             liked, other = both[side], both[1 - side]
-            points.append(0.5 if liked == other else float(liked > other))  # type: ignore[operator]
+            if liked is not None and other is not None:
+                points.append(0.5 if liked == other else float(liked > other))
         if scored is not None:
             value = as_dict(mean_interval(points, seed=seed, bounds=(0.0, 1.0)))
             found.append({"a": a, "b": b, "judge": scored[0], "value": value})
