@@ -25,6 +25,7 @@ from judgeloop.models.host import to_device
 from judgeloop.models.tree_attention import tree_attention, tree_limit
 from judgeloop.training import collectives, distributed
 from judgeloop.training.checkpoints import last_checkpoint
+from judgeloop.training.fused_layers import fuse_layers
 from judgeloop.training.logprobs import HostBatch, add_response_head, length_groups
 from judgeloop.training.order import BlockBatches
 from judgeloop.training.sharded_trainer import ShardedTrainer
@@ -259,6 +260,9 @@ def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
     models = [model for model in (trainer.model, getattr(trainer, "ref_model", None)) if model is not None]
     bare = [trainer.accelerator.unwrap_model(getattr(m, "get_base_model", lambda m=m: m)()) for m in models]
     found = [add_response_head(model, one_group=distributed.sharded()) for model in bare]
+    if trainer.accelerator.device.type == "cpu" and not distributed.sharded():
+        for model in bare:
+            fuse_layers(model)
     trainer.bare_model, trainer.tree_limit = bare[0], tree_limit(bare[0]) if found[0] else 0.0
     trainer.own_head = all(found)
     return all(found)
