@@ -1,6 +1,6 @@
 """Is a model a judge of its own answers? A run's candidates on the verifiable track, its scores, and the checkers.
 
-    python benchmarks/own_answers.py RUN/M3 [--judge MODEL [--samples K] [--prompts N]] [--set KEY=VALUE …]
+    python benchmarks/own_answers.py RUN/M3 … [--judge MODEL [--samples K] [--prompts N]] [--set KEY=VALUE …]
 
 Of the candidates that a run made for a model: how many pass; how often the judge scores the passing one of two answers
 to one prompt higher (ties half), over all rules and by rule, with 95% bootstrap intervals over prompts; what stands in
@@ -10,7 +10,8 @@ differences) and what the mean of their scores is worth; without it the run's ow
 scores, or with `--samples` the means of K that it writes; `--prompts` has it score the answers to N prompts alone.
 
 With `judge.contrast.others` above 0, in the run or by `--set`, it tells besides how blind to the prompt the judge is,
-and what contrasts are worth, by λ.
+and what contrasts are worth, by λ; the difference from the scores alone is paired over prompts. Of several runs the
+differences are told together at the end.
 """
 
 from __future__ import annotations
@@ -96,10 +97,14 @@ def run_scores(folder: Path, config: Config) -> Scores:
 
 
 def contrasts_told(
-    folder: Path, config: Config, rows: Scores, truth: Mapping[str, Sequence[CheckedResponse]]
+    folder: Path,
+    config: Config,
+    rows: Scores,
+    truth: Mapping[str, Sequence[CheckedResponse]],
+    gains: dict[float, list[float]],
 ) -> list[str]:
     """How blind to the prompt a judge is, and by λ how often contrasts are right and what stands in their pairs;
-    nothing if nothing was judged under other prompts."""
+    nothing if nothing was judged under other prompts. `gains` (λ → by prompt, how much more often) grow."""
     asked: dict[str, list[str]] = defaultdict(list)
     for row in (row for mine in truth.values() for row in mine):
         asked[row.prompt_id].append(row.id)
@@ -109,10 +114,24 @@ def contrasts_told(
     lines = [f"prompt-blindness {blindness.value:.2f} ({blindness.low:.2f} to {blindness.high:.2f})"]
     for weight in WEIGHTS:
         scores = contrasts(rows, weight)
-        found = mean_interval([v for mine in truth.values() for v in judge_accuracies(mine, PASSES, scores)], seed=0)
+        both = [
+            pair
+            for mine in truth.values()
+            for pair in zip(judge_accuracies(mine, PASSES, scores), judge_accuracies(mine, PASSES, rows), strict=True)
+        ]
+        found = mean_interval([contrast for contrast, _ in both], seed=0)
         right = "" if found is None else f"right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), "
+        of_this = [contrast - own for contrast, own in both]
+        gains[weight] += of_this
+        right += f"{difference(of_this)}, "
         lines.append(f"λ {weight:g}: {right}{told(pairs_of(folder, config, scores, weight), truth)}")
     return lines
+
+
+def difference(gains: Sequence[float]) -> str:
+    """A mean difference with its interval over prompts."""
+    found = mean_interval(gains, seed=0)
+    return "no prompt" if found is None else f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
 def told(pairs: Sequence[PreferencePair], truth: Mapping[str, Sequence[CheckedResponse]]) -> str:
@@ -150,7 +169,7 @@ def told_together(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("model", type=Path, help="a model's folder in a run directory: the one that was to be trained")
+    parser.add_argument("models", type=Path, nargs="+", metavar="model", help="a model's folder in a run directory: the one that was to be trained")  # fmt: skip  # noqa: E501
     parser.add_argument("--judge", help="a model's folder or alias: it scores instead of the run's judge")
     parser.add_argument("--samples", type=int, help="it writes so many scores for each; without: its expected scores")
     parser.add_argument("--prompts", type=int, help="with --judge: score the answers to so many prompts alone")
@@ -159,7 +178,17 @@ def main() -> None:
     for given, name in ((options.samples, "--samples"), (options.prompts, "--prompts")):
         if given is not None and not options.judge:
             parser.error(f"{name} needs --judge: without it the run's own judgements are read")
-    folder: Path = options.model
+    gains: dict[float, list[float]] = {weight: [] for weight in WEIGHTS}
+    for folder in options.models:
+        tell(folder, options, gains)
+    if len(options.models) > 1 and all(gains.values()):
+        print(f"contrasts, all {len(options.models)}:")
+        for weight, mine in gains.items():
+            print(f"λ {weight:g}: {difference(mine)}, {len(mine)} prompts")
+
+
+def tell(folder: Path, options: argparse.Namespace, gains: dict[float, list[float]]) -> None:
+    """Print all that the candidates for one model tell."""
     config = load(folder.parent / "config.yaml", options.set)
     truth = truth_of(folder)
     if options.judge:
@@ -179,7 +208,7 @@ def main() -> None:
         print(f"judge right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), {found.n} prompts")
     print("; ".join(f"{rule} {statistics.mean(v):.2f} ({len(v)})" for rule, v in by_rule.items() if v))
     print(told(pairs_of(folder, config, scores), truth))
-    if lines := contrasts_told(folder, config, scores, truth):
+    if lines := contrasts_told(folder, config, scores, truth, gains):
         print(*lines, sep="\n")
     if options.judge:
         print(told_together(folder, config, scores, run_scores(folder, config), truth))
