@@ -79,8 +79,8 @@ def served(browser: Any, tmp_path: Path) -> Iterator[Served]:
 
 
 def test_every_page_is_quiet_narrow_and_asks_only_this_machine(served: Served) -> None:
-    for path in ("", "/prompts/M2", "/prompt/M2/p-3", "/pair/M2/pair-3", "/models", "/judge", "/instructions", "/vote",
-                 "/votes"):  # fmt: skip
+    for path in ("", "/prompts/M2", "/prompt/M2/p-3", "/pair/M2/pair-3", "/pair/M2/pair-2", "/models", "/judge",
+                 "/instructions", "/vote", "/votes"):  # fmt: skip
         served.go(f"/r/a{path}")
         assert served.page.evaluate("window.hacked") is None
         assert served.page.evaluate("document.documentElement.scrollWidth") <= 390, path
