@@ -23,8 +23,10 @@ from judgeloop.data.readers import read_ranked  # noqa: E402
 from judgeloop.viewer.app import make_app  # noqa: E402
 from viewer.viewed_run import make_large, make_viewed  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need chromium")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+WITHOUT = f"the browser tests need a browser: {', '.join(NAMES)} (on Debian: apt install chromium)"
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 
 
 @pytest.fixture(scope="module")
