@@ -78,7 +78,7 @@ def init(
     for line in found:
         say(Console(), line)
     seeds = shlex.join(source for source in sources if source not in sorted_.prompts)
-    say(Console(), f"The rows as the model will see them: judgeloop seed {seeds} --dry-run")
+    typer.echo(f"the rows as the model will see them: judgeloop seed {seeds} --dry-run")
     typer.echo(f"\n{path} is written. What it will cost:\n\n  judgeloop plan {shlex.quote(str(path))}")
 
 

@@ -71,7 +71,7 @@ class AskedPrompts:
 
 def _entry(row: Mapping[str, Any], fields: Mapping[str, Any], group: str | None) -> dict[str, Any]:
     """`group` is the field by which the user's checker groups prompts (evaluation.checker)."""
-    tag = tag_of({"tag": fields[group]} if group in fields else fields)
+    tag = tag_of(fields if group is None or group not in fields else {"tag": fields[group]})
     return {"text": said(row["messages"]), "tag": tag, "source": str(row.get("source") or ""), "row": dict(row)}
 
 

@@ -26,7 +26,7 @@ class Wanted:
     source: str = ""
     tag: str = ""
 
-    def fits(self, row: Mapping[str, Any]) -> bool:
+    def fits(self, row: dict[str, Any]) -> bool:
         return (
             self.text.lower() in row["text"].lower()
             and self.source in ("", source_of(row))
