@@ -13,7 +13,7 @@ install: $(STAMP)
 
 $(RUNTIME): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[eval]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[eval,view]'
 	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # on all cores; pip takes one
 	touch $(RUNTIME)
 

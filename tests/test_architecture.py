@@ -44,6 +44,7 @@ LAYERS = (
     {"run.fingerprints"},
     {"run.plan"},
     {"run"},
+    {"pair_account"},
     {"models", "pairs", "data"},
     {"text"},
     {"forecast.work"},

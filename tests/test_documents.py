@@ -122,3 +122,11 @@ def test_the_page_of_licences_names_every_dependency() -> None:
     named = re.findall(r"^\| ([\w.-]+) \| [^|]+\|[^|]*\| ([^|]+) \|$", written, re.MULTILINE)[1:]
     wanted = {name: ", ".join(sorted(parts)) for name, parts in script.dependencies().items()}
     assert dict(named) == wanted, "run python scripts/write_licences_docs.py"
+
+
+def test_the_quickstart_installs_the_same_with_and_without_make() -> None:
+    made = re.search(r"-e '(\.\[[\w,]+\])'\n", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert made is not None
+    assert made[1] == ".[eval,view]"
+    for name in ("README.md", "README.zh-CN.md"):
+        assert f"-e '{made[1]}' && .venv/bin/judgeloop run" in (ROOT / name).read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypedDict
 
@@ -58,6 +59,17 @@ class Prompt:
     @classmethod
     def of(cls, messages: list[Message], source: str) -> Self:
         return cls(stable_id("p", messages), messages, source)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPrompt:
+    """A prompt that was answered in an evaluation, so that who reads the run needs no file of the config: `source` is
+    its file and line, `fields` what else is in its row (a tag, a rule, …), long texts left out."""
+
+    id: str
+    messages: list[Message]
+    source: str
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,15 @@ class PreferencePair:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainedPair:
+    """In which `steps` (from 1) of its training a pair was, one an epoch; `id` is the pair's. A pair that the training
+    left out has no row."""
+
+    id: str
+    steps: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class SupervisedRow:
     """A row to imitate, in TRL's prompt-completion form: an IFT row (instruction → response) or an EFT row
     (filled judge prompt → judgement). `prompt_id` names the instruction it is about, for leakage checks."""
@@ -187,3 +208,20 @@ class Task:
         """What a model is asked: instruction, input and constraints, each a paragraph, as one user turn."""
         parts = [part.strip() for part in (self.instruction, self.input, self.constraints) if part.strip()]
         return [{"role": "user", "content": "\n\n".join(parts)}]
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrations:
+    """What a request for new instructions showed the model before it wrote: each of `shown` has the `text` and its
+    `source`, a seed row's file and line ("seed.jsonl:3"), an earlier instruction's request ("few_shot:2") or a task
+    that ships with the package ("shipped:4"). `id` is the request."""
+
+    id: str
+    shown: list[dict[str, str]]
+
+
+def request_of(source: str) -> str | None:
+    """The request that an instruction's `source` names, its place in the reply left out: "self_instruct:17.2" is of
+    "self_instruct:17". None for a source that names none."""
+    found = re.fullmatch(r"(.+:\d+)(?:\.\w+)*", source)
+    return found[1] if found else None

@@ -47,8 +47,11 @@ def test_ranked_data_gives_a_config_that_holds_some_out(tmp_path: Path) -> None:
     assert (config.iterations, config.prompts.source, config.evaluation.prompts) == (2, "few_shot", ())
     assert (config.judge.language, config.report.language) == ("en", "en")
     assert "seed.jsonl (JSONL, 12 rows): ranked responses, 12 taken" in said  # as judgeloop seed --dry-run says it
-    assert "held_out.jsonl: " in said
-    assert f"judgeloop plan {path}" in said
+    held_out = round(0.1 * 12)  # as the config written says it
+    assert f"{held_out} sets held out" in said
+    assert said.splitlines()[-1] == f"  judgeloop plan {path}"
+    assert len(said.splitlines()) <= 10, said
+    assert "judgeloop seed" in said
     assert path.read_text().count("#") > 8
     assert not list(path.parent.glob(".*"))
 

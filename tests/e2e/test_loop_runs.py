@@ -13,7 +13,15 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from judgeloop.jsonl import read_objects, read_rows
-from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt
+from judgeloop.records import (
+    Candidate,
+    Demonstrations,
+    EvaluationPrompt,
+    Judgement,
+    PreferencePair,
+    Prompt,
+    TrainedPair,
+)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -56,6 +64,14 @@ def test_a_run_makes_m1_m2_m3_with_the_right_lineage(
     assert last["judge"]["scale"] == [0, 5]
     assert last["pairs"] == len(read_rows(out / "M3" / "pairs.jsonl", PreferencePair))
     assert set(last["seconds"]) >= {"prompts", "candidates", "judge", "pairs", "train", "eval"}
+
+    for name in ("M1", "M3"):  # what view needs of an evaluation, and of a training
+        asked = {row.id: row for row in read_rows(out / name / "eval.prompts.jsonl", EvaluationPrompt)}
+        assert asked.keys() == {row.prompt_id for row in read_rows(out / name / "eval.responses.jsonl", Candidate)}
+        assert all(row.source.startswith("seed.jsonl:") for row in asked.values())
+    trained = {row.id: row.steps for row in read_rows(out / "M3" / "train.steps.jsonl", TrainedPair)}
+    assert trained.keys() == {row.id for row in read_rows(out / "M3" / "pairs.jsonl", PreferencePair)}
+    assert {step for steps in trained.values() for step in steps} == set(range(1, third["steps"] + 1))
 
     model = AutoModelForCausalLM.from_pretrained(str(out / "M3" / "model"))
     tokenizer = AutoTokenizer.from_pretrained(str(out / "M3" / "model"))
@@ -111,6 +127,10 @@ def test_sampled_judgements_and_prompts_from_the_model_itself(
     out = tmp_path / "run"
     done = judgeloop("run", str(config), "--out", str(out))
     assert done.returncode == 0, done.stderr
+    shown = {row.id: row.shown for row in read_rows(out / "M2" / "demonstrations.jsonl", Demonstrations)}
+    assert shown.keys() == {row.source for row in read_rows(out / "M2" / "prompts.jsonl", Prompt)}
+    sources = {(row["source"], row["prompt"][-1]["content"]) for _, row in read_objects(out / "M1" / "ift.jsonl")}
+    assert {(one["source"], one["text"]) for one in next(iter(shown.values()))} <= sources
     rows = read_rows(out / "M2" / "judgements.jsonl", Judgement)
     assert len(rows) == len(read_rows(out / "M2" / "candidates.jsonl", Candidate)) * 3
     assert {row.score for row in rows} == {4.0, 1.0, None}

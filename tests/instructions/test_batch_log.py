@@ -18,7 +18,7 @@ from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.search import Completion, Draft, Method, Shown, search
 from judgeloop.jsonl import read_rows
-from judgeloop.records import Message, Prompt, Task
+from judgeloop.records import Demonstrations, Message, Prompt, Task
 
 COUNT = 7
 NOUNS = ("river", "candle", "bridge", "garden", "engine", "violin", "desert", "market", "winter", "button")
@@ -67,7 +67,7 @@ class TwoAtATime(Method[Draft]):
         return 2
 
     def show(self, number: int) -> Shown:
-        return Shown("Write.", " ".join(row.instruction for row in self.kept), Sampling(9))
+        return Shown("Write.", " ".join(row.instruction for row in self.kept), Sampling(9), tuple(self.kept))
 
     def read(self, completion: Completion) -> list[Draft]:
         after = str(len(completion.shown.text.split())) if self.whole_tasks else ""
@@ -113,6 +113,25 @@ def test_rows_become_prompts_and_the_account_says_how_many_it_covers(tmp_path: P
     assert (tmp_path / "tasks.jsonl").exists() is kind.whole_tasks
 
 
+@KINDS
+def test_what_each_request_showed_is_written_with_its_rows(tmp_path: Path, kind: type[TwoAtATime]) -> None:
+    run(tmp_path, kind)
+    shown = {row.id: row.shown for row in read_rows(tmp_path / "demonstrations.jsonl", Demonstrations)}
+    assert list(shown) == [f"two:{k}" for k in range(2, 7)]  # the first two showed none, of the eighth nothing was kept
+    assert [one["source"] for one in shown["two:5"]] == [f"two:{k}" for k in range(4)]
+    assert shown["two:2"][1]["text"].startswith("Praise the candle aloud")
+
+
+class Nothing(Bare):
+    def show(self, number: int) -> Shown:
+        return Shown("Write.", "", Sampling(9))
+
+
+def test_a_method_that_shows_no_tasks_leaves_no_empty_file(tmp_path: Path) -> None:
+    run(tmp_path, Nothing)
+    assert not (tmp_path / "demonstrations.jsonl").exists()
+
+
 def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -140,7 +159,8 @@ def test_a_kill_between_rows_and_account_costs_that_batch(
     assert min(engine.asked) == f"two:{2 * die_in}"  # the batch that the account does not cover is asked again
     assert account | {"seconds_by_step": 0} == expected | {"seconds_by_step": 0}
     assert rows_of(broken, kind) == rows_of(whole, kind)
-    assert (broken / "prompts.jsonl").read_bytes() == (whole / "prompts.jsonl").read_bytes()
+    for name in ("prompts.jsonl", "demonstrations.jsonl"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes()
 
 
 @KINDS

@@ -10,7 +10,7 @@ import pytest
 from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.errors import InputError
-from judgeloop.instructions.few_shot import FewShot, build_demonstration_prompt, parse_completion
+from judgeloop.instructions.few_shot import FewShot, demonstration_prompt, draw_demonstrations, parse_completion
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.search import BATCH, search
@@ -126,21 +126,28 @@ def shown_in(request: Request) -> list[str]:
     return [line.partition(". ")[2] for line in text.splitlines()][:-1]
 
 
-def test_demonstrations_mix_seed_and_own_and_end_with_the_next_number() -> None:
+def tasks(texts: Sequence[str]) -> list[Task]:
+    return [Task.of(text, "", "", f"seed.jsonl:{number}") for number, text in enumerate(texts, 1)]
+
+
+def drawn(seed: int) -> list[str]:
     own = ["own one", "own two", "own three"]
-    text = build_demonstration_prompt(SEED, own, PromptsSection(), random.Random(1))
-    lines = text.splitlines()
-    assert lines[-1] == "9."
-    assert [line.split(". ")[0] for line in lines[:-1]] == list("12345678")
-    items = [line.partition(". ")[2] for line in lines[:-1]]
-    assert (len(set(items) & set(SEED)), len(set(items) & set(own))) == (6, 2)
-    assert any(build_demonstration_prompt(SEED, own, PromptsSection(), random.Random(s)) != text for s in range(3))
+    shown = draw_demonstrations(tasks(SEED), tasks(own), PromptsSection(), random.Random(seed))
+    return [task.instruction for task in shown]
 
 
-def test_missing_own_prompts_are_made_up_from_the_seed_on_one_line_each() -> None:
-    text = build_demonstration_prompt(["two\n lines", "b"], [], PromptsSection(), random.Random(0))
-    assert sorted(line[3:] for line in text.splitlines()[:-1]) == ["b", "two lines"]
-    assert text.endswith("\n3.")
+def test_demonstrations_mix_seed_and_own() -> None:
+    assert (len(set(drawn(1)) & set(SEED)), len(drawn(1))) == (6, 8)
+    assert any(drawn(seed) != drawn(1) for seed in range(3))
+
+
+def test_missing_own_prompts_are_made_up_from_the_seed() -> None:
+    shown = draw_demonstrations(tasks(["one", "two"]), [], PromptsSection(), random.Random(0))
+    assert sorted(task.source for task in shown) == ["seed.jsonl:1", "seed.jsonl:2"]
+
+
+def test_the_list_has_a_line_each_and_ends_with_the_next_number() -> None:
+    assert demonstration_prompt(["two\n lines", "b"]) == "1. two lines\n2. b\n3."
 
 
 @pytest.mark.parametrize(

@@ -357,3 +357,15 @@ def test_scores_are_drawn_on_the_judges_own_scale() -> None:
 
     assert bars([1, 3]) == [1, 2, 3]
     assert bars(None) == [0, 1, 2]
+
+
+def test_an_m0_that_was_not_evaluated_has_no_row_of_dashes(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", ("M0", "M1", "M2"))
+    row = r"<tr>\s*<th>M0</th>\s*<td class=\"n\">"
+    assert re.search(row, render(run))
+    (run / "M0/eval.json").unlink()
+    html = render(run)
+    assert not re.search(row, html)
+    assert re.search(r"<tr>\s*<th>M1</th>\s*<td class=\"n\">", html)
+    assert "<th>M0</th>" in html  # the lineage has it
+    assert [model["name"] for model in summarise(run)["models"]] == ["M0", "M1", "M2"]

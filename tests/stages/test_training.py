@@ -17,6 +17,7 @@ from judgeloop.config import Config, parse
 from judgeloop.errors import InputError, JudgeloopError, StageFailed
 from judgeloop.jsonl import read_objects
 from judgeloop.loop import method
+from judgeloop.pairs import SAME_TEXT, TOO_FEW_FINISHED, WITHIN_MARGIN
 from judgeloop.run.directory import RunDirectory, describe
 from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.stages.carry_out import run_stage
@@ -87,7 +88,8 @@ class Prepared:
             run_stage(self.context)
         assert {path: path.read_bytes() for path in before} == before
         left = {path.name for path in (self.run.path / "M2").iterdir()}
-        assert left <= {"candidates.jsonl", "pairs.jsonl", ".train.begun.json", ".train.spent.json", "checkpoints",
+        assert left <= {"candidates.jsonl", "pairs.jsonl", "pairs.json", "agreed.jsonl", "agreed.json",
+                        ".train.begun.json", ".train.spent.json", "checkpoints",
                         "reference.json"}  # fmt: skip
         assert not self.run.marker(self.run.steps["M2/train"], "done").exists()
         message = str(found.value)
@@ -118,7 +120,24 @@ def test_a_pair_without_rejected_is_named_by_its_line(prepare: Make) -> None:
 def test_no_pairs_at_all(prepare: Make) -> None:
     stage = prepare()
     stage.write([])
-    assert "no preference pair to train on; lower pairs.margin" in stage.refused(InputError)
+    assert "no preference pair to train on; lower pairs.margin" in stage.refused(InputError)  # the account is gone
+    reasons = {TOO_FEW_FINISHED: 150, WITHIN_MARGIN: 8, SAME_TEXT: 1}
+    account = {"prompts": 200, "with_pair": 0, "pairs": 0, "ties": 41, "dropped": reasons, "below_top_share": 0}
+    account |= {"chosen_mean_characters": None, "rejected_mean_characters": None}
+    write_json(stage.pairs.with_name("pairs.json"), account)
+    message = stage.refused(InputError)
+    assert f"of 200 prompts 150 {TOO_FEW_FINISHED}, 41 tie, 8 within the margin, 1 for other reasons; " in message
+    assert "raise candidates.sampling.max_new_tokens (answers were cut off)" in message
+    assert "margin, or raise" not in message
+
+
+def test_no_pair_on_which_the_implicit_reward_agrees(prepare: Make) -> None:
+    stage = prepare(pairs={"implicit": True})
+    stage.pairs.with_name("agreed.jsonl").write_text("")
+    write_json(stage.pairs.with_name("agreed.json"), {"made": 4, "pairs": 0, "disagree": 4, "equal": 0})
+    assert "on none of the 4 pairs does the implicit reward agree with the judge; set pairs.implicit: false" in (
+        stage.refused(InputError)
+    )
 
 
 def test_chosen_equal_to_rejected_everywhere(prepare: Make) -> None:

@@ -86,7 +86,9 @@ def test_it_stops_where_the_newer_one_does_not_win_and_keeps_the_last_that_did(
     rates = {row["step"]: row["early_stopping_win_rate"] for row in metrics if "early_stopping_win_rate" in row}
     assert rates == {2: 3.5 / 6, 4: 3.5 / 6, 6: last.rate}
     assert sum("loss" in row for row in metrics) == 6
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["finished.json", "model", "reference.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "finished.json", "model", "reference.json", "train.steps.jsonl",
+    ]  # fmt: skip
 
 
 def test_where_every_checkpoint_wins_the_last_weights_are_kept(train: Train, tmp_path: Path) -> None:

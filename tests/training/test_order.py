@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judgeloop.training.order import BlockBatches, BlockOrder, token_blocks
+from judgeloop.training.order import BlockBatches, BlockOrder, steps_of_rows, token_blocks
 
 
 def blocks_of(order: BlockOrder) -> list[tuple[int, ...]]:
@@ -49,3 +49,16 @@ def test_batches_by_tokens_change_places_every_epoch() -> None:
     assert list(batches) != first
     assert sorted(batches) == sorted(first)
     assert list(BlockBatches(batches.blocks, seed=2)) != first
+
+
+def test_a_row_is_in_one_step_of_each_epoch() -> None:
+    order = BlockOrder(rows=10, block=4, seed=3)
+    found = steps_of_rows(order, 10, steps=6)
+    for epoch in range(2):
+        order.set_epoch(epoch)
+        for step, block in enumerate(blocks_of(order), 3 * epoch + 1):
+            assert all(found[row][epoch] == step for row in block)
+    assert all(len(steps) == 2 for steps in found)
+    ended = steps_of_rows(order, 10, steps=4)  # the judge ended it in the second epoch
+    assert [steps[:1] for steps in found] == [steps[:1] for steps in ended]
+    assert sum(len(steps) == 2 for steps in ended) == len([s for s in found if s[1] == 4])

@@ -14,8 +14,9 @@ from trl import DPOConfig, DPOTrainer
 
 from judgeloop.config import LoraSection, TrainSection
 from judgeloop.errors import InputError, StageFailed
+from judgeloop.jsonl import read_rows
 from judgeloop.models.chat import Chat
-from judgeloop.records import PreferencePair
+from judgeloop.records import PreferencePair, TrainedPair
 from judgeloop.training.data import EQUAL, PairExample, pair_examples
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.preference import train_preference
@@ -242,7 +243,9 @@ def test_training_raises_the_margin_and_reports_every_step(
     assert {"dpo_loss", "chosen_nll", "chosen_logps", "rejected_logps", "grad_norm", "learning_rate"} <= set(
         run.metrics[0]
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["finished.json", "out", "reference.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "finished.json", "out", "reference.json", "train.steps.jsonl",
+    ]  # fmt: skip
     examples = pair_examples(pairs, chat, 1000, {}).examples
     gains = []
     for example in examples:
@@ -282,6 +285,36 @@ def test_every_epoch_sees_every_pair_in_an_order_of_its_own(
     assert all(values["dpo_loss"] == pytest.approx(math.log(2), abs=1e-5) for values in run.metrics)
 
 
+@pytest.mark.parametrize("by_tokens", [False, True])
+def test_the_steps_of_each_pair_are_those_it_was_trained_in(
+    pairs: list[PreferencePair], model_folder: Path, tmp_path: Path, chat: Chat, by_tokens: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Compared with the ids that the trainer was given, in two and a half epochs of short last batches."""
+    seen: list[tuple[int, list[int]]] = []
+    own_step = PairTrainer.own_step
+
+    def looked_at(self: Any, model: Any, inputs: dict[str, Any], items: float) -> Any:
+        count = len(inputs["input_ids"]) // 2
+        for ids, mask in zip(inputs["input_ids"][:count], inputs["attention_mask"][:count], strict=True):
+            seen.append((self.state.global_step + 1, ids[mask == 1].tolist()))
+        return own_step(self, model, inputs, items)
+
+    monkeypatch.setattr(PairTrainer, "own_step", looked_at)
+    longest = max(example.tokens for example in pair_examples(pairs, chat, 1000, {}).examples)
+    size = {"tokens_per_step": longest} if by_tokens else {"batch_size": 4, "micro_batch_size": 2}
+    same = make_pair(9, chosen="same", rejected="same")
+    run = Run([*pairs, same], model_folder, tmp_path / "out", chat, epochs=2.5, **size)
+    written = {row.id: row.steps for row in read_rows(tmp_path / "train.steps.jsonl", TrainedPair)}
+    assert same.id not in written
+    expected: dict[str, list[int]] = {}
+    for example in pair_examples(pairs, chat, 1000, {}).examples:
+        ids = [*example.prompt_ids, *example.chosen_ids]
+        expected[example.id] = [step for step, given in seen if given == ids]
+    assert written == expected
+    assert max(step for steps in written.values() for step in steps) == run.summary.steps
+
+
 def test_the_seed_decides_the_weights(
     pairs: list[PreferencePair], model_folder: Path, tmp_path: Path, chat: Chat
 ) -> None:
@@ -292,9 +325,7 @@ def test_the_seed_decides_the_weights(
     assert any(not torch.equal(tensor, other[name]) for name, tensor in first.items())
 
 
-def test_no_pairs_names_the_keys_to_change(model_folder: Path, tmp_path: Path, chat: Chat) -> None:
-    with pytest.raises(InputError, match=r"pairs\.margin.*candidates\.count.*prompts\.count"):
-        Run([], model_folder, tmp_path / "out", chat)
+def test_no_pair_left_names_the_key_to_change(model_folder: Path, tmp_path: Path, chat: Chat) -> None:
     with pytest.raises(InputError, match=r"no preference pair left of 1 .*too long.*train\.max_length"):
         Run([make_pair(0)], model_folder, tmp_path / "out", chat, max_length=8)
 

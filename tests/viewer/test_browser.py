@@ -23,8 +23,10 @@ from judgeloop.data.readers import read_ranked  # noqa: E402
 from judgeloop.viewer.app import make_app  # noqa: E402
 from viewer.viewed_run import make_large, make_viewed  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need chromium")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+WITHOUT = f"the browser tests need a browser: {', '.join(NAMES)} (on Debian: apt install chromium)"
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +81,8 @@ def served(browser: Any, tmp_path: Path) -> Iterator[Served]:
 
 
 def test_every_page_is_quiet_narrow_and_asks_only_this_machine(served: Served) -> None:
-    for path in ("", "/prompts/M2", "/prompt/M2/p-3", "/pair/M2/pair-3", "/models", "/judge", "/instructions", "/vote",
-                 "/votes"):  # fmt: skip
+    for path in ("", "/prompts/M2", "/prompt/M2/p-3", "/pair/M2/pair-3", "/pair/M2/pair-2", "/models", "/judge",
+                 "/instructions", "/vote", "/votes"):  # fmt: skip
         served.go(f"/r/a{path}")
         assert served.page.evaluate("window.hacked") is None
         assert served.page.evaluate("document.documentElement.scrollWidth") <= 390, path

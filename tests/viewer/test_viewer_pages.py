@@ -14,12 +14,12 @@ from starlette.testclient import TestClient
 
 from judgeloop.errors import InputError
 from judgeloop.viewer.app import make_app
-from viewer.viewed_run import HOSTILE, make_viewed
+from viewer.viewed_run import HOSTILE, QUESTIONS, make_viewed
 
 PAGES = (
     "/r/a", "/r/a/prompts/M2", "/r/a/prompt/M2/p-0", "/r/a/prompt/M2/p-3", "/r/a/pair/M2/pair-3", "/r/a/models",
     "/r/a/models?order=truth&a=M1&b=M2", "/r/a/judge", "/r/a/judge?model=M1", "/r/a/instructions", "/r/a/vote",
-    "/r/a/votes", "/compare", "/",
+    "/r/a/votes", "/compare", "/", "/r/a/pair/M2/pair-2", "/r/a/prompt/M2/p-2", "/r/a/models?tag=short",
 )  # fmt: skip
 
 
@@ -64,10 +64,48 @@ def test_a_prompt_without_a_pair_says_why(run: Path, prompt: str, why: str) -> N
 
 def test_lineage_names_source_judge_and_training(run: Path) -> None:
     page = client(run).get("/r/a/pair/M2/pair-2").text
-    assert "prompts.jsonl:2" in page
+    assert "few_shot:7" in page
     assert "M1M1M1" in page  # the judge's hash
     assert "M2M2M2" in page  # the model's that the training made
     assert "2 pairs in" in page
+
+
+def test_lineage_goes_back_to_the_demonstrations_and_their_lines(run: Path) -> None:
+    for page in ("/r/a/pair/M2/pair-2", "/r/a/prompt/M2/p-2"):
+        said = client(run).get(page).text
+        assert "3 demonstrations that the model was shown" in said
+        assert "seed.jsonl:2" in said
+        assert "Seed answer 2." in said
+        assert '<a href="/r/a/prompt/M2/p-1">few_shot:4</a>' in said  # one of its own, and what that was made from
+        assert "written by hand, ships with judgeloop" in said
+    assert "demonstrations" not in client(run).get("/r/a/prompt/M2/p-0").text  # of a file
+
+
+def test_lineage_goes_on_to_the_training_steps(run: Path) -> None:
+    page = client(run).get("/r/a/pair/M2/pair-2").text
+    assert re.findall(r"<td>(\d) of 5</td><td class=\"num\">([\d.]+)</td>", page) == [("2", "0.500"), ("5", "0.200")]
+    assert "left out of the training" in client(run).get("/r/a/pair/M2/pair-3").text
+    train = json.loads((run / "M2/train.json").read_text())
+    (run / "M2/train.json").write_text(json.dumps({**train, "kept_step": 4, "stopped_at": 5}))
+    page = client(run).get("/r/a/pair/M2/pair-2").text
+    assert page.count("after the weights that were kept (step 4)") == 1
+
+
+def test_a_run_that_lacks_what_lineage_needs_says_so(run: Path) -> None:
+    (run / "M2/demonstrations.jsonl").unlink()
+    (run / "M2/train.steps.jsonl").unlink()
+    page = client(run).get("/r/a/pair/M2/pair-2").text
+    assert "does not say which demonstrations the model was shown" in page
+    assert "does not say in which steps" in page
+    assert "does not say which demonstrations" not in client(run).get("/r/a/prompt/M2/p-0").text
+
+
+def test_the_overview_has_no_row_for_an_m0_that_was_not_evaluated(run: Path) -> None:
+    assert re.findall(r"<td><b>(M\d)</b>", client(run).get("/r/a").text) == ["M1", "M2"]
+    shutil.copy(run / "M1/eval.json", run / "M0/eval.json")
+    evaluation = json.loads((run / "M0/eval.json").read_text())
+    (run / "M0/eval.json").write_text(json.dumps({**evaluation, "length": {"mean_characters": 9.0}}))
+    assert re.findall(r"<td><b>(M\d)</b>", client(run).get("/r/a").text) == ["M0", "M1", "M2"]
 
 
 def test_filters_by_text_account_gap_source_and_tag(run: Path) -> None:
@@ -82,7 +120,7 @@ def test_filters_by_text_account_gap_source_and_tag(run: Path) -> None:
     assert found("account=no+pair") == ["p-0", "p-1"]
     assert found("low=0.5") == ["p-2", "p-3"]
     assert found("low=1.5") == []
-    assert found("source=prompts.jsonl") == ["p-0", "p-1", "p-2"]
+    assert found("source=few_shot") == ["p-1", "p-2"]
     assert found("tag=plain&account=pair") == ["p-2"]
     assert found("start=2") == ["p-2", "p-3"]
     assert found("q=onerror%3D%22") == ["p-3"]  # a quotation mark is escaped in the file
@@ -100,13 +138,45 @@ def test_two_models_are_ordered_by_what_changed(run: Path) -> None:
     assert "scores by judge" in page
 
 
-def test_evaluation_prompts_of_a_file_have_text_and_tag(run: Path, tmp_path: Path) -> None:
+def test_two_models_are_filtered_by_tag_source_and_text(run: Path) -> None:
+    pages = client(run)
+
+    def found(query: str) -> list[str]:
+        page = pages.get(f"/r/a/models?a=M1&b=M2&order=file&{query}").text
+        return re.findall(r"from (asked\.jsonl:\d)", page)
+
+    assert len(found("")) == len(QUESTIONS) == 4
+    assert found("tag=short") == ["asked.jsonl:1", "asked.jsonl:3"]
+    assert found("q=SKY") == ["asked.jsonl:0"]
+    assert found("tag=short&q=sonnet") == []
+    assert found("source=asked.jsonl&start=2") == ["asked.jsonl:2", "asked.jsonl:3"]
+    assert "No prompt fits." in pages.get("/r/a/models?tag=nothing").text
+    assert "2 of 4 evaluation prompts" in pages.get("/r/a/models?tag=short").text
+
+
+def test_the_field_that_the_checker_groups_by_is_the_tag(run: Path) -> None:
+    from judgeloop.viewer.run_view import RunView
+
+    view = RunView(run, "a")
+    rows = [json.loads(line) for line in (run / "M2/eval.prompts.jsonl").read_text().splitlines()]
+    for name in ("M1", "M2"):
+        lines = [json.dumps({**row, "fields": {"tag": "short", "level": 3}}) + "\n" for row in rows]
+        (run / name / "eval.prompts.jsonl").write_text("".join(lines))
+    assert {one["tag"] for one in view.evaluation_prompts().values()} == {"short"}
+    checks = json.loads((run / "M2/checks.json").read_text())
+    (run / "M2/checks.json").write_text(json.dumps({**checks, "group": "level"}))
+    assert {one["tag"] for one in view.evaluation_prompts().values()} == {"3"}
+
+
+def test_without_the_written_ones_evaluation_prompts_of_a_file_have_text_and_tag(run: Path, tmp_path: Path) -> None:
     from judgeloop.records import Prompt
     from judgeloop.viewer.run_view import RunView
 
     asked = tmp_path / "asked.jsonl"
     asked.write_text('{"instruction": "Name a fish.", "input": "", "rule": "short"}\n')
-    (run / "config.yaml").write_text(f"evaluation: {{prompts: [{asked}, {tmp_path}/gone.jsonl]}}\n")
+    (run / "config.yaml").write_text(f"evaluation: {{prompts: [{asked}, {tmp_path}/gone.jsonl, hf:org/name]}}\n")
+    for model in ("M1", "M2"):
+        (run / model / "eval.prompts.jsonl").unlink()
     found = RunView(run, "a").evaluation_prompts()
     name = Prompt.of([{"role": "user", "content": "Name a fish."}], "").id
     assert (found[name]["text"], found[name]["tag"]) == ("Name a fish.", "short")
@@ -142,7 +212,8 @@ def test_a_damaged_line_is_shown_as_such(run: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["M2", "M2/judgements.jsonl", "M2/eval.json", "M1/held_out.jsonl", "config.yaml",
-                                  "metrics.jsonl", "M2/candidates.jsonl", "M2/pairs.jsonl",
+                                  "metrics.jsonl", "M2/candidates.jsonl", "M2/pairs.jsonl", "M2/eval.prompts.jsonl",
+                                  "M2/demonstrations.jsonl", "M2/train.steps.jsonl", "M1/ift.jsonl",
                                   "M2/train.json"])  # fmt: skip
 @pytest.mark.parametrize("how", ["gone", "damaged"])
 def test_runs_that_lack_parts_still_have_pages(run: Path, gone: str, how: str) -> None:

@@ -33,24 +33,34 @@ def judged(candidate: str, score: float | None, text: str = "") -> dict[str, Any
 
 
 def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
-    """A finished run of these evaluated models; M2 has an iteration's rows, with a prompt that gave no pair."""
+    """A finished run of these evaluated models; M2 has an iteration's rows, with prompts that gave no pair and one that
+    a model wrote, whose pair was trained on."""
     names = ["M0", *models]
     (run / "M0").mkdir(parents=True)
     write_json(run / "run.json", {"judgeloop": "0.1.0", "format": 2, "method": "loop", "models": names, "seed": 3,
                                   "started": "2026-05-03T10:12:45+00:00"})  # fmt: skip
-    (run / "config.yaml").write_text("model: tiny\npairs: {rule: best_worst, margin: 0.5}\nevaluation: {prompts: []}\n")
+    (run / "config.yaml").write_text("model: tiny\nprompts: {source: few_shot}\n"
+                                     "pairs: {rule: best_worst, margin: 0.5}\nevaluation: {prompts: []}\n")  # fmt: skip
     write_json(run / "M0/model.json", {"path": "/m", "hash": "f" * 64})
     write(run / "metrics.jsonl", [{"model": "M2", "stage": "train", "step": k, "loss": 1 / k} for k in range(1, 6)])
     held = [{"id": f"r-{k}", "messages": messages(q), "source": "seed.jsonl:1",
              "responses": [{"text": HOSTILE, "rank": 0}, {"text": "b", "rank": 1}]}
             for k, q in enumerate(QUESTIONS)]  # fmt: skip
     write(run / "M1/held_out.jsonl", held)
-    write(run / "M1/ift.jsonl", [])
+    write(run / "M1/ift.jsonl", [
+        {"id": f"i-{k}", "kind": "ift", "prompt_id": f"q-{k}", "prompt": messages(f"Seed question {k}? {HOSTILE}"),
+         "completion": [{"role": "assistant", "content": f"Seed answer {k}. {HOSTILE}"}], "source": f"seed.jsonl:{k}"}
+        for k in range(1, 4)
+    ])  # fmt: skip
     asked = [stable_id("p", messages(q)) for q in QUESTIONS]
     for number, model in enumerate(models, 1):
         answers = [{"id": f"{model}.{p}.0", "prompt_id": p, "text": f"{model[1:]} says {HOSTILE} {k}", "token_ids": [],
                     "finish_reason": "stop"} for k, p in enumerate(asked)]  # fmt: skip
         write(run / model / "eval.responses.jsonl", answers)
+        write(run / model / "eval.prompts.jsonl",
+              [{"id": p, "messages": messages(q), "source": f"asked.jsonl:{k}",
+                "fields": {"tag": (HOSTILE, "short")[k % 2]}}
+               for k, (p, q) in enumerate(zip(asked, QUESTIONS, strict=True))])  # fmt: skip
         write(run / model / "eval.judgements.jsonl", [judged(a["id"], float(number)) for a in answers])
         write(run / model / "eval.agreement.jsonl", [judged(f"r-{k}.{i}", 1.0 + i) for k in range(4) for i in (0, 1)])
         write(run / model / "checks.jsonl", [{"id": a["id"], "prompt_id": a["prompt_id"], "finished": True,
@@ -60,8 +70,9 @@ def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
         write_json(run / model / "eval.json", {"model": model, "judge": "judge", "judge_health": health,
                                                "win_rate_vs_previous": None})  # fmt: skip
         write_json(run / model / "checks.json", {"model": model, "headline": "passes", "measures": {}})
-        write_json(run / model / "train.json", {"hash": model * 10, "rows": 2})
-    prompts = [{"id": f"p-{k}", "messages": messages(q), "source": HOSTILE if k == 3 else f"prompts.jsonl:{k}",
+        write_json(run / model / "train.json", {"hash": model * 10, "rows": 2, "steps": 5})
+    sources = ("prompts.jsonl:0", "few_shot:4", "few_shot:7", HOSTILE)
+    prompts = [{"id": f"p-{k}", "messages": messages(q), "source": sources[k],
                 "tag": HOSTILE if k == 3 else "plain"} for k, q in enumerate(QUESTIONS)]  # fmt: skip
     candidates = [{"id": f"c-{k}-{i}", "prompt_id": f"p-{k}", "text": f"{HOSTILE} {i}", "token_ids": [],
                    "finish_reason": "stop" if i < 2 else HOSTILE, "thought": HOSTILE}
@@ -71,6 +82,12 @@ def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
     write(run / "M2/candidates.jsonl", candidates)
     write(run / "M2/judgements.jsonl", [judged(f"c-{k}-{i}", s, HOSTILE) for (k, i), s in scores.items()])
     write(run / "M2/pairs.jsonl", [pair(k) for k in (2, 3)])
+    write(run / "M2/train.steps.jsonl", [{"id": "pair-2", "steps": [2, 5]}])
+    shown = [("seed.jsonl:2", f"Seed question 2? {HOSTILE}"), ("few_shot:4", QUESTIONS[1]), ("shipped:1", HOSTILE)]
+    write(
+        run / "M2/demonstrations.jsonl",
+        [{"id": "few_shot:7", "shown": [{"source": source, "text": text} for source, text in shown]}],
+    )
     dropped = {HOSTILE: 3}
     write_json(run / "M2/prompts.json", {"asked": 9, "kept": 4, "dropped": dropped,
                                          "samples": {"kept": [HOSTILE], "dropped": {HOSTILE: [HOSTILE]}}})  # fmt: skip

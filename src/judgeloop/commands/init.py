@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from judgeloop.errors import InputError
+
+if TYPE_CHECKING:
+    from judgeloop.config import Config
 
 Size = Literal["try", "usual", "long"]
 # Iterations, prompts an iteration, candidates a prompt, prompts of the evaluation.
@@ -36,12 +40,15 @@ def init(
     ] = None,
     size: Annotated[Size | None, typer.Option(help="try: minutes; usual: an afternoon; long: a night or more")] = None,
 ) -> None:
-    """Write a commented config for your own data, and show what becomes of the data.
+    """Write a commented config for your own data, and say in a few lines what becomes of the data.
 
     Asks what the options do not say; where nobody can be asked, defaults are taken, and --data must be given.
     """
-    from judgeloop.commands.seed import seed, sort_sources
+    from rich.console import Console
+
+    from judgeloop.commands.seed import sort_sources
     from judgeloop.config.loading import load
+    from judgeloop.report.printing import say
 
     if path.exists():
         raise InputError.at(path, None, "exists already", "remove it, or name another file: judgeloop init my.yaml")
@@ -64,15 +71,27 @@ def init(
     draft = path.with_name(f".{path.name}.partial")
     draft.write_text(text, encoding="utf-8")
     try:
-        config = load(draft)  # what was written is what is run
-        seed(
-            [source for source in sources if source not in sorted_.prompts],
-            dry_run=True, language=config.judge.language, rubric=config.judge.rubric,
-        )  # fmt: skip
+        found = _seed_of(load(draft))  # what was written is what is run
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    typer.echo(f"\nThe config is written to {path}; judgeloop plan {path} says what it will cost.")
+    for line in found:
+        say(Console(), line)
+    seeds = shlex.join(source for source in sources if source not in sorted_.prompts)
+    typer.echo(f"the rows as the model will see them: judgeloop seed {seeds} --dry-run")
+    typer.echo(f"\n{path} is written. What it will cost:\n\n  judgeloop plan {shlex.quote(str(path))}")
+
+
+def _seed_of(config: Config) -> list[str]:
+    """What the run will make of the data, in a few lines. Raises InputError if that is nothing."""
+    from judgeloop.judging.rubric import load_rubric
+    from judgeloop.seed.build import build_seed
+    from judgeloop.stages.contamination import evaluated_prompts
+    from judgeloop.stages.seed import yields
+
+    rubric = load_rubric(config.judge.rubric, config.judge.language)
+    evaluated = evaluated_prompts(config)
+    return yields(build_seed(config.seed_data, rubric, config.judge.justification, config.seed, evaluated).account)
 
 
 def _ask(question: str, default: str | None, option: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from judgeloop.data.thoughts import NAMES as THOUGHTS
 
@@ -84,3 +87,12 @@ BARE = ("prompt", "instruction", "question", "query", "problem", "user_prompt", 
 def plain_name(key: str) -> str:
     """A column's name as the table has it: lower case, words joined by underscores."""
     return re.sub(r"[\s\-.]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())).casefold()
+
+
+TAGS = ("tag", "rule", "kind", "category")
+
+
+def tag_of(row: Mapping[str, Any]) -> str:
+    """The kind of task that a row of prompts says it is; empty if it says none."""
+    found = next((row[key] for key in TAGS if row.get(key)), "")
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, read_rows, write_rows_atomically, write_text_atomically
-from judgeloop.records import Prompt, Task
+from judgeloop.records import Demonstrations, Prompt, Task, request_of
 
-PROMPTS, TASKS, ACCOUNT = "prompts.jsonl", "tasks.jsonl", "prompts.json"
+PROMPTS, TASKS, ACCOUNT, SHOWN = "prompts.jsonl", "tasks.jsonl", "prompts.json", "demonstrations.jsonl"
 
 
 class BatchLog:
@@ -20,7 +20,9 @@ class BatchLog:
 
     A batch's rows are appended first, then the account that covers them is replaced. So rows beyond the account belong
     to a batch that was broken off: they are cut, the batch is asked again, and gives the same rows. Methods that write
-    whole tasks append to tasks.jsonl, the others to prompts.jsonl directly.
+    whole tasks append to tasks.jsonl, the others to prompts.jsonl directly. What their requests showed the model is
+    appended before them, to demonstrations.jsonl, and cut with them. It is written down and not worked out again
+    later: what was drawn depends on what was kept before, on the filters, and on the version that drew it.
     """
 
     def __init__(self, folder: Path, *, whole_tasks: bool) -> None:
@@ -29,6 +31,8 @@ class BatchLog:
         self._prompts, self._account = folder / PROMPTS, folder / ACCOUNT
         self._before = self._whole_batches()
         self.rows = len(self._before[0])
+        self._shown_path = folder / SHOWN
+        self._shown = self._open_shown()
         self._log = RowLog(self._path)
 
     def __enter__(self) -> Self:
@@ -36,13 +40,18 @@ class BatchLog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._log.close()
+        self._shown.close()
+        if not self._shown_path.stat().st_size:  # a method that shows none, or names none
+            self._shown_path.unlink()
 
     def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
         """The rows of whole batches that an earlier attempt left, and the account that came with the last of them."""
         return self._before
 
-    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None:
-        """Add the rows of one batch, and the account with the number of rows that it covers."""
+    def append(self, rows: Sequence[Task], account: dict[str, Any], shown: Sequence[Demonstrations]) -> None:
+        """Add the rows of one batch with what they were shown, and the account with the number of rows that it
+        covers."""
+        self._shown.append(shown)
         self._log.append(rows if self._whole_tasks else [_as_prompt(row) for row in rows])
         self.rows += len(rows)
         text = json.dumps({**account, "rows": self.rows}, ensure_ascii=False, indent=2) + "\n"
@@ -53,6 +62,15 @@ class BatchLog:
         if self._whole_tasks:
             prompts = {prompt.id: prompt for prompt in map(_as_prompt, read_rows(self._path, Task))}
             write_rows_atomically(self._prompts, prompts.values())
+
+    def _open_shown(self) -> RowLog:
+        path = self._shown_path
+        RowLog(path).close()  # cuts a torn last line
+        written = read_rows(path, Demonstrations)
+        covered = {request_of(row.source) for row in self._before[0]}
+        if any(row.id not in covered for row in written):
+            write_rows_atomically(path, [row for row in written if row.id in covered])
+        return RowLog(path)
 
     def _whole_batches(self) -> tuple[list[Task], dict[str, Any] | None]:
         RowLog(self._path).close()  # cuts a torn last line

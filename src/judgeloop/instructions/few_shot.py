@@ -39,9 +39,8 @@ class FewShot(Method[Draft]):
 
     def __init__(self, prompter: Prompter, seed_tasks: Sequence[Task], config: PromptsSection, gate: Gate) -> None:
         super().__init__(prompter, seed_tasks, config, gate)
-        prompts = [task.instruction for task in seed_tasks]
-        self._demonstrations = [text for text in prompts if len(tokens_of(text)) <= LONGEST_DEMONSTRATION]
-        self._too_long = len(prompts) - len(self._demonstrations)
+        self._demonstrations = [t for t in seed_tasks if len(tokens_of(t.instruction)) <= LONGEST_DEMONSTRATION]
+        self._too_long = len(seed_tasks) - len(self._demonstrations)
         if not self._demonstrations:
             raise InputError(
                 f"prompts: no seed prompt is short enough to demonstrate ({LONGEST_DEMONSTRATION} words at most); "
@@ -51,13 +50,13 @@ class FewShot(Method[Draft]):
     def show(self, number: int) -> Shown:
         seed, section = self.prompter.seed, self.config.sampling
         rng = random.Random(derive_seed(seed, self.name, "demonstrations", number))
-        own = [task.instruction for task in self.kept]
-        listed = build_demonstration_prompt(self._demonstrations, own, self.config, rng)
+        shown = draw_demonstrations(self._demonstrations, self.kept, self.config, rng)
+        listed = demonstration_prompt([task.instruction for task in shown])
         total = listed.count("\n") + NEW_ITEMS
         order = template("judgeloop.instructions", self.name, "en").format(count=total)
         stop = (f"\n{total + 1}.",)
         sampling = Sampling(section.max_new_tokens, section.temperature, section.top_p, section.top_k, stop)
-        return Shown(order, listed, sampling, seed=derive_seed(seed, self.name, "sampling", number))
+        return Shown(order, listed, sampling, tuple(shown), derive_seed(seed, self.name, "sampling", number))
 
     def read(self, completion: Completion) -> list[Draft]:
         return [
@@ -69,19 +68,21 @@ class FewShot(Method[Draft]):
         return {"seed_prompts_too_long_to_show": self._too_long}
 
 
-def build_demonstration_prompt(
-    seed_prompts: Sequence[str], own_prompts: Sequence[str], config: PromptsSection, rng: random.Random
-) -> str:
-    """A numbered list of demonstrations that ends with the next number, to be continued.
-
-    `config.own_demonstrations` come from `own_prompts` (as many as there are), the others from the seed, up to
-    `config.seed_demonstrations` + `config.own_demonstrations` in all, shuffled; each on one line.
-    """
-    own = rng.sample(list(own_prompts), min(config.own_demonstrations, len(own_prompts)))
+def draw_demonstrations(
+    seed_tasks: Sequence[Task], own_tasks: Sequence[Task], config: PromptsSection, rng: random.Random
+) -> list[Task]:
+    """Demonstrations of a list: `config.own_demonstrations` of `own_tasks` (as many as there are), the others from the
+    seed, up to `config.seed_demonstrations` + `config.own_demonstrations` in all, shuffled."""
+    own = rng.sample(list(own_tasks), min(config.own_demonstrations, len(own_tasks)))
     wanted = config.seed_demonstrations + config.own_demonstrations - len(own)
-    shown = own + rng.sample(list(seed_prompts), min(wanted, len(seed_prompts)))
+    shown = own + rng.sample(list(seed_tasks), min(wanted, len(seed_tasks)))
     rng.shuffle(shown)
-    lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(shown, 1)]
+    return shown
+
+
+def demonstration_prompt(texts: Sequence[str]) -> str:
+    """A numbered list of the texts, each on one line, that ends with the next number, to be continued."""
+    lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(texts, 1)]
     return "\n".join([*lines, f"{len(lines) + 1}."])
 
 

@@ -29,7 +29,7 @@ from judgeloop.errors import InputError
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.yield_counts import YieldCounts
-from judgeloop.records import Task
+from judgeloop.records import Demonstrations, Task, request_of
 
 # Requests that are answered before any of their rows is kept. The rows depend on it, on the seed and on nothing else:
 # neither on the order in which generations finish nor on where an attempt was killed.
@@ -43,8 +43,9 @@ SURPLUS = "more than were wanted"
 class Shown:
     """What one request shows the model: an order, and its own answer begun with `text`.
 
-    `tasks` are the demonstrations in the text, for a method that compares the reply with them. `seed` None: derived
-    from the request's name.
+    `tasks` are the demonstrations in the text, in their order: written down with what is kept of the reply
+    (`records.Demonstrations`), and at hand for a method that compares the reply with them. `seed` None: derived from
+    the request's name.
     """
 
     order: str
@@ -159,25 +160,25 @@ class Log(Protocol):
 
     def resume(self) -> tuple[list[Task], dict[str, Any] | None]: ...
 
-    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None: ...
+    def append(self, rows: Sequence[Task], account: dict[str, Any], shown: Sequence[Demonstrations]) -> None: ...
 
 
 def search(method: Method[Any], log: Log, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Ask the model until `prompts.count` rows are kept or `prompts.max_requests` are spent.
 
-    The rows of each batch are appended to the log. If it holds rows of an earlier attempt, the search goes on after
-    them and comes to the same result. `progress(kept, requests)` is called after each batch.
-    Returns the account: source, asked (rows), got (instructions read), kept, dropped (by reason), samples, requests,
-    max_requests, tokens, tokens_by_step, seconds_by_step, what the method counts, and stopped ("count reached" or
-    "max_requests reached"). Fewer rows than asked for is not an error; none at all is an InputError.
+    The rows of each batch are appended to the log, with what their requests showed. If it holds rows of an earlier
+    attempt, the search goes on after them and comes to the same result. `progress(kept, requests)` is called after each
+    batch. Returns the account: source, asked (rows), got (instructions read), kept, dropped (by reason), samples,
+    requests, max_requests, tokens, tokens_by_step, seconds_by_step, what the method counts, and stopped ("count
+    reached" or "max_requests reached"). Fewer rows than asked for is not an error; none at all is an InputError.
     """
     state = _State(method)
     state.restore(*log.resume())
     account = state.account()
     while account["stopped"] is None:
-        rows = state.batch()
+        rows, shown = state.batch()
         account = state.account()
-        log.append(rows, account)
+        log.append(rows, account, shown)
         if progress is not None:
             progress(account["kept"], account["requests"])
     if not method.kept:
@@ -218,8 +219,8 @@ class _State:
             self._method.prompter.too_long = account.get("requests_too_long", 0)
             self._method.restore(account)
 
-    def batch(self) -> list[Task]:
-        """Ask the next requests; return the rows kept."""
+    def batch(self) -> tuple[list[Task], list[Demonstrations]]:
+        """Ask the next requests; return the rows kept, and what the requests showed that they are from."""
         method = self._method
         numbers = range(self._requests, min(self._requests + method.batch_size(), self._max_requests))
         shown = {f"{method.name}:{number}": method.show(number) for number in numbers}
@@ -237,7 +238,8 @@ class _State:
             for row in draft.rows or [draft.task]:
                 self._take(row)
                 new.append(row)
-        return new
+        asked = {request_of(row.source) for row in new}
+        return new, [_demonstrations(name, one) for name, one in shown.items() if one.tasks and name in asked]
 
     def _take(self, row: Task) -> None:
         if self._method.counts(row):
@@ -266,3 +268,9 @@ class _State:
             **({"requests_too_long": prompter.too_long} if prompter.too_long else {}),
             "stopped": stopped,
         }
+
+
+def _demonstrations(request: str, shown: Shown) -> Demonstrations:
+    return Demonstrations(
+        request, [{"source": task.source, "text": task.messages()[0]["content"]} for task in shown.tasks]
+    )

@@ -18,7 +18,7 @@ from judgeloop.report.language import LANGUAGES, Words, words
 from judgeloop.report.metrics import further_metrics, value_in_words, versus_in_words
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
-from judgeloop.report.summary import summary_of, with_damage, write_summary
+from judgeloop.report.summary import listed, summary_of, with_damage, write_summary
 from judgeloop.report.truth import truth_table
 from judgeloop.report.verdict import picture, verdict
 from judgeloop.report.wording import NOTHING, duration, interval, number, percent, points, ranks_in_words
@@ -75,6 +75,7 @@ def _page(files: RunFiles, summary: dict[str, Any]) -> str:
         base_model=base_model,
         summary=summary,
         models=models,
+        listed=listed(models),
         verdict=said,
         headline=[sentence for sentence in headline(summary) if sentence not in said],
         panels=picture(summary),

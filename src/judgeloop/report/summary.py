@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ def summary_of(files: RunFiles) -> dict[str, Any]:
         "under_way": files.under_way(),
         "warnings": concerns(models, files.section("health")),
     }
+
+
+def listed(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The models that tables of figures have a row for: M0 is none of them unless it was evaluated (evaluation.base),
+    for its row would be dashes."""
+    return [m for m in models if m["name"] != "M0" or m["length"]["mean_characters"] is not None or len(models) == 1]
 
 
 def with_damage(summary: dict[str, Any], files: RunFiles) -> dict[str, Any]:

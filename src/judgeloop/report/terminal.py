@@ -12,7 +12,7 @@ from judgeloop.report.plot import print_plot
 from judgeloop.report.printing import print_samples, say
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
-from judgeloop.report.summary import summary_of, with_damage
+from judgeloop.report.summary import listed, summary_of, with_damage
 from judgeloop.report.wording import NOTHING, interval, number, percent, points
 from judgeloop.run.samples import Answer, Sample, Samples, last_turn
 from judgeloop.text.printable import printable
@@ -99,9 +99,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     if further:
         table.caption = Text("\n".join(map(_further, further)))
         table.caption_justify = "left"
-    for model in summary["models"]:
-        if model["name"] == "M0" and model["length"]["mean_characters"] is None and len(summary["models"]) > 1:
-            continue  # it was not evaluated (evaluation.base: false)
+    for model in listed(summary["models"]):
         versus = model["win_rate_vs_previous"] or {}
         cells = (
             model["name"],

@@ -23,6 +23,7 @@ from judgeloop.run.plan import OUTSIDE
 from judgeloop.run.samples import draw, last_turn
 from judgeloop.run.stage import Stage
 from judgeloop.stages import costs
+from judgeloop.stages.asked import write_asked
 from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampling
 from judgeloop.stages.contrast import compared_under_others, evaluated_under_others, evaluation_keys
 from judgeloop.stages.fitting import fitting
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
 RESPONSES, JUDGEMENTS, AGREEMENT = "eval.responses", "eval.judgements", "eval.agreement"
 COMPARISONS, PREVIOUS, IFEVAL = "eval.comparisons", "eval.previous.judgements", "eval.ifeval"
-ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)
+ASKED = "eval.prompts"
+ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL, ASKED)
 
 
 def evaluate(context: Context) -> Outcome:
@@ -66,6 +68,7 @@ def evaluate(context: Context) -> Outcome:
     what = f"{context.step.name}: prompts"
     asked, left_out = fitting(model.name, chat, evaluation_prompts(context), new_tokens, what)
     prompts = [prompt for prompt, _ in asked]
+    write_asked(context, context.output(ASKED), prompts)
     respond(context, context.output(RESPONSES), engine, chat, asked, section.samples, sampling(section.sampling),
             purpose="evaluation", keep_open=True)  # fmt: skip
     responses = read_rows(context.output(RESPONSES), Candidate)
@@ -320,7 +323,7 @@ EVAL = Stage(
     may_read=("previous", "previous_judgements", "previous_agreement"),
     writes=(
         "eval.json",
-        *(f"{name}.jsonl" for name in (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL)),
+        *(f"{name}.jsonl" for name in ROWS),
     ),
     keys=_keys,
     measures=True,

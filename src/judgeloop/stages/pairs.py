@@ -8,6 +8,7 @@ from dataclasses import replace
 from judgeloop.config import Config
 from judgeloop.config.choices import PAIR_RULES
 from judgeloop.jsonl import write_rows_atomically
+from judgeloop.pair_account import in_words, reasons_of
 from judgeloop.pairs import Judged, PairRule
 from judgeloop.records import MAX_SCORE, Candidate, Judgement, Prompt
 from judgeloop.run.json_artifacts import write_json
@@ -63,7 +64,9 @@ def pairs(context: Context) -> Outcome:
         later = {row.id for row in ahead}
         written["chosen_from_provisional"] = sum(pair.chosen_id in later for pair in made.pairs)
     write_json(context.output(context.step.writes[1]), written)
-    return Outcome({"rows": len(made.pairs)})
+    reasons = reasons_of(written)
+    without = f"{sum(reasons.values())} of {len(judged.prompts)} prompts gave no pair: {in_words(reasons)}"
+    return Outcome({"rows": len(made.pairs), **({"yields": [without]} if reasons else {})})
 
 
 def _keys(config: Config) -> tuple[str, ...]:

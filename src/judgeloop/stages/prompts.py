@@ -12,7 +12,7 @@ from judgeloop.config import PromptsSection
 from judgeloop.config.choices import INSTRUCTION_METHODS
 from judgeloop.data.readers import read_prompts
 from judgeloop.errors import InputError
-from judgeloop.instructions.batch_log import BatchLog
+from judgeloop.instructions.batch_log import SHOWN, BatchLog
 from judgeloop.instructions.diversity import diversity
 from judgeloop.instructions.gate import NEAR, Gate
 from judgeloop.instructions.prompter import Prompter
@@ -31,7 +31,7 @@ from judgeloop.text.similarity import NoveltyPool
 
 def new_prompts(context: Context) -> Outcome:
     """Prompts for this iteration, from files or by the method that the config names; none is evaluated on. A method
-    that writes whole tasks leaves them in tasks.jsonl."""
+    that writes whole tasks leaves them in tasks.jsonl, and every method its demonstrations in demonstrations.jsonl."""
     path = context.output()
     started = time.monotonic()
     source = context.config.prompts.source
@@ -44,8 +44,8 @@ def new_prompts(context: Context) -> Outcome:
         )
     seconds = context.run.spent(context.step) + time.monotonic() - started
     texts = [last_words(row.messages) for row in rows]
-    found = {"diversity": diversity(_seed_prompts(context), texts, context.config.seed), "seconds": round(seconds, 2)}
-    write_json(context.output("prompts.json"), {**account, **found})
+    found = diversity(list(_seed_prompts(context)), texts, context.config.seed)
+    write_json(context.output("prompts.json"), {**account, "diversity": found, "seconds": round(seconds, 2)})
     return Outcome({"rows": len(rows)})
 
 
@@ -76,7 +76,7 @@ def _seed_tasks(context: Context, *, whole_tasks: bool) -> list[Task]:
     """The run's IFT rows, to be shown as examples: as tasks with their parts, or each prompt as one instruction.
     Held-out and EFT prompts are not among them."""
     if not whole_tasks:
-        return [Task.of(text, "", "", "seed") for text in _seed_prompts(context)]
+        return [Task.of(text, "", "", source) for text, source in _seed_prompts(context).items()]
     return tasks_of(context.rows("ift", SupervisedRow), context.config.seed_data.ift)
 
 
@@ -91,9 +91,12 @@ def _gate(context: Context, seed: Sequence[str]) -> Gate:
     )
 
 
-def _seed_prompts(context: Context) -> list[str]:
-    """What the run's IFT rows ask, each once."""
-    return list(dict.fromkeys(last_words(row.prompt) for row in context.rows("ift", SupervisedRow)))
+def _seed_prompts(context: Context) -> dict[str, str]:
+    """What the run's IFT rows ask, each once, and the source of the first row that asks it."""
+    found: dict[str, str] = {}
+    for row in context.rows("ift", SupervisedRow):
+        found.setdefault(last_words(row.prompt), row.source)
+    return found
 
 
 def _from_files(context: Context, path: Path) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def _from_files(context: Context, path: Path) -> dict[str, Any]:
     kept: dict[str, Prompt] = {}
     dropped: dict[str, int] = {}
     detected = []
-    seed_prompts = _seed_prompts(context)
+    seed_prompts = list(_seed_prompts(context))
     gate = _gate(context, seed_prompts)
     avoid = {prompt.id for prompt in evaluation_prompts(context)}
     total = 0
@@ -163,6 +166,6 @@ PROMPTS = Stage(
     cost=costs.new_prompts,
     reads=("prompter", "ift", "held_out"),
     may_read=("earlier",),
-    writes=("prompts.jsonl", "prompts.json", "tasks.jsonl"),
+    writes=("prompts.jsonl", "prompts.json", "tasks.jsonl", SHOWN),
     keys=("seed", "prompts", *of("evaluation", "prompts", "count", "ifeval"), *ENGINE),
 )

@@ -26,6 +26,7 @@ from judgeloop.stages.checkpoint_judge import checkpoint_judge
 from judgeloop.stages.context import Context, Outcome
 from judgeloop.stages.keys import ENGINE, of
 from judgeloop.stages.models import Model
+from judgeloop.stages.no_pairs import no_pairs
 from judgeloop.training import distributed
 from judgeloop.training.finished import FINISHED
 
@@ -86,6 +87,8 @@ def train(context: Context) -> Outcome:
 
     policy, reference = context.model("policy"), context.model("reference")
     rows = [*context.rows("pairs", PreferencePair), *context.rows("judge_pairs", PreferencePair)]
+    if not rows:
+        raise InputError(no_pairs(context))
     used = {name for row in rows for name in (row.chosen_id, row.rejected_id)}
     candidates, anchors = context.rows("candidates", Candidate), context.rows("anchors", Candidate)
     ours = candidates if _another_tokenizer(context) else [*candidates, *anchors]
@@ -280,7 +283,7 @@ TRAIN = Stage(
     cost=costs.train,
     reads=("policy", "reference", "pairs", "candidates"),
     may_read=("anchors", "judge_pairs", "consistency", "eft", "ift", "refresh", "held_out"),
-    writes=(*TRAINED, "reference.json"),
+    writes=(*TRAINED, "reference.json", "train.steps.jsonl"),
     keys=_train_keys,
     gives="policy",
     trains="train",

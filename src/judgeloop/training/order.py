@@ -34,11 +34,14 @@ class BlockOrder:
     def __len__(self) -> int:
         return self.rows
 
-    def __iter__(self) -> Iterator[int]:
+    def batches(self) -> list[list[int]]:
+        """The blocks in the order of this epoch."""
         blocks = self.blocks()
         last = [blocks.pop()] if self.rows % self.block else []
-        random.Random(derive_seed(self.seed, "order of blocks", self.epoch)).shuffle(blocks)
-        return (index for block in [*blocks, *last] for index in block)
+        return [*_shuffled(blocks, self.seed, self.epoch), *last]
+
+    def __iter__(self) -> Iterator[int]:
+        return (index for block in self.batches() for index in block)
 
 
 def token_blocks(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -69,7 +72,29 @@ class BlockBatches:
     def __len__(self) -> int:
         return len(self.blocks)
 
+    def batches(self) -> list[list[int]]:
+        """The blocks in the order of this epoch."""
+        return _shuffled(self.blocks, self.seed, self.epoch)
+
     def __iter__(self) -> Iterator[list[int]]:
-        blocks = list(self.blocks)
-        random.Random(derive_seed(self.seed, "order of blocks", self.epoch)).shuffle(blocks)
-        return iter(blocks)
+        return iter(self.batches())
+
+
+def _shuffled(blocks: Sequence[list[int]], seed: int, epoch: int) -> list[list[int]]:
+    order = list(blocks)
+    random.Random(derive_seed(seed, "order of blocks", epoch)).shuffle(order)
+    return order
+
+
+def steps_of_rows(order: BlockOrder | BlockBatches, rows: int, steps: int) -> list[list[int]]:
+    """Of each of the `rows`, the steps (from 1) that it was part of, in a training of so many `steps`."""
+    found: list[list[int]] = [[] for _ in range(rows)]
+    done, epoch = 0, 0
+    while done < steps:
+        order.set_epoch(epoch)
+        for batch in order.batches()[: steps - done]:
+            done += 1
+            for index in batch:
+                found[index].append(done)
+        epoch += 1
+    return found

@@ -20,7 +20,7 @@ from judgeloop.training import collectives, distributed
 from judgeloop.training.data import PairExample
 from judgeloop.training.logprobs import TokenLossOfRows
 from judgeloop.training.losses import PairTerms, PreferenceLoss
-from judgeloop.training.order import BlockOrder
+from judgeloop.training.order import BlockBatches, BlockOrder
 from judgeloop.training.packs import IGNORED
 from judgeloop.training.reference import ReferenceCache
 from judgeloop.training.replay import Replay
@@ -101,6 +101,10 @@ class PairTrainer(ExactLoss, DPOTrainer):
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> BlockOrder:
         rows = len(self.train_dataset if train_dataset is None else train_dataset)
         return BlockOrder(rows, self.args.train_batch_size * self.args.gradient_accumulation_steps, self.args.seed)
+
+    def order(self) -> BlockOrder | BlockBatches:
+        """In which batches the pairs come, epoch by epoch."""
+        return self._get_train_sampler() if self.blocks is None else BlockBatches(self.blocks, self.args.seed)
 
     def output(self, model: Any, inputs: dict[str, Tensor], **asked: Any) -> Any:
         """The model's log-probabilities of the response tokens, and what else is asked for."""

@@ -16,19 +16,29 @@ from trl import DPOConfig
 from judgeloop.config import TrainSection
 from judgeloop.config.choices import LOSSES
 from judgeloop.errors import InputError
+from judgeloop.jsonl import write_rows_atomically
 from judgeloop.models.chat import Chat
 from judgeloop.models.contents import content_hash
 from judgeloop.models.hardware import require_gpu_settings
-from judgeloop.records import PreferencePair, SupervisedRow, derive_seed
+from judgeloop.records import PreferencePair, SupervisedRow, TrainedPair, derive_seed
 from judgeloop.training import collectives, distributed
 from judgeloop.training.arguments import choose_precision, settings_that_matter, trainer_arguments
 from judgeloop.training.checkpoints import checkpoint_folder, training_key
-from judgeloop.training.data import ScoreAlone, TokenisedPairs, pair_examples, rows_beside, sft_examples
+from judgeloop.training.data import (
+    EMPTY,
+    EQUAL,
+    TOO_LONG,
+    ScoreAlone,
+    TokenisedPairs,
+    pair_examples,
+    rows_beside,
+    sft_examples,
+)
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.finished import record_finished
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.losses import PreferenceLoss
-from judgeloop.training.order import token_blocks
+from judgeloop.training.order import steps_of_rows, token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
 from judgeloop.training.replay import Replay
@@ -51,6 +61,8 @@ from judgeloop.training.weights import (
     set_adapter_aside,
     with_dropout,
 )
+
+STEPS = "train.steps.jsonl"
 
 
 def train_preference(
@@ -87,8 +99,11 @@ def train_preference(
     (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps: means over the batch, log-
     probabilities in nats a response), and eft_loss, ift_loss and refresh_loss of replayed rows. `judge_checkpoint`
     ends the training by `early_stopping`, and the last weights that won are written (the initial ones if none did). The
-    reference has no dropout. A killed training goes on from its last checkpoint beside `output`. Raises InputError if
-    no pair (or no row to replay) is left, StageFailed (nothing written) if loss or gradient is not finite.
+    reference has no dropout. Beside `output`, `train.steps.jsonl` says in which steps each pair was: written, though it
+    derives from the seed, because only the tokenizer tells which pairs were too long and how many tokens fill a step,
+    and whoever reads a run loads none. A killed training goes on from its last checkpoint beside `output`. Raises
+    InputError if no pair (or no row to replay) is left, StageFailed (nothing written) if loss or gradient is not
+    finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
@@ -191,6 +206,9 @@ def train_preference(
             replayed=trainer.state.global_step * sum(replay.per_step for replay in replays),
         )
         if distributed.is_main():
+            trained = steps_of_rows(trainer.order(), len(shuffled), trainer.state.global_step)
+            rows_of_steps = [TrainedPair(e.id, steps) for e, steps in zip(shuffled, trained, strict=True)]
+            write_rows_atomically(output.with_name(STEPS), rows_of_steps)
             record_finished(output, summary.as_dict())
     return summary
 
@@ -202,17 +220,21 @@ def _tokenised(
     token_ids: Mapping[str, Sequence[int]],
     cut_off: Collection[str],
 ) -> TokenisedPairs:
-    if not pairs:
-        raise InputError(
-            "no preference pair to train on; lower pairs.margin, or raise candidates.count or prompts.count"
-        )
     data = pair_examples(pairs, chat, config.max_length, token_ids, cut_off)
     if not data.examples:
-        raise InputError(
-            f"no preference pair left of {len(pairs)} (dropped: {data.dropped}); raise train.max_length, "
-            "candidates.count or prompts.count, or lower pairs.margin"
-        )
+        raise InputError(f"no preference pair left of {len(pairs)} (dropped: {data.dropped}); {_remedy(data.dropped)}")
     return data
+
+
+def _remedy(dropped: Mapping[str, int]) -> str:
+    """What helps against the reason for which most pairs were dropped."""
+    most = max(dropped, key=dropped.__getitem__, default="")
+    known = {
+        TOO_LONG: "raise train.max_length, or lower candidates.sampling.max_new_tokens",
+        EMPTY: "look at the answers in pairs.jsonl: one side says nothing",
+        EQUAL: "raise candidates.sampling.temperature: both sides are the same tokens",
+    }
+    return known.get(most, "raise candidates.count or prompts.count")
 
 
 def _replays(

@@ -21,11 +21,13 @@ from judgeloop.report.creation import creation_samples, diversity_table
 from judgeloop.report.metrics import further_metrics, value_in_words, versus_in_words
 from judgeloop.report.wording import NOTHING, duration, interval, number, percent
 from judgeloop.text.printable import printable
-from judgeloop.viewer.compare import compare_runs, side_by_side
+from judgeloop.viewer.compare import Wanted, compare_runs, side_by_side
 from judgeloop.viewer.judge_view import against_checker, against_people, binned, by_tag, disagreements
+from judgeloop.viewer.lineage import demonstrations, lineage
 from judgeloop.viewer.overview import overview
 from judgeloop.viewer.prompts import NO_PAIR, PAIR, Filter
-from judgeloop.viewer.run_view import RunView, said
+from judgeloop.viewer.rows import said
+from judgeloop.viewer.run_view import RunView
 from judgeloop.viewer.security import LOOPBACK, Guard
 from judgeloop.viewer.votes import CHOICES, Choice, Votes, as_lines, exported, tally
 
@@ -150,12 +152,12 @@ class Pages:
         place = view.prompt_list(model).place(name)
         around = {n: (rows.row(n) or {}).get("id") for n in (place - 1, place + 1)} if place is not None else {}
         return self.page(request, "prompt.html", view, model=model, found=found, place=place, around=around,
-                         demonstrations=view.seed_rows(found["row"]))  # fmt: skip
+                         demonstrations=demonstrations(view, model, found["row"]))  # fmt: skip
 
     def lineage(self, request: Request) -> Response:
         view = self.view(request)
         model = self.one_of(request.path_params["model"], view.iterations(), "prompts")
-        found = view.lineage(model, request.path_params["id"])
+        found = lineage(view, model, request.path_params["id"])
         if found is None:
             raise HTTPException(404, "There is no such pair.")
         return self.page(request, "lineage.html", view, model=model, found=found)
@@ -166,8 +168,11 @@ class Pages:
         b = self.one_of(asked.get("b"), known, "evaluated model")
         a = self.one_of(asked.get("a") or (known[-2] if len(known) > 1 else known[-1]), known, "evaluated model")
         start = max(0, int(_number(asked.get("start")) or 0))
-        found = side_by_side(view, a, b, start, asked.get("order", "score"))
-        return self.page(request, "models.html", view, a=a, b=b, known=known, start=start, found=found)
+        wanted = Wanted(asked.get("q", "")[:500], asked.get("source", ""), asked.get("tag", ""))
+        found = side_by_side(view, a, b, start, asked.get("order", "score"), wanted)
+        kept = {key: value for key, value in asked.items() if value and key != "start"}
+        return self.page(request, "models.html", view, a=a, b=b, known=known, start=start, found=found, wanted=wanted,
+                         kept=urlencode(kept))  # fmt: skip
 
     def compare(self, request: Request) -> Response:
         known = list(self.runs)

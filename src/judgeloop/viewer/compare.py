@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.report.metrics import headline_metrics, value_in_words
+from judgeloop.text.printable import printable
 from judgeloop.viewer.charts import lines
 from judgeloop.viewer.overview import curves, overview
+from judgeloop.viewer.prompts import source_of
 from judgeloop.viewer.run_view import RunView, mean
 
 PAGE = 25
@@ -15,9 +18,25 @@ ORDERS = {"score": "judge's score rises most", "fall": "judge's score falls most
           "length": "length changes most", "file": "as in the files"}  # fmt: skip
 
 
-def side_by_side(view: RunView, a: str, b: str, start: int, order: str) -> dict[str, Any]:
-    """The prompts that both models answered, each with both models' answers, and differences by which they are
-    ordered."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which prompts are looked for: words of the prompt, its file, its tag; an empty text is no condition."""
+
+    text: str = ""
+    source: str = ""
+    tag: str = ""
+
+    def fits(self, row: dict[str, Any]) -> bool:
+        return (
+            self.text.lower() in row["text"].lower()
+            and self.source in ("", source_of(row))
+            and self.tag in ("", printable(row["tag"]))
+        )
+
+
+def side_by_side(view: RunView, a: str, b: str, start: int, order: str, wanted: Wanted) -> dict[str, Any]:
+    """The prompts that both models answered and that are `wanted`, each with both models' answers, and differences by
+    which they are ordered; `names` are the sources and tags that there are."""
     one, other = view.responses(a), view.responses(b)
     scored = view.scores_by_one_judge(a, b)
     prompts = view.evaluation_prompts()
@@ -36,9 +55,14 @@ def side_by_side(view: RunView, a: str, b: str, start: int, order: str) -> dict[
             ]
             lengths = [float(len(str(row.get("text") or ""))) for row in rows_of]
             sides.append({"rows": texts, "score": mean(scores[:1]), "truth": mean(known), "length": mean(lengths)})
-        rows.append({"prompt_id": prompt_id, **prompts.get(prompt_id, {"text": prompt_id, "tag": ""}), "a": sides[0],
+        rows.append({"prompt_id": prompt_id,
+                     **prompts.get(prompt_id, {"text": prompt_id, "tag": "", "source": ""}), "a": sides[0],
                      "b": sides[1], "change": {key: _less(sides[1][key], sides[0][key]) for key in
                                                ("score", "truth", "length")}})  # fmt: skip
+    names = {"source": sorted({source_of(row) for row in rows if row["source"]}),
+             "tag": sorted({printable(row["tag"]) for row in rows if row["tag"]})}  # fmt: skip
+    both = len(rows)
+    rows = [row for row in rows if wanted.fits(row)]
     if order not in ORDERS:
         order = "score"
     if order != "file":
@@ -50,8 +74,8 @@ def side_by_side(view: RunView, a: str, b: str, start: int, order: str) -> dict[
             return change is None, 0.0 if change is None else -(sign * change if key == "score" else abs(change))
 
         rows.sort(key=place)
-    return {"rows": rows[start : start + PAGE], "total": len(rows), "order": order, "orders": ORDERS, "page": PAGE,
-            "judge": scored[0] if scored else None}  # fmt: skip
+    return {"rows": rows[start : start + PAGE], "total": len(rows), "both": both, "names": names, "order": order,
+            "orders": ORDERS, "page": PAGE, "judge": scored[0] if scored else None}  # fmt: skip
 
 
 def _less(new: float | None, old: float | None) -> float | None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
-from judgeloop.viewer.rows import parsed
-from judgeloop.viewer.run_view import RunView, mean, said
+from judgeloop.viewer.rows import parsed, said
+from judgeloop.viewer.run_view import RunView, mean
 
 SHOWN = 30
 _BINS = 5

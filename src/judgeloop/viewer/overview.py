@@ -6,14 +6,15 @@ from typing import Any
 
 from judgeloop.report.concerns import headline
 from judgeloop.report.metrics import headline_metrics
-from judgeloop.report.summary import summary_of, with_damage
+from judgeloop.report.summary import listed, summary_of, with_damage
 from judgeloop.report.wording import number, percent
 from judgeloop.viewer.charts import bars, intervals, lines
 from judgeloop.viewer.run_view import RunView
 
 
 def overview(view: RunView) -> dict[str, Any]:
-    """The summary (`report.summary`) with `headline`, `plots`, `stages`, `curves`, and `live`."""
+    """The summary (`report.summary`) with `listed` (the models of the table), `headline`, `plots`, `stages`,
+    `curves`, and `live`."""
     files = view.files()
     summary = summary_of(files)
     models = summary["models"]
@@ -30,6 +31,7 @@ def overview(view: RunView) -> dict[str, Any]:
     losses = curves(view)
     return {
         **with_damage(summary, files),
+        "listed": listed(models),
         "key": view.key,
         "name": view.name,
         "live": view.live(),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from judgeloop.data.names import tag_of
 from judgeloop.text.printable import printable
 from judgeloop.viewer.rows import RowFile, parsed
 
@@ -163,9 +164,3 @@ def source_of(row: dict[str, Any]) -> str:
     source = str(row.get("source") or "")
     head, _, tail = source.rpartition(":")
     return head if head and tail.isdigit() else source
-
-
-def tag_of(row: dict[str, Any]) -> str:
-    """The tag, rule or kind that a row has."""
-    found = next((row[key] for key in ("tag", "rule", "kind", "category") if row.get(key)), "")
-    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)

@@ -149,3 +149,11 @@ def parsed(line: bytes) -> dict[str, Any] | None:
         if isinstance(value[key], bool) or not isinstance(value[key], (int, float)):
             value[key] = None
     return value
+
+
+def said(messages: object) -> str:
+    """Chat messages as a text: the last alone if it is the only one, else each with its role."""
+    given = [m for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
+    if len(given) == 1:
+        return str(given[0].get("content") or "")
+    return "\n\n".join(f"{m.get('role')}: {m.get('content')}" for m in given)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError
-from judgeloop.records import Candidate, stable_id
+from judgeloop.records import Candidate
 from judgeloop.report.reading import RunFiles
+from judgeloop.viewer.asked import Asked, AskedPrompts
 from judgeloop.viewer.prompts import PromptList
 from judgeloop.viewer.rows import RowFile, parsed
 
@@ -29,7 +30,7 @@ class RunView:
         self._open: dict[str, RowFile] = {}
         self._lists: dict[str, PromptList] = {}
         self._lock = threading.Lock()
-        self._evaluated: tuple[object, dict[str, dict[str, Any]]] | None = None
+        self._asked = AskedPrompts(self)
 
     @property
     def name(self) -> str:
@@ -123,82 +124,11 @@ class RunView:
             return "the config or the rows do not say why"
         return found if isinstance(found, str) else "its pair was left out afterwards (top share, or agreement)"
 
-    # Lineage ----------------------------------------------------------------------------------------------------------
-
-    def lineage(self, model: str, pair_id: str) -> dict[str, Any] | None:
-        """A pair, from where its prompt came from to the training that used it; None if there is no such pair."""
-        rows = self.rows(f"{model}/pairs.jsonl")
-        found = rows.by("id")(pair_id)
-        if not found:
-            return None
-        pair, files = found[0], self.files()
-        prompt = self.rows(f"{model}/prompts.jsonl").by("id")(str(pair.get("prompt_id")))
-        sides = {}
-        for side in ("chosen", "rejected"):
-            name = str(pair.get(f"{side}_id"))
-            held = self.rows(f"{model}/candidates.jsonl").by("id")(name)
-            held = held or self.rows(f"{model}/anchors.jsonl").by("id")(name)
-            sides[side] = {
-                "row": held[0] if held else None,
-                "score": pair.get(f"{side}_score"),
-                "judgements": self.rows(f"{model}/judgements.jsonl").by("candidate_id")(name),
-            }
-        train = files.json(f"{model}/train.json", whole=False) or {}
-        done = {stage: files.json(f"{model}/.{stage}.done.json", whole=False) or {} for stage in
-                ("prompts", "candidates", "judge", "pairs", "train")}  # fmt: skip
-        judge = files.json(f"{model}/judge.json", whole=False) or {}
-        name = str(judge.get("judge") or "")
-        identity: dict[str, Any] = {}
-        if name in files.models():
-            identity = (
-                files.json(f"{name}/train.json", whole=False) or files.json(f"{name}/model.json", whole=False) or {}
-            )
-        metrics = [row for row in files.rows("metrics.jsonl") if row.get("model") == model and row.get("stage") ==
-                   "train"]  # fmt: skip
-        return {"pair": pair, "prompt": prompt[0] if prompt else None, "sides": sides, "train": train, "done": done,
-                "judge": name, "judge_hash": identity.get("hash"), "steps": len(metrics),
-                "seed_rows": self.seed_rows(prompt[0] if prompt else {}),
-                "agreed": self._agreed(model, pair_id)}  # fmt: skip
-
-    def _agreed(self, model: str, pair_id: str) -> bool | None:
-        """Whether the pair was kept by the agreement of two rewards; None if the run does not ask for it."""
-        if not (self.path / model / "agreed.jsonl").is_file():
-            return None
-        return bool(self.rows(f"{model}/agreed.jsonl").by("id")(pair_id))
-
-    def seed_rows(self, prompt: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The seed rows that a generated prompt names as its demonstrations."""
-        named = prompt.get("demonstrations")
-        names = [str(name) for name in named] if isinstance(named, list) else []
-        by_prompt = self.rows("M1/ift.jsonl").by("prompt_id")
-        return [row for name in names for row in by_prompt(name)[:1]]
-
     # Evaluation -------------------------------------------------------------------------------------------------------
 
-    def evaluation_prompts(self) -> dict[str, dict[str, Any]]:
-        """Prompt id → {"text", "tag"} of what was asked in the evaluation: the held-out rows, or the files that the
-        config names, as far as they can still be read."""
-        files = self.files()
-        named = files.section("evaluation").get("prompts")
-        paths = [Path(str(path)) for path in named] if isinstance(named, list) else []
-        state = tuple((str(p), p.stat().st_mtime_ns if p.is_file() else 0) for p in
-                      (*paths, self.path / "M1/held_out.jsonl"))  # fmt: skip
-        if self._evaluated is not None and self._evaluated[0] == state:
-            return self._evaluated[1]
-        found: dict[str, dict[str, Any]] = {}
-        for _, line in self.rows("M1/held_out.jsonl").lines():
-            row = parsed(line) or {}
-            if isinstance(row.get("messages"), list):
-                found[stable_id("p", row["messages"])] = {"text": said(row["messages"]), "tag": "", "row": row}
-        for path in paths:
-            found |= _read(path)
-        for model in self.evaluated():
-            for sample in (files.json(f"{model}/eval.json", whole=False) or {}).get("samples") or []:
-                held = self.rows(f"{model}/eval.responses.jsonl").by("id")(str(sample.get("id")))
-                for row in held:
-                    found.setdefault(row["prompt_id"], {"text": str(sample.get("prompt") or ""), "tag": ""})
-        self._evaluated = (state, found)
-        return found
+    def evaluation_prompts(self) -> Asked:
+        """Prompt id → text, source and tag of what was asked in the evaluation (`asked.AskedPrompts`)."""
+        return self._asked.all()
 
     def responses(self, model: str) -> dict[str, list[dict[str, Any]]]:
         """Prompt id → the model's answers in the evaluation, in the order of their ids."""
@@ -245,33 +175,6 @@ class RunView:
             if isinstance(value, (int, float)):
                 found[str(row.get("id"))] = float(value)
         return found
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The prompts of a file, empty if it is gone or cannot be read any more: the page then says ids alone."""
-    from judgeloop.data.readers import read_prompt_rows, read_prompts
-    from judgeloop.viewer.prompts import tag_of
-
-    try:
-        prompts, rows = read_prompts(path)[0], read_prompt_rows(path)
-    except InputError:
-        return {}
-    return {
-        prompt.id: {
-            "text": said(prompt.messages),
-            "tag": tag_of(rows[prompt.id][1]) if prompt.id in rows else "",
-            "row": {"messages": prompt.messages},
-        }
-        for prompt in prompts
-    }
-
-
-def said(messages: object) -> str:
-    """Chat messages as a text: the last alone if it is the only one, else each with its role."""
-    given = [m for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
-    if len(given) == 1:
-        return str(given[0].get("content") or "")
-    return "\n\n".join(f"{m.get('role')}: {m.get('content')}" for m in given)
 
 
 def mean(scores: Sequence[Any]) -> float | None:

@@ -25,9 +25,14 @@ class Demonstrations:
         self._shipped = shipped_tasks(language)
         self._count, self._seed = count, seed
 
-    def instructions(self, *, inputs: bool = True) -> list[str]:
-        """The seed's instructions, to draw the list from; without `inputs`, those that need none."""
-        return [task.instruction for task in self._tasks if inputs or not (task.input or wants_input(task.instruction))]
+    def instructions(self, *, inputs: bool = True) -> list[Task]:
+        """The seed's instructions, to draw the list from, as tasks of the instruction alone; without `inputs`, those
+        that need none."""
+        return [
+            Task.of(task.instruction, "", "", task.source)
+            for task in self._tasks
+            if inputs or not (task.input or wants_input(task.instruction))
+        ]
 
     def classification(self) -> list[Task]:
         """The configured numbers of classification tasks and of others, mixed; the same for every question."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from judgeloop.config import PromptsSection
 from judgeloop.engines.base import Sampling
 from judgeloop.errors import InputError
-from judgeloop.instructions.few_shot import first_line
+from judgeloop.instructions.few_shot import draw_demonstrations, first_line
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.input_need import wants_input
 from judgeloop.instructions.prompter import Prompter
@@ -56,19 +56,18 @@ class SelfInstruct(Method[InstanceDraft]):
         total = len(shown) + self.config.self_instruct.new_tasks
         stop = (f"\n{self._form.numbered(total + 1)}",)
         sampling = Sampling(section.max_new_tokens, section.temperature, section.top_p, section.top_k, stop)
-        lines = [self._form.numbered(k, text) for k, text in enumerate(shown, 1)]
+        lines = [self._form.numbered(k, " ".join(task.instruction.split())) for k, task in enumerate(shown, 1)]
         text = "\n".join([*lines, self._form.numbered(len(shown) + 1)])
-        return Shown(self._form.list_order.format(count=total), text, sampling)
+        return Shown(self._form.list_order.format(count=total), text, sampling, tuple(shown))
 
-    def _shown_instructions(self, number: int) -> list[str]:
-        """Instructions of the model's own, as many as there are up to the number wanted, and of the seed, mixed."""
+    def _shown_instructions(self, number: int) -> list[Task]:
+        """Instructions of the model's own, as many as there are up to the number wanted, and of the seed, mixed; as
+        tasks of the instruction alone."""
         rng = random.Random(derive_seed(self.prompter.seed, self.name, "demonstrations", number))
-        made = list(dict.fromkeys(task.instruction for task in self.kept))
-        own = rng.sample(made, min(self.config.own_demonstrations, len(made)))
-        wanted = self.config.seed_demonstrations + self.config.own_demonstrations - len(own)
-        shown = own + rng.sample(self._seed_instructions, min(wanted, len(self._seed_instructions)))
-        rng.shuffle(shown)
-        return [" ".join(text.split()) for text in shown]
+        made: dict[str, Task] = {}
+        for task in self.kept:
+            made.setdefault(task.instruction, Task.of(task.instruction, "", "", task.source))
+        return draw_demonstrations(self._seed_instructions, list(made.values()), self.config, rng)
 
     def read(self, completion: Completion) -> list[InstanceDraft]:
         items, cut = parse_list(completion.text, self._form, completion.finished)
