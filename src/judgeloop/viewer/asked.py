@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from judgeloop.data.names import tag_of
 from judgeloop.errors import InputError
 from judgeloop.records import stable_id
-from judgeloop.viewer.rows import parsed, said
-
-if TYPE_CHECKING:
-    from judgeloop.viewer.run_view import RunView
+from judgeloop.report.reading import RunFiles
+from judgeloop.viewer.rows import RowFile, parsed, said
 
 FILE = "eval.prompts.jsonl"
 Asked = dict[str, dict[str, Any]]
+
+
+class Run(Protocol):
+    """What is needed of a run that is looked at."""
+
+    path: Path
+
+    def files(self) -> RunFiles: ...
+    def evaluated(self) -> list[str]: ...
+    def rows(self, name: str) -> RowFile: ...
 
 
 class AskedPrompts:
@@ -23,7 +31,7 @@ class AskedPrompts:
     version that did not, they are those of the seed's held-out part, and of the files that the config names as far as
     they are still there; else the few that eval.json shows."""
 
-    def __init__(self, view: RunView) -> None:
+    def __init__(self, view: Run) -> None:
         self._view = view
         self._known: tuple[object, Asked] | None = None
 
