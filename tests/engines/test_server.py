@@ -180,6 +180,16 @@ def test_each_model_is_asked_by_an_adapter_of_its_own_that_is_loaded_once(
     assert ranks == [4, 12, 1]
 
 
+def test_an_adapter_whose_run_was_deleted_is_loaded_anew(
+    server: StandIn, folder: Path, engine: Any, tmp_path: Path
+) -> None:
+    assert len(list(engine(folder).generate(asked(1, 1)))) == 1
+    ((name, place),) = server.adapters.items()
+    server.adapters[name] = tmp_path / "deleted"
+    assert len(list(engine(folder).generate(asked(1, 1)))) == 1
+    assert server.adapters == {name: place}
+
+
 def test_an_adapter_that_another_run_loaded_meanwhile_is_used(server: StandIn, folder: Path, engine: Any) -> None:
     one, two = engine(folder), engine(folder)
     assert len(list(one.generate(asked(1, 1)))) == 1

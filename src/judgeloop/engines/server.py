@@ -194,7 +194,7 @@ class ServerEngine:
         """The name of the adapter that makes this model of the server's. The base model itself has one that changes
         nothing: in one batch with adapters, vLLM's CPU build (0.32) answers requests without one by another's."""
         name = f"judgeloop-{content_hash(self._folder)[:32]}"
-        if name not in models.names:
+        if not models.has(name):
             adapter = (self._work_dir / name).resolve()
             if not adapter.is_dir():
                 from judgeloop.engines.stacked_adapter import lineage, stack, write_empty

@@ -14,15 +14,15 @@ START = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve FOLDER --enable-lora -
 
 
 class ServerModels:
-    """`limit`: the tokens of prompt and answer that it takes, None if it does not say; `names` are those that can be
-    asked for. Raises InputError where it is not vLLM's server, or its base model's folder is not here too."""
+    """`limit`: the tokens of prompt and answer that it takes, None if it does not say. Raises InputError where it is
+    not vLLM's server, or its base model's folder is not here too."""
 
     def __init__(self, client: ServerClient) -> None:
         _require_vllm(client)
         self._client = client
         cards = client.ask("/v1/models")["data"]
         base = next(card for card in cards if card.get("parent") is None)
-        self.names = {str(card["id"]) for card in cards}
+        self._adapters = {str(card["id"]): Path(str(card.get("root"))) for card in cards if card.get("parent")}
         self.limit: int | None = base.get("max_model_len")
         try:
             self.folder: Path = find(str(base.get("root")))
@@ -40,6 +40,13 @@ class ServerModels:
                 f"{folder}; start `{START.replace('FOLDER', str(folder))}`"
             )
 
+    def has(self, name: str) -> bool:
+        """Whether an adapter of this name can be asked for. The server reads its folder anew each time it was pushed
+        out of memory by others, so one whose folder is gone, with the run that made it, is forgotten."""
+        if name in self._adapters and not self._adapters[name].is_dir():
+            self.unload(name)
+        return name in self._adapters
+
     def load(self, name: str, adapter: Path) -> None:
         """Have the server load the adapter in a folder under a name. Raises InputError if it cannot."""
         try:
@@ -49,7 +56,7 @@ class ServerModels:
                 f"{self._client.url}: {failed.cause} as it was to load {adapter}; look at its log, and start again"
             ) from None
         if code == 200 or (code == 400 and "already" in said):  # another run loaded the same weights meanwhile
-            self.names.add(name)
+            self._adapters[name] = adapter
             return
         if code == 404 and name not in said:  # no such route
             raise InputError(f"{self._client.url}: loads no adapters while it runs; start it as `{START}`")
@@ -65,7 +72,7 @@ class ServerModels:
     def unload(self, name: str) -> None:
         """Have the server forget an adapter."""
         self._client.tell("/v1/unload_lora_adapter", {"lora_name": name})
-        self.names.discard(name)
+        self._adapters.pop(name, None)
 
 
 def _require_vllm(client: ServerClient) -> None:

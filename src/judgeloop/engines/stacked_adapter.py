@@ -135,7 +135,7 @@ def _parts(adapter: Path) -> Part:
 
 
 def _rank(part: Part) -> int:
-    return max(first.shape[0] for first, _ in part.values())
+    return max(int(first.shape[0]) for first, _ in part.values())
 
 
 def _stacked(
