@@ -24,7 +24,7 @@ from judgeloop.loop import method
 from judgeloop.models.chat import Chat
 from judgeloop.models.contents import content_hash
 from judgeloop.run.driver import execute
-from judgeloop.stages.served import highest_rank
+from judgeloop.stages.served import highest_rank, require_adapters
 from tiny import END_ID, make_tiny_model
 from training.cases import PEFT_WARNS
 
@@ -330,6 +330,7 @@ def test_log_probabilities_that_are_none_are_refused(server: StandIn, folder: Pa
 
 
 LORA = {"method": "lora", "lora": {"rank": 4, "keep_adapter": True}}
+HIGH = {"method": "lora", "lora": {"rank": 256, "keep_adapter": True}}
 TRAINED = {"sft": LORA, "train": LORA}
 
 
@@ -339,8 +340,7 @@ TRAINED = {"sft": LORA, "train": LORA}
         ({"sft": LORA}, r"train\.method: full.*whole weights.*set train\.method: lora, or set engine\.kind: vllm"),
         ({"sft": {"method": "lora"}, "train": LORA}, r"sft\.lora\.keep_adapter: false"),
         ({"sft": {**LORA, "save_dtype": "bf16"}, "train": LORA}, r"sft\.save_dtype: bf16 rounds"),
-        ({**TRAINED, "iterations": 128}, r"516 for the last model.*512; lower train\.lora\.rank"),
-        ({**TRAINED, "compute": {"cluster": "local"}}, r"compute\.cluster: was not tried"),
+        ({"sft": LORA, "train": HIGH, "iterations": 2}, r"516 for the last model.*512; lower train\.lora\.rank"),
         ({"sft": LORA, "train": {**LORA, "early_stopping": {"every": 2}}}, r"early_stopping\.every: was not tried"),
     ],
 )
@@ -359,8 +359,14 @@ def test_a_run_whose_models_no_server_can_serve_is_refused_before_anything_is_ma
 def test_a_frozen_judge_is_refused(make_config: Any, models: list[Path], tmp_path: Path) -> None:  # noqa: F811
     engine = {"kind": "server", "server": {"url": "http://127.0.0.1:9"}}
     config = load(make_config(engine=engine, judge={"role": str(models[1])}, **TRAINED))
-    with pytest.raises(InputError, match=r"serves models of this run alone, and .*M1/model is to be judge in M1/rows"):
+    with pytest.raises(InputError, match=r"serves models of this run alone, and .*M1/model is to be judge in M2/judge"):
         execute(config, tmp_path / "run", None)  # type: ignore[arg-type]  # nothing is displayed
+
+
+def test_a_cluster_is_refused(make_config: Any) -> None:  # noqa: F811
+    config: Config = load(make_config(engine={"kind": "server"}, compute={"cluster": "local"}, **TRAINED))
+    with pytest.raises(InputError, match=r"compute\.cluster: was not tried"):
+        require_adapters(config, method(config))
 
 
 def test_the_highest_rank_is_that_of_the_last_model(make_config: Any) -> None:  # noqa: F811
