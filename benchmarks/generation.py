@@ -1,10 +1,12 @@
 """Tokens per second of the engines: 32 prompts, 4 samples each, at most 128 new tokens, T 0.7, top-p 0.9.
 
-    python benchmarks/generation.py [--engines openvino transformers] [--python vllm=.venv-vllm/bin/python] [--repeat 1]
+    python benchmarks/generation.py [--engines openvino transformers vllm] [--python vllm=.venv-vllm/bin/python]
+                                    [--rounds 1] [--prompts 32] [--samples 4] [--tokens 128] [--threads 2]
 
-Compared: the engines, and transformers' plain `generate` in bfloat16 with the best of a few batch sizes. An engine that
-is installed in another environment is run by the interpreter that --python gives. Goal on a 2-core CPU: openvino at
-least 3 times plain `generate`.
+Compared: the engines, and transformers' plain `generate` in bfloat16 with the best of a few batch sizes. Each engine is
+a process of its own, by the interpreter that --python gives if it is installed in another environment. All are loaded,
+then asked in turns, one at a time; a ratio is one of neighbours in a round, for the machine may be busy with other
+things too. Goal on a 2-core CPU: openvino at least 3 times plain `generate`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -30,8 +34,6 @@ from judgeloop.jsonl import write_text_atomically
 from judgeloop.models.chat import Chat
 from judgeloop.models.resolve import resolve
 
-SAMPLES = 4
-SAMPLING = Sampling(max_new_tokens=128, temperature=0.7, top_p=0.9)
 FORMS = (
     "Briefly describe {}.",
     "Explain to a child why people like {}.",
@@ -41,63 +43,99 @@ FORMS = (
 TOPICS = ("the Moon", "baking bread", "rain", "old maps", "learning a language", "bicycles", "bees", "chess")
 
 
-def workload(chat: Chat) -> list[tuple[int, ...]]:
-    """The 32 prompts as token ids."""
-    texts = [form.format(topic) for topic in TOPICS for form in FORMS]
+RESULT = "result: "
+
+
+def workload(chat: Chat, count: int) -> list[tuple[int, ...]]:
+    """The prompts, at most 32, as token ids."""
+    texts = [form.format(topic) for topic in TOPICS for form in FORMS][:count]
     return [tuple(chat.prompt_ids([{"role": "user", "content": text}])) for text in texts]
 
 
-def with_engine(kind: str, folder: Path, chat: Chat, work_dir: Path) -> Callable[[int], int]:
-    """An engine of ours: a function from a seed to the number of tokens generated."""
-    section = EngineSection.model_validate({"kind": kind})
-    engine = open_engine(section, folder, chat, work_dir=work_dir, threads=None, seed=0)
-
-    def run(seed: int) -> int:
-        prompts = workload(chat)
-        requests = [Request(str(k), ids, SAMPLING, SAMPLES, seed=seed + k) for k, ids in enumerate(prompts)]
-        return sum(len(generation.token_ids) for generation in engine.generate(requests))
-
-    # Loading is not part of the figure.
-    warm = [Request("warm", workload(chat)[0], Sampling(2))]
-    assert len(list(engine.generate(warm))) == 1
-    return run
+def sampling_of(options: argparse.Namespace) -> Sampling:
+    return Sampling(max_new_tokens=options.tokens, temperature=0.7, top_p=0.9)
 
 
-def elsewhere(python: str, kind: str, folder: Path, repeat: int) -> dict[str, Any]:
-    """What this file measures of an engine by another interpreter."""
-    source = str(Path(__file__).resolve().parents[1] / "src")
-    command = [python, __file__, "--engines", kind, "--model", str(folder), "--repeat", str(repeat), "--batches"]
+def answer(kind: str, options: argparse.Namespace, folder: Path, chat: Chat) -> None:
+    """The process of one engine of ours: load it, then generate for each seed on stdin and say how it went."""
     with tempfile.TemporaryDirectory() as work:
-        out = Path(work) / "row.json"
-        environment = {**os.environ, "PYTHONPATH": source}
-        subprocess.run([*command, "--out", str(out)], check=True, env=environment, stdout=subprocess.DEVNULL)
-        row: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))["runs"][0]
-    return row
+        section = EngineSection.model_validate({"kind": kind})
+        engine = open_engine(section, folder, chat, work_dir=Path(work), threads=options.threads, seed=0)
+        prompts, sampling = workload(chat, options.prompts), sampling_of(options)
+        warm = [Request("warm", prompts[0], Sampling(2))]  # loading is not part of the figure
+        assert len(list(engine.generate(warm))) == 1
+        print(f"{RESULT}{{}}", flush=True)
+        for line in sys.stdin:
+            requests = [Request(str(k), ids, sampling, options.samples, int(line) + k) for k, ids in enumerate(prompts)]
+            started = time.perf_counter()
+            tokens = sum(len(generation.token_ids) for generation in engine.generate(requests))
+            print(RESULT + json.dumps([tokens, time.perf_counter() - started]), flush=True)
+        engine.close()
 
 
-def with_generate(model: Any, chat: Chat, sequences: int) -> Callable[[int], int]:
+class Asked:
+    """An engine in a process of its own."""
+
+    def __init__(self, python: str, kind: str, folder: Path, options: argparse.Namespace) -> None:
+        command = [python, __file__, "--answer", kind, "--model", str(folder), "--threads", str(options.threads)]
+        command += [
+            "--prompts",
+            str(options.prompts),
+            "--samples",
+            str(options.samples),
+            "--tokens",
+            str(options.tokens),
+        ]
+        source = str(Path(__file__).resolve().parents[1] / "src")
+        environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": str(options.threads)}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self._next()
+
+    def run(self, seed: int) -> tuple[int, float]:
+        """Tokens generated, and seconds."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seed}\n")
+        self._process.stdin.flush()
+        tokens, seconds = self._next()
+        return tokens, seconds
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _next(self) -> Any:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(RESULT):
+                return json.loads(line.removeprefix(RESULT))
+        raise SystemExit(f"an engine ended ({self._process.wait()})")
+
+
+def with_generate(model: Any, chat: Chat, sequences: int, options: argparse.Namespace) -> Callable[[int], int]:
     """Plain `generate` in static batches of `sequences` sequences."""
 
     def run(seed: int) -> int:
         torch.manual_seed(seed)
-        prompts = workload(chat)
-        size = max(1, sequences // SAMPLES)
-        return sum(_generate(model, chat, prompts[k : k + size]) for k in range(0, len(prompts), size))
+        prompts = workload(chat, options.prompts)
+        size = max(1, sequences // options.samples)
+        return sum(_generate(model, chat, prompts[k : k + size], options) for k in range(0, len(prompts), size))
 
     return run
 
 
-def _generate(model: Any, chat: Chat, prompts: Sequence[tuple[int, ...]]) -> int:
+def _generate(model: Any, chat: Chat, prompts: Sequence[tuple[int, ...]], options: argparse.Namespace) -> int:
     ids, mask = left_padded(prompts, chat.pad_id, "cpu")
+    sampling = sampling_of(options)
     output = model.generate(
         ids,
         attention_mask=mask,
         do_sample=True,
-        temperature=SAMPLING.temperature,
-        top_p=SAMPLING.top_p,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
         top_k=0,
-        num_return_sequences=SAMPLES,
-        max_new_tokens=SAMPLING.max_new_tokens,
+        num_return_sequences=options.samples,
+        max_new_tokens=sampling.max_new_tokens,
         eos_token_id=list(chat.end_ids),
         pad_token_id=chat.pad_id,
     )
@@ -111,49 +149,62 @@ def _generate(model: Any, chat: Chat, prompts: Sequence[tuple[int, ...]]) -> int
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--repeat", type=int, default=1, help="runs of each; the fastest counts")
+    parser.add_argument("--rounds", type=int, default=1, help="turns of each engine; the median counts")
     parser.add_argument("--engines", nargs="+", default=["openvino", "transformers"])
     parser.add_argument("--python", action="append", default=[], metavar="ENGINE=FILE", help="its interpreter")
     parser.add_argument("--batches", type=int, nargs="*", default=[32, 64, 128], help="batch sizes of plain generate")
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--answer", metavar="ENGINE", help="be the process of an engine")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
     folder = resolve(options.model).path
     chat = Chat.load(folder)
+    if options.answer:
+        answer(options.answer, options, folder, chat)
+        return
     rows: list[dict[str, Any]] = []
 
-    def measure(name: str, run: Callable[[int], int]) -> None:
-        timed = []
-        for seed in range(options.repeat):
-            started = time.perf_counter()
-            tokens = run(1000 * seed)
-            timed.append((tokens / (time.perf_counter() - started), tokens))
-        speed, tokens = max(timed)
-        told({"run": name, "tokens": tokens, "tokens_per_second": speed})
-
-    def told(row: dict[str, Any]) -> None:
-        rows.append(row)
-        print(f"{row['run']:<34}{row['tokens']:>8} tokens{row['tokens_per_second']:>9.0f} tok/s", flush=True)
+    def told(name: str, rates: list[float], tokens: int) -> None:
+        speed = statistics.median(rates)
+        rows.append({"run": name, "tokens": tokens, "tokens_per_second": speed, "rates": rates})
+        print(f"{name:<34}{tokens:>8} tokens{speed:>9.0f} tok/s ({min(rates):.0f} to {max(rates):.0f})", flush=True)
 
     pythons = dict(given.split("=", 1) for given in options.python)
-    with tempfile.TemporaryDirectory() as work:
-        for kind in options.engines:
-            if kind in pythons:
-                told(elsewhere(pythons[kind], kind, folder, options.repeat))
-            else:
-                measure(f"{kind} engine", with_engine(kind, folder, chat, Path(work)))
-    engines = len(rows)
+    engines = {kind: Asked(pythons.get(kind, sys.executable), kind, folder, options) for kind in options.engines}
+    rates: dict[str, list[float]] = {kind: [] for kind in engines}
+    made: dict[str, int] = {}
+    for number in range(options.rounds):
+        for kind, engine in engines.items():
+            made[kind], seconds = engine.run(1000 * number)
+            rates[kind].append(made[kind] / seconds)
+    for kind, engine in engines.items():
+        engine.close()
+        told(f"{kind} engine", rates[kind], made[kind])
+    first, *others = engines
+    turns = {kind: [a / b for a, b in zip(rates[kind], rates[first], strict=True)] for kind in others}
+    for kind, found in turns.items():
+        print(f"{kind}: {statistics.median(found):.2f} times {first} ({min(found):.2f} to {max(found):.2f})")
     ratios: dict[str, float] = {}
     if options.batches:
+        torch.set_num_threads(options.threads)
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.bfloat16)
         for sequences in options.batches:
-            measure(f"generate bf16, {sequences} sequences", with_generate(model, chat, sequences))
-        plain = max(row["tokens_per_second"] for row in rows[engines:])
-        ratios = {row["run"]: row["tokens_per_second"] / plain for row in rows[:engines]}
+            generate, timed = with_generate(model, chat, sequences, options), []
+            for number in range(options.rounds):
+                started = time.perf_counter()
+                tokens = generate(1000 * number)
+                timed.append(tokens / (time.perf_counter() - started))
+            told(f"generate bf16, {sequences} sequences", timed, tokens)
+        plain = max(row["tokens_per_second"] for row in rows[len(engines) :])
+        ratios = {row["run"]: row["tokens_per_second"] / plain for row in rows[: len(engines)]}
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.2f} times plain generate at its best batch")
     if options.out:
-        result = {"model": options.model, "runs": rows, "times_plain_generate": ratios}
+        result = {"model": options.model, "runs": rows, "in_turns": turns, "times_plain_generate": ratios}
         write_text_atomically(options.out, json.dumps(result, indent=2) + "\n")
 
 

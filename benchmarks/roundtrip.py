@@ -1,10 +1,12 @@
 """Does an engine compute what the folder says? Greedy continuations of 64 prompts against transformers in float32.
 
     python benchmarks/roundtrip.py [--engine openvino] [--model smollm2-135m-instruct] [--questions FILE] [--out FILE]
+                                   [--keep FILE]
 
 Compared: the engine (openvino, or vllm in an environment that has it) at float32 and at its default precision, and
-transformers in bfloat16 (what a rounded computation costs by itself). Goal on the embedded model: openvino f32 equal on
-at least 61 of 64, openvino default on at least as many as transformers bf16.
+transformers in bfloat16 (what a rounded computation costs by itself). What was made is kept in the file of --keep and
+not made again, so a run may be cut off, and engines of several environments be compared with one reference. Goal on the
+embedded model: openvino f32 equal on at least 61 of 64, openvino default on at least as many as transformers bf16.
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--batch", type=int, default=8, help="prompts that transformers runs at once")
+    parser.add_argument("--keep", type=Path, help="JSON file of continuations")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
@@ -102,13 +105,20 @@ def main() -> None:
                 folder, chat, prompts, options.tokens, torch.bfloat16, options.batch
             ),
         }
+        known = json.loads(options.keep.read_text()) if options.keep and options.keep.exists() else {}
         found: dict[str, list[Ids]] = {}
         rows = []
         print(f"{'run':<20}{'equal':>10}{'tokens that agree':>20}{'seconds':>10}", flush=True)
         for name, run in runs.items():
             started = time.perf_counter()
-            found[name] = run()
-            seconds = time.perf_counter() - started
+            key = f"{name}, {len(prompts)} prompts, {options.tokens} tokens, {options.model}"
+            if key not in known:
+                ids = run()
+                known[key] = {"ids": ids, "seconds": time.perf_counter() - started}
+                if options.keep:
+                    write_text_atomically(options.keep, json.dumps(known))
+            found[name] = [tuple(ids) for ids in known[key]["ids"]]
+            seconds = known[key]["seconds"]
             reference = found["transformers f32"]
             equal = sum(a == b for a, b in zip(found[name], reference, strict=True))
             agree = sum(same_tokens(a, b) for a, b in zip(found[name], reference, strict=True)) / len(prompts)

@@ -19,7 +19,15 @@ FILES = sorted(ROOT.rglob("*.py"))
 # a row of its own; the other modules of its folder are in the folder's row.
 LAYERS = (
     {"__main__"},
-    {"cli", "run.worker", "run.check_players", "run.check_checker", "run.check_cluster", "run.cluster_training"},
+    {
+        "cli",
+        "run.worker",
+        "run.check_players",
+        "run.check_checker",
+        "run.check_served",
+        "run.check_cluster",
+        "run.cluster_training",
+    },
     {"api"},
     {"commands"},
     {"run.driver", "run.display", "run.child"},

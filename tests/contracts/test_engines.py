@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from adapted import adapted_model
 from judgeloop.config import EngineSection
 from judgeloop.config.choices import ENGINES
 from judgeloop.engines import open_engine
@@ -17,42 +18,56 @@ from judgeloop.engines.base import Engine, Generation, OptionRequest, Request, S
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from tiny import END_ID, Family, make_tiny_model
+from training.cases import PEFT_WARNS
+from vllm_server import served
 
 
 def installed(*kinds: str) -> list[Any]:
-    """The engines as parameters; one that is not installed here is skipped."""
-    found = {kind: ENGINES[kind].missing() for kind in kinds}
+    """The engines as parameters; one that is not installed here is skipped, and the server's where vLLM is not."""
+    found = {kind: ENGINES["vllm" if kind == "server" else kind].missing() for kind in kinds}
     return [pytest.param(kind, marks=pytest.mark.skipif(bool(why), reason=str(why))) for kind, why in found.items()]
 
 
-WITH_MODEL = ("openvino", "transformers", "vllm")
+pytestmark = PEFT_WARNS
+WITH_MODEL = ("openvino", "transformers", "vllm", "server")
 KINDS = (*WITH_MODEL, "scripted")
-FAMILY: dict[str, Family] = {"vllm": "qwen3"}  # vLLM on a CPU has no attention for the 16 dimensions of the others
+# vLLM on a CPU has no attention for the 16 dimensions of the others.
+FAMILY: dict[str, Family] = {"vllm": "qwen3", "server": "qwen3"}
+URLS: dict[Path, str] = {}  # of the server for a model
 SAMPLED = Sampling(max_new_tokens=24, temperature=1.0)
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Family, float], Path]:
-    made: dict[tuple[str, float], Path] = {}
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Family, float], Path]:
+    """The model that this kind of engine is to run; a server's is made by adapters of the one that it holds."""
+    made: dict[tuple[bool, Family, float], Path] = {}
 
-    def folder(family: Family, end_bias: float) -> Path:
-        if (family, end_bias) not in made:
+    def folder(kind: str, family: Family, end_bias: float) -> Path:
+        key = (kind == "server", family, end_bias)
+        if key not in made:
             path = tmp_path_factory.mktemp("models") / f"{family}-{end_bias:g}"
-            made[family, end_bias] = make_tiny_model(path, family, end_bias=end_bias)
-        return made[family, end_bias]
+            if kind == "server":
+                base, url = served(end_bias)
+                made[key] = adapted_model(base, path, 8, size=0.05)
+                URLS[made[key]] = url
+            else:
+                made[key] = make_tiny_model(path, family, end_bias=end_bias)
+        return made[key]
 
     return folder
 
 
 def opened(kind: str, folder: Path, work_dir: Path, **settings: Any) -> Engine:
     values = {"kind": kind, "precision": "f32", "cache_gib": 1.0, **settings}
+    if kind == "server":
+        values["server"] = {"url": URLS[folder]}
     section = EngineSection.model_validate(values)
     return open_engine(section, folder, Chat.load(folder), work_dir=work_dir, threads=1, seed=3)
 
 
 @pytest.fixture(scope="module", params=installed(*KINDS))
 def engine(request: pytest.FixtureRequest, folders: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = folders(FAMILY.get(request.param, "llama"), 16.0)
+    folder = folders(request.param, FAMILY.get(request.param, "llama"), 16.0)
     engine = opened(request.param, folder, tmp_path_factory.mktemp("work"), max_sequences=16)
     yield engine
     engine.close()
@@ -62,7 +77,7 @@ def engine(request: pytest.FixtureRequest, folders: Any, tmp_path_factory: pytes
 def model_engine(
     request: pytest.FixtureRequest, folders: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
-    folder = folders(FAMILY.get(request.param, "llama"), 16.0)
+    folder = folders(request.param, FAMILY.get(request.param, "llama"), 16.0)
     engine = opened(request.param, folder, tmp_path_factory.mktemp("work"), max_sequences=16)
     yield engine
     engine.close()
@@ -70,7 +85,7 @@ def model_engine(
 
 @pytest.fixture(scope="module")
 def chat(folders: Any) -> Chat:
-    return Chat.load(folders("llama", 16.0))
+    return Chat.load(folders("transformers", "llama", 16.0))
 
 
 def prompt(chat: Chat, text: str) -> tuple[int, ...]:
@@ -180,7 +195,7 @@ def test_option_logprobs_come_for_every_request(engine: Engine, chat: Chat) -> N
 
 @pytest.mark.parametrize("kind", installed(*KINDS))
 def test_closing_twice_is_fine(kind: str, folders: Any, chat: Chat, tmp_path: Path) -> None:
-    engine = opened(kind, folders(FAMILY.get(kind, "llama"), 16.0), tmp_path)
+    engine = opened(kind, folders(kind, FAMILY.get(kind, "llama"), 16.0), tmp_path)
     assert len(list(engine.generate(requests(chat)[:1]))) == 3
     engine.close()
     engine.close()
@@ -214,7 +229,7 @@ def test_option_logprobs_equal_a_plain_forward(model_engine: Engine, chat: Chat,
     asked = [
         OptionRequest(f"o{k}", prompt(chat, rubric + text), words if k % 2 else digits) for k, text in enumerate(texts)
     ]
-    expected = plain_logprobs(folders(FAMILY.get(model_engine.name, "llama"), 16.0), asked)
+    expected = plain_logprobs(folders(model_engine.name, FAMILY.get(model_engine.name, "llama"), 16.0), asked)
     for result in model_engine.option_logprobs(asked):
         assert result.logprobs == pytest.approx(expected.pop(result.request_id), abs=1e-4)
     assert not expected
@@ -230,11 +245,11 @@ def ties_where_they_part(folder: Path, prompt: tuple[int, ...], one: tuple[int, 
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-@pytest.mark.parametrize("kind", installed("openvino", "vllm"))
+@pytest.mark.parametrize("kind", installed("openvino", "vllm", "server"))
 def test_greedy_equals_transformers(kind: str, family: Family, folders: Any, tmp_path: Path) -> None:
     if family != FAMILY.get(kind, family):
         pytest.skip("this engine cannot run the family's tiny model here")
-    folder = folders(family, 0.0)
+    folder = folders(kind, family, 0.0)
     chat = Chat.load(folder)
     asked = requests(chat, Sampling(24), n=1)
     engines = [opened(kind, folder, tmp_path), opened("transformers", folder, tmp_path)]
@@ -249,7 +264,7 @@ def test_greedy_equals_transformers(kind: str, family: Family, folders: Any, tmp
 
 @pytest.mark.skipif(ENGINES["openvino"].missing() is not None, reason="openvino-genai is not installed")
 def test_auto_picks_openvino_where_it_can_and_says_what_else_costs(folders: Any, chat: Chat, tmp_path: Path) -> None:
-    folder = folders("llama", 16.0)
+    folder = folders("transformers", "llama", 16.0)
     assert opened("auto", folder, tmp_path).name == "openvino"
     scaled = make_tiny_model(tmp_path / "scaled")
     config = json.loads((scaled / "config.json").read_text())

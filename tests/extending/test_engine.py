@@ -62,5 +62,5 @@ def test_a_missing_package_is_named_with_how_to_get_it(tmp_path: Path, monkeypat
 
 
 def test_an_unknown_engine_is_refused_with_the_names() -> None:
-    with pytest.raises(ValueError, match="'openvino', 'transformers', 'vllm' or 'scripted'"):
+    with pytest.raises(ValueError, match="'openvino', 'transformers', 'vllm', 'server' or 'scripted'"):
         EngineSection.model_validate({"kind": "nothing"})

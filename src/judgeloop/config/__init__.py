@@ -7,7 +7,7 @@ Each field's description is its documentation; unknown keys are refused with a s
 from judgeloop.config.backtranslation import BacktranslationSection, CurationSection, SegmentsSection
 from judgeloop.config.compute import ComputeSection
 from judgeloop.config.endpoint import EndpointSection
-from judgeloop.config.engine import EngineSection, VllmSection
+from judgeloop.config.engine import EngineSection, ServerSection, VllmSection
 from judgeloop.config.evaluation import EvaluationSection
 from judgeloop.config.instructions import PromptSamplingSection, PromptsSection
 from judgeloop.config.judging import CandidatesSection, ContrastSection, JudgeSamplingSection, JudgeSection
@@ -62,6 +62,7 @@ __all__ = [
     "SeedSection",
     "SegmentsSection",
     "SelfInstructSection",
+    "ServerSection",
     "SftSection",
     "StopSection",
     "TrainSection",

@@ -151,6 +151,7 @@ ENGINES: Choices[Any] = Choices(
         "openvino": "judgeloop.engines.kinds:OPENVINO",
         "transformers": "judgeloop.engines.kinds:TRANSFORMERS",
         "vllm": "judgeloop.engines.kinds:VLLM",
+        "server": "judgeloop.engines.kinds:SERVER",
         "scripted": "judgeloop.engines.kinds:SCRIPTED",
     },
     extra=("auto",),

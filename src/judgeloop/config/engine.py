@@ -42,6 +42,20 @@ class VllmSection(Section):
     )
 
 
+class ServerSection(Section):
+    """A running `vllm serve` that engine.kind: server asks. It reads adapters from the same paths as judgeloop."""
+
+    url: Annotated[str | None, SPEED_ONLY] = Field(None, description="the server's address, such as http://gpu1:8000")
+    key_variable: Annotated[str, SPEED_ONLY] = Field(
+        "VLLM_API_KEY", description="environment variable that holds the server's API key, if it wants one"
+    )
+    concurrency: Annotated[int, SPEED_ONLY] = Field(64, gt=0, description="requests under way at once")
+    timeout: Annotated[float, SPEED_ONLY] = Field(
+        600.0, gt=0, description="seconds without an answer after which a request is tried again"
+    )
+    attempts: Annotated[int, SPEED_ONLY] = Field(6, gt=0, description="tries of a request that meets a failing server")
+
+
 class EngineSection(Section):
     """What runs the model for generation and judging."""
 
@@ -65,3 +79,4 @@ class EngineSection(Section):
     )
     script: OptionalPath = Field(None, description="JSONL file of replies for the scripted engine")
     vllm: VllmSection = Field(default_factory=VllmSection)
+    server: ServerSection = Field(default_factory=ServerSection)

@@ -103,6 +103,12 @@ def _open_vllm(given: Opening) -> Engine:
     )
 
 
+def _open_server(given: Opening) -> Engine:
+    from judgeloop.engines.server import ServerEngine
+
+    return ServerEngine(given.section.server, given.folder, given.chat, work_dir=given.work_dir)
+
+
 def _rank_of_vllm() -> int:
     """The first on a GPU; elsewhere, or if it is not installed, never before transformers."""
     return 40 if VLLM.missing() is None and has_cuda() else 0
@@ -123,4 +129,5 @@ TRANSFORMERS = EngineKind(
     as_fallback="generation on this CPU takes about three times as long",
 )
 VLLM = EngineKind(_open_vllm, package="vllm", install="pip install 'judgeloop[vllm]'", auto=_rank_of_vllm)
+SERVER = EngineKind(_open_server)
 SCRIPTED = EngineKind(_open_scripted)

@@ -27,6 +27,7 @@ from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
 from judgeloop.stages.players import outside_roles
 from judgeloop.stages.run_note import write_notes
+from judgeloop.stages.served import require_adapters
 from judgeloop.stages.shown import samples_of
 from judgeloop.tracking.tracked import Tracked, check_trackers
 from judgeloop.training import distributed
@@ -77,6 +78,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         write_cards(run)
         display = tracked = Tracked(display, run)
         _check_players(run, steps, server)
+        _check_served(run, steps, server)
         _check_checker(run, steps, server)
         if method == LOOP and not any(run.state(step) == "done" for step in steps):
             for line in said_before(config, steps, out):
@@ -182,7 +184,7 @@ def _processes(config: Config) -> tuple[int, int]:
 
 
 def _refuse_without_engine(run: RunDirectory, steps: Sequence[Step], roots: Sequence[Step]) -> None:
-    """An engine that is not installed is named before anything is made."""
+    """An engine that is not installed, or cannot run what is to be made, is named before anything is made."""
     again, gone = downstream(steps, roots), seals.gone(run, steps)
     if any(
         "engine.kind" in step.keys and (step in again or (run.state(step) != "done" and step.name not in gone))
@@ -191,6 +193,8 @@ def _refuse_without_engine(run: RunDirectory, steps: Sequence[Step], roots: Sequ
         from judgeloop.engines import require_usable
 
         require_usable(run.config.engine)
+        if run.config.engine.kind == "server":
+            require_adapters(run.config, steps)
 
 
 def _refuse_other(run: RunDirectory, method: str) -> None:
@@ -252,6 +256,13 @@ def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer)
     owed = [step for step in steps if run.state(step) != "done"]
     if names := list(dict.fromkeys(step.name for step, _, _ in outside_roles(owed))):
         _look(run, server, "check_players", *names)
+
+
+def _check_served(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
+    """Try the server that is the run's engine; InputError if it cannot be that."""
+    owed = (step for step in steps if run.state(step) != "done")
+    if run.config.engine.kind == "server" and any("engine.kind" in step.keys for step in owed):
+        _look(run, server, "check_served")
 
 
 def _check_checker(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:

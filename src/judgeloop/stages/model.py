@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.seals import sealed
@@ -21,18 +22,13 @@ def base_model(context: Context) -> Outcome:
     """
     from judgeloop.models.chat import Chat
     from judgeloop.models.check_folder import training_problems
-    from judgeloop.models.convert import with_chatml_tokens
-    from judgeloop.models.resolve import resolve
 
     config = context.config
     context.progress(0, None, config.model)
-    found = resolve(config.model, revision=config.revision, trust_remote_code=config.trust_remote_code)
-    path = found.path
-    if config.chat_template == "chatml+tokens":
-        path = with_chatml_tokens(path, found.hash)
+    name, path = base_folder(config)
     written = context.output()
     day = read_json(written).get("date") if written.exists() else None
-    model = {"name": found.name, "path": str(path), **sealed(path), "date": day or date.today().isoformat()}
+    model = {"name": name, "path": str(path), **sealed(path), "date": day or date.today().isoformat()}
     chat = Chat.load(
         path,
         chat_template=config.chat_template,
@@ -48,6 +44,17 @@ def base_model(context: Context) -> Outcome:
     account = {"end_tokens": list(chat.end_ids), "thinks": chat.thinks}
     notes = [f"the chat template {note}" for note in chat.template.notes()]
     return Outcome({**account, **({"yields": notes} if notes else {})})
+
+
+def base_folder(config: Config) -> tuple[str, Path]:
+    """M0's name and folder, fetched or made if need be."""
+    from judgeloop.models.convert import with_chatml_tokens
+    from judgeloop.models.resolve import resolve
+
+    found = resolve(config.model, revision=config.revision, trust_remote_code=config.trust_remote_code)
+    if config.chat_template == "chatml+tokens":
+        return found.name, with_chatml_tokens(found.path, found.hash)
+    return found.name, found.path
 
 
 MODEL = Stage(

@@ -168,6 +168,8 @@ def save_model(
         return
     output.mkdir(parents=True, exist_ok=True)
     if keep_adapter:
+        for described in model.peft_config.values():
+            described.base_model_name_or_path = str(initial.resolve())  # found from whatever folder it is read
         model.save_pretrained(str(output / ADAPTER), state_dict=trained)
     if by_layer or save_dtype == "bf16":
         whole = model if by_layer else _merged(model, trained, initial, trust_remote_code)
