@@ -32,12 +32,13 @@ def fuse_layers(model: Any) -> int:
         return 0
     base = model.base_model
     layers = [module for module in base.modules() if {name for name, _ in module.named_children()} >= _NORMS]
-    norms = []
+    norms: list[Any] = []
     for layer in layers:
         found = {name: child for name, child in layer.named_children() if _is_norm(child)}
         if set(found) == _NORMS:  # where there are others, some are added to the residual, in float32
             norms += found.values()
-    if norms and _is_norm(final := getattr(base, "norm", None)):
+    final: Any = getattr(base, "norm", None)
+    if norms and _is_norm(final):
         norms.append(final)
     for norm in norms:
         norm.forward = types.MethodType(_norm_forward, norm)
