@@ -5,8 +5,8 @@
 The rates are yours to measure: tokens a second that one engine writes and reads when it is full, and that one GPU
 trains. All else is in the config. Lengths of responses are drawn (log-normal, cut at the config's limit). Requests
 go out in batches as `compute.cluster_engine` does it; while models train, no engine runs, and the other way round.
-What is simulated is the waiting: for the last responses of a stage, for the rounds of the search for prompts, for
-models that load. Networks, failures and the first compilation are not in it.
+What is simulated is the waiting: for the last responses of a stage, for the rounds of the search for prompts
+(`prompts.requests_per_round`), for models that load. Networks, failures and the first compilation are not in it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from judgeloop.config import Config, load
@@ -75,6 +76,15 @@ def lengths(count: int, mean: float, limit: int, draw: random.Random) -> list[in
     return [max(1, min(limit, int(draw.lognormvariate(math.log(mean) - sigma**2 / 2, sigma)))) for _ in range(count)]
 
 
+def rounds_of(requests: int, most: int) -> list[int]:
+    """The sizes of the search's rounds, as `instructions.search` has them, if every other request gives a prompt."""
+    sizes = []
+    while requests:
+        sizes.append(min(requests, most, max(BATCH, requests // 2)))
+        requests -= sizes[-1]
+    return sizes
+
+
 def iteration(config: Config, gpus: int, mean: float, rates: Rates) -> list[Cost]:
     """The stages of one iteration, from prompts to the trained model."""
     draw = random.Random(config.seed)
@@ -83,22 +93,22 @@ def iteration(config: Config, gpus: int, mean: float, rates: Rates) -> list[Cost
     prompts, count = config.prompts.count, config.candidates.count
     costs = []
 
-    def writes(stage: str, rounds: int, batch: Sequence[int], read: int) -> None:
-        size = math.ceil(len(batch) / rounds)
+    def writes(stage: str, batch: Sequence[int], read: int, rounds: Sequence[int] = ()) -> None:
         seconds = rates.load + read / (rates.read * engines)
-        seconds += sum(written(batch[k : k + size], engines, rates) for k in range(0, len(batch), size))
+        ends = list(accumulate(rounds or (len(batch),)))
+        seconds += sum(written(batch[k:end], engines, rates) for k, end in zip([0, *ends], ends, strict=False))
         ideal = sum(batch) / (rates.write * engines) + read / (rates.read * engines)
         costs.append(Cost(stage, sum(batch) + read, seconds, ideal / seconds))
 
     if config.prompts.source != "file":
         asked = lengths(2 * prompts, 40, config.prompts.sampling.max_new_tokens, draw)  # half are left out, say
-        writes("prompts", max(1, len(asked) // BATCH), asked, 300 * len(asked))
+        writes("prompts", asked, 300 * len(asked), rounds_of(len(asked), config.prompts.requests_per_round))
     answers = lengths(prompts * count, mean, config.candidates.sampling.max_new_tokens, draw)
-    writes("candidates", 1, answers, 60 * prompts)
+    writes("candidates", answers, 60 * prompts)
     shown = sum(answers) + 500 * len(answers)  # the rubric's common part is read once, its question each time
     if config.judge.scoring == "sampled":
         judged = lengths(len(answers) * config.judge.samples, 120, config.judge.sampling.max_new_tokens, draw)
-        writes("judging", 1, judged, shown)
+        writes("judging", judged, shown)
     else:
         seconds = rates.load + shown / (rates.read * engines)
         costs.append(Cost("judging", shown, seconds, 1 - rates.load / seconds))

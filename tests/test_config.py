@@ -235,6 +235,24 @@ def test_what_cannot_be_sharded_is_refused(changes: dict[str, Any], message: str
     assert parse({**SEED, "compute": {"sharding": "fsdp", "processes": 2}}, "test").compute.sharding == "fsdp"
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"engine": {"vllm": {"engines": 8}}}, "engine.vllm.engines: 8 engines share one machine.* compute.engines: 8"),
+        ({"engine": {"kind": "vllm", "vllm": {"tensor_parallel": 4}}}, "compute.gpus_per_engine: 1 .*parallel: 4"),
+        ({"compute": {"cluster": "auto", "gpus_per_engine": 4}}, "compute.gpus_per_engine: 4 .*tensor_parallel: 1"),
+    ],
+)
+def test_an_engine_of_a_cluster_is_one_engine(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as found:
+        parse({**SEED, "compute": {"cluster": "auto"}, **changes}, "test")
+    assert "\n" not in str(found.value)
+    alone = {name: value for name, value in changes.items() if name != "compute"}
+    assert parse({**SEED, **alone}, "test").compute.cluster is None  # without Ray they have their meaning
+    spread = {"compute": {"cluster": "auto", "gpus_per_engine": 4}, "engine": {"vllm": {"tensor_parallel": 4}}}
+    assert parse({**SEED, **spread}, "test").engine.vllm.tensor_parallel == 4
+
+
 def test_the_tree_cannot_be_changed() -> None:
     config = parse(SEED, "test")
     with pytest.raises(ValueError, match="frozen"):

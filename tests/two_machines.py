@@ -27,15 +27,25 @@ def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in ENVIRONMENT.items():  # what the machines start has it from them
         monkeypatch.setenv(name, value)
     found = Cluster()
-    found.add_node(num_cpus=1, object_store_memory=MEMORY, include_dashboard=False)
-    found.second = found.add_node(num_cpus=1, object_store_memory=MEMORY, resources={"second": 1})
+    found.processes = []
+    _started(found, found.add_node(num_cpus=1, object_store_memory=MEMORY, include_dashboard=False))
+    add_second(found)
     found.wait_for_nodes()
-    nodes = (found.head_node, found.second)
-    processes = [info.process for node in nodes for infos in node.all_processes.values() for info in infos]
     try:
         yield found
     finally:
         found.shutdown()
-        for process in processes:  # killed, and not waited for by Ray
+        for process in found.processes:  # killed, and not waited for by Ray
             process.wait(timeout=30)
         os.environ.pop("RAY_ADDRESS", None)
+
+
+def add_second(cluster: Any) -> None:
+    """A machine of one CPU with the resource "second"."""
+    node = cluster.add_node(num_cpus=1, object_store_memory=MEMORY, resources={"second": 1})
+    cluster.second = _started(cluster, node)
+
+
+def _started(cluster: Any, node: Any) -> Any:
+    cluster.processes += [info.process for infos in node.all_processes.values() for info in infos]
+    return node

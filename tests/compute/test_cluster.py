@@ -113,8 +113,9 @@ def test_what_an_engine_refuses_is_said_as_it_says_it(cluster: Any, model: Path,
         object.__setattr__(broken._wanted.opening, "folder", tmp_path / "empty")
         with pytest.raises(InputError, match="empty"):
             list(broken.generate(requests(4)))
-    with engine(cluster.address, model, gpus_per_engine=1) as none, pytest.raises(InputError, match="1 GPU"):
-        list(none.generate(requests(4)))
+    none = engine(cluster.address, model, gpus_per_engine=1, wait_minutes=0)
+    with none as asked, pytest.raises(InputError, match="1 GPU"):
+        list(asked.generate(requests(4)))
 
 
 def test_every_machine_is_looked_at(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,34 +47,35 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
+def write_config(folder: Path, model: Path, **changes: object) -> Path:
+    """Write a config of a run that takes seconds, with its data; keywords replace sections."""
+    tree: dict[str, object] = {
+        "model": str(model),
+        "threads": 1,
+        "engine": {"kind": "transformers", "precision": "f32"},
+        "seed_data": {
+            "ranked": str(write_seed(folder / "seed.jsonl")),
+            "eft_share": 1.0,
+            "eft": {"ift_overlap": True},
+        },
+        "sft": {"learning_rate": 1e-3, "batch_size": 8, "max_length": 2000, "precision": "f32"},
+        "prompts": {"source": "file", "files": [str(write_prompts(folder / "prompts.jsonl"))], "count": 4},
+        "candidates": {"count": 3, "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12}},
+        "judge": {"rubric": "additive-5-short", "min_mass": 0.0},
+        "pairs": {"unfinished": "as_judged"},
+        "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000, "precision": "f32"},
+        "evaluation": {"count": 3, "samples": 2, "bootstrap": 50, "sampling": {"max_new_tokens": 8}},
+        **changes,
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def make_config(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
     """Write a config of a run that takes seconds; keywords replace sections."""
-
-    def make(**changes: object) -> Path:
-        tree: dict[str, object] = {
-            "model": str(tiny_model),
-            "threads": 1,
-            "engine": {"kind": "transformers", "precision": "f32"},
-            "seed_data": {
-                "ranked": str(write_seed(tmp_path / "seed.jsonl")),
-                "eft_share": 1.0,
-                "eft": {"ift_overlap": True},
-            },
-            "sft": {"learning_rate": 1e-3, "batch_size": 8, "max_length": 2000, "precision": "f32"},
-            "prompts": {"source": "file", "files": [str(write_prompts(tmp_path / "prompts.jsonl"))], "count": 4},
-            "candidates": {"count": 3, "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12}},
-            "judge": {"rubric": "additive-5-short", "min_mass": 0.0},
-            "pairs": {"unfinished": "as_judged"},
-            "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000, "precision": "f32"},
-            "evaluation": {"count": 3, "samples": 2, "bootstrap": 50, "sampling": {"max_new_tokens": 8}},
-            **changes,
-        }
-        path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(tree), encoding="utf-8")
-        return path
-
-    return make
+    return partial(write_config, tmp_path, tiny_model)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from conftest import command, environment
 from test_kill import ROWS
 from test_several_nodes import KILLS
 
-from two_machines import two_machines
+from two_machines import ENVIRONMENT, two_machines
 
 pytestmark = pytest.mark.ray
 
@@ -25,8 +25,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield from two_machines(monkeypatch)
 
 
-def run(config: Path, out: Path, log: Path, *changes: str) -> subprocess.Popen[bytes]:
+def run(config: Path, out: Path, log: Path, *changes: str, redo: str | None = None) -> subprocess.Popen[bytes]:
     sets = [word for change in changes for word in ("--set", change)]
+    sets += ["--redo", redo] if redo else []
     with log.open("ab") as output:
         return subprocess.Popen(
             command("run", str(config), "--out", str(out), *sets), stdout=output, stderr=output, env=environment()
@@ -97,3 +98,31 @@ def test_a_training_whose_worker_is_killed(cluster: Any, make_config: Callable[.
     same_models(whole, out, ("M1",))
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["stage"] == "sft"] == [1, 2, 3, 4, 5]
+
+
+def test_ray_on_this_machine_alone(
+    make_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`compute.cluster: local` needs no cluster: each step that works starts Ray and ends it."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    evaluation = {"count": 3, "samples": 2, "bootstrap": 50, "base": False, "sampling": {"max_new_tokens": 8}}
+    config, log = make_config(iterations=0, evaluation=evaluation), tmp_path / "log"
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert run(config, whole, log).wait(timeout=500) == 0, log.read_text()[-3000:]
+    assert run(config, out, log, "compute.cluster=local").wait(timeout=500) == 0, log.read_text()[-3000:]
+    same_models(whole, out, ("M1",))
+    same_rows(whole, out, ("M1/eval.responses.jsonl", "M1/eval.judgements.jsonl"))
+    assert "engine 1 on" in (out / "logs" / "M1.eval.log").read_text()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "auto"])
+def test_a_cluster_that_is_not_there_ends_the_run_at_once(
+    address: str, make_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    assert run(make_config(), out, log, f"compute.cluster={address}").wait(timeout=100) == 2
+    said = [line for line in log.read_text().splitlines() if f"compute.cluster: {address} cannot be joined" in line]
+    assert len(said) == 1, log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert not (out / "M1").exists()

@@ -277,3 +277,17 @@ def test_seeds_too_long_to_show_are_counted_and_still_guard_novelty() -> None:
     assert shown_in(engine.asked[0]) == ["Say one thing"]
     with pytest.raises(InputError, match="short enough to demonstrate"):
         grow(engine, Rows(), seeds=[long])
+
+
+def test_a_round_is_as_large_as_the_config_says_and_never_larger_than_what_is_missing() -> None:
+    """What a request shows of the model's own comes from earlier rounds alone; by default a round has 16 requests."""
+    default, rows = Rows(), Rows()
+    grow(ListEngine(), default, requests_per_round=16)
+    grow(ListEngine(), rows)
+    assert rows.rows == default.rows
+    engine, larger = ListEngine(), Rows()
+    grow(engine, larger, requests_per_round=1000)
+    assert larger.rows != rows.rows
+    made = {row.instruction for row in larger.rows}
+    first = [request for request in engine.asked if not set(shown_in(request)) & made]
+    assert len(first) == len(larger.rows) == 60  # as many as are missing

@@ -69,12 +69,13 @@ def _require_answer(address: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one engine takes of a machine, and how many engines there are to be."""
+    """What one engine takes of a machine, how many engines there are to be, and for how many there is room now."""
 
     gpus: int
     cpus: int
     resources: Mapping[str, float]
     engines: int
+    room: int
 
     def options(self) -> dict[str, Any]:
         """As Ray takes them for an actor."""
@@ -83,33 +84,44 @@ class Share:
 
 def share(section: ComputeSection, threads: int | None) -> Share:
     """What each engine gets on the cluster as it is now. Raises InputError if no machine has room for one."""
-    machines = [node["Resources"] for node in _alive()]
-    largest = max((machine.get("GPU", 0) for machine in machines), default=0)
-    gpus = section.gpus_per_engine if section.gpus_per_engine is not None else min(1, int(largest))
-    suited = [machine for machine in machines if _places(machine, {"GPU": gpus, **section.resources})]
-    cpus = section.cpus_per_engine
-    if cpus is None:
-        fewest = min((int(machine.get("CPU", 0)) for machine in suited if machine.get("CPU", 0) >= 1), default=1)
-        cpus = 1 if gpus else min(threads or fewest, fewest)
-    needs = {"GPU": gpus, "CPU": cpus, **section.resources}
-    room = sum(_places(machine, needs) for machine in suited)
+    machines = alive_machines()
+    needs = engine_needs(section, threads)
+    room = sum(places(machine, needs) for machine in machines)
     if not room:
         told = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
         raise InputError(
             f"compute.cluster: none of its {len(machines)} machines has {told} for an engine; set "
             "compute.gpus_per_engine, compute.cpus_per_engine or compute.resources to what one has"
         )
-    return Share(gpus, cpus, section.resources, section.engines or room)
+    return Share(int(needs["GPU"]), int(needs["CPU"]), section.resources, section.engines or room, room)
 
 
-def _places(machine: Mapping[str, float], needs: Mapping[str, float]) -> int:
+def engine_needs(section: ComputeSection, threads: int | None) -> dict[str, float]:
+    """What an engine takes of a machine, in Ray's names."""
+    machines = alive_machines()
+    largest = max((machine.get("GPU", 0) for machine in machines), default=0)
+    gpus = section.gpus_per_engine if section.gpus_per_engine is not None else min(1, int(largest))
+    suited = [machine for machine in machines if places(machine, {"GPU": gpus, **section.resources})]
+    cpus = section.cpus_per_engine
+    if cpus is None:
+        fewest = min((int(machine.get("CPU", 0)) for machine in suited if machine.get("CPU", 0) >= 1), default=1)
+        cpus = 1 if gpus else min(threads or fewest, fewest)
+    return {"GPU": gpus, "CPU": cpus, **section.resources}
+
+
+def places(machine: Mapping[str, float], needs: Mapping[str, float]) -> int:
     """How often what is needed is there."""
     return min((int(machine.get(name, 0) // amount) for name, amount in needs.items() if amount), default=1)
 
 
 def has_gpus() -> bool:
     """Whether any machine of the cluster has a GPU."""
-    return any(node["Resources"].get("GPU", 0) >= 1 for node in _alive())
+    return any(machine.get("GPU", 0) >= 1 for machine in alive_machines())
+
+
+def alive_machines() -> list[Mapping[str, float]]:
+    """What each machine has, in Ray's names."""
+    return [node["Resources"] for node in _alive()]
 
 
 def _alive() -> list[dict[str, Any]]:

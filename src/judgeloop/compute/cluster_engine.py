@@ -20,7 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from judgeloop.compute.cluster import Share, connect, share
+from judgeloop.compute.cluster import Share, connect
+from judgeloop.compute.cluster_room import Patience, engine_room
 from judgeloop.compute.engine_actor import EngineActor, Kind, ToOpen
 from judgeloop.config import ComputeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
@@ -62,6 +63,8 @@ class ClusterEngine:
         self._started = 0
         self._losses = 0
         self._told = 0.0
+        self._patience = Patience(section.wait_minutes)
+        self._waits = ""
         _open.append(self)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
@@ -88,9 +91,13 @@ class ClusterEngine:
         import ray
 
         worker = self._new_worker()
+        self._workers.append(worker)
         try:
+            while not ray.wait(worker.waiting, timeout=_LOOK)[0]:
+                self._require_place()
             found: str = _get(worker.actor.pick.remote(self._wanted))
         finally:
+            self._workers.remove(worker)
             ray.kill(worker.actor)
         return found
 
@@ -108,6 +115,7 @@ class ClusterEngine:
                 for worker in self._workers:
                     if worker.ready and not worker.owed and left:
                         self._hand_out(worker, kind, requests, left)
+                self._require_place()
                 heads = {worker.waiting[0]: worker for worker in self._workers if worker.waiting}
                 done, _ = ray.wait(list(heads), num_returns=1, timeout=_LOOK)
                 for reference in done:
@@ -138,13 +146,33 @@ class ClusterEngine:
         if self._share is None:
             self._share = self._room()
         while len(self._workers) < min(self._share.engines, requests):
-            worker = self._new_worker()
-            worker.waiting.append(worker.actor.open.remote(self._wanted))
-            self._workers.append(worker)
+            self._open_another()
 
     def _room(self) -> Share:
         connect(self._section)
-        return share(self._section, self._wanted.opening.threads)
+
+        def tell(text: str) -> None:
+            self._waits = text
+
+        try:
+            return engine_room(self._section, self._wanted.opening.threads, tell)
+        finally:
+            self._waits = ""
+
+    def _require_place(self) -> None:
+        """Raise StageFailed if no engine has found a machine for too long."""
+        if any(worker.machine for worker in self._workers):
+            self._patience.satisfied()
+            self._waits = ""
+            return
+        over = self._patience.over()
+        self._waits = f"waits for room for an engine, {self._patience.waited()}"
+        if over:
+            raise StageFailed(
+                f"no machine of the cluster had room for an engine in {self._section.wait_minutes:g} minutes "
+                "(compute.wait_minutes): another program may hold it, or machines were lost, see `ray status`; run the "
+                "same command again when there is room"
+            )
 
     def _new_worker(self) -> _Worker:
         import ray
@@ -153,7 +181,13 @@ class ClusterEngine:
         # Ray's own restarts are left out: they would lose what an actor was asked, and wait for the machine it had.
         actor = ray.remote(EngineActor).options(max_restarts=0, max_task_retries=0, **self._share.options())
         self._started += 1
-        return _Worker(self._started, actor.remote())
+        placed = actor.remote()
+        return _Worker(self._started, placed, waiting=[placed.where.remote()])
+
+    def _open_another(self) -> None:
+        worker = self._new_worker()
+        worker.waiting.append(worker.actor.open.remote(self._wanted))
+        self._workers.append(worker)
 
     def _hand_out(self, worker: _Worker, kind: Kind, requests: Sequence[Any], left: deque[int]) -> None:
         """A batch that fills the engine a few times; the fewer are left, the smaller, so that all end together."""
@@ -169,9 +203,9 @@ class ClusterEngine:
     def _take(self, worker: _Worker, found: Any, requests: Sequence[Any]) -> Iterator[tuple[int, list[Any]]]:
         """Whole answers out of what an actor sent."""
         worker.waiting.pop(0)
-        if not isinstance(found, tuple):  # it has loaded its engine, or taken a batch
-            if not worker.ready:
-                worker.ready, worker.machine = True, str(found)
+        if not isinstance(found, tuple):  # it is on a machine, has loaded its engine, or taken a batch
+            worker.ready = bool(worker.machine)
+            worker.machine = worker.machine or str(found)
             return
         results, last = found
         for result in results:
@@ -207,17 +241,15 @@ class ClusterEngine:
                 f"{self._losses} engines in a row were lost before they answered anything ({loss}); their machines may "
                 "have run out of memory: see Ray's logs"
             )
-        fresh = self._new_worker()
-        fresh.waiting.append(fresh.actor.open.remote(self._wanted))
-        self._workers.append(fresh)
+        self._open_another()
 
     # Telling ---------------------------------------------------------------------------------------------------------
 
     def account(self) -> str:
         """How the engines do, for the display: how many are at work and how fast each is."""
         workers = [worker for worker in self._workers if worker.ready]
-        if not self._workers:
-            return ""
+        if self._waits or not self._workers:
+            return self._waits
         rates = sorted(_rate(worker) for worker in workers if worker.results)
         unit = "tok/s" if any(worker.tokens for worker in workers) else "rows/s"
         many = f"{len(workers)} of {len(self._workers)} engines"
@@ -235,7 +267,8 @@ class ClusterEngine:
         if first and pause:
             return
         for worker in self._workers:
-            state = f"on {worker.machine}" if worker.ready else "waits for a machine, or loads the model"
+            state = f"on {worker.machine}" if worker.machine else "waits for a machine"
+            state += "" if worker.ready or not worker.machine else " loads the model"
             print(
                 f"engine {worker.number} {state}: {worker.results} requests, {worker.tokens} tokens, "
                 f"{_rate(worker):.1f} a second, {len(worker.owed)} in work",

@@ -42,6 +42,10 @@ class EngineActor:
         self._asked: Generator[Any, None, None] | None = None
         self._held = contextlib.ExitStack()
 
+    def where(self) -> str:
+        """The name of machine and process."""
+        return f"{platform.node()}, process {os.getpid()}"
+
     def pick(self, wanted: ToOpen) -> str:
         """The engine that `auto` means on this machine."""
         _prepare(wanted)
@@ -49,8 +53,8 @@ class EngineActor:
 
         return pick(wanted.opening.folder)
 
-    def open(self, wanted: ToOpen) -> str:
-        """Load the engine; return the name of machine and process. Raises InputError if it cannot be used here."""
+    def open(self, wanted: ToOpen) -> None:
+        """Load the engine. Raises InputError if it cannot be used here."""
         _prepare(wanted)
         from judgeloop.compute.local_copies import copied
         from judgeloop.engines import require_engine
@@ -61,7 +65,6 @@ class EngineActor:
             folder = self._held.enter_context(copied(opening.folder, wanted.digest, cache))
             opening = replace(opening, folder=folder, work_dir=folder / "engine")
         self._engine = require_engine(opening.section, opening.folder).open(opening)
-        return f"{platform.node()}, process {os.getpid()}"
 
     def ask(self, kind: Kind, requests: Sequence[Any]) -> None:
         """Take these requests in place of all earlier ones."""

@@ -43,7 +43,9 @@ class ComputeSection(Section):
         "address (HOST:6379, or ray://HOST:10001), or local (Ray on this machine alone); null: no Ray",
     )
     engines: Annotated[int | None, Field(gt=0)] = Field(
-        None, description="with cluster: engines at work at once; null: as many as its machines have room for"
+        None,
+        description="with cluster: engines at work at once; null: as many as its machines have room for. Without one, "
+        "several engines on a machine's GPUs are engine.vllm.engines",
     )
     gpus_per_engine: Annotated[int | None, Field(ge=0)] = Field(
         None, description="with cluster: GPUs of each engine; null: 1 if the cluster has any, else 0"
@@ -57,6 +59,12 @@ class ComputeSection(Section):
         default_factory=dict,
         description="with cluster: Ray's custom resources that an engine or a training process needs, such as a kind "
         "of machine: {h100: 1}",
+    )
+    wait_minutes: float = Field(
+        10,
+        ge=0,
+        description="with cluster: how long a run waits, and says so, for machines with room for an engine or for the "
+        "processes of a training, while a cluster that scales itself starts them; then it ends with what to do",
     )
     local_cache: str | None = Field(
         None,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from judgeloop.config.choices import INSTRUCTION_METHODS
-from judgeloop.config.section import NameOrPath, Paths, SamplingSection, Section
+from judgeloop.config.section import AS_BEFORE, NameOrPath, Paths, SamplingSection, Section
 from judgeloop.config.self_instruct import SelfInstructSection
 from judgeloop.config.unnatural import UnnaturalSection
 
@@ -77,5 +77,11 @@ class PromptsSection(Section):
     )
     sampling: PromptSamplingSection = Field(default_factory=PromptSamplingSection)
     max_requests: int | None = Field(None, gt=0, description="give up after this many generations; null: 20 per prompt")
+    requests_per_round: Annotated[int, AS_BEFORE] = Field(
+        16,
+        gt=0,
+        description="generations that are asked for together; the next round shows what was kept of them. On a GPU or "
+        "a cluster take as many as all engines hold (engines × engine.max_sequences)",
+    )
     self_instruct: SelfInstructSection = Field(default_factory=SelfInstructSection)
     unnatural: UnnaturalSection = Field(default_factory=UnnaturalSection)

@@ -133,6 +133,24 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _an_actor_holds_one_engine(self) -> Config:
+        compute, vllm = self.compute, self.engine.vllm
+        if compute.cluster is None or self.engine.kind not in ("auto", "vllm"):
+            return self
+        if (vllm.engines or 1) > 1:
+            raise ValueError(
+                f"engine.vllm.engines: {vllm.engines} engines share one machine's GPUs, and with compute.cluster Ray "
+                f"gives each engine its own; set compute.engines: {vllm.engines}, and engine.vllm.engines: null"
+            )
+        gpus = 1 if compute.gpus_per_engine is None else compute.gpus_per_engine
+        if gpus not in (0, vllm.tensor_parallel):
+            raise ValueError(
+                f"compute.gpus_per_engine: {gpus} and engine.vllm.tensor_parallel: {vllm.tensor_parallel}: an engine "
+                "of the cluster spreads its model over all GPUs that it gets; set both to the same number"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rounds_are_of_a_judge_loaded_here(self) -> Config:
         if self.judge.max_samples is not None and self.judge.role.startswith("openai:"):
             raise ValueError(

@@ -31,9 +31,7 @@ from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.yield_counts import YieldCounts
 from judgeloop.records import Demonstrations, Task, request_of
 
-# Requests that are answered before any of their rows is kept. The rows depend on it, on the seed and on nothing else:
-# neither on the order in which generations finish nor on where an attempt was killed.
-BATCH = 16
+BATCH = 16  # requests of a round, if the config asks for no other number, and however few rows are missing
 REQUESTS_PER_ROW = 20  # unless the config sets prompts.max_requests
 CUT_OFF = "cut off by length"
 SURPLUS = "more than were wanted"
@@ -104,8 +102,10 @@ class Method(ABC, Generic[D]):
         return self.config.count - len(self.kept)
 
     def batch_size(self) -> int:
-        """How many requests the next batch has."""
-        return BATCH
+        """How many requests are answered before any of their rows is kept. The rows depend on it, on the seed and on
+        nothing else: neither on the order in which generations finish, nor on how many engines there are, nor on where
+        an attempt was killed. No more are asked than rows are missing: most would be a surplus."""
+        return min(self.config.requests_per_round, max(BATCH, self.missing))
 
     @abstractmethod
     def show(self, number: int) -> Shown:

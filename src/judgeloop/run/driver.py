@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
         _refuse_changed_models(run, steps, gone)
         describe(run, method)
         write_notes(run)
-        _check_cluster(run, steps, server)
+        _check_cluster(run, steps, display, server)
         write_cards(run)
         display = tracked = Tracked(display, run)
         _check_players(run, steps, server)
@@ -271,18 +271,33 @@ def _check_checker(run: RunDirectory, steps: Sequence[Step], server: ForkServer)
         _look(run, server, "check_checker")
 
 
-def _check_cluster(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
-    """Look at every machine that is to work for this run; InputError if one cannot."""
+def _check_cluster(run: RunDirectory, steps: Sequence[Step], display: Display, server: ForkServer) -> None:
+    """Look at every machine that is to work for this run; InputError if one cannot. What is waited for is shown once a
+    minute: it counts minutes."""
+    told = ""
+
+    def tell(event: Mapping[str, Any]) -> None:
+        nonlocal told
+        if event["note"] != told:
+            told = event["note"]
+            display.note(told)
+
     if run.config.compute.cluster is not None and any(run.state(step) != "done" for step in steps):
-        _look(run, server, "check_cluster")
+        _look(run, server, "check_cluster", tell=tell)
 
 
-def _look(run: RunDirectory, server: ForkServer, module: str, *names: str) -> None:
+def _look(
+    run: RunDirectory,
+    server: ForkServer,
+    module: str,
+    *names: str,
+    tell: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> None:
     """Carry out a check of `judgeloop.run` in a child, whose InputError is this process's."""
     run_child(
         [f"judgeloop.run.{module}", str(run.path), *names],
         run.path / "logs" / f"{module}.log",
-        lambda _: None,
+        tell,
         environment=_environment(run.config),
         server=server,
     )

@@ -3,7 +3,10 @@ says so. Without a stage, rank 0 tells the others that the run is over, and they
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
+from collections.abc import Iterator
 
 from judgeloop.compute.cluster_engine import engines_account
 from judgeloop.compute.local import ChildReport, die_with_parent, die_with_parent_at_once
@@ -11,9 +14,10 @@ from judgeloop.models.hardware import has_driver
 from judgeloop.run.child import in_run
 from judgeloop.run.directory import RunDirectory
 from judgeloop.stages.carry_out import help_stage, run_stage
-from judgeloop.stages.context import Context
+from judgeloop.stages.context import Context, Progress
 from judgeloop.training import distributed
 
+_PAUSE = 5.0  # seconds between two accounts of the cluster's engines
 OVER = "over"  # what a process says whose rank 0 has no training left
 
 
@@ -28,10 +32,11 @@ def main(run_path: str, name: str = "") -> int:
             return 0
 
     def step(run: RunDirectory, report: ChildReport) -> None:
-        def progress(done: int, total: int | None, note: str = "") -> None:
-            report.progress(done, total, ", ".join(filter(None, (note, engines_account()))))
-
-        context = Context(run, run.steps[name], progress if run.config.compute.cluster else report.progress)
+        if run.config.compute.cluster is not None:
+            with _with_engines(report) as progress:
+                run_stage(Context(run, run.steps[name], progress))
+            return
+        context = Context(run, run.steps[name], report.progress)
         if distributed.processes() == 1:
             run_stage(context)
             return
@@ -45,6 +50,31 @@ def main(run_path: str, name: str = "") -> int:
             help_stage(context)
 
     return in_run(run_path, step)
+
+
+@contextlib.contextmanager
+def _with_engines(report: ChildReport) -> Iterator[Progress]:
+    """Within it progress is told with an account of the cluster's engines, also while no row comes."""
+    last: tuple[int, int | None, str] = (0, None, "")
+    over = threading.Event()
+
+    def progress(done: int, total: int | None, note: str) -> None:
+        nonlocal last
+        last = (done, total, note)
+        report.progress(done, total, ", ".join(filter(None, (note, engines_account()))))
+
+    def tell() -> None:
+        while not over.wait(_PAUSE):
+            if engines_account():
+                progress(*last)
+
+    thread = threading.Thread(target=tell, daemon=True, name="engines")
+    thread.start()
+    try:
+        yield progress
+    finally:
+        over.set()
+        thread.join()
 
 
 def _meet(name: str) -> str:

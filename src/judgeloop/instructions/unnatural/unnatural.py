@@ -29,7 +29,7 @@ from judgeloop.records import Task, derive_seed
 from judgeloop.text.language import language_of
 from judgeloop.text.tokens import rouge_l, tokens_of
 
-SMALLEST_BATCH, LARGEST_BATCH = 16, 64  # twice as many requests as tasks are missing, within these bounds
+LARGEST_BATCH = 64  # twice as many requests as tasks are missing, but no more, unless the config asks for more
 LONGEST_DEMONSTRATION = 80  # words, or characters of scripts that count by characters
 COPY = 0.9  # ROUGE-L F above which an example is one of its demonstrations again
 
@@ -66,7 +66,7 @@ class Unnatural(Method[ExampleDraft]):
         self._alternatives = YieldCounts()
 
     def batch_size(self) -> int:
-        return max(SMALLEST_BATCH, min(LARGEST_BATCH, 2 * self.missing))
+        return max(super().batch_size(), min(LARGEST_BATCH, 2 * self.missing))
 
     def show(self, number: int) -> Shown:
         tasks, section = self._demonstrations(number), self.config.sampling

@@ -1,0 +1,61 @@
+"""A training that stops in its middle, so that a test can kill what it likes: a plugin for a run's config."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# The training of STAGE waits after its second step, the first time; what is written says which process, on which of
+# Ray's nodes, is there. Each start of a training notes the step at which it begins.
+PAUSES = """
+import os, pathlib, sys, time
+from judgeloop.training import distributed
+
+HERE = pathlib.Path(__file__).parent
+if "torch" in sys.modules:  # a child that trains, and not the driver
+    from judgeloop.training.trainer import Reporter
+
+    ended, began = Reporter.on_step_end, Reporter.on_train_begin
+
+    def node():
+        if "ray" not in sys.modules:
+            return ""
+        import ray
+        return ray.get_runtime_context().get_node_id()
+
+    def wait(self, args, state, control, **rest):
+        ended(self, args, state, control, **rest)
+        mark = HERE / f"paused.{distributed.rank()}"
+        if self.loss_name == "LOSS" and state.global_step == 2 and not mark.exists():
+            (HERE / "part").write_text(f"{os.getpid()} {node()}")
+            (HERE / "part").rename(mark)
+            time.sleep(600)
+
+    def begin(self, args, state, control, **rest):
+        began(self, args, state, control, **rest)
+        if self.loss_name == "LOSS" and distributed.rank() == 0:
+            with (HERE / "begun").open("a") as handle:
+                handle.write(f"{state.global_step}\\n")
+
+    Reporter.on_step_end, Reporter.on_train_begin = wait, begin
+"""
+
+
+def pausing(folder: Path, loss: str) -> Path:
+    """Write the plugin for trainings whose loss has that name."""
+    path = folder / "pausing.py"
+    path.write_text(PAUSES.replace("LOSS", loss), encoding="utf-8")
+    return path
+
+
+def begun(folder: Path) -> list[int]:
+    """The steps at which trainings began."""
+    return [int(line) for line in (folder / "begun").read_text(encoding="utf-8").split()]
+
+
+def wait_until(there: Callable[[], bool], seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
