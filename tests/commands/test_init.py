@@ -73,8 +73,9 @@ def test_chats_need_held_out_prompts_and_teach_by_contrast(tmp_path: Path) -> No
 
 def test_what_no_option_says_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, seed = tmp_path / "my.yaml", write_seed(tmp_path / "seed.jsonl")
-    said = init(str(path), answers=f"{seed}\n\nzh\n\ntry\n", monkeypatch=monkeypatch)
+    said = init(str(path), answers=f"{seed}\n\nchinese\nzh\n\ntry\n", monkeypatch=monkeypatch)
     config = written(path)
+    assert "chinese: is none of en, zh" in said  # and is asked about again
     assert (config.iterations, config.judge.language, config.model) == (1, "zh", "smollm2-135m-instruct")
     assert [said.index(word) for word in ("Your data", "Model", "Language", "Who asks", "How long")] == sorted(
         said.index(word) for word in ("Your data", "Model", "Language", "Who asks", "How long")

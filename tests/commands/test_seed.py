@@ -338,6 +338,17 @@ def test_a_dry_run_shows_sets_by_rank(tmp_path: Path) -> None:
     assert re.match(r"- a.jsonl:\d\n    user: Question (\d)\?\n    → rank 0: good \1\n    → rank 1: bad \1\n", held_out)
 
 
+def test_a_dry_run_says_what_becomes_of_every_row(tmp_path: Path) -> None:
+    sets = write(tmp_path / "a.jsonl", ranked(8))
+    chats = write(tmp_path / "b.jsonl", [{"prompt": f"Question {n}?", "response": "yes"} for n in range(8)])
+    shown = ok(sets, chats, "--dry-run", "--held-out-share", 0.5)
+    cells = dict(re.findall(r"│ +(\S.*?) +│ +(\d+) │", shown))
+    assert cells["taken"] == "16"
+    assert cells["dropped: IFT row with a held-out prompt"] == "4"
+    assert cells["dropped: IFT row with an EFT prompt"] == "2"
+    assert (cells["IFT"], cells["held-out sets"]) == ("4", "4")
+
+
 def test_own_names_of_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"frage": f"{n}?", "antwort": "b"} for n in range(3)])
     assert "seed_data.fields: {prompt: ???, response: ???}" in refused(path, "--out", tmp_path / "out")

@@ -19,6 +19,7 @@ from judgeloop.forecast.estimate import Forecast
 from judgeloop.forecast.machine import Machine, named_gpu
 from judgeloop.forecast.planning import plan, said_before
 from judgeloop.forecast.rates import Calibration, Facts, combined, reckoned
+from judgeloop.forecast.wording import lines
 from judgeloop.forecast.work import Range, Work
 from judgeloop.loop import method
 from judgeloop.models.chat import Chat
@@ -227,4 +228,6 @@ def test_a_busy_machine_is_not_measured(make_config: Make, tmp_path: Path, monke
     monkeypatch.setattr("judgeloop.forecast.calibration.others_share", lambda: 0.7)
     found = planned(make_config(), tmp_path, seconds=60.0)
     assert found.rates.measured == ()
-    assert "other programs take 70% of the processor" in " ".join(found.warnings)
+    assert "other programs take 70% of the processor; plan again when it is idle" in " ".join(found.warnings)
+    assert "`judgeloop plan`" not in " ".join(lines(found, planning=True))  # who plans is not told to plan
+    assert "`judgeloop plan` measures" in lines(found)[0]

@@ -108,9 +108,9 @@ def _can_ask() -> bool:
 
 
 def _choice(question: str, among: tuple[str, ...], option: str, default: str | None = None) -> str:
-    answer = _ask(f"{question} ({', '.join(among)})", default or among[0], option)
-    if answer not in among:
-        raise InputError(f"{option} {answer}: is none of {', '.join(among)}")
+    """One of a few words; a typing error is asked about again."""
+    while (answer := _ask(f"{question} ({', '.join(among)})", default or among[0], option)) not in among:
+        typer.echo(f"{answer}: is none of {', '.join(among)}")
     return answer
 
 

@@ -53,7 +53,7 @@ def plan(
     say(console, f"on {found.machine.name}")
     endpoint = wording.endpoint_line(found)
     unknown = {f"{step.work.unknown}" for step in found.steps if step.work.unknown}
-    for line in (*wording.lines(found), *([endpoint] if endpoint else [])):
+    for line in (*wording.lines(found, planning=True), *([endpoint] if endpoint else [])):
         say(console, line.removeprefix("plan: "))
     if unknown:
         say(console, f"not known before: {'; '.join(sorted(unknown))}")

@@ -131,6 +131,7 @@ def seed(
         contents |= made.contents
     if inputs.prompts:
         contents["prompts.jsonl"] = _prompts(inputs.prompts, account, columns)
+    account |= _counts(contents)
     if not as_json:
         print_detected(account)
     if dry_run or out is None:
@@ -140,14 +141,17 @@ def seed(
     if made is not None and made.config.seed_data.eft.source == "written":
         contents["eft.jsonl"] = _written(made, working / WRITTEN, account)
         logs = (WRITTEN,)
-    for name, rows in contents.items():
-        account[name.removesuffix(".jsonl")] = len(rows)
+        account |= _counts(contents)
     publish(working, out, contents, account, logs)
     if as_json:
         typer.echo(json.dumps({"out": str(out), **account}, ensure_ascii=False, indent=2))
     else:
         print_yields(account)
         typer.echo(f"\n{out}: {', '.join([*contents, *logs, 'seed.json'])}")
+
+
+def _counts(contents: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+    return {name.removesuffix(".jsonl"): len(rows) for name, rows in contents.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ def print_detected(account: Mapping[str, Any]) -> None:
 
 
 def print_rows(account: Mapping[str, Any], contents: Mapping[str, Sequence[Any]], as_json: bool) -> None:
-    """The first three rows of each file that would be written, as they would be trained on, and which column says
-    what."""
+    """Which column says what, the first three rows of each file that would be written, as they would be trained on,
+    and what became of all rows."""
     if as_json:
         shown = {name: [_plain(row) for row in rows[:_SHOWN]] for name, rows in contents.items()}
         typer.echo(json.dumps({"dry_run": True, **account, "rows": shown}, ensure_ascii=False, indent=2))
@@ -46,6 +46,8 @@ def print_rows(account: Mapping[str, Any], contents: Mapping[str, Sequence[Any]]
                 typer.echo(_turn("→ target", target["content"]))
             for response in getattr(row, "responses", ()):
                 typer.echo(_turn(f"→ rank {response['rank']}", response["text"]))
+    typer.echo()
+    print_yields(account)  # after the samples, which fill the screen
     typer.echo("\nno seed file was written (--dry-run)")
 
 

@@ -47,7 +47,7 @@ def calibrate(
     """Measure for at most so many seconds. What cannot be measured is in `failed`, with the reason."""
     found, begun = Calibration(), time.monotonic()
     if (others := others_share()) > TOO_BUSY:
-        why = f"other programs take {others:.0%} of the processor"
+        why = f"other programs take {others:.0%} of the processor; plan again when it is idle"
         return Calibration(busy=others, failed=dict.fromkeys(("train", "read", "write", "score"), why))
     with tempfile.TemporaryDirectory(prefix="judgeloop-plan-") as name:
         work = Path(name)

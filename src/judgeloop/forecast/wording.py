@@ -8,10 +8,11 @@ from judgeloop.forecast.estimate import GB, Forecast
 from judgeloop.forecast.work import Range
 
 
-def lines(found: Forecast) -> list[str]:
-    """Time, memory, disk; and what the endpoint will be asked."""
+def lines(found: Forecast, *, planning: bool = False) -> list[str]:
+    """Time, memory, disk. Where nothing was measured, the way to do so is named, but not to who is `planning`."""
     longest = max(found.steps, key=lambda step: step.seconds.expected)
-    how = "measured here" if "train" in found.rates.measured else "reckoned; `judgeloop plan` measures"
+    reckoned = "reckoned" if planning else "reckoned; `judgeloop plan` measures"
+    how = "measured here" if "train" in found.rates.measured else reckoned
     most = f"{found.memory.expected / GB:.1f} GB of memory and {found.disk.expected / GB:.1f} GB of disk"
     return [
         f"plan: about {duration(found.seconds.expected)} ({span(found.seconds)}), by rates {how}",
