@@ -43,7 +43,8 @@ test-vllm: $(VLLM_VENV)/.installed
 test-ray: # a cluster of two machines on this one, in an environment of its own
 	$(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/python -m pip install --quiet -c constraints.txt -e '.[dev,ray]'
-	.venv-ray/bin/python -m pytest -m ray tests/compute/test_cluster.py tests/e2e/test_cluster_runs.py
+	.venv-ray/bin/python -m pytest -m ray tests/compute/test_cluster.py
+	.venv-ray/bin/python -m pytest -m ray tests/e2e/test_cluster_*.py  # their conftest is another
 
 lint: install
 	$(BIN)/ruff check .
