@@ -14,7 +14,7 @@ from judgeloop.instructions.few_shot import FewShot, demonstration_prompt, draw_
 from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.search import BATCH, search
-from judgeloop.records import Message, Task
+from judgeloop.records import Demonstrations, Message, Task
 
 NOUNS = [
     "river",
@@ -103,7 +103,7 @@ class Rows:
     def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
         return list(self.rows), self.account
 
-    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None:
+    def append(self, rows: Sequence[Task], account: dict[str, Any], shown: Sequence[Demonstrations]) -> None:
         self.rows += rows
         self.account = json.loads(json.dumps(account))
 

@@ -16,7 +16,7 @@ from judgeloop.instructions.gate import Gate
 from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.search import search
 from judgeloop.models.chat import Chat
-from judgeloop.records import Task
+from judgeloop.records import Demonstrations, Task
 from tiny import make_tiny_model
 
 LONGEST = 170  # tokens
@@ -48,7 +48,7 @@ class Memory:
     def resume(self) -> tuple[list[Task], None]:
         return [], None
 
-    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None: ...
+    def append(self, rows: Sequence[Task], account: dict[str, Any], shown: Sequence[Demonstrations]) -> None: ...
 
 
 @pytest.fixture(scope="module")

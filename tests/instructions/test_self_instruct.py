@@ -18,7 +18,7 @@ from judgeloop.instructions.prompter import Prompter
 from judgeloop.instructions.search import BATCH, search
 from judgeloop.instructions.self_instruct.self_instruct import SelfInstruct, parse_list
 from judgeloop.instructions.self_instruct.task_form import shipped_tasks, task_form
-from judgeloop.records import Message, Task
+from judgeloop.records import Demonstrations, Message, Task
 from judgeloop.text.tokens import tokens_of
 
 NOUNS = ["river", "candle", "bridge", "garden", "engine", "violin", "desert", "market", "winter", "button", "pepper"]
@@ -121,7 +121,7 @@ class Rows:
     def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
         return list(self.rows), self.account
 
-    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None:
+    def append(self, rows: Sequence[Task], account: dict[str, Any], shown: Sequence[Demonstrations]) -> None:
         self.rows += rows
         self.account = json.loads(json.dumps(account))
 

@@ -18,7 +18,7 @@ from judgeloop.instructions.search import search
 from judgeloop.instructions.unnatural.example_form import example_form, parse_examples, shipped_tasks
 from judgeloop.instructions.unnatural.unnatural import LARGEST_BATCH as BATCH
 from judgeloop.instructions.unnatural.unnatural import Unnatural
-from judgeloop.records import Message, Task
+from judgeloop.records import Demonstrations, Message, Task
 
 NOUNS = ["river", "candle", "bridge", "garden", "engine", "violin", "desert", "market", "winter", "button", "pepper"]
 VERBS = ["Describe", "Compare", "Explain", "Praise", "Question", "Rewrite", "Summarise", "Defend", "Imagine", "Rank"]
@@ -117,7 +117,7 @@ class Rows:
     def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
         return list(self.rows), self.account
 
-    def append(self, rows: Sequence[Task], account: dict[str, Any]) -> None:
+    def append(self, rows: Sequence[Task], account: dict[str, Any], shown: Sequence[Demonstrations]) -> None:
         self.rows += rows
         self.account = json.loads(json.dumps(account))
 
