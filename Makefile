@@ -25,7 +25,7 @@ test: install lint
 	$(BIN)/python -m pytest tests/compute  # signals need the main thread
 	$(BIN)/python -m pytest tests --ignore tests/compute -n 2 --dist worksteal
 
-# vLLM's CPU build wants a torch and a transformers of its own, so it has an environment of its own (3.9 GB). Its torch,
+# vLLM's CPU build wants a torch and a transformers of its own, so it has an environment of its own (3.0 GB). Its torch,
 # a CPU build, is on PyTorch's index alone, which is asked if the usual ones have none.
 VLLM_VENV ?= .venv-vllm
 VLLM_INSTALL := $(VLLM_VENV)/bin/python -m pip install --quiet --no-compile --no-deps -r constraints-vllm.txt
