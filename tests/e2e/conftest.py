@@ -47,7 +47,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
-def write_config(folder: Path, model: Path, **changes: object) -> Path:
+def write_config(folder: Path, model: Path, /, **changes: object) -> Path:
     """Write a config of a run that takes seconds, with its data; keywords replace sections."""
     tree: dict[str, object] = {
         "model": str(model),
