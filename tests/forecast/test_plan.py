@@ -89,6 +89,17 @@ def test_the_run_makes_the_rows_that_were_planned(make_config: Make, tmp_path: P
     assert "by rates reckoned" in told.lines[0]
 
 
+def test_answers_that_are_not_judged_cost_no_judgement(make_config: Make, tmp_path: Path) -> None:
+    def scored(*more: str) -> float:
+        found = planned(make_config(), tmp_path, ["evaluation.samples=4", *more])
+        step = next(step for step in found.steps if step.name == "M1/eval")
+        return sum(part.tokens.expected for part in step.work.parts if part.kind == "score")
+
+    every, two, one = scored(), scored("evaluation.judged=2"), scored("evaluation.judged=1")
+    assert every - two == pytest.approx(2 * (two - one))
+    assert two > one
+
+
 @pytest.mark.usefixtures("without_children")
 def test_a_run_does_without_a_plan_that_fails(
     make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -253,7 +253,8 @@ def meta(known: Known) -> Work:
 def pairs(known: Known) -> Work:
     config = known.config
     share = PAIRED if config.judge.scoring == "expected" else PAIRED_BY_WRITING
-    kept = config.pairs.share(int(known.model[1:]) - 1)
+    iteration = int(known.model[1:]) - 1
+    kept = config.pairs.share(iteration) * config.pairs.widest(iteration)
     most = known.rows("prompts") * (config.pairs.max_per_prompt * kept)
     return Work(
         rows=most * share, text=most * (2 * known.sizes.answer(config.candidates.sampling.max_new_tokens).expected)
@@ -312,9 +313,10 @@ def evaluation(known: Known) -> Work:
         more = _answers(here, Range.exactly(sizes.ifeval), 1, section.ifeval_max_new_tokens, "policy")
         parts += more.parts
         text += more.text
-    judged = [_judged(known, answered.rows, sizes.judge_new)]
+    scored = min(section.judged or section.samples, section.samples)  # answers of a prompt
+    judged = [_judged(known, prompts * scored, sizes.judge_new)]
     if config.judge.contrast.measure:
-        judged.append(_judged(known, prompts.at_most(config.judge.contrast.measure) * section.samples, sizes.judge_new))
+        judged.append(_judged(known, prompts.at_most(config.judge.contrast.measure) * scored, sizes.judge_new))
     if "previous_agreement" not in known.given:
         judged.append(_judged(known, Range.exactly(sizes.held_out_responses), sizes.held_out_new))
     if "previous" in known.given:
