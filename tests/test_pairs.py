@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judgeloop.config import PairsSection
-from judgeloop.pair_shares import best_chosen, widest
 from judgeloop.pairs import (
     ANCHOR_AS_GOOD,
     BELOW_FLOOR,
@@ -28,6 +27,7 @@ from judgeloop.pairs import (
     Judged,
     Scored,
     Unfinished,
+    best_chosen,
     best_worst,
     make_pairs,
     pairs_of,
@@ -149,35 +149,6 @@ def test_pairs_are_kept_by_what_their_chosen_answer_scores() -> None:
     assert half == best_chosen(found, 0.5)
     assert [pair.chosen_score for pair in best_chosen(found, 0.01)] == [5.0]
     assert best_chosen([], 0.5) == []
-
-
-def test_a_share_of_the_pairs_is_kept_by_how_far_their_scores_differ() -> None:
-    asked = prompts(4)
-    answers = [candidate(f"{p.id}.{k}", p.id) for p in asked for k in range(2)]
-    scores: dict[str, float | None] = {}
-    for p, (best, least) in zip(asked, [(5.0, 4.5), (2.0, 0.0), (4.0, 3.0), (3.0, 2.0)], strict=True):
-        scores |= {f"{p.id}.0": best, f"{p.id}.1": least}
-    found, _ = make_pairs(asked, answers, scores)
-    assert [pair.chosen_score for pair in widest(found, 1.0)] == [5.0, 2.0, 4.0, 3.0]
-    assert [pair.chosen_score for pair in widest(found, 0.01)] == [2.0]
-    kept = widest(found, 0.5)
-    assert len(kept) == 2
-    assert kept == widest(found[::-1], 0.5)[::-1]
-    assert widest([], 0.5) == []
-
-
-def test_the_shares_are_taken_one_after_the_other_and_counted() -> None:
-    asked = prompts(8)
-    answers = [candidate(f"{p.id}.{k}", p.id) for p in asked for k in range(2)]
-    scores: dict[str, float | None] = {}
-    for number, p in enumerate(asked):  # chosen 1.0, 1.5, … and rejected 1.0, 0.9, …: the last are best and widest
-        scores |= {f"{p.id}.0": 1.1 + number / 2, f"{p.id}.1": 1.0 - number / 10}
-    judged = Judged(asked, answers, [], scores)
-    section = PairsSection.model_validate({"top_share": 0.5, "widest_share": [1.0, 0.25]})
-    first, second = (best_worst(judged, section, iteration, seed=0) for iteration in (1, 2))
-    assert (len(first.pairs), first.below_top_share, first.below_widest_share) == (4, 4, 0)
-    assert (len(second.pairs), second.below_top_share, second.below_widest_share) == (1, 4, 3)
-    assert second.pairs[0].chosen_score == 4.6
 
 
 def test_a_cut_answer_stays_rejected_in_the_random_control() -> None:

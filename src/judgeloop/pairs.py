@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from judgeloop.config import PairsSection
-from judgeloop.pair_shares import best_chosen, widest
 from judgeloop.records import Candidate, Message, PreferencePair, Prompt, derive_seed, stable_id
 
 Unfinished = Literal["left_out", "as_judged", "zero"]
@@ -91,13 +90,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class MadePairs:
-    """`account` counts the prompts by what became of them, "pair" or a reason; `below_top_share` and
-    `below_widest_share` count pairs left out."""
+    """`account` counts the prompts by what became of them, "pair" or a reason; `below_top_share` counts pairs left
+    out."""
 
     pairs: list[PreferencePair]
     account: Counter[str]
     below_top_share: int = 0
-    below_widest_share: int = 0
 
 
 class PairRule(Protocol):
@@ -296,8 +294,8 @@ def _pair(prompt: Prompt, chosen: Ranked, rejected: Ranked) -> PreferencePair:
 
 
 def best_worst(judged: Judged, section: PairsSection, iteration: int, seed: int) -> MadePairs:
-    """The paper's rule (section 2.4) with the choices of the config's section `pairs`: margin, length control, the
-    shares of the pairs, an earlier model's answers as rejected, and the control by a coin."""
+    """The paper's rule (section 2.4) with the choices of the config's section `pairs`: margin, length control, the top
+    share of the pairs, an earlier model's answers as rejected, and the control by a coin."""
     rho, most = section.rho(iteration), section.max_per_prompt
     choice = BestWorst(
         section.margin, section.unfinished, rho, most, judged.least, section.max_gap, section.min_rejected,
@@ -306,13 +304,20 @@ def best_worst(judged: Judged, section: PairsSection, iteration: int, seed: int)
     made, account = make_pairs(
         judged.prompts, judged.candidates, judged.scores, choice, judged.anchors, judged.never_chosen, judged.ahead
     )
-    best_of_all = best_chosen(made, section.share(iteration))
-    kept = widest(best_of_all, section.widest(iteration))
+    kept = best_chosen(made, section.share(iteration))
     if section.control == "random":
         everyone = (*judged.candidates, *judged.anchors, *judged.ahead)
         cut = {row.id for row in everyone if row.finish_reason != "stop"}
         kept = shuffle_labels(kept, seed, cut | set(judged.never_chosen))
-    return MadePairs(kept, account, len(made) - len(best_of_all), len(best_of_all) - len(kept))
+    return MadePairs(kept, account, len(made) - len(kept))
+
+
+def best_chosen(pairs: Sequence[PreferencePair], share: float) -> list[PreferencePair]:
+    """The share of the pairs (at least one, if there are any) whose chosen answers score highest, in their order. A
+    share, not a bound on the score, because scores rise over the iterations."""
+    count = max(1, round(share * len(pairs)))
+    kept = {pair.id for pair in sorted(pairs, key=lambda pair: (-pair.chosen_score, pair.id))[:count]}
+    return [pair for pair in pairs if pair.id in kept]
 
 
 def shuffle_labels(pairs: Sequence[PreferencePair], seed: int, cut: Collection[str] = ()) -> list[PreferencePair]:

@@ -29,8 +29,8 @@ class PairsSection(Section):
     )
     contrast: Annotated[bool, AS_BEFORE] = Field(
         True,
-        description="pairs are made from contrasts if judge.contrast.others is above 0, and margin, length_rho, "
-        "top_share and widest_share read contrasts; false: from each response's own score",
+        description="pairs are made from contrasts if judge.contrast.others is above 0, and margin, length_rho and "
+        "top_share read contrasts; false: from each response's own score",
     )
     margin: float = Field(0.0, ge=0, description="best and worst must differ by more than this")
     max_gap: Annotated[float | None, AS_BEFORE] = Field(
@@ -73,12 +73,6 @@ class PairsSection(Section):
         description="keep this share of the pairs, those whose chosen answer scores highest: where all candidates are "
         "poor, the best of them is no example; one number, or one for each iteration (the last holds on)",
     )
-    widest_share: Annotated[SharePerIteration, AS_BEFORE] = Field(
-        (1.0,),
-        description="keep this share of the pairs that top_share left, those whose two scores differ most: of answers "
-        "that it holds nearly equal a judge is wrong most often; one number, or one for each iteration (the last holds "
-        "on)",
-    )
     max_per_prompt: int = Field(1, gt=0, description="pairs a prompt may give; each response serves once")
     anchor: OptionalNameOrPath = Field(
         None,
@@ -112,12 +106,8 @@ class PairsSection(Section):
         return _of_iteration(self.length_rho, iteration)
 
     def share(self, iteration: int) -> float:
-        """Share of the pairs that an iteration keeps by the chosen answer's score, the first being 1."""
+        """Share of the pairs that an iteration keeps, the first being 1."""
         return _of_iteration(self.top_share, iteration)
-
-    def widest(self, iteration: int) -> float:
-        """Share of those pairs that an iteration keeps by how far the scores differ, the first being 1."""
-        return _of_iteration(self.widest_share, iteration)
 
 
 def _of_iteration(given: Sequence[float], iteration: int) -> float:

@@ -253,8 +253,7 @@ def meta(known: Known) -> Work:
 def pairs(known: Known) -> Work:
     config = known.config
     share = PAIRED if config.judge.scoring == "expected" else PAIRED_BY_WRITING
-    iteration = int(known.model[1:]) - 1
-    kept = config.pairs.share(iteration) * config.pairs.widest(iteration)
+    kept = config.pairs.share(int(known.model[1:]) - 1)
     most = known.rows("prompts") * (config.pairs.max_per_prompt * kept)
     return Work(
         rows=most * share, text=most * (2 * known.sizes.answer(config.candidates.sampling.max_new_tokens).expected)

@@ -47,7 +47,6 @@ def pairs(context: Context) -> Outcome:
         "ties": account.pop("tie", 0),
         "dropped": account,
         "below_top_share": made.below_top_share,
-        "below_widest_share": made.below_widest_share,
         "chosen_mean_characters": _mean([len(text[pair.chosen_id]) for pair in made.pairs]),
         "rejected_mean_characters": _mean([len(text[pair.rejected_id]) for pair in made.pairs]),
     }

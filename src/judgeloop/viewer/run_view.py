@@ -122,8 +122,7 @@ class RunView:
             found = pairs_of(scored, rule)
         except (ValueError, KeyError, TypeError, AttributeError, InputError):
             return "the config or the rows do not say why"
-        afterwards = "its pair was left out afterwards (pairs.top_share, pairs.widest_share or pairs.implicit)"
-        return found if isinstance(found, str) else afterwards
+        return found if isinstance(found, str) else "its pair was left out afterwards (top share, or agreement)"
 
     # Evaluation -------------------------------------------------------------------------------------------------------
 
