@@ -30,7 +30,8 @@ class Arm:
 _PLAIN = (
     "judge.contrast.others=0", "judge.refresh.enabled=false", "pairs.implicit=false", "pairs.max_gap=null",
     "pairs.min_rejected=null", "pairs.min_rejected_characters=null", "pairs.rejected=own", "pairs.anchor=null",
-    "pairs.chosen=own", "sft.epochs=1", "sft.batch_size=6", "prompts.count=250", "evaluation.every=1",
+    "pairs.chosen=own", "train.nll_share=1.0", "sft.epochs=1", "sft.batch_size=6", "prompts.count=250",
+    "evaluation.every=1",
 )  # fmt: skip
 # M1 must learn to write the whole judgement: five tokens ("Score: 4", the end), of which the score is one. At five
 # times the weight it counts as much against IFT and pairs as in the main arm, which learns the score's token alone.
@@ -39,6 +40,7 @@ _WRITTEN = (*_LIGHT, "sft.eft_weight=1.5", "train.eft_weight=5.0")
 INGREDIENTS: dict[str, Arm] = {
     # The second step.
     "contrast": Arm("scores set against other prompts", ["judge.contrast.others=2"]),
+    "nll_half": Arm("the half of the chosen answers that score highest are imitated", ["train.nll_share=0.5"]),
     "refresh": Arm("EFT rows of the model's own answers, each iteration", ["judge.refresh.enabled=true"]),
     "rip": Arm(
         "poor prompts dropped (RIP)", ["pairs.min_rejected=2.0", "pairs.max_gap=1.5"]

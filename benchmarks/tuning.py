@@ -60,7 +60,7 @@ def answer_rates(model: Path, tasks: Sequence[Task], samples: int, sampling: Sam
 
 def train(folder: Path, pairs: list[PreferencePair], config: Config, output: Path) -> None:
     """M_{t+1} from M_t, as the run's own stage would make it."""
-    from judgeloop.stages.training import score_alone
+    from judgeloop.stages.training import score_alone, to_imitate
     from judgeloop.training.preference import train_preference
 
     before = folder.parent / f"M{int(folder.name[1:]) - 1}" / "model"
@@ -71,7 +71,7 @@ def train(folder: Path, pairs: list[PreferencePair], config: Config, output: Pat
         token_ids=token_ids, config=config.train, seed=config.seed, threads=None,
         on_progress=lambda _done, _total: None, on_metrics=lambda _values: None,
         eft=read_rows(seed_rows / "eft.jsonl", SupervisedRow), score_alone=score_alone(config),
-        ift=read_rows(seed_rows / "ift.jsonl", SupervisedRow),
+        ift=read_rows(seed_rows / "ift.jsonl", SupervisedRow), imitate=to_imitate(config.train, pairs),
     )  # fmt: skip
 
 

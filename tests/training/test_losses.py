@@ -153,6 +153,8 @@ def test_a_loss_is_called_in_the_table_what_it_calls_itself(name: str) -> None:
         ({"loss": "exo_pair"}, "exo_pair needs label_smoothing above 0"),
         ({"loss": "hinge", "label_smoothing": 0.1}, "label_smoothing is for dpo, robust and exo_pair, not hinge"),
         ({"loss": "sft_best", "label_smoothing": 0.1}, "label_smoothing is for dpo, robust and exo_pair, not sft_best"),
+        ({"nll_share": 0.5}, "nll_weight imitates the chosen, and nll_weight is 0; leave it 1"),
+        ({"loss": "cringe", "nll_weight": 1.0, "nll_share": 0.5}, "and cringe takes no nll_weight; leave it 1"),
         ({"loss": "cringe", "ld_alpha": 0.5}, "ld_alpha changes log-ratios, and cringe has none"),
         ({"loss": "sft_best", "ld_alpha": 0.5}, "ld_alpha changes log-ratios, and sft_best has none"),
         ({"loss": "ipo", "consistency": True}, "consistency sets label_smoothing itself, for dpo"),

@@ -36,6 +36,7 @@ class Run:
         token_ids = keys.pop("token_ids", {})
         seed = keys.pop("seed", 0)
         eft, ift = keys.pop("eft", ()), keys.pop("ift", ())
+        imitate = keys.pop("imitate", None)
         settings = {"precision": "f32", "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-3, **keys}
         self.metrics: list[dict[str, float]] = []
         self.progress: list[tuple[int, int]] = []
@@ -54,6 +55,7 @@ class Run:
             on_metrics=self.metrics.append,
             eft=eft,
             ift=ift,
+            imitate=imitate,
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -105,6 +107,23 @@ def test_the_first_loss_is_ln_2(
     assert first["dpo_loss"] == first["preference_loss"] == run.summary.first_loss
     assert first["reward_margin"] == pytest.approx(0, abs=2 * tolerance)
     assert first["loss"] == pytest.approx(first["dpo_loss"] + 0.5 * first["chosen_nll"], abs=1e-4)
+
+
+@pytest.mark.parametrize("micro", [1, 3])
+def test_the_nll_is_that_of_the_pairs_to_imitate(
+    pairs: list[PreferencePair], model_folder: Path, tmp_path: Path, chat: Chat, micro: int
+) -> None:
+    few = pairs[:3]
+    keys = {"batch_size": 3, "micro_batch_size": micro, "nll_weight": 2.0}
+    run = Run(few, model_folder, tmp_path / "out", chat, imitate={few[1].id}, **keys)
+    examples = {e.id: e for e in pair_examples(few, chat, 1000, {}).examples}
+    chosen = examples[few[1].id]
+    nll = -summed(model_folder, chosen)[0] / len(chosen.chosen_ids)
+    assert run.metrics[0]["loss"] == pytest.approx(math.log(2) + 2.0 * nll / 3, abs=1e-4)
+    every = Run(few, model_folder, tmp_path / "every", chat, imitate={pair.id for pair in few}, **keys)
+    plain = Run(few, model_folder, tmp_path / "plain", chat, **keys)
+    assert every.metrics == plain.metrics
+    assert every.metrics[0]["loss"] > run.metrics[0]["loss"]
 
 
 def test_dropout_of_the_model_is_off(

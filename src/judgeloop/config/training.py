@@ -156,6 +156,13 @@ class TrainSection(TrainingSection):
         None, ge=0, le=1, description="weight of tokens beyond the shorter response's length (LD-DPO); null: 1"
     )
     nll_weight: float = Field(0.0, ge=0, description="weight of the chosen response's mean token NLL beside the loss")
+    nll_share: Annotated[float, AS_BEFORE] = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the pairs whose chosen response nll_weight imitates, those whose chosen responses score "
+        "highest; the others are only told apart. The best of four poor answers is no example",
+    )
     eft_replay: float = Field(
         0.0, ge=0, lt=1, description="share of EFT rows in every batch, with SFT loss, so that the judge survives"
     )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from judgeloop.config import Config, SftSection
+from judgeloop.config import Config, SftSection, TrainSection
 from judgeloop.errors import InputError
 from judgeloop.instructions.backtranslation.training_rows import training_rows
 from judgeloop.jsonl import RowLog, read_objects
@@ -86,7 +86,8 @@ def train(context: Context) -> Outcome:
     from judgeloop.training.preference import train_preference
 
     policy, reference = context.model("policy"), context.model("reference")
-    rows = [*context.rows("pairs", PreferencePair), *context.rows("judge_pairs", PreferencePair)]
+    answers, judgements = context.rows("pairs", PreferencePair), context.rows("judge_pairs", PreferencePair)
+    rows = [*answers, *judgements]
     if not rows:
         raise InputError(no_pairs(context))
     used = {name for row in rows for name in (row.chosen_id, row.rejected_id)}
@@ -116,10 +117,23 @@ def train(context: Context) -> Outcome:
             refresh=context.rows("refresh", SupervisedRow),
             score_alone=score_alone(context.config),
             smoothing=context.json("consistency")["smoothing"] if context.has("consistency") else None,
+            imitate=to_imitate(section, answers, judgements),
             judge_checkpoint=checkpoint_judge(context),
             trust_remote_code=context.config.trust_remote_code,
         )
     return _settle(context, summary.as_dict())
+
+
+def to_imitate(
+    section: TrainSection, answers: Sequence[PreferencePair], judgements: Sequence[PreferencePair] = ()
+) -> set[str] | None:
+    """The pairs whose chosen side is imitated, None for all: `nll_share` of those of answers. Pairs of judgements have
+    scores of another kind and are imitated as before."""
+    from judgeloop.training.data import imitated
+
+    if section.nll_share == 1 or not answers:
+        return None
+    return imitated(answers, section.nll_share) | {pair.id for pair in judgements}
 
 
 def _another_tokenizer(context: Context) -> bool:

@@ -118,6 +118,9 @@ class PreferenceLoss:
         if section.consistency and (not self.consistency or section.label_smoothing):
             takers = _listed([name for name in LOSSES if LOSSES[name].consistency])
             raise ValueError(f"consistency sets label_smoothing itself, for {takers}; leave one of the two out")
+        if section.nll_share < 1 and not (self.nll_weight and section.nll_weight):
+            without = "nll_weight is 0" if self.nll_weight else f"{self.name} takes no nll_weight"
+            raise ValueError(f"nll_share says of which pairs nll_weight imitates the chosen, and {without}; leave it 1")
         if section.ld_alpha is not None and not self.ld_alpha:
             raise ValueError(f"ld_alpha changes log-ratios, and {self.name} has none; leave it null")
 

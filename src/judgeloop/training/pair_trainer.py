@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,10 +27,26 @@ from judgeloop.training.replay import Replay
 from judgeloop.training.token_sums import desensitised, mean_token_nll, weighted_nll
 from judgeloop.training.trainer import BACKWARD_TOKENS, ExactLoss, use_response_head
 
+IMITATED = "imitated"
+
+
+class _WithImitated:
+    """TRL's collator, which leaves out columns that it does not know, and the column `imitated` if the rows have it."""
+
+    def __init__(self, collate: Any) -> None:
+        self._collate = collate
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = self._collate(rows)
+        if rows and IMITATED in rows[0]:
+            batch[IMITATED] = torch.tensor([float(row[IMITATED]) for row in rows])
+        return batch
+
 
 class PairTrainer(ExactLoss, DPOTrainer):
     """TRL's DPOTrainer on pairs that are tokenised already; the loss, and what goes with it, as the config says.
 
+    A row may say in `imitated`, 1 or 0, whether `nll_weight` is for its chosen response too; without it is for all.
     The reference's log-probabilities are computed before the first step, or taken from `cache`. `replays` add rows of
     the seed to each step. `smoothing` replaces the config's label_smoothing if it was measured. `blocks`: the pairs
     of each step, if they are not `batch_size`.
@@ -57,6 +73,12 @@ class PairTrainer(ExactLoss, DPOTrainer):
         self.smoothing = self.section.label_smoothing if smoothing is None else smoothing
         with _no_hash_of_the_model():
             super().__init__(*args, **kwargs)
+        self.data_collator: Any = _WithImitated(self.data_collator)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        if IMITATED not in self._signature_columns:
+            self._signature_columns.append(IMITATED)  # columns that are not named are taken out of the rows
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
@@ -134,7 +156,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         pairs = self.units(inputs)
         both = [*rows, *(row + pairs for row in rows)]
         return {
-            name: tensor[rows if name.startswith("ref_") else both]  # one a pair, or one a side
+            name: tensor[rows if name.startswith("ref_") or name == IMITATED else both]  # one a pair, or one a side
             for name, tensor in inputs.items()
         }
 
@@ -190,7 +212,10 @@ class PairTrainer(ExactLoss, DPOTrainer):
         preference, logged = self.loss.compute(terms, self.section, self.smoothing)
         loss = preference.sum() / total
         if self.section.nll_weight and self.loss.nll_weight:
-            loss = loss + self.section.nll_weight * terms.chosen_nll.sum() / total
+            nll = terms.chosen_nll
+            if IMITATED in inputs:
+                nll = nll * self.on_device({IMITATED: inputs[IMITATED]})[IMITATED]
+            loss = loss + self.section.nll_weight * nll.sum() / total
         values = {"preference_loss": preference, self.loss.metric: preference, **logged}
         self.record({name: value.detach().mean() for name, value in values.items()}, pairs / total)
         for replay, batch in self.beside:
@@ -246,10 +271,11 @@ def _no_hash_of_the_model() -> Iterator[None]:
         dpo_trainer.hash_module = original
 
 
-def columns(example: PairExample) -> dict[str, list[int]]:
-    """One dataset row, named as TRL's collator reads it."""
+def columns(example: PairExample, imitate: Collection[str] | None = None) -> dict[str, Any]:
+    """One dataset row, named as TRL's collator reads it; with the pairs to imitate, whether it is one of them."""
     return {
         "prompt_ids": example.prompt_ids,
         "chosen_ids": example.chosen_ids,
         "rejected_ids": example.rejected_ids,
+        **({} if imitate is None else {IMITATED: int(example.id in imitate)}),
     }

@@ -84,6 +84,7 @@ def train_preference(
     refresh: Sequence[SupervisedRow] = (),
     score_alone: ScoreAlone | None = None,
     smoothing: float | None = None,
+    imitate: Collection[str] | None = None,
     judge_checkpoint: JudgeCheckpoint | None = None,
     trust_remote_code: bool = False,
 ) -> TrainingSummary:
@@ -93,11 +94,12 @@ def train_preference(
     `token_ids`: candidate id → the ids it was generated with; `cut_off`: those that did not finish, see
     `pair_examples`. `eft`, `ift`: rows for `eft_replay`, with `score_alone` as in SFT, and for `ift_replay`; `refresh`:
     EFT rows of the policy's own answers for `refresh_replay`, none if it has none.
-    `smoothing` replaces the config's label_smoothing if it was
-    measured. `on_progress(done, total)` counts steps. `on_metrics` gets each step's loss, grad_norm, learning_rate, the
-    preference loss alone (preference_loss, and again under the loss's own name, such as dpo_loss), what the loss logs
-    (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps, rejected_logps: means over the batch, log-
-    probabilities in nats a response), and eft_loss, ift_loss and refresh_loss of replayed rows. `judge_checkpoint`
+    `smoothing` replaces the config's label_smoothing if it was measured. `imitate`: ids of the pairs whose chosen
+    response `nll_weight` is for, None for all. `on_progress(done, total)` counts steps. `on_metrics` gets each step's
+    loss, grad_norm, learning_rate, the preference loss alone (preference_loss, and again under the loss's own name,
+    such as dpo_loss), what the loss logs (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps,
+    rejected_logps: means over the batch, log-probabilities in nats a response), and eft_loss, ift_loss and refresh_loss
+    of replayed rows. `judge_checkpoint`
     ends the training by `early_stopping`, and the last weights that won are written (the initial ones if none did). The
     reference has no dropout. Beside `output`, `train.steps.jsonl` says in which steps each pair was: written, though it
     derives from the seed, because only the tokenizer tells which pairs were too long and how many tokens fill a step,
@@ -126,6 +128,7 @@ def train_preference(
     settings = {
         "stage": "train", "config": what, "seed": seed, "initial": content_hash(initial), "reference": against,
         "smoothing": smoothing, "precision": precision,
+        **({} if imitate is None else {"imitate": sorted(imitate)}),
     }  # fmt: skip
     rows = [[e.prompt_ids, e.chosen_ids, e.rejected_ids] for e in shuffled]
     key = training_key(settings, [*rows, *([e.prompt_ids, e.target_ids] for r in replays for e in r.examples)])
@@ -158,7 +161,7 @@ def train_preference(
                 precompute_ref_log_probs=True,
                 disable_dropout=False,  # `with_dropout` has set it
             ),
-            train_dataset=Dataset.from_list([columns(example) for example in shuffled]),
+            train_dataset=Dataset.from_list([columns(example, imitate) for example in shuffled]),
             processing_class=private_tokenizer(chat),
             peft_config=lora_config(config, model, dropout=0.0),
         )
