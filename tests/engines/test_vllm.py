@@ -50,6 +50,18 @@ def test_a_request_too_long_is_refused_before_any_is_asked(tmp_path: Path) -> No
 
 
 @needs_vllm
+def test_more_prompts_than_one_step_reads_are_sampled_with_their_seeds(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model", "qwen3")
+    opened = engine(folder, max_model_len=64, max_batched_tokens=64)
+    asked = [Request(f"r{k}", PROMPT[k:], Sampling(12, temperature=1.0, top_p=0.95), 2, seed=k) for k in range(8)]
+    rows = {(g.request_id, g.index): g.token_ids for g in opened.generate(asked)}
+    assert len(rows) == 16
+    alone = {(g.request_id, g.index): g.token_ids for request in asked for g in opened.generate([request])}
+    assert alone == rows
+    opened.close()
+
+
+@needs_vllm
 def test_what_vllm_cannot_run_is_said_in_one_line(tmp_path: Path) -> None:
     opened = engine(make_tiny_model(tmp_path / "model", "llama"))  # its heads have 16 dimensions
     with pytest.raises(JudgeloopError, match="head_dim=16") as caught:

@@ -48,7 +48,13 @@ def arguments(section: EngineSection, folder: Path, *, cuda: bool, trust_remote_
     }
     if cuda:
         return {**arguments, "gpu_memory_utilization": own.memory_share}
-    return {**arguments, "kv_cache_memory_bytes": int(section.cache_gib * 2**30)}
+    # A prompt that is read in parts is sampled after each, and the sample is taken back: 0.32 cannot rewind a seeded
+    # generator on a CPU, and ends ("CPU Generator does not use offset").
+    return {
+        **arguments,
+        "enable_chunked_prefill": False,
+        "kv_cache_memory_bytes": int(section.cache_gib * 2**30),
+    }
 
 
 def devices(own: VllmSection, cuda: bool) -> list[dict[str, str]]:
