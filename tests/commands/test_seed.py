@@ -349,6 +349,15 @@ def test_a_dry_run_says_what_becomes_of_every_row(tmp_path: Path) -> None:
     assert (cells["IFT"], cells["held-out sets"]) == ("4", "4")
 
 
+def test_the_votes_of_a_run_are_told_to_be_exported(tmp_path: Path) -> None:
+    vote = {
+        "id": "vote-1", "prompt_id": "p-1", "choice": "left", "models": ["M2", "M1"], "responses": ["a", "b"],
+        "prompt": [{"role": "user", "content": "Why?"}], "texts": ["So.", "No."], "time": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+    votes = write(tmp_path / "votes.jsonl", [{**vote, "choice": "tie"}, vote])
+    assert "votes.jsonl:1: is a vote as `judgeloop view` keeps it; judgeloop view RUN" in refused(votes, "--dry-run")
+
+
 def test_own_names_of_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"frage": f"{n}?", "antwort": "b"} for n in range(3)])
     assert "seed_data.fields: {prompt: ???, response: ???}" in refused(path, "--out", tmp_path / "out")

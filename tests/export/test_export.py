@@ -52,7 +52,9 @@ def test_weights_are_rounded_as_torch_rounds_them(made: Path, tmp_path: Path, dt
 
 
 def test_a_folder_loads_and_has_licence_and_card(made: Path, tmp_path: Path) -> None:
-    assert exported(made, tmp_path / "out", "hf") == []
+    (said,) = exported(made, tmp_path / "out", "hf")
+    assert said.startswith(f"M2 of {made}: LICENSE, README.md, ")
+    assert said.endswith(", ".join(sorted(path.name for path in (tmp_path / "out").iterdir())))
     model = AutoModelForCausalLM.from_pretrained(str(tmp_path / "out"))
     tokenizer = AutoTokenizer.from_pretrained(str(tmp_path / "out"))
     assert model.config.vocab_size == len(tokenizer)

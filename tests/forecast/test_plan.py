@@ -180,6 +180,17 @@ def test_what_does_not_fit_is_said_with_the_key_that_lowers_it(
     assert planned(path, tmp_path, machine=large).warnings == ()
 
 
+def test_few_prompts_to_evaluate_on_are_said_before_the_run(make_config: Make, tmp_path: Path) -> None:
+    path = make_config(iterations=1)
+    asked = "3 prompts to evaluate on, of the 20 of evaluation.count: too few to see a gain; "
+    held_out = planned(path, tmp_path, ["evaluation.count=20"]).warnings
+    assert held_out[0].startswith(f"{asked}name a file of others in evaluation.prompts")
+    files = f"evaluation.prompts=[{write_prompts(tmp_path / 'held.jsonl', 3)}]"
+    in_files = planned(path, tmp_path, [files, "evaluation.count=20"]).warnings
+    assert in_files[0] == f"{asked}add rows to evaluation.prompts"
+    assert not any("too few" in said for said in planned(path, tmp_path).warnings)  # three of three
+
+
 def test_a_faster_machine_takes_less_time(make_config: Make, tmp_path: Path) -> None:
     path = make_config(iterations=1)
     slow, fast = (planned(path, tmp_path, machine=named_gpu(name)) for name in ("L4", "H100"))

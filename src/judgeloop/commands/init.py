@@ -36,7 +36,7 @@ def init(
         str | None, typer.Option(metavar="model|FILE", help="who asks: the model itself, or a file of prompts")
     ] = None,
     held_out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="prompts to evaluate on, if nothing in the data is ranked")
+        str | None, typer.Option(metavar="FILE", help="prompts to evaluate on; needed if nothing in the data is ranked")
     ] = None,
     size: Annotated[Size | None, typer.Option(help="try: minutes; usual: an afternoon; long: a night or more")] = None,
 ) -> None:

@@ -21,6 +21,11 @@ _SIGNED = ("overall_preference", "preference_strength")
 def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False) -> set[str] | None:
     """The sides that a vote names, by their own names, by their models' or by their texts; all of them for a tie. None
     if it cannot be read but scores can take its place."""
+    if row.keys() >= {"choice", "models", "texts"}:
+        raise intake.place.error(
+            "is a vote as `judgeloop view` keeps it",
+            "judgeloop view RUN --export-votes FILE writes votes as ranked rows",
+        )
     key = intake.columns.roles["winner"]
     value = row.get(key)
     if value is None or value == "":

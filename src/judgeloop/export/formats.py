@@ -125,4 +125,6 @@ def export(run: Path, model: str, form: str, out: Path, *, dtype: str | None, ki
         raise InputError.at(out, None, "is not an empty folder", "choose another --out")
     if form in ROWS:
         return ROWS[form](run, out)
-    return MODELS[form](Wanted(choose(run, model), out, dtype, kind or "f16"))
+    chosen = choose(run, model)
+    said = MODELS[form](Wanted(chosen, out, dtype, kind or "f16"))
+    return [f"{chosen.name} of {run}: {', '.join(sorted(path.name for path in out.iterdir()))}", *said]

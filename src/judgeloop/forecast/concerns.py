@@ -1,4 +1,4 @@
-"""What will not fit: memory and disk, with the key that lowers each."""
+"""What will not do: memory, disk and prompts to evaluate on, each with the key that mends it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ from judgeloop.forecast.estimate import GB, Forecast, StepForecast
 from judgeloop.forecast.machine import free_disk
 from judgeloop.run.stage import Step
 
+_FEW_PROMPTS = 20  # a win rate over them is uncertain by more than twenty points
 
-def concerns(config: Config, found: Forecast, steps: list[Step], out: Path) -> tuple[str, ...]:
-    """Sentences; empty if all should fit."""
+
+def concerns(config: Config, found: Forecast, steps: list[Step], out: Path, evaluated: int) -> tuple[str, ...]:
+    """Sentences; empty if all should do. `evaluated` prompts are there to evaluate on."""
     said = []
+    if evaluated < min(_FEW_PROMPTS, config.evaluation.count) and any(step.stage.measures for step in steps):
+        more = (
+            "add rows to evaluation.prompts"
+            if config.evaluation.prompts
+            else "name a file of others in evaluation.prompts (init: --held-out), or raise seed_data.held_out_share"
+        )
+        said.append(
+            f"{evaluated} prompts to evaluate on, of the {config.evaluation.count} of evaluation.count: too few to see "
+            f"a gain; {more}"
+        )
     kinds = {step.name: step for step in steps}
     where = f"{found.machine.name} has {found.machine.memory / GB:.0f}"
     for section in dict.fromkeys(kinds[s.name].stage.trains for s in found.steps):

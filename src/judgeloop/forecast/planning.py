@@ -78,8 +78,9 @@ def plan(
             if measured.tokens and measured.busy <= BUSY:
                 remember("rates", key, calibration_text(measured))
     rates = combined(here, facts, measured)
-    found = forecast(config, steps, texts.from_json(known), here, rates, facts)
-    return _with_concerns(config, found, steps, out, measured)
+    counted = texts.from_json(known)
+    found = forecast(config, steps, counted, here, rates, facts)
+    return _with_concerns(config, found, steps, out, measured, counted.evaluated)
 
 
 def _measure(config: Config, folder: Path, day: str, seed: SeedData, guess: Rates, seconds: float) -> Calibration:
@@ -91,9 +92,9 @@ def _measure(config: Config, folder: Path, day: str, seed: SeedData, guess: Rate
 
 
 def _with_concerns(
-    config: Config, found: Forecast, steps: list[Step], out: Path, measured: Calibration | None
+    config: Config, found: Forecast, steps: list[Step], out: Path, measured: Calibration | None, evaluated: int
 ) -> Forecast:
-    warnings = list(concerns(config, found, steps, out))
+    warnings = list(concerns(config, found, steps, out, evaluated))
     if measured is not None and measured.failed:
         kinds: dict[str, list[str]] = {}
         for kind, why in measured.failed.items():
@@ -123,7 +124,8 @@ def said_before(config: Config, steps: list[Step], out: Path, patience: float = 
             return []
         measured = calibration_from(remembered("rates", calibration_key(config, here, digest)))
         rates = combined(here, facts, measured)
-        told = _with_concerns(config, forecast(config, steps, found, here, rates, facts), steps, out, None)
+        made = forecast(config, steps, found, here, rates, facts)
+        told = _with_concerns(config, made, steps, out, None, found.evaluated)
         endpoint = wording.endpoint_line(told)
         return [*wording.lines(told), *([endpoint] if endpoint else []), *(f"plan: {w}" for w in told.warnings)]
     return []
