@@ -73,6 +73,17 @@ class EvaluationPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedAnswer:
+    """What a program says of an answer to one of IFEval's prompts: for each of `instructions` its name, and whether it
+    is followed `strict` and `loose`, or neither known and the `reason`. `id` is the answer's."""
+
+    id: str
+    prompt_id: str
+    prompt: list[Message]
+    instructions: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One response of a model to a prompt.
 
@@ -212,9 +223,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Demonstrations:
-    """What a request for new instructions showed the model before it wrote: each of `shown` has the `text` and its
-    `source`, a seed row's file and line ("seed.jsonl:3"), an earlier instruction's request ("few_shot:2") or a task
-    that ships with the package ("shipped:4"). `id` is the request."""
+    """What the model was shown before it wrote: each of `shown` has the `text` and its `source`, a seed row's file and
+    line ("seed.jsonl:3"), an earlier instruction's request ("few_shot:2") or a task that ships with the package
+    ("shipped:4"). `id` is the request for new instructions ("self_instruct:17"), or the source of a task
+    ("self_instruct:17.2") if they were shown when its input was made up."""
 
     id: str
     shown: list[dict[str, str]]

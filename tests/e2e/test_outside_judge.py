@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from endpoint import Answer, Asked, fails, says, serving
+from judgeloop.jsonl import read_rows
+from judgeloop.records import Candidate, VerifiedAnswer
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 KEY = "sk-only-in-the-environment"
@@ -52,6 +54,14 @@ def test_a_run_judged_by_an_endpoint(
         assert evaluated["ifeval"]["instructions_checked"] == 1
         assert evaluated["ifeval"]["unchecked"] == {"made:up: unknown instruction": 1}
         assert evaluated["ifeval"]["max_new_tokens"] == 9
+    for name in ("M0", "M1"):
+        (checked,) = read_rows(out / name / "eval.ifeval.checks.jsonl", VerifiedAnswer)
+        (answer,) = read_rows(out / name / "eval.ifeval.jsonl", Candidate)
+        assert (checked.id, checked.prompt_id, checked.prompt[0]["content"]) == (answer.id, "7", "Rain?")
+        known, unknown = checked.instructions
+        followed = bool(answer.text.strip()) and "," not in answer.text
+        assert (known["instruction"], known["strict"]) == ("punctuation:no_comma", followed)
+        assert (unknown["strict"], unknown["reason"]) == (None, "unknown instruction")
     versus = found["M1"]["win_rate_vs_previous"]
     assert (versus["previous"], versus["win"], versus["tie"], versus["lose"]) == ("M0", 0, 3, 0)
     assert "length_controlled" in versus

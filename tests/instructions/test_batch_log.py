@@ -71,7 +71,10 @@ class TwoAtATime(Method[Draft]):
 
     def read(self, completion: Completion) -> list[Draft]:
         after = str(len(completion.shown.text.split())) if self.whole_tasks else ""
-        return [Draft(Task.of(completion.text, after, "", completion.name))]
+        draft = Draft(Task.of(completion.text, after, "", f"{completion.name}.1"))
+        if self.whole_tasks:
+            draft.shown = {draft.task.source: [Task.of("Show", completion.name, "", "seed.jsonl:1")]}
+        return [draft]
 
 
 class Bare(TwoAtATime):
@@ -108,7 +111,7 @@ def test_rows_become_prompts_and_the_account_says_how_many_it_covers(tmp_path: P
     assert stored.pop("rows") == 7
     assert stored == account
     prompts = read_rows(tmp_path / "prompts.jsonl", Prompt)
-    assert [row.source for row in prompts] == [f"two:{k}" for k in range(7)]
+    assert [row.source for row in prompts] == [f"two:{k}.1" for k in range(7)]
     assert prompts[6].messages[0]["content"].startswith("Praise the desert aloud")
     assert (tmp_path / "tasks.jsonl").exists() is kind.whole_tasks
 
@@ -117,8 +120,12 @@ def test_rows_become_prompts_and_the_account_says_how_many_it_covers(tmp_path: P
 def test_what_each_request_showed_is_written_with_its_rows(tmp_path: Path, kind: type[TwoAtATime]) -> None:
     run(tmp_path, kind)
     shown = {row.id: row.shown for row in read_rows(tmp_path / "demonstrations.jsonl", Demonstrations)}
-    assert list(shown) == [f"two:{k}" for k in range(2, 7)]  # the first two showed none, of the eighth nothing was kept
-    assert [one["source"] for one in shown["two:5"]] == [f"two:{k}" for k in range(4)]
+    requests = [name for name in shown if "." not in name]
+    assert requests == [f"two:{k}" for k in range(2, 7)]  # the first two showed none, of the eighth nothing was kept
+    assert [one["source"] for one in shown["two:5"]] == [f"two:{k}.1" for k in range(4)]
+    for_inputs = {name: one for name, one in shown.items() if name not in requests}
+    assert list(for_inputs) == ([f"two:{k}.1" for k in range(7)] if kind.whole_tasks else [])
+    assert kind is Bare or for_inputs["two:5.1"] == [{"source": "seed.jsonl:1", "text": "Show\n\ntwo:5"}]
     assert shown["two:2"][1]["text"].startswith("Praise the candle aloud")
 
 

@@ -116,6 +116,7 @@ class Rows:
 
     def __init__(self) -> None:
         self.rows: list[Task] = []
+        self.shown: dict[str, list[str]] = {}
         self.account: dict[str, Any] | None = None
 
     def resume(self) -> tuple[list[Task], dict[str, Any] | None]:
@@ -123,6 +124,7 @@ class Rows:
 
     def append(self, rows: Sequence[Task], account: dict[str, Any], shown: Sequence[Demonstrations]) -> None:
         self.rows += rows
+        self.shown |= {one.id: [task["text"] for task in one.shown] for one in shown}
         self.account = json.loads(json.dumps(account))
 
 
@@ -274,6 +276,11 @@ def test_an_input_is_asked_for_only_where_the_instruction_speaks_of_one() -> Non
     assert shown.endswith("Task: Shorten the following sentence\nInput:")
     assert shown.count("Task:") == 6
     assert "Label:" not in shown
+    assert list(rows.shown) == ["self_instruct:0", "self_instruct:0.0"]  # of the list, and of the one input
+    assert len(rows.shown["self_instruct:0.0"]) == 5
+    for task in rows.shown["self_instruct:0.0"]:
+        instruction, _, given = task.partition("\n\n")
+        assert f"Task: {instruction}\nInput: {given}\n" in shown
     answers = [said(request) for request in engine.asked if ".output." in request.id]
     assert any("Shorten the following sentence\n\nIt rained all day.\n\nAnswer briefly" in text for text in answers)
 
@@ -426,6 +433,8 @@ def test_listed_instances_are_read_from_one_text_and_filtered() -> None:
     shown = said(engine.asked[-1]).split("<assistant>")[1]
     assert shown.endswith("Task: Advise me on the following animal\nInput:")
     assert shown.count("Input: none\nOutput: It is a") == 5
+    assert len(rows.shown["self_instruct:0.0.1"]) == 5
+    assert all(f"Task: {instruction}\n" in shown for instruction in rows.shown["self_instruct:0.0.1"])
 
 
 def test_listed_instances_of_a_classification_task_begin_with_the_label() -> None:

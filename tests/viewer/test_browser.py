@@ -90,6 +90,14 @@ def test_every_page_is_quiet_narrow_and_asks_only_this_machine(served: Served) -
     assert {urlsplit(url).netloc for url in served.asked} == {urlsplit(served.base).netloc}
 
 
+def test_a_plot_alone_is_no_wider_than_one_of_several(served: Served) -> None:
+    served.page.set_viewport_size({"width": 1280, "height": 900})
+    served.go("/r/a")
+    of_the_training = "[...document.querySelectorAll('section:has(h2) > .plots figure')]"
+    assert served.page.evaluate(f"{of_the_training}.length") == 1
+    assert 300 < served.page.evaluate(f"{of_the_training}[0].getBoundingClientRect().width") < 600
+
+
 def test_a_vote_from_the_key_to_the_exported_row(served: Served, tmp_path: Path) -> None:
     page, log = served.page, tmp_path / "a/votes.jsonl"
 

@@ -73,7 +73,8 @@ def test_lineage_names_source_judge_and_training(run: Path) -> None:
 def test_lineage_goes_back_to_the_demonstrations_and_their_lines(run: Path) -> None:
     for page in ("/r/a/pair/M2/pair-2", "/r/a/prompt/M2/p-2"):
         said = client(run).get(page).text
-        assert "3 demonstrations that the model was shown" in said
+        assert "3 demonstrations that the model was shown<" in said
+        assert "1 demonstration that the model was shown when it made up the input<" in said
         assert "seed.jsonl:2" in said
         assert "Seed answer 2." in said
         assert '<a href="/r/a/prompt/M2/p-1">few_shot:4</a>' in said  # one of its own, and what that was made from
@@ -151,7 +152,26 @@ def test_two_models_are_filtered_by_tag_source_and_text(run: Path) -> None:
     assert found("tag=short&q=sonnet") == []
     assert found("source=asked.jsonl&start=2") == ["asked.jsonl:2", "asked.jsonl:3"]
     assert "No prompt fits." in pages.get("/r/a/models?tag=nothing").text
-    assert "2 of 4 evaluation prompts" in pages.get("/r/a/models?tag=short").text
+    assert "2 of 6 evaluation prompts" in pages.get("/r/a/models?tag=short").text
+
+
+def test_answers_to_ifeval_are_side_by_side_with_what_they_follow(run: Path) -> None:
+    pages = client(run)
+    page = pages.get("/r/a/models?a=M1&b=M2&source=IFEval").text
+    assert "2 of 6 evaluation prompts" in page
+    assert page.count("Verified. ") == 4
+    assert page.count('<span class="badge warn">cut off</span>') == 4
+    marks = re.findall(r'<span class="badge (\w*)">(. [\w:]+)( \(loosely ✓\))?(: &lt;/script)?', page)
+    broken = ("rejected", "✗ punctuation:no_comma", " (loosely ✓)", "")
+    kept = ("chosen", "✓ punctuation:no_comma", "", "")
+    unknown = ("", "? made:up", "", ": &lt;/script")
+    assert marks == [broken, kept, broken, unknown, kept, unknown]
+    assert re.findall(r"truth (\d+%)", page) == ["0%", "100%"]  # nobody can tell where an instruction is unknown
+    assert re.findall(r'<section class="duel"[^>]*id="([^"]+)"', pages.get("/r/a/models?order=truth").text)[0] == "0"
+    assert "1 of 6" in pages.get("/r/a/models?tag=made:up").text
+    for name in ("eval.ifeval.jsonl", "eval.ifeval.checks.jsonl"):
+        (run / "M1" / name).unlink()
+        assert "4 evaluation prompts" in client(run).get("/r/a/models?a=M1&b=M2").text
 
 
 def test_the_field_that_the_checker_groups_by_is_the_tag(run: Path) -> None:
@@ -214,7 +234,7 @@ def test_a_damaged_line_is_shown_as_such(run: Path) -> None:
 @pytest.mark.parametrize("gone", ["M2", "M2/judgements.jsonl", "M2/eval.json", "M1/held_out.jsonl", "config.yaml",
                                   "metrics.jsonl", "M2/candidates.jsonl", "M2/pairs.jsonl", "M2/eval.prompts.jsonl",
                                   "M2/demonstrations.jsonl", "M2/train.steps.jsonl", "M1/ift.jsonl",
-                                  "M2/train.json"])  # fmt: skip
+                                  "M2/train.json", "M2/eval.ifeval.jsonl", "M2/eval.ifeval.checks.jsonl"])  # fmt: skip
 @pytest.mark.parametrize("how", ["gone", "damaged"])
 def test_runs_that_lack_parts_still_have_pages(run: Path, gone: str, how: str) -> None:
     path = run / gone

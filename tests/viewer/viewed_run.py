@@ -66,12 +66,22 @@ def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
         write(run / model / "checks.jsonl", [{"id": a["id"], "prompt_id": a["prompt_id"], "finished": True,
                                               "measures": {"passes": float(k % 2)}}
                                              for k, a in enumerate(answers)])  # fmt: skip
+        verified = [
+            {"id": f"{model}.{k}.0", "prompt_id": str(k), "prompt": messages(f"{HOSTILE} In {k} words, no comma."),
+             "instructions": [{"instruction": "punctuation:no_comma", "strict": number == 2, "loose": True},
+                              {"instruction": "made:up", "strict": None, "loose": None, "reason": HOSTILE}][: k + 1]}
+            for k in range(2)
+        ]  # fmt: skip
+        write(run / model / "eval.ifeval.checks.jsonl", verified)
+        write(run / model / "eval.ifeval.jsonl",
+              [{"id": row["id"], "prompt_id": row["prompt_id"], "text": f"Verified. {HOSTILE}", "token_ids": [],
+                "finish_reason": "length"} for row in verified])  # fmt: skip
         health = {"judgements": 4, "parse_rate": 1.0, "tie_rate": 0.0, "top_share": 0.1, "length_correlation": 0.1}
         write_json(run / model / "eval.json", {"model": model, "judge": "judge", "judge_health": health,
                                                "win_rate_vs_previous": None})  # fmt: skip
         write_json(run / model / "checks.json", {"model": model, "headline": "passes", "measures": {}})
         write_json(run / model / "train.json", {"hash": model * 10, "rows": 2, "steps": 5})
-    sources = ("prompts.jsonl:0", "few_shot:4", "few_shot:7", HOSTILE)
+    sources = ("prompts.jsonl:0", "few_shot:4", "few_shot:7.2", HOSTILE)
     prompts = [{"id": f"p-{k}", "messages": messages(q), "source": sources[k],
                 "tag": HOSTILE if k == 3 else "plain"} for k, q in enumerate(QUESTIONS)]  # fmt: skip
     candidates = [{"id": f"c-{k}-{i}", "prompt_id": f"p-{k}", "text": f"{HOSTILE} {i}", "token_ids": [],
@@ -86,7 +96,10 @@ def make_viewed(run: Path, models: tuple[str, ...] = ("M1", "M2")) -> Path:
     shown = [("seed.jsonl:2", f"Seed question 2? {HOSTILE}"), ("few_shot:4", QUESTIONS[1]), ("shipped:1", HOSTILE)]
     write(
         run / "M2/demonstrations.jsonl",
-        [{"id": "few_shot:7", "shown": [{"source": source, "text": text} for source, text in shown]}],
+        [
+            {"id": name, "shown": [{"source": source, "text": text} for source, text in some]}
+            for name, some in (("few_shot:7", shown), ("few_shot:7.2", shown[2:]))
+        ],
     )
     dropped = {HOSTILE: 3}
     write_json(run / "M2/prompts.json", {"asked": 9, "kept": 4, "dropped": dropped,

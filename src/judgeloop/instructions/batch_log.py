@@ -67,7 +67,8 @@ class BatchLog:
         path = self._shown_path
         RowLog(path).close()  # cuts a torn last line
         written = read_rows(path, Demonstrations)
-        covered = {request_of(row.source) for row in self._before[0]}
+        sources = {row.source for row in self._before[0]}
+        covered = sources | {request_of(source) for source in sources}
         if any(row.id not in covered for row in written):
             write_rows_atomically(path, [row for row in written if row.id in covered])
         return RowLog(path)

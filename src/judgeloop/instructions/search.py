@@ -69,11 +69,13 @@ class Draft:
     if there are several.
 
     `reason` says why it is dropped, once that is known; `rows` are what is kept of it, if that is not its task alone.
+    `shown` are the tasks that a later request showed the model when it made up the input of the row of this source.
     """
 
     task: Task
     reason: str | None = None
     rows: list[Task] = field(default_factory=list)
+    shown: dict[str, Sequence[Task]] = field(default_factory=dict)
 
 
 D = TypeVar("D", bound=Draft)
@@ -220,7 +222,7 @@ class _State:
             self._method.restore(account)
 
     def batch(self) -> tuple[list[Task], list[Demonstrations]]:
-        """Ask the next requests; return the rows kept, and what the requests showed that they are from."""
+        """Ask the next requests; return the rows kept, and what was shown when they and their inputs were written."""
         method = self._method
         numbers = range(self._requests, min(self._requests + method.batch_size(), self._max_requests))
         shown = {f"{method.name}:{number}": method.show(number) for number in numbers}
@@ -228,6 +230,7 @@ class _State:
         self._requests += len(numbers)
         self._got += len(drafts)
         new: list[Task] = []
+        for_inputs: list[Demonstrations] = []
         for draft in method.follow_up(drafts):
             if draft.reason is None and method.missing <= 0:
                 draft.reason = SURPLUS
@@ -238,8 +241,11 @@ class _State:
             for row in draft.rows or [draft.task]:
                 self._take(row)
                 new.append(row)
+                if row.source in draft.shown:
+                    for_inputs.append(_demonstrations(row.source, draft.shown[row.source]))
         asked = {request_of(row.source) for row in new}
-        return new, [_demonstrations(name, one) for name, one in shown.items() if one.tasks and name in asked]
+        listed = [_demonstrations(name, one.tasks) for name, one in shown.items() if one.tasks and name in asked]
+        return new, [*listed, *for_inputs]
 
     def _take(self, row: Task) -> None:
         if self._method.counts(row):
@@ -270,7 +276,5 @@ class _State:
         }
 
 
-def _demonstrations(request: str, shown: Shown) -> Demonstrations:
-    return Demonstrations(
-        request, [{"source": task.source, "text": task.messages()[0]["content"]} for task in shown.tasks]
-    )
+def _demonstrations(name: str, tasks: Sequence[Task]) -> Demonstrations:
+    return Demonstrations(name, [{"source": task.source, "text": task.messages()[0]["content"]} for task in tasks])

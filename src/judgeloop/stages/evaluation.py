@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from judgeloop.config import Config
-from judgeloop.engines.base import Engine, Sampling
+from judgeloop.engines.base import Engine
 from judgeloop.jsonl import read_rows
 from judgeloop.judging.contrast import contrasts, own
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge
-from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, Judgement, Prompt, RankedSet
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.plan import OUTSIDE
@@ -28,6 +26,7 @@ from judgeloop.stages.context import Context, Outcome, evaluation_prompts, sampl
 from judgeloop.stages.contrast import compared_under_others, evaluated_under_others, evaluation_keys
 from judgeloop.stages.fitting import fitting
 from judgeloop.stages.generation import respond
+from judgeloop.stages.ifeval import IFEVAL_ROWS, verified
 from judgeloop.stages.judges import StepJudge, endpoint_account, loop_rubric, open_judge
 from judgeloop.stages.judging import repeated_scores
 from judgeloop.stages.keys import ENGINE, EVALUATION, FIXED_JUDGE
@@ -39,9 +38,9 @@ if TYPE_CHECKING:
     from judgeloop.evaluation.metrics import EvaluatedPrompt
 
 RESPONSES, JUDGEMENTS, AGREEMENT = "eval.responses", "eval.judgements", "eval.agreement"
-COMPARISONS, PREVIOUS, IFEVAL = "eval.comparisons", "eval.previous.judgements", "eval.ifeval"
+COMPARISONS, PREVIOUS = "eval.comparisons", "eval.previous.judgements"
 ASKED = "eval.prompts"
-ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, IFEVAL, ASKED)
+ROWS = (RESPONSES, JUDGEMENTS, AGREEMENT, COMPARISONS, PREVIOUS, *IFEVAL_ROWS, ASKED)
 
 
 def evaluate(context: Context) -> Outcome:
@@ -76,7 +75,7 @@ def evaluate(context: Context) -> Outcome:
     numbers: dict[str, Mapping[str, float]] = {}
     followed = None
     if section.ifeval is not None:
-        followed, numbers["ifeval"] = _ifeval(context, engine, chat)
+        followed, numbers["ifeval"] = verified(context, engine, chat)
 
     by_id = {prompt.id: prompt for prompt in prompts}
     ranked = context.rows("held_out", RankedSet)
@@ -264,33 +263,6 @@ def _duel(
         characters=[len(ours[prompt.id].text) for prompt in prompts],
         previous_characters=[len(theirs[prompt.id].text) for prompt in prompts],
     )
-
-
-def _ifeval(context: Context, engine: Callable[[], Engine], chat: Chat) -> tuple[dict[str, Any], Mapping[str, float]]:
-    """How many verifiable instructions the model follows (greedy answers), and on which prompts it follows all."""
-    from judgeloop.evaluation.ifeval_prompts import read_verifiable
-    from judgeloop.evaluation.verifiable import InstructionChecker, followed, summarise
-
-    section, path = context.config.evaluation, context.output(IFEVAL)
-    checker = InstructionChecker()  # before anything is generated: it may not be installed
-    asked = read_verifiable(Path(str(section.ifeval)))[: section.ifeval_count]
-    prompts = [Prompt(entry.id, [{"role": "user", "content": entry.prompt}], "IFEval") for entry in asked]
-    how = Sampling(section.ifeval_max_new_tokens)
-    what = f"{context.step.name}: IFEval prompts"
-    ids, left_out = fitting(context.model("policy").name, chat, prompts, how.max_new_tokens, what)
-    kept = {prompt.id for prompt, _ in ids}
-    asked = [entry for entry in asked if entry.id in kept]
-    respond(context, path, engine, chat, ids, 1, how, purpose="ifeval", keep_open=True)
-    given = {row.prompt_id: row for row in read_rows(path, Candidate)}
-    checked = [checker.check(entry, given[entry.id].text) for entry in asked]
-    whole = {entry.id: followed(row) for entry, row in zip(asked, checked, strict=True)}
-    figures = {
-        **summarise(checked, seed=context.config.seed, resamples=section.bootstrap),
-        "max_new_tokens": section.ifeval_max_new_tokens,
-        **({"prompts_left_out": left_out} if left_out else {}),
-        "cut_off": sum(given[entry.id].finish_reason == "length" for entry in asked),
-    }
-    return figures, {name: float(all_followed) for name, all_followed in whole.items() if all_followed is not None}
 
 
 def _samples(

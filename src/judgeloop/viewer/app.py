@@ -23,7 +23,7 @@ from judgeloop.report.wording import NOTHING, duration, interval, number, percen
 from judgeloop.text.printable import printable
 from judgeloop.viewer.compare import Wanted, compare_runs, side_by_side
 from judgeloop.viewer.judge_view import against_checker, against_people, binned, by_tag, disagreements
-from judgeloop.viewer.lineage import demonstrations, lineage
+from judgeloop.viewer.lineage import demonstrations, input_demonstrations, lineage
 from judgeloop.viewer.overview import overview
 from judgeloop.viewer.prompts import NO_PAIR, PAIR, Filter
 from judgeloop.viewer.rows import said
@@ -152,7 +152,8 @@ class Pages:
         place = view.prompt_list(model).place(name)
         around = {n: (rows.row(n) or {}).get("id") for n in (place - 1, place + 1)} if place is not None else {}
         return self.page(request, "prompt.html", view, model=model, found=found, place=place, around=around,
-                         demonstrations=demonstrations(view, model, found["row"]))  # fmt: skip
+                         demonstrations=demonstrations(view, model, found["row"]),
+                         input_demonstrations=input_demonstrations(view, model, found["row"]))  # fmt: skip
 
     def lineage(self, request: Request) -> Response:
         view = self.view(request)

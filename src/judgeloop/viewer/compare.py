@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from judgeloop.viewer.charts import lines
 from judgeloop.viewer.overview import curves, overview
 from judgeloop.viewer.prompts import source_of
 from judgeloop.viewer.run_view import RunView, mean
+from judgeloop.viewer.verified import IFEVAL, verified_answers
 
 PAGE = 25
 ORDERS = {"score": "judge's score rises most", "fall": "judge's score falls most", "truth": "ground truth changes",
@@ -30,37 +31,28 @@ class Wanted:
         return (
             self.text.lower() in row["text"].lower()
             and self.source in ("", source_of(row))
-            and self.tag in ("", printable(row["tag"]))
+            and (not self.tag or self.tag in map(printable, row["tags"]))
         )
 
 
 def side_by_side(view: RunView, a: str, b: str, start: int, order: str, wanted: Wanted) -> dict[str, Any]:
-    """The prompts that both models answered and that are `wanted`, each with both models' answers, and differences by
-    which they are ordered; `names` are the sources and tags that there are."""
+    """The prompts that both models answered and that are `wanted`, in the files' order those of IFEval last. Each has
+    both models' answers, and differences by which it is ordered; `names` are the sources and tags that there are."""
     one, other = view.responses(a), view.responses(b)
     scored = view.scores_by_one_judge(a, b)
+    scores = scored[1] if scored else {}
     prompts = view.evaluation_prompts()
     truth = view.checks(a) | view.checks(b)
     rows = []
     for prompt_id in one:
-        if prompt_id not in other:
-            continue
-        sides: list[dict[str, Any]] = []
-        for rows_of in (one[prompt_id], other[prompt_id]):
-            scores = [scored[1].get(str(row["id"])) for row in rows_of] if scored else []
-            known = [truth[str(row["id"])] for row in rows_of if str(row["id"]) in truth]
-            texts = [
-                {**row, "score": scored[1].get(str(row["id"])) if scored else None, "truth": truth.get(str(row["id"]))}
-                for row in rows_of
-            ]
-            lengths = [float(len(str(row.get("text") or ""))) for row in rows_of]
-            sides.append({"rows": texts, "score": mean(scores[:1]), "truth": mean(known), "length": mean(lengths)})
-        rows.append({"prompt_id": prompt_id,
-                     **prompts.get(prompt_id, {"text": prompt_id, "tag": "", "source": ""}), "a": sides[0],
-                     "b": sides[1], "change": {key: _less(sides[1][key], sides[0][key]) for key in
-                                               ("score", "truth", "length")}})  # fmt: skip
+        if prompt_id in other:
+            asked = prompts.get(prompt_id, {"text": prompt_id, "tag": "", "source": ""})
+            sides = [_side(answers[prompt_id], scores, truth) for answers in (one, other)]
+            tags = [asked["tag"]] if asked["tag"] else []
+            rows.append(_row(prompt_id, asked["text"], asked["source"], tags, *sides))
+    rows += _ifeval(view, a, b)
     names = {"source": sorted({source_of(row) for row in rows if row["source"]}),
-             "tag": sorted({printable(row["tag"]) for row in rows if row["tag"]})}  # fmt: skip
+             "tag": sorted({printable(tag) for row in rows for tag in row["tags"]})}  # fmt: skip
     both = len(rows)
     rows = [row for row in rows if wanted.fits(row)]
     if order not in ORDERS:
@@ -76,6 +68,37 @@ def side_by_side(view: RunView, a: str, b: str, start: int, order: str, wanted: 
         rows.sort(key=place)
     return {"rows": rows[start : start + PAGE], "total": len(rows), "both": both, "names": names, "order": order,
             "orders": ORDERS, "page": PAGE, "judge": scored[0] if scored else None}  # fmt: skip
+
+
+def _ifeval(view: RunView, a: str, b: str) -> list[dict[str, Any]]:
+    """The rows of IFEval's prompts, if both models answered them; truth is that all instructions are followed
+    strictly."""
+    one, other = verified_answers(view, a), verified_answers(view, b)
+    found = []
+    for name in one:
+        if name in other:
+            sides = [_side([answer], {}, _truth(answer)) for answer in (one[name], other[name])]
+            kinds = sorted({found["kind"] for found in one[name]["instructions"]})
+            found.append(_row(name, one[name]["prompt"], IFEVAL, kinds, *sides))
+    return found
+
+
+def _truth(answer: Mapping[str, Any]) -> dict[str, float]:
+    return {} if answer["followed"] is None else {str(answer["id"]): float(answer["followed"])}
+
+
+def _side(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, Any]:
+    """A model's answers to a prompt, with the score of the first, and means of the others' figures."""
+    texts = [{**row, "score": scores.get(str(row["id"])), "truth": truth.get(str(row["id"]))} for row in rows]
+    return {"rows": texts, "score": mean([texts[0]["score"]]), "truth": mean([row["truth"] for row in texts]),
+            "length": mean([float(len(str(row.get("text") or ""))) for row in rows])}  # fmt: skip
+
+
+def _row(
+    prompt_id: str, text: str, source: str, tags: Sequence[str], a: dict[str, Any], b: dict[str, Any]
+) -> dict[str, Any]:
+    change = {key: _less(b[key], a[key]) for key in ("score", "truth", "length")}
+    return {"prompt_id": prompt_id, "text": text, "source": source, "tags": tags, "a": a, "b": b, "change": change}
 
 
 def _less(new: float | None, old: float | None) -> float | None:

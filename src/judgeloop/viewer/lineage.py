@@ -43,6 +43,7 @@ def lineage(view: RunView, model: str, pair_id: str) -> dict[str, Any] | None:
     return {"pair": pair, "prompt": prompt, "sides": sides, "train": train, "done": done, "judge": name,
             "judge_hash": identity.get("hash"), "agreed": _agreed(view, model, pair_id),
             "demonstrations": demonstrations(view, model, prompt or {}),
+            "input_demonstrations": input_demonstrations(view, model, prompt or {}),
             "steps": _steps(view, model, pair_id, train)}  # fmt: skip
 
 
@@ -59,10 +60,25 @@ def demonstrations(view: RunView, model: str, prompt: Mapping[str, Any]) -> list
     run does not say (a version before wrote no demonstrations.jsonl); empty if no model did."""
     source = str(prompt.get("source") or "")
     request = request_of(source)
-    rows = view.rows(f"{model}/demonstrations.jsonl").by("id")(request) if request else []
-    if not rows:
+    shown = _shown(view, model, request) if request else None
+    if shown is None:
         method = view.files().section("prompts").get("source")
         return None if method and source.startswith(f"{method}:") else []
+    return shown
+
+
+def input_demonstrations(view: RunView, model: str, prompt: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the model was shown when it made up the input of the prompt, as `demonstrations` has them; empty if it made
+    up none, or if the run does not say."""
+    source = str(prompt.get("source") or "")
+    return (_shown(view, model, source) or []) if source != request_of(source) else []
+
+
+def _shown(view: RunView, model: str, name: str) -> list[dict[str, Any]] | None:
+    """What demonstrations.jsonl says of this request or task; None if nothing."""
+    rows = view.rows(f"{model}/demonstrations.jsonl").by("id")(name)
+    if not rows:
+        return None
     shown = rows[0].get("shown")
     return [
         _demonstration(view, model, {"source": str(one.get("source") or ""), "text": str(one.get("text") or "")})

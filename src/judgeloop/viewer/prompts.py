@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from judgeloop.data.names import tag_of
+from judgeloop.records import request_of
 from judgeloop.text.printable import printable
 from judgeloop.viewer.rows import RowFile, parsed
 
@@ -160,7 +161,8 @@ class PromptList:
 
 
 def source_of(row: dict[str, Any]) -> str:
-    """Where a prompt comes from, its line or request left out: "prompts.jsonl:484" is "prompts.jsonl"."""
+    """Where a prompt comes from, its line or request left out: "prompts.jsonl:484" is "prompts.jsonl", and
+    "self_instruct:17.2" is "self_instruct"."""
     source = str(row.get("source") or "")
-    head, _, tail = source.rpartition(":")
-    return head if head and tail.isdigit() else source
+    named = request_of(source)
+    return source if named is None else named.rpartition(":")[0]

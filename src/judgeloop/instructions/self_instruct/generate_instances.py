@@ -114,9 +114,10 @@ def _write_inputs(
             name = f"{draft.name}.input.{number}"
             wanted = Task.of(draft.instruction, "", instance.output, "")
             text = "\n\n".join(_block(task, form, label=bool(instance.output)) for task in (*shown, wanted))
-            asked.append((instance, shown, prompter.continuation(name, order, text, sampling, "inputs")))
-    generations = prompter.generate([request for _, _, request in asked], "inputs")
-    for instance, shown, request in asked:
+            instance.shown = shown
+            asked.append((instance, prompter.continuation(name, order, text, sampling, "inputs")))
+    generations = prompter.generate([request for _, request in asked], "inputs")
+    for instance, request in asked:
         (generation,) = generations[request.id]
         instance.input = parse_input(generation.text)
         if generation.finish_reason == "length":
@@ -125,7 +126,7 @@ def _write_inputs(
             instance.reason = "input is empty"
         elif has_placeholder(instance.input):
             instance.reason = "input contains a placeholder"
-        elif tokens_of(instance.input) in [tokens_of(task.input) for task in shown]:
+        elif tokens_of(instance.input) in [tokens_of(task.input) for task in instance.shown]:
             instance.reason = "input copied from a demonstration"
 
 
@@ -175,9 +176,10 @@ def listed(
     form, section = task_form(config.language), config.self_instruct
     sampling = _sampling(section, section.sampling.max_new_tokens, (f"\n{form.task}{form.colon}",))
     requests = []
+    demonstrated: dict[str, Sequence[Task]] = {}
     for draft in drafts:
         label_first = bool(draft.classification)
-        shown = demonstrations.instances(draft.name, classification=label_first)
+        shown = demonstrated[draft.name] = demonstrations.instances(draft.name, classification=label_first)
         task = form.line(form.task, " ".join(draft.instruction.split()))
         begun = f"{task}\n{form.line(form.label if label_first else form.input, '')}"
         text = "\n\n".join([*(_instance(task, form, label_first) for task in shown), begun])
@@ -188,6 +190,8 @@ def listed(
         (generation,) = generations[draft.name]
         finished = generation.finish_reason == "stop"
         draft.instances = parse_instances(generation.text, form, finished, label_first=bool(draft.classification))
+        for instance in draft.instances:
+            instance.shown = demonstrated[draft.name]
         if not draft.classification and lacks_input(draft.instruction):
             for instance in draft.instances:
                 instance.reason = instance.reason or (None if instance.input else "input is empty")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from judgeloop.instructions.filters import repeats_itself
 from judgeloop.instructions.self_instruct.task_form import TaskForm
+from judgeloop.records import Task
 from judgeloop.text.tokens import tokens_of
 
 MOST_LABELS = 12
@@ -26,11 +27,13 @@ _BULLET = re.compile(r"^[\s\-*•]*(?:\(?(?:\d{1,2}|[A-Za-z])[).:]\s+)?")
 
 @dataclass(slots=True)
 class Instance:
-    """An input, possibly empty, and its output; `reason` says why it is dropped, once that is known."""
+    """An input, possibly empty, and its output; `reason` says why it is dropped, once that is known, and `shown` which
+    tasks the model was shown before it wrote them."""
 
     input: str
     output: str = ""
     reason: str | None = None
+    shown: Sequence[Task] = ()
 
 
 def has_placeholder(text: str) -> bool:

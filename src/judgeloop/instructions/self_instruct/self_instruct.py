@@ -133,6 +133,8 @@ class SelfInstruct(Method[InstanceDraft]):
             if reason is None:
                 self._instances.keep(_text(task))
                 draft.rows.append(task)
+                if instance.input and instance.shown:
+                    draft.shown[name] = instance.shown
             else:
                 self._instances.drop(reason, _text(task))
         if not draft.rows:
