@@ -90,6 +90,22 @@ def test_the_readme_documents_the_command(command: str) -> None:
     assert f"judgeloop {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+PAGES = sorted(path for path in (*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")) if path.name != "lab-log.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_what_a_page_tells_to_type_is_a_command_with_these_options(page: Path) -> None:
+    """The lab log tells what was typed then."""
+    for line in re.findall(r"(?:^|`|&& |bin/)judgeloop ([^`\n#|;&]*)", page.read_text(encoding="utf-8"), re.MULTILINE):
+        words = [word.strip("[]()…,.") for word in line.split()]
+        command: click.Command = typer.main.get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+        assert not getattr(command, "commands", None) or not words or words[0].startswith("--"), line
+        known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
+
+
 def test_no_file_names_a_path_of_one_machine() -> None:
     suffixes = {".py", ".md", ".yaml", ".yml", ".jsonl", ".txt", ".j2", ".html", ".toml"}
     files = [ROOT / "README.md", ROOT / "pyproject.toml"]

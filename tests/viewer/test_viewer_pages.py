@@ -161,7 +161,7 @@ def test_answers_to_ifeval_are_side_by_side_with_what_they_follow(run: Path) -> 
     assert "2 of 6 evaluation prompts" in page
     assert page.count("Verified. ") == 4
     assert page.count('<span class="badge warn">cut off</span>') == 4
-    marks = re.findall(r'<span class="badge (\w*)">(. [\w:]+)( \(loosely ✓\))?(: &lt;/script)?', page)
+    marks = re.findall(r'<span class="badge (\w*)">(. \w+:\w+)( \(loosely ✓\))?(: &lt;/script)?', page)
     broken = ("rejected", "✗ punctuation:no_comma", " (loosely ✓)", "")
     kept = ("chosen", "✓ punctuation:no_comma", "", "")
     unknown = ("", "? made:up", "", ": &lt;/script")
