@@ -96,7 +96,11 @@ PAGES = sorted(path for path in (*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_what_a_page_tells_to_type_is_a_command_with_these_options(page: Path) -> None:
     """The lab log tells what was typed then."""
-    for line in re.findall(r"(?:^|`|&& |bin/)judgeloop ([^`\n#|;&]*)", page.read_text(encoding="utf-8"), re.MULTILINE):
+    blocks, prose = [], []
+    for number, part in enumerate(re.split(r"^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE)):
+        (blocks if number % 2 else prose).append(part)
+    typed = "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", "\n".join(prose))])
+    for line in re.findall(r"(?:^|&& |bin/)judgeloop ([^\n#|;&]*)", typed, re.MULTILINE):
         words = [word.strip("[]()…,.") for word in line.split()]
         command: click.Command = typer.main.get_command(app)
         while words and words[0] in getattr(command, "commands", {}):
