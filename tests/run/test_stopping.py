@@ -167,6 +167,9 @@ def test_a_metric_whose_lower_values_are_better() -> None:
     assert verdict(now, before, "mine") == "worse"
     assert verdict(before, now, "mine") == "better"
     assert verdict(now, first, "mine") == "unknown"
+    unread = evaluation("M2", interval(0, 0, 0))
+    unread["metrics"]["win_rate"] |= {"value": None, "versus": None}
+    assert compare(unread, evaluation("M1"), "win_rate").basis == "M2 has no win rate to compare"
     assert verdict(now, before, "elsewhere") == "unknown"
 
 

@@ -71,7 +71,8 @@ def compare(
     if versus is not None and is_comparison(metric):
         return Comparison("unknown", *sides, f"{sides[0]} was compared with {versus['model']}, not with {sides[1]}")
     if theirs is None or theirs["value"] is None or metric["value"] is None or is_comparison(theirs):
-        return Comparison("unknown", *sides, f"{sides[1] if metric['value'] else sides[0]} has no value of its own")
+        lacking = sides[1] if metric["value"] else sides[0]
+        return Comparison("unknown", *sides, f"{lacking} has no {name.replace('_', ' ')} to compare")
     if metric["compare"] == "paired" and "judge_health" in now and now.get("judge") != other.get("judge"):
         return Comparison(
             "unknown", *sides, f"two judges, {now.get('judge')} and {other.get('judge')}, gave the scores"
