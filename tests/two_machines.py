@@ -20,15 +20,16 @@ ENVIRONMENT = {
 MEMORY = 100 * 2**20  # bytes of each machine's object store
 
 
-def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two machines of one CPU each; the second has the resource "second"."""
+def two_machines(monkeypatch: pytest.MonkeyPatch, clients: int | None = None) -> Iterator[Any]:
+    """Two machines of one CPU each; the second has the resource "second". `clients`: the port for Ray's clients."""
     from ray.cluster_utils import Cluster
 
     for name, value in ENVIRONMENT.items():  # what the machines start has it from them
         monkeypatch.setenv(name, value)
     found = Cluster()
     found.processes = []
-    _started(found, found.add_node(num_cpus=1, object_store_memory=MEMORY, include_dashboard=False))
+    head = {"include_dashboard": False, **({"ray_client_server_port": clients} if clients else {})}
+    _started(found, found.add_node(num_cpus=1, object_store_memory=MEMORY, **head))
     add_second(found)
     found.wait_for_nodes()
     try:
