@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # 15 starves them on a machine that has other work
 }
 MEMORY = 100 * 2**20  # bytes of each machine's object store
 
@@ -37,7 +38,7 @@ def two_machines(monkeypatch: pytest.MonkeyPatch, clients: int | None = None) ->
     finally:
         found.shutdown()
         for process in found.processes:  # killed, and not waited for by Ray
-            process.wait(timeout=30)
+            process.wait(timeout=120)
         os.environ.pop("RAY_ADDRESS", None)
 
 

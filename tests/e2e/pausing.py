@@ -65,7 +65,7 @@ def begun(folder: Path) -> list[int]:
     return [int(step) for step, *_ in found]
 
 
-def wait_until(there: Callable[[], bool], seconds: float = 300) -> None:
+def wait_until(there: Callable[[], bool], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < deadline

@@ -55,6 +55,7 @@ def connect(section: ComputeSection) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if section.cluster == "local":
         quiet["include_dashboard"] = False
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would let everything else on the machine go first
     _require_answer(section.cluster or "")
     try:
         ray.init(address=section.cluster, **quiet)
