@@ -35,8 +35,9 @@ if "torch" in sys.modules:  # a child that trains, and not the driver
         ended(self, args, state, control, **rest)
         mark = HERE / f"paused.{distributed.rank()}"
         if self.loss_name == "LOSS" and state.global_step == 2 and not mark.exists():
-            (HERE / "part").write_text(f"{os.getpid()} {node()}")
-            (HERE / "part").rename(mark)
+            part = mark.with_name(f"part.{distributed.rank()}")  # one each: two processes come here at once
+            part.write_text(f"{os.getpid()} {node()}")
+            part.rename(mark)
             time.sleep(600)
 
     def begin(self, args, state, control, **rest):
