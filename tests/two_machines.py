@@ -16,19 +16,21 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # 15 starves them on a machine that has other work
 }
 MEMORY = 100 * 2**20  # bytes of each machine's object store
 
 
-def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two machines of one CPU each; the second has the resource "second"."""
+def two_machines(monkeypatch: pytest.MonkeyPatch, clients: int | None = None) -> Iterator[Any]:
+    """Two machines of one CPU each; the second has the resource "second". `clients`: the port for Ray's clients."""
     from ray.cluster_utils import Cluster
 
     for name, value in ENVIRONMENT.items():  # what the machines start has it from them
         monkeypatch.setenv(name, value)
     found = Cluster()
     found.processes = []
-    _started(found, found.add_node(num_cpus=1, object_store_memory=MEMORY, include_dashboard=False))
+    head = {"include_dashboard": False, **({"ray_client_server_port": clients} if clients else {})}
+    _started(found, found.add_node(num_cpus=1, object_store_memory=MEMORY, **head))
     add_second(found)
     found.wait_for_nodes()
     try:
@@ -36,7 +38,7 @@ def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     finally:
         found.shutdown()
         for process in found.processes:  # killed, and not waited for by Ray
-            process.wait(timeout=30)
+            process.wait(timeout=120)
         os.environ.pop("RAY_ADDRESS", None)
 
 

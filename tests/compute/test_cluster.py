@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,11 +71,28 @@ def answers(folder: Path, asked: list[Request]) -> list[Any]:
     return sorted(here.generate(asked), key=repr)
 
 
-def test_an_engine_and_a_machine_are_lost(cluster: Any, model: Path) -> None:
+@pytest.mark.parametrize("from_outside", [False, True])
+def test_an_engine_and_a_machine_are_lost(
+    from_outside: bool, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """First one actor is killed, then a machine with the other, which then has nowhere to go: every sample comes once
-    and is what one engine makes."""
+    and is what one engine makes. What an engine refuses is said as it says it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "empty").mkdir()
+    with contextlib.contextmanager(two_machines)(monkeypatch, port if from_outside else None) as cluster:
+        address = f"ray://127.0.0.1:{port}" if from_outside else cluster.address
+        lose(cluster, address, model)
+        with engine(address, model) as broken:
+            object.__setattr__(broken._wanted.opening, "folder", tmp_path / "empty")
+            with pytest.raises(InputError, match="empty"):
+                list(broken.generate(requests(4)))
+
+
+def lose(cluster: Any, address: str, model: Path) -> None:
     asked = requests(60)
-    with engine(cluster.address, model) as lost:
+    with engine(address, model) as lost:
         found = []
         for generation in lost.generate(asked):
             found.append(generation)
@@ -104,15 +122,10 @@ def test_whoever_stops_listening_gets_answers_to_the_next_question(cluster: Any,
     assert (copy / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
 
 
-def test_what_an_engine_refuses_is_said_as_it_says_it(cluster: Any, model: Path, tmp_path: Path) -> None:
+def test_an_engine_gets_the_machine_that_it_needs(cluster: Any, model: Path) -> None:
     with engine(cluster.address, model, resources={"second": 1}) as one:
         assert len(list(one.generate(requests(4, tokens=3)))) == 8
         assert one._started == 1
-    (tmp_path / "empty").mkdir()
-    with engine(cluster.address, model) as broken:
-        object.__setattr__(broken._wanted.opening, "folder", tmp_path / "empty")
-        with pytest.raises(InputError, match="empty"):
-            list(broken.generate(requests(4)))
     none = engine(cluster.address, model, gpus_per_engine=1, wait_minutes=0)
     with none as asked, pytest.raises(InputError, match="1 GPU"):
         list(asked.generate(requests(4)))

@@ -28,7 +28,14 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"pip install 'judgeloop\[ray\]'"):
-        require_ray()
+        require_ray(ComputeSection(cluster="auto"))
+
+
+def test_what_a_client_of_ray_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "grpc" else name)
+    require_ray(ComputeSection(cluster="head:6379"))
+    with pytest.raises(InputError, match=r"ray://head:10001 needs grpcio; run `pip install 'judgeloop\[ray\]'`"):
+        require_ray(ComputeSection(cluster="ray://head:10001"))
 
 
 def test_a_model_is_copied_once_and_makes_room_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 # The training of STAGE waits after its second step, the first time; what is written says which process, on which of
-# Ray's nodes, is there. Each start of a training notes the step at which it begins.
+# Ray's nodes, is there. Each start of a training notes the step at which it begins, and the processes of those before
+# that are still there.
 PAUSES = """
 import os, pathlib, sys, time
 from judgeloop.training import distributed
@@ -24,19 +25,28 @@ if "torch" in sys.modules:  # a child that trains, and not the driver
         import ray
         return ray.get_runtime_context().get_node_id()
 
+    def works(process):
+        try:
+            return pathlib.Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+
     def wait(self, args, state, control, **rest):
         ended(self, args, state, control, **rest)
         mark = HERE / f"paused.{distributed.rank()}"
         if self.loss_name == "LOSS" and state.global_step == 2 and not mark.exists():
-            (HERE / "part").write_text(f"{os.getpid()} {node()}")
-            (HERE / "part").rename(mark)
+            part = mark.with_name(f"part.{distributed.rank()}")  # one each: two processes come here at once
+            part.write_text(f"{os.getpid()} {node()}")
+            part.rename(mark)
             time.sleep(600)
 
     def begin(self, args, state, control, **rest):
         began(self, args, state, control, **rest)
         if self.loss_name == "LOSS" and distributed.rank() == 0:
+            before = [word for mark in HERE.glob("paused.*") for word in mark.read_text().split()[:1]]
+            there = [word for word in before if works(word)]
             with (HERE / "begun").open("a") as handle:
-                handle.write(f"{state.global_step}\\n")
+                handle.write(" ".join([str(state.global_step), *there]) + "\\n")
 
     Reporter.on_step_end, Reporter.on_train_begin = wait, begin
 """
@@ -50,11 +60,13 @@ def pausing(folder: Path, loss: str) -> Path:
 
 
 def begun(folder: Path) -> list[int]:
-    """The steps at which trainings began."""
-    return [int(line) for line in (folder / "begun").read_text(encoding="utf-8").split()]
+    """The steps at which trainings began; none may have begun before all processes of the one before had ended."""
+    found = [line.split() for line in (folder / "begun").read_text(encoding="utf-8").splitlines()]
+    assert [survivors for _, *survivors in found] == [[]] * len(found)
+    return [int(step) for step, *_ in found]
 
 
-def wait_until(there: Callable[[], bool], seconds: float = 300) -> None:
+def wait_until(there: Callable[[], bool], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < deadline

@@ -21,20 +21,33 @@ import judgeloop
 from judgeloop.config import ComputeSection
 from judgeloop.errors import InputError, StageFailed
 
+_CLIENT = "ray://"
 _ANSWER_WITHIN = 120.0  # seconds in which every machine is to say what it has
 
 
-def require_ray() -> None:
-    """Raise InputError if ray is not installed."""
-    if importlib.util.find_spec("ray") is None:
-        raise InputError("compute.cluster needs ray; run `pip install 'judgeloop[ray]'`, or set compute.cluster: null")
+def require_ray(section: ComputeSection) -> None:
+    """Raise InputError if ray, or what it needs for `section.cluster`, is not installed."""
+    needs = {"ray": "ray", **({"grpc": "grpcio"} if from_outside(section) else {})}
+    for module, package in needs.items():
+        if importlib.util.find_spec(module) is None:
+            raise InputError(
+                f"compute.cluster: {section.cluster} needs {package}; run `pip install 'judgeloop[ray]'`, or set "
+                "compute.cluster: null"
+            )
+
+
+def from_outside(section: ComputeSection) -> bool:
+    """Whether this process is to drive the cluster as Ray's client, from a machine that does not belong to it."""
+    return (section.cluster or "").startswith(_CLIENT)
 
 
 def connect(section: ComputeSection) -> None:
     """Join the cluster that `section.cluster` names, or start one here if it is `local`. Nothing happens if this
     process has joined. Raises InputError if there is none."""
-    require_ray()
+    require_ray(section)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what is given no GPU keeps the variables it has
+    # Else what a killed client had started would work on for 30 seconds, beside what the same command starts then.
+    os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "0"
     import ray
 
     if ray.is_initialized():
@@ -42,6 +55,7 @@ def connect(section: ComputeSection) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if section.cluster == "local":
         quiet["include_dashboard"] = False
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would let everything else on the machine go first
     _require_answer(section.cluster or "")
     try:
         ray.init(address=section.cluster, **quiet)
@@ -53,9 +67,25 @@ def connect(section: ComputeSection) -> None:
         ) from error
 
 
+@contextlib.contextmanager
+def connection_watched(section: ComputeSection) -> Iterator[None]:
+    """Raises StageFailed if the connection of Ray's client is lost within it: its actors are gone then."""
+    lost: tuple[type[Exception], ...] = ()
+    if from_outside(section):
+        import grpc
+
+        lost = (ConnectionError, grpc.RpcError)
+    try:
+        yield
+    except lost as error:
+        raise StageFailed(
+            f"compute.cluster: the connection to {section.cluster} was lost; run the same command again to go on"
+        ) from error
+
+
 def _require_answer(address: str) -> None:
     """Raise InputError if nothing listens at the address: Ray itself would try for many minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    host, colon, port = address.removeprefix(_CLIENT).rpartition(":")
     if not colon:
         return  # auto, or local
     try:

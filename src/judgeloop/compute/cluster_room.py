@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from judgeloop.compute.cluster import Share, alive_machines, engine_needs, has_gpus, places, share
+from judgeloop.compute.cluster import Share, alive_machines, engine_needs, from_outside, has_gpus, places, share
 from judgeloop.config import ComputeSection
 from judgeloop.errors import InputError
 
@@ -42,7 +42,7 @@ class Patience:
 def engine_room(section: ComputeSection, threads: int | None, tell: Callable[[str], None]) -> Share:
     """What each engine gets, as soon as there is room for one. Raises InputError if there is none in time."""
     patience = Patience(section.wait_minutes)
-    with _Asking() as ask:
+    with _Asking(section) as ask:
         while True:
             try:
                 return share(section, threads)
@@ -60,7 +60,7 @@ def training_room(
     """Return when the cluster has room for all processes of a training, and an `engine` beside them if they ask one.
     Raises InputError if it has not in time."""
     patience = Patience(section.wait_minutes)
-    with _Asking() as ask:
+    with _Asking(section) as ask:
         while lacks := training_lacks(section, engine):
             if patience.over():
                 raise InputError(f"{lacks} (waited {section.wait_minutes:g} min, compute.wait_minutes)")
@@ -102,7 +102,8 @@ def training_lacks(section: ComputeSection, engine: Mapping[str, float] | None =
 class _Asking:
     """Within it a cluster that scales itself is told what will be needed; nothing else would ask for it yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, section: ComputeSection) -> None:
+        self._from_outside = from_outside(section)
         self._asked = False
 
     def __enter__(self) -> _Asking:
@@ -117,8 +118,12 @@ class _Asking:
         if self._asked:
             self._request([])
 
-    @staticmethod
-    def _request(bundles: list[dict[str, float]]) -> None:
+    def _request(self, bundles: list[dict[str, float]]) -> None:
         from ray.autoscaler.sdk import request_resources
 
-        request_resources(bundles=bundles)
+        if not self._from_outside:
+            request_resources(bundles=bundles)
+            return
+        import ray
+
+        ray.get(ray.remote(num_cpus=0)(request_resources).remote(bundles=bundles))  # it fails in Ray's client

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from judgeloop.compute.cluster import connect
+from judgeloop.compute.cluster import connect, connection_watched
 from judgeloop.compute.cluster_room import WAITS, Patience, training_lacks, training_needs
 from judgeloop.compute.local import ChildReport
 from judgeloop.config import ComputeSection
@@ -63,8 +63,9 @@ def main(run_path: str, name: str) -> int:
     """Run the step on the cluster; return the exit code."""
 
     def step(run: RunDirectory, report: ChildReport) -> None:
-        connect(run.config.compute)
-        _train(run, name, report)
+        with connection_watched(run.config.compute):
+            connect(run.config.compute)
+            _train(run, name, report)
 
     return in_run(run_path, step)
 

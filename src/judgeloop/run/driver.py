@@ -162,7 +162,7 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
         if run.config.compute.cluster is None:  # else it is not this machine that trains
             require_gpu_settings(section, key)
     if run.config.compute.cluster is not None:
-        require_ray()
+        require_ray(run.config.compute)
         if distributed.processes() > 1:
             raise InputError(
                 "compute.cluster and torchrun: each would start the processes of a training; start the run without "

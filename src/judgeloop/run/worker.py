@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from judgeloop.compute.cluster import connection_watched
 from judgeloop.compute.cluster_engine import engines_account
 from judgeloop.compute.local import ChildReport, die_with_parent, die_with_parent_at_once
 from judgeloop.models.hardware import has_driver
@@ -33,7 +34,7 @@ def main(run_path: str, name: str = "") -> int:
 
     def step(run: RunDirectory, report: ChildReport) -> None:
         if run.config.compute.cluster is not None:
-            with _with_engines(report) as progress:
+            with connection_watched(run.config.compute), _with_engines(report) as progress:
                 run_stage(Context(run, run.steps[name], progress))
             return
         context = Context(run, run.steps[name], report.progress)
