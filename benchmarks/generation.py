@@ -5,8 +5,9 @@
 
 Compared: the engines, and transformers' plain `generate` in bfloat16 with the best of a few batch sizes. Each engine is
 a process of its own, by the interpreter that --python gives if it is installed in another environment. All are loaded,
-then asked in turns, one at a time; a ratio is one of neighbours in a round, for the machine may be busy with other
-things too. Goal on a 2-core CPU: openvino at least 3 times plain `generate`.
+then asked in turns, one at a time, and each turn is printed as it ends; a ratio is one of neighbours in a round, for
+the machine may be busy with other things too. For the same reason tokens are also set beside the processor time that
+they took, of all threads. Goal on a 2-core CPU: openvino at least 3 times plain `generate`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from transformers import AutoModelForCausalLM
 
 from judgeloop.config import EngineSection
 from judgeloop.engines import open_engine
-from judgeloop.engines.base import Request, Sampling
+from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.engines.batch import left_padded
 from judgeloop.jsonl import write_text_atomically
 from judgeloop.models.chat import Chat
@@ -67,10 +70,19 @@ def answer(kind: str, options: argparse.Namespace, folder: Path, chat: Chat) -> 
         print(f"{RESULT}{{}}", flush=True)
         for line in sys.stdin:
             requests = [Request(str(k), ids, sampling, options.samples, int(line) + k) for k, ids in enumerate(prompts)]
-            started = time.perf_counter()
-            tokens = sum(len(generation.token_ids) for generation in engine.generate(requests))
-            print(RESULT + json.dumps([tokens, time.perf_counter() - started]), flush=True)
+            print(RESULT + json.dumps(timed(partial(generated, engine, requests))), flush=True)
         engine.close()
+
+
+def generated(engine: Engine, requests: Sequence[Request]) -> int:
+    return sum(len(generation.token_ids) for generation in engine.generate(requests))
+
+
+def timed(generate: Callable[[], int]) -> tuple[int, float, float]:
+    """Tokens generated, seconds by the clock, and seconds of processor time of this process with all its threads."""
+    clock, processor = time.perf_counter(), time.process_time()
+    tokens = generate()
+    return tokens, time.perf_counter() - clock, time.process_time() - processor
 
 
 class Asked:
@@ -93,13 +105,13 @@ class Asked:
         )
         self._next()
 
-    def run(self, seed: int) -> tuple[int, float]:
-        """Tokens generated, and seconds."""
+    def run(self, seed: int) -> tuple[int, float, float]:
+        """What `timed` gives of its process."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{seed}\n")
         self._process.stdin.flush()
-        tokens, seconds = self._next()
-        return tokens, seconds
+        tokens, seconds, processor = self._next()
+        return tokens, seconds, processor
 
     def close(self) -> None:
         self._process.communicate()
@@ -167,44 +179,56 @@ def main() -> None:
         answer(options.answer, options, folder, chat)
         return
     rows: list[dict[str, Any]] = []
+    turns: dict[str, list[tuple[int, float, float]]] = {}
 
-    def told(name: str, rates: list[float], tokens: int) -> None:
-        speed = statistics.median(rates)
-        rows.append({"run": name, "tokens": tokens, "tokens_per_second": speed, "rates": rates})
-        print(f"{name:<34}{tokens:>8} tokens{speed:>9.0f} tok/s ({min(rates):.0f} to {max(rates):.0f})", flush=True)
+    def note(name: str, turn: tuple[int, float, float]) -> None:
+        turns.setdefault(name, []).append(turn)
+        print(f"  {name}: {turn[0]} tokens, {turn[1]:.1f} s, {turn[2]:.1f} s of processor time", flush=True)
+
+    def told(name: str) -> list[float]:
+        rates = [tokens / seconds for tokens, seconds, _ in turns[name]]
+        costs = [tokens / processor for tokens, _, processor in turns[name]]
+        speed, cost, tokens = statistics.median(rates), statistics.median(costs), turns[name][-1][0]
+        row = {"run": name, "tokens": tokens, "tokens_per_second": speed, "rates": rates}
+        rows.append({**row, "tokens_per_processor_second": cost, "processor_rates": costs})
+        print(
+            f"{name:<34}{tokens:>8} tokens{speed:>9.0f} tok/s ({min(rates):.0f} to {max(rates):.0f})"
+            f"{cost:>9.0f} a second of processor time ({min(costs):.0f} to {max(costs):.0f})",
+            flush=True,
+        )
+        return rates
 
     pythons = dict(given.split("=", 1) for given in options.python)
+    for kind, python in pythons.items():
+        if shutil.which(python) is None:
+            parser.error(f"--python {kind}={python}: is no program; give the python of the environment with {kind}")
     engines = {kind: Asked(pythons.get(kind, sys.executable), kind, folder, options) for kind in options.engines}
-    rates: dict[str, list[float]] = {kind: [] for kind in engines}
-    made: dict[str, int] = {}
     for number in range(options.rounds):
         for kind, engine in engines.items():
-            made[kind], seconds = engine.run(1000 * number)
-            rates[kind].append(made[kind] / seconds)
+            note(f"{kind} engine", engine.run(1000 * number))
+    rates: dict[str, list[float]] = {}
     for kind, engine in engines.items():
         engine.close()
-        told(f"{kind} engine", rates[kind], made[kind])
+        rates[kind] = told(f"{kind} engine")
     first, *others = engines
-    turns = {kind: [a / b for a, b in zip(rates[kind], rates[first], strict=True)] for kind in others}
-    for kind, found in turns.items():
+    in_turns = {kind: [a / b for a, b in zip(rates[kind], rates[first], strict=True)] for kind in others}
+    for kind, found in in_turns.items():
         print(f"{kind}: {statistics.median(found):.2f} times {first} ({min(found):.2f} to {max(found):.2f})")
     ratios: dict[str, float] = {}
     if options.batches:
         torch.set_num_threads(options.threads)
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.bfloat16)
         for sequences in options.batches:
-            generate, timed = with_generate(model, chat, sequences, options), []
+            generate, name = with_generate(model, chat, sequences, options), f"generate bf16, {sequences} sequences"
             for number in range(options.rounds):
-                started = time.perf_counter()
-                tokens = generate(1000 * number)
-                timed.append(tokens / (time.perf_counter() - started))
-            told(f"generate bf16, {sequences} sequences", timed, tokens)
+                note(name, timed(partial(generate, 1000 * number)))
+            told(name)
         plain = max(row["tokens_per_second"] for row in rows[len(engines) :])
         ratios = {row["run"]: row["tokens_per_second"] / plain for row in rows[: len(engines)]}
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.2f} times plain generate at its best batch")
     if options.out:
-        result = {"model": options.model, "runs": rows, "in_turns": turns, "times_plain_generate": ratios}
+        result = {"model": options.model, "runs": rows, "in_turns": in_turns, "times_plain_generate": ratios}
         write_text_atomically(options.out, json.dumps(result, indent=2) + "\n")
 
 

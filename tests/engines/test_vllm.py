@@ -6,12 +6,14 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from judgeloop.config import EngineSection, VllmSection
 from judgeloop.engines import open_engine, pick
 from judgeloop.engines.base import Request, Sampling
 from judgeloop.engines.vllm import VllmEngine
 from judgeloop.engines.vllm_arguments import devices
+from judgeloop.engines.vllm_steps import last_line
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.models.chat import Chat
 from tiny import make_tiny_model
@@ -68,6 +70,21 @@ def test_what_vllm_cannot_run_is_said_in_one_line(tmp_path: Path) -> None:
         list(opened.generate([Request("r", PROMPT, Sampling(4))]))
     assert "\n" not in str(caught.value)
     opened.close()
+
+
+@needs_vllm
+def test_steps_too_small_for_a_whole_prompt_are_refused_with_both_sizes(tmp_path: Path) -> None:
+    opened = engine(make_tiny_model(tmp_path / "model", "qwen3"), max_model_len=64, max_batched_tokens=32)
+    with pytest.raises(JudgeloopError, match=r"max_num_batched_tokens \(32\) is smaller than max_model_len \(64\)"):
+        list(opened.generate([Request("r", PROMPT, Sampling(4))]))
+
+
+def test_of_a_refused_value_the_complaint_is_told() -> None:
+    with pytest.raises(ValidationError) as caught:
+        VllmSection.model_validate({"tensor_parallel": 0})
+    assert last_line(caught.value) == "Input should be greater than or equal to 1"
+    assert last_line(RuntimeError("one\ntwo")) == "two"
+    assert last_line(KeyError()) == "KeyError"
 
 
 @needs_vllm

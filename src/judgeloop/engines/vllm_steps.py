@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from judgeloop.errors import JudgeloopError
 
 What = tuple[int, ...]  # what a request is to the one who asks
@@ -102,5 +104,6 @@ class _Shared:
 
 
 def last_line(error: BaseException) -> str:
-    """What an exception says in the end."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
+    """What an exception says in the end; of pydantic's, which end with an address, the first complaint."""
+    said = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
+    return (said.strip() or type(error).__name__).splitlines()[-1]
