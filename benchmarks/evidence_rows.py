@@ -29,7 +29,11 @@ def record(out: Path, arm: str, seed: int, folder: Path, prompts: Sequence[Path]
         for _, row in read_objects(path)
     }
     have = measured(out)
-    known = {row["evaluation"]: row["arm"] for row in _models(out) if row["seed"] == seed and "evaluation" in row}
+    known = {
+        row["evaluation"]: row["arm"]
+        for row in _models(out)
+        if row["seed"] == seed and "evaluation" in row and "same_as" not in row  # the arm that the rows are of
+    }
     with RowLog(out / "rows.jsonl") as rows, RowLog(out / "models.jsonl") as models:
         for folder_of_model in sorted(folder.glob("M*"), key=lambda path: int(path.name[1:])):
             number = int(folder_of_model.name[1:])

@@ -136,6 +136,10 @@ def test_arms_share_what_they_make_alike(
     assert len(rows) == 4 * 5 * 2  # four different models, five prompts, two answers
     evidence.carry_out(options)
     assert len(commands) == 2  # all is measured
+    evidence.record(options.out, "third", 5, other, evidence.PROMPTS["fresh"])
+    models = [row for _, row in read_objects(options.out / "models.jsonl") if row["arm"] == "third"]
+    whose = {row["model"]: row["same_as"] for row in models}
+    assert whose == {"M0": "few", "M1": "few", "M2": "few+contrast"}, "whose the rows are, not who shares them"
     evidence.show(options.out, options.known.what, "few+contrast")
     shown = capsys.readouterr().out
     assert "| few+contrast | M1 | 1 |" in shown
