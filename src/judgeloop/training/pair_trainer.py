@@ -75,11 +75,6 @@ class PairTrainer(ExactLoss, DPOTrainer):
             super().__init__(*args, **kwargs)
         self.data_collator: Any = _WithImitated(self.data_collator)
 
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        if IMITATED not in self._signature_columns:
-            self._signature_columns.append(IMITATED)  # columns that are not named are taken out of the rows
-
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
 

@@ -158,6 +158,7 @@ def train_preference(
                 **arguments,
                 beta=config.beta,
                 loss_type=["sigmoid"],
+                remove_unused_columns=False,  # TRL knows no column `imitated`
                 precompute_ref_log_probs=True,
                 disable_dropout=False,  # `with_dropout` has set it
             ),
