@@ -78,7 +78,7 @@ def _ifeval(view: RunView, a: str, b: str) -> list[dict[str, Any]]:
     for name in one:
         if name in other:
             sides = [_side([answer], {}, _truth(answer)) for answer in (one[name], other[name])]
-            kinds = sorted({found["kind"] for found in one[name]["instructions"]})
+            kinds = sorted({check["kind"] for check in one[name]["instructions"]})
             found.append(_row(name, one[name]["prompt"], IFEVAL, kinds, *sides))
     return found
 
