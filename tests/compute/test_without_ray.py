@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from judgeloop.compute.cluster import require_ray
+from judgeloop.compute.cluster import has_token, require_ray
 from judgeloop.compute.local_copies import copied
 from judgeloop.config import ComputeSection
 from judgeloop.errors import InputError
@@ -36,6 +36,19 @@ def test_what_a_client_of_ray_lacks_is_named(monkeypatch: pytest.MonkeyPatch) ->
     require_ray(ComputeSection(cluster="head:6379"))
     with pytest.raises(InputError, match=r"ray://head:10001 needs grpcio; run `pip install 'judgeloop\[ray\]'`"):
         require_ray(ComputeSection(cluster="ray://head:10001"))
+
+
+def test_a_token_is_looked_for_where_ray_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    assert not has_token()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "abc")
+    assert has_token()
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("abc", encoding="utf-8")
+    assert has_token()
 
 
 def test_a_model_is_copied_once_and_makes_room_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

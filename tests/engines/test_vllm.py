@@ -82,7 +82,7 @@ def test_steps_too_small_for_a_whole_prompt_are_refused_with_both_sizes(tmp_path
 def test_of_a_refused_value_the_complaint_is_told() -> None:
     with pytest.raises(ValidationError) as caught:
         VllmSection.model_validate({"tensor_parallel": 0})
-    assert last_line(caught.value) == "Input should be greater than or equal to 1"
+    assert last_line(caught.value) == "Input should be greater than 0"
     assert last_line(RuntimeError("one\ntwo")) == "two"
     assert last_line(KeyError()) == "KeyError"
 

@@ -48,6 +48,8 @@ def connect(section: ComputeSection) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what is given no GPU keeps the variables it has
     # Else what a killed client had started would work on for 30 seconds, beside what the same command starts then.
     os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "0"
+    if from_outside(section) and has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's client, unlike its drivers, sends none without it
     import ray
 
     if ray.is_initialized():
@@ -61,10 +63,19 @@ def connect(section: ComputeSection) -> None:
         ray.init(address=section.cluster, **quiet)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, AssertionError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        token = "" if not from_outside(section) or has_token() else (
+            "copy ~/.ray/auth_token of the machine that started it to this one, "
+        )  # fmt: skip
         raise InputError(
-            f"compute.cluster: {section.cluster} cannot be joined ({first}); start it with `ray start --head`, check "
-            "the address, or set null"
+            f"compute.cluster: {section.cluster} cannot be joined ({first}); start it with `ray start --head`, {token}"
+            "check the address, or set null"
         ) from error
+
+
+def has_token() -> bool:
+    """Whether there is a token to show to a cluster, where Ray looks for it."""
+    names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    return any(name in os.environ for name in names) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 @contextlib.contextmanager
