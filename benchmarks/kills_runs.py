@@ -40,6 +40,8 @@ _RULES: list[dict[str, Any]] = [
     {"match": r"<response>What\?", "reply": ["Says nothing.\n\nScore: 0", "Empty.\n\nScore: 1"]},
     {"match": r"<response>[BMRS]", "reply": ["Good.\n\nScore: 4", "Rather good.\n\nScore: 3"]},
     {"match": r"<response>", "reply": ["Poor.\n\nScore: 1", "Weak.\n\nScore: 2"]},
+    # Made-up answers would follow from the whole prompt, and so from the day in it: on some days none makes a pair.
+    {"match": r"(harbour|soups|bees|picnic|sentence|cat on)", "reply": ["Here is one.", "It is fine.", "What?"]},
 ]
 _UNEQUAL = {"seconds", "seconds_by_step", "seconds_of_steps", "peak_memory_mib"}
 
@@ -121,6 +123,7 @@ def _scripted(tree: dict[str, Any], place: Path) -> dict[str, Any]:
         "engine": {"kind": "scripted", "script": _write(place / "script.jsonl", _RULES)},
         "seed_data": {**seed, "eft": {**seed["eft"], "source": "written", "samples": 2}},
         "prompts": {"source": "self_instruct", "count": 3, "max_requests": 24},
+        "candidates": {"count": 3, "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 40}},
         "judge": {
             **tree["judge"], "scoring": "sampled", "samples": 2, "justification": True, "meta": {"enabled": True},
         },
