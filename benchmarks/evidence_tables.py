@@ -126,6 +126,7 @@ def show(out: Path, what: Callable[[str], str], against: str | None = None) -> N
     _print_by_seed(names, tables["held-out rule"], "the held-out rule, ")
     _print_right_by_seed(rows, names)
     _print_differences(names, lent, first)
+    _print_differences(names, with_first_models(tables["held-out rule"], order, first), first, " on the held-out rule")
     _print_by_rule([row for row in rows if row["arm"] == first], first)
     draw(passing, order, what, out / "evidence.html", first)
 
@@ -206,7 +207,9 @@ def _print_right_by_seed(rows: Sequence[Mapping[str, Any]], names: Sequence[tupl
         )
 
 
-def _print_differences(names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any], first: str) -> None:
+def _print_differences(
+    names: Sequence[tuple[str, str]], passing: Mapping[tuple[str, str], Any], first: str, where: str = ""
+) -> None:
     """Points between models of one arm, and between the arm `first` and others: seed by seed and together, paired over
     prompts."""
     compared = [
@@ -216,7 +219,9 @@ def _print_differences(names: Sequence[tuple[str, str]], passing: Mapping[tuple[
         if 1 <= before < _number(model)
     ]
     compared += [((first, model), (arm, model)) for arm, model in names if arm != first and _number(model) > 1]
-    print("\n| difference in points | seeds | over prompts | over seeds | seed by seed |\n|---|---|---|---|---|")
+    print(
+        f"\n| difference in points{where} | seeds | over prompts | over seeds | seed by seed |\n|---|---|---|---|---|"
+    )
     for ours, theirs in compared:
         if ours in passing and theirs in passing:
             found = difference(passing[ours], passing[theirs])

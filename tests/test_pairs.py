@@ -148,6 +148,7 @@ def test_pairs_are_kept_by_what_their_chosen_answer_scores() -> None:
     assert [pair.chosen_score for pair in half] == [5.0, 4.0]
     assert half == best_chosen(found, 0.5)
     assert [pair.chosen_score for pair in best_chosen(found, 0.01)] == [5.0]
+    assert {pair.id for pair in best_chosen(found[::-1], 0.5)} == {pair.id for pair in half}  # of equals the same one
     assert best_chosen([], 0.5) == []
 
 

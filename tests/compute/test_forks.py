@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from judgeloop.compute import forks
-from judgeloop.compute.forks import ForkServer
+from judgeloop.compute.forks import ForkServer, _Forked
 from judgeloop.compute.local import run_child
 from judgeloop.errors import InputError, Interrupted, StageFailed
 
@@ -202,6 +203,15 @@ def test_an_interruption_stops_the_child(
     timer[0].join()
     assert gone(forked.events[0]["pid"], 3)
     assert forked.asked("'the next'") == "the next"
+
+
+def test_a_server_that_ended_before_it_read_is_a_killed_child() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = _Forked(ours)
+    child.terminate()
+    theirs.close()  # with something unread: whoever reads then gets a reset, no end
+    assert child.wait(5) == -signal.SIGKILL
+    ours.close()
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -6,7 +6,7 @@ from judgeloop.config import TrainSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.stages.training import to_imitate
-from judgeloop.training.data import EMPTY, EQUAL, TOO_LONG, imitated, pair_examples, sft_examples
+from judgeloop.training.data import EMPTY, EQUAL, TOO_LONG, pair_examples, sft_examples
 
 from .cases import assistant, make_pair, make_row, user
 
@@ -93,16 +93,6 @@ def test_a_response_must_be_one_assistant_message(chat: Chat) -> None:
     pair.chosen[:] = [*assistant("a"), *assistant("b")]
     with pytest.raises(InputError, match="pair-1"):
         pair_examples([pair], chat, 100, {})
-
-
-def test_the_best_chosen_responses_are_those_to_imitate() -> None:
-    scores = {0: 2.0, 1: 4.5, 2: -1.0, 3: 4.5, 4: 3.0}  # contrasts may be below 0
-    pairs = [replace(make_pair(number), chosen_score=score) for number, score in scores.items()]
-    assert imitated(pairs, 0.4) == {"pair-1", "pair-3"}
-    assert imitated(pairs, 0.2) == imitated(pairs[::-1], 0.2) == {"pair-1"}, "of equals the same one, in any order"
-    assert imitated(pairs, 0.01) == {"pair-1"}
-    assert imitated(pairs, 1.0) == {pair.id for pair in pairs}
-    assert imitated([], 0.5) == set()
 
 
 def test_pairs_of_judgements_are_imitated_whatever_the_share() -> None:

@@ -102,7 +102,10 @@ class _Forked:
         if self._code is None:
             if not select.select([self._channel], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("the child", timeout or 0.0)
-            said = self._channel.recv(16)
+            try:
+                said = self._channel.recv(16)
+            except OSError:  # it was reset: the server ended before it read what was sent
+                said = b""
             self._code = int(said) if said else -signal.SIGKILL  # the server was killed, and its child ends with it
         return self._code
 

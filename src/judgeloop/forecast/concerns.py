@@ -9,13 +9,12 @@ from judgeloop.forecast.estimate import GB, Forecast, StepForecast
 from judgeloop.forecast.machine import free_disk
 from judgeloop.run.stage import Step
 
-_FEW_PROMPTS = 20  # a win rate over them is uncertain by more than twenty points
-
 
 def concerns(config: Config, found: Forecast, steps: list[Step], out: Path, evaluated: int) -> tuple[str, ...]:
-    """Sentences; empty if all should do. `evaluated` prompts are there to evaluate on."""
+    """Sentences; empty if all should do. `evaluated` prompts are there to evaluate on: by fewer than `stop.min_count`
+    the run itself will decide nothing."""
     said = []
-    if evaluated < min(_FEW_PROMPTS, config.evaluation.count) and any(step.stage.measures for step in steps):
+    if evaluated < min(config.stop.min_count, config.evaluation.count) and any(step.stage.measures for step in steps):
         more = (
             "add rows to evaluation.prompts"
             if config.evaluation.prompts

@@ -16,6 +16,7 @@ from judgeloop.jsonl import RowLog, read_objects
 from judgeloop.judging.pointwise import taught_score
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.judging.score_distribution import option_problems
+from judgeloop.pairs import best_chosen
 from judgeloop.records import Candidate, PreferencePair, SupervisedRow
 from judgeloop.run.directory import drop_metrics
 from judgeloop.run.json_artifacts import read_json, write_json
@@ -129,11 +130,9 @@ def to_imitate(
 ) -> set[str] | None:
     """The pairs whose chosen side is imitated, None for all: `nll_share` of those of answers. Pairs of judgements have
     scores of another kind and are imitated as before."""
-    from judgeloop.training.data import imitated
-
     if section.nll_share == 1 or not answers:
         return None
-    return imitated(answers, section.nll_share) | {pair.id for pair in judgements}
+    return {pair.id for pair in (*best_chosen(answers, section.nll_share), *judgements)}
 
 
 def _another_tokenizer(context: Context) -> bool:

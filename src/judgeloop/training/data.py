@@ -66,13 +66,6 @@ class PairExample:
         return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
 
 
-def imitated(pairs: Sequence[PreferencePair], share: float) -> set[str]:
-    """Ids of the share of the pairs (at least one, if there are any) whose chosen responses score highest; of equals
-    those with the lower id."""
-    best = sorted(pairs, key=lambda pair: (-pair.chosen_score, pair.id))
-    return {pair.id for pair in best[: max(1, round(share * len(pairs)))]}
-
-
 @dataclass(frozen=True, slots=True)
 class Tokenised:
     """SFT rows as ids, in the order given, and how many were dropped by reason."""

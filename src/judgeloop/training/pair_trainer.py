@@ -151,7 +151,7 @@ class PairTrainer(ExactLoss, DPOTrainer):
         pairs = self.units(inputs)
         both = [*rows, *(row + pairs for row in rows)]
         return {
-            name: tensor[rows if name.startswith("ref_") or name == IMITATED else both]  # one a pair, or one a side
+            name: tensor[rows if len(tensor) == pairs else both]  # one a pair, or one a side
             for name, tensor in inputs.items()
         }
 
