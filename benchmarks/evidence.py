@@ -26,6 +26,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from evidence_arms import INGREDIENTS, PLAIN, Arm, Arms, defined, recipe_arms
@@ -167,6 +168,8 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             options.known[name]
     except (KeyError, ValueError) as error:
         parser.error(str(error.args[0]))
+    if find_spec("plotly") is None:  # said now, not after hours of runs
+        parser.error("plotly, which draws the plot, is not installed: pip install -c constraints.txt -e '.[dev]'")
     return options
 
 

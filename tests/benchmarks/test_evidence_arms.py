@@ -67,6 +67,15 @@ def test_unknown_arms_are_named(evidence: ModuleType, given: list[str], capsys: 
     assert "'nothing'" in said or "--define contrast" in said
 
 
+def test_without_what_draws_the_plot_nothing_begins(
+    evidence: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evidence, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match="2"):
+        evidence.parsed([])
+    assert "plotly, which draws the plot, is not installed: pip install" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.fixture
 def tiny(evidence: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A tiny model's config, and the arguments of a benchmark that takes seconds with it."""
