@@ -9,14 +9,8 @@ from plotly import graph_objects
 
 import judgeloop.report
 from judgeloop.report.creation import creation_samples, diversity_table
-from judgeloop.report.figures import (
-    figures,
-    loss_curves,
-    preference_curves,
-    score_histogram,
-    seconds_by_stage,
-    win_tie_lose,
-)
+from judgeloop.report.curves import loss_curves, preference_curves
+from judgeloop.report.figures import figures, score_histogram, seconds_by_stage, win_tie_lose
 from judgeloop.report.page import plotly_js, render, write_reports
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples

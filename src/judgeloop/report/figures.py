@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from html import escape
 from itertools import pairwise
 from typing import Any
 
 from judgeloop.report.creation import diversity_columns
+from judgeloop.report.curves import chosen_likelihood, loss_curves, preference_curves
 from judgeloop.report.metrics import further_metrics
+from judgeloop.report.plotting import (
+    BLUE,
+    CYCLE,
+    GREY,
+    PATTERNS,
+    VERMILION,
+    Figure,
+    colour,
+    figure,
+    label,
+    model_axis,
+    points,
+)
 from judgeloop.report.wording import judge_name
 
-Figure = dict[str, Any]
-
-# Okabe and Ito's palette, told apart with every common colour blindness.
-BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C8C8C",
-)  # fmt: skip
-CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY)
-PATTERNS = ("", "/", "x", ".")  # for the second, third, … round of the colours
-MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 AGREEMENT_LABELS = {
     "pairwise_ties_half": "pairwise, ties half",
     "pairwise_ties_wrong": "pairwise, ties wrong",
@@ -52,15 +55,6 @@ def figures(models: Sequence[dict[str, Any]], metrics: Iterable[dict[str, Any]],
     ]
 
 
-def _colour(index: int) -> str:
-    return CYCLE[index % len(CYCLE)]
-
-
-def _label(name: object) -> str:
-    """Text for plotly, which reads a little HTML in labels."""
-    return escape(str(name))
-
-
 def score_histogram(models: Sequence[dict[str, Any]]) -> Figure:
     data: list[dict[str, Any]] = []
     for index, model in enumerate(models):
@@ -70,8 +64,8 @@ def score_histogram(models: Sequence[dict[str, Any]]) -> Figure:
         total, lowest = sum(counts), (model["judge"].get("scale") or (0,))[0]
         data.append(
             {
-                "type": "bar", "name": _label(model["name"]), "x": [lowest + k for k in range(len(counts))],
-                "y": [count / total for count in counts], "customdata": counts, "marker": {"color": _colour(index)},
+                "type": "bar", "name": label(model["name"]), "x": [lowest + k for k in range(len(counts))],
+                "y": [count / total for count in counts], "customdata": counts, "marker": {"color": colour(index)},
                 "hovertemplate": "score %{x}: %{y:.0%} (%{customdata} responses)",
             }
         )  # fmt: skip
@@ -81,7 +75,7 @@ def score_histogram(models: Sequence[dict[str, Any]]) -> Figure:
         "yaxis": {"title": {"text": "share of responses"}, "tickformat": ".0%", "rangemode": "tozero"},
     }
     note = "Scores of the held-out responses, fractions to the nearest score. A pile at one score gives no pairs."
-    return _figure("scores", "Judge scores by model", note, data, layout)
+    return figure("scores", "Judge scores by model", note, data, layout)
 
 
 def score_and_length(models: Sequence[dict[str, Any]]) -> Figure:
@@ -90,53 +84,53 @@ def score_and_length(models: Sequence[dict[str, Any]]) -> Figure:
     data: list[dict[str, Any]] = []
     if scored:
         data.append(
-            _points([m["judge"]["mean_score_interval"] for m in scored], [m["name"] for m in scored], "score", 0)
+            points([m["judge"]["mean_score_interval"] for m in scored], [m["name"] for m in scored], "score", 0)
         )
     if sized:
         data.append(
             {
                 "type": "scatter", "mode": "lines+markers", "name": "characters", "xaxis": "x", "yaxis": "y2",
-                "x": [_label(m["name"]) for m in sized], "y": [m["length"]["mean_characters"] for m in sized],
+                "x": [label(m["name"]) for m in sized], "y": [m["length"]["mean_characters"] for m in sized],
                 "marker": {"color": VERMILION, "symbol": "square", "size": 9}, "line": {"color": VERMILION},
                 "hovertemplate": "%{x}: %{y:.0f} characters",
             }
         )  # fmt: skip
     layout = {
         "showlegend": False,
-        "xaxis": {"anchor": "y2", **_model_axis(models)},
+        "xaxis": {"anchor": "y2", **model_axis(models)},
         "yaxis": {"domain": [0.56, 1], "title": {"text": "mean score"}},
         "yaxis2": {"domain": [0, 0.44], "title": {"text": "characters"}, "rangemode": "tozero"},
     }
     note = "Score above, response length below. A score that rises together with length may be bought by length."
-    return _figure("length", "Mean score and response length", note, data, layout)
+    return figure("length", "Mean score and response length", note, data, layout)
 
 
 def truth_and_score(models: Sequence[dict[str, Any]]) -> Figure:
     checked = [m for m in models if m["truth"] and m["truth"]["value"] is not None]
     scored = [m for m in models if m["judge"]["mean_score_interval"] is not None]
-    measure = _label(checked[0]["truth"]["measure"] if checked else "truth")
+    measure = label(checked[0]["truth"]["measure"] if checked else "truth")
     data: list[dict[str, Any]] = []
     if checked:
-        data.append(_points([m["truth"]["value"] for m in checked], [m["name"] for m in checked], measure, 2))
+        data.append(points([m["truth"]["value"] for m in checked], [m["name"] for m in checked], measure, 2))
     if scored:
-        score = _points([m["judge"]["mean_score_interval"] for m in scored], [m["name"] for m in scored], "score", 0)
+        score = points([m["judge"]["mean_score_interval"] for m in scored], [m["name"] for m in scored], "score", 0)
         data.append({**score, "yaxis": "y2"})
     layout = {
         "showlegend": False,
-        "xaxis": {"anchor": "y2", **_model_axis(models)},
+        "xaxis": {"anchor": "y2", **model_axis(models)},
         "yaxis": {"domain": [0.56, 1], "title": {"text": measure}, "tickformat": ".0%"},
         "yaxis2": {"domain": [0, 0.44], "title": {"text": "judge's mean score"}},
     }
     note = "What your own code measures above, what the judge believes below. Score without truth is reward hacking."
-    return _figure("truth", "Ground truth and the judge's score", note, data, layout)
+    return figure("truth", "Ground truth and the judge's score", note, data, layout)
 
 
 def win_tie_lose(models: Sequence[dict[str, Any]]) -> Figure:
     judged = [m for m in models if m["win_rate_vs_previous"]]
-    names = [_label(f"{m['name']} against {m['win_rate_vs_previous']['previous']}") for m in judged]
+    names = [label(f"{m['name']} against {m['win_rate_vs_previous']['previous']}") for m in judged]
     totals = [max(1, sum(m["win_rate_vs_previous"][k] for k in ("win", "tie", "lose", "unparsed"))) for m in judged]
     data: list[dict[str, Any]] = []
-    for key, colour in (("win", BLUE), ("tie", "#B8B8B8"), ("lose", VERMILION), ("unparsed", "#5E5E5E")):
+    for key, shade in (("win", BLUE), ("tie", "#B8B8B8"), ("lose", VERMILION), ("unparsed", "#5E5E5E")):
         counts = [m["win_rate_vs_previous"][key] for m in judged]
         if not any(counts):
             continue
@@ -144,7 +138,7 @@ def win_tie_lose(models: Sequence[dict[str, Any]]) -> Figure:
         data.append(
             {
                 "type": "bar", "orientation": "h", "name": key, "y": names, "x": shares, "customdata": counts,
-                "marker": {"color": colour}, "text": [f"{share:.0%}" if share >= 0.06 else "" for share in shares],
+                "marker": {"color": shade}, "text": [f"{share:.0%}" if share >= 0.06 else "" for share in shares],
                 "textposition": "inside", "insidetextanchor": "middle", "textangle": 0,
                 "insidetextfont": {"color": "#111111" if key == "tie" else "#ffffff"},
                 "hovertemplate": key + ": %{x:.0%} (%{customdata} prompts)",
@@ -156,7 +150,7 @@ def win_tie_lose(models: Sequence[dict[str, Any]]) -> Figure:
         "yaxis": {"autorange": "reversed", "automargin": True},
         "legend": {"traceorder": "normal"},
     }
-    return _figure("wins", "Win, tie, lose against the previous model", _how_compared(judged), data, layout)
+    return figure("wins", "Win, tie, lose against the previous model", _how_compared(judged), data, layout)
 
 
 def _how_compared(judged: Sequence[dict[str, Any]]) -> str:
@@ -183,11 +177,11 @@ def agreement_over_models(models: Sequence[dict[str, Any]]) -> Figure:
     for index, metric in enumerate(shown):
         found = [(m["name"], m["agreement"][metric]) for m in models if (m["agreement"] or {}).get(metric)]
         if found:
-            trace = _points([value for _, value in found], [name for name, _ in found], AGREEMENT_LABELS[metric], index)
+            trace = points([value for _, value in found], [name for name, _ in found], AGREEMENT_LABELS[metric], index)
             data.append({**trace, "offsetgroup": metric, "mode": "markers"})
     layout = {
         "scattermode": "group",
-        "xaxis": _model_axis(models),
+        "xaxis": model_axis(models),
         "yaxis": {"zeroline": True},
         "shapes": [
             {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0.5, "y1": 0.5,
@@ -195,67 +189,19 @@ def agreement_over_models(models: Sequence[dict[str, Any]]) -> Figure:
         ],
     }  # fmt: skip
     note = "95% intervals over prompts. Chance is 0.5 for pairwise (dotted line) and 0 for Spearman and Kendall."
-    return _figure("agreement", "Agreement with the ranks of the seed", note, data, layout)
+    return figure("agreement", "Agreement with the ranks of the seed", note, data, layout)
 
 
 def metric_over_models(models: Sequence[dict[str, Any]], metric: dict[str, Any], number: int) -> Figure:
     of = metric["of"]
-    data = [_points([m["value"] for m in of.values()], list(of), _label(metric["label"]), number)]
+    data = [points([m["value"] for m in of.values()], list(of), label(metric["label"]), number)]
     layout = {
         "showlegend": False,
-        "xaxis": _model_axis(models),
+        "xaxis": model_axis(models),
         "yaxis": {"tickformat": ".0%" if metric["share"] else ""},
     }
     note = f"{metric['better']} is better; 95% intervals.".capitalize()
-    return _figure(f"metric-{number}", str(metric["label"]), note, data, layout)
-
-
-def preference_curves(rows: Sequence[dict[str, Any]], loss: str | None) -> Figure:
-    """The preference loss by step. DPO's starts at ln 2, where policy and reference are equal; no other loss is
-    compared with that value."""
-    note = f"Loss: {loss}." if loss else "Loss of each step."
-    if loss != "dpo":
-        return loss_curves(rows, "train", "Preference training", note)
-    note = "DPO loss. The dotted line is ln 2, where policy and reference are equal."
-    figure = loss_curves(rows, "train", "Preference training", note)
-    figure["layout"]["shapes"] = [
-        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": math.log(2), "y1": math.log(2),
-         "line": {"dash": "dot", "width": 1, "color": GREY}}
-    ]  # fmt: skip
-    return figure
-
-
-def loss_curves(rows: Sequence[dict[str, Any]], stage: str, title: str, note: str) -> Figure:
-    """One curve per model; the preference loss alone if the trained loss has more terms."""
-    curves: dict[str, dict[int, float | None]] = {}
-    for row in rows:
-        step, loss = row.get("step"), row.get("dpo_loss", row.get("preference_loss", row.get("loss")))
-        if row.get("stage") == stage and isinstance(step, (int, float)) and isinstance(loss, (int, float)):
-            # A stage that was resumed may have written a step twice: the later row is the one that counts.
-            curves.setdefault(str(row.get("model")), {})[int(step)] = _finite(loss)
-    data: list[dict[str, Any]] = []
-    for name in sorted(curves):
-        index = int(name[1:]) if name[1:].isdigit() else len(data)
-        steps = sorted(curves[name])
-        data.append(
-            {
-                "type": "scatter", "mode": "lines+markers" if len(steps) <= 60 else "lines", "name": _label(name),
-                "x": steps, "y": [curves[name][step] for step in steps], "line": {"color": _colour(index), "width": 2},
-                "marker": {"size": 5, "symbol": MARKS[index % len(MARKS)]}, "hovertemplate": "step %{x}: %{y:.4f}",
-            }
-        )  # fmt: skip
-    layout: dict[str, Any] = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "loss"}}}
-    return _figure(f"loss-{stage}", title, note, data, layout)
-
-
-def chosen_likelihood(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Log π/π_ref of the chosen answers by step."""
-    shown = [{**row, "loss": row["chosen_change"], "dpo_loss": row["chosen_change"]} for row in rows
-             if isinstance(row.get("chosen_change"), (int, float))]  # fmt: skip
-    note = "Log-probability against the reference, nats a response. Below 0 training makes chosen answers less likely."
-    figure = loss_curves(shown, "train", "Likelihood of the chosen answers", note)
-    figure["layout"]["yaxis"]["title"]["text"] = "nats a response"
-    return {**figure, "id": "chosen-likelihood"}
+    return figure(f"metric-{number}", str(metric["label"]), note, data, layout)
 
 
 def _blindness(model: dict[str, Any]) -> Any:
@@ -265,12 +211,12 @@ def _blindness(model: dict[str, Any]) -> Any:
 def blindness_over_models(models: Sequence[dict[str, Any]]) -> Figure:
     """How blind to the prompt the judge of each model's candidates was."""
     found = [(m["name"], _blindness(m)) for m in models if _blindness(m)]
-    data = [_points([value for _, value in found], [name for name, _ in found], "correlation", 3)]
-    layout = {"showlegend": False, "xaxis": _model_axis(models), "yaxis": {"title": {"text": "correlation"}}}
+    data = [points([value for _, value in found], [name for name, _ in found], "correlation", 3)]
+    layout = {"showlegend": False, "xaxis": model_axis(models), "yaxis": {"title": {"text": "correlation"}}}
     note = (
         "Scores of a model's candidates against those they get under other prompts: 1 is a judge that reads no prompt."
     )
-    return _figure("prompt-blindness", "Prompt-blindness of the judge", note, data, layout)
+    return figure("prompt-blindness", "Prompt-blindness of the judge", note, data, layout)
 
 
 def prompt_lengths(models: Sequence[dict[str, Any]]) -> Figure:
@@ -280,7 +226,7 @@ def prompt_lengths(models: Sequence[dict[str, Any]]) -> Figure:
     labels += [f"{low}+" for low in bins[-1:]]
     data = [
         {
-            "type": "bar", "name": _label(name), "x": labels, "customdata": found["lengths"],
+            "type": "bar", "name": label(name), "x": labels, "customdata": found["lengths"],
             "y": [count / max(1, sum(found["lengths"])) for count in found["lengths"]],
             "marker": {"color": _set_colour(models, name)},
             "hovertemplate": "%{x} words: %{y:.0%} (%{customdata} prompts)",
@@ -292,7 +238,7 @@ def prompt_lengths(models: Sequence[dict[str, Any]]) -> Figure:
         "xaxis": {"title": {"text": "words (characters in Chinese, …)"}, "type": "category"},
         "yaxis": {"title": {"text": "share of prompts"}, "tickformat": ".0%", "rangemode": "tozero"},
     }
-    return _figure("prompt-lengths", "Length of prompts", "Of the seed and of each iteration's new ones.", data, layout)
+    return figure("prompt-lengths", "Length of prompts", "Of the seed and of each iteration's new ones.", data, layout)
 
 
 def prompt_openings(models: Sequence[dict[str, Any]]) -> Figure:
@@ -302,7 +248,7 @@ def prompt_openings(models: Sequence[dict[str, Any]]) -> Figure:
     words.sort(key=lambda word: -max(top.get(word, 0) for top in tops.values()))
     data = [
         {
-            "type": "bar", "orientation": "h", "name": _label(name), "y": [_label(word) for word in words],
+            "type": "bar", "orientation": "h", "name": label(name), "y": [label(word) for word in words],
             "x": [top.get(word) for word in words],
             "marker": {"color": _set_colour(models, name)},
             "hovertemplate": "%{y}: %{x:.0%}",
@@ -316,12 +262,12 @@ def prompt_openings(models: Sequence[dict[str, Any]]) -> Figure:
         "legend": {"traceorder": "normal"},
     }
     note = "The most frequent first words. A word without a bar is not among that set's ten most frequent."
-    return _figure("prompt-openings", "How prompts begin", note, data, layout)
+    return figure("prompt-openings", "How prompts begin", note, data, layout)
 
 
 def _set_colour(models: Sequence[dict[str, Any]], name: str) -> str:
     """Grey for the seed; a model's prompts have the colour that the model has elsewhere."""
-    return GREY if name == "seed" else _colour([m["name"] for m in models].index(name))
+    return GREY if name == "seed" else colour([m["name"] for m in models].index(name))
 
 
 def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
@@ -329,10 +275,10 @@ def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
     titles = {stage: title for m in timed for stage, title in m["stage_titles"].items()}
     data = [
         {
-            "type": "bar", "orientation": "h", "name": _label(stage), "y": [_label(m["name"]) for m in timed],
+            "type": "bar", "orientation": "h", "name": label(stage), "y": [label(m["name"]) for m in timed],
             "x": [m["seconds"].get(stage, 0) for m in timed],
-            "marker": {"color": _colour(k), "pattern": {"shape": PATTERNS[k // len(CYCLE) % len(PATTERNS)]}},
-            "hovertemplate": _label(titles[stage]) + ": %{x:.1f} s",
+            "marker": {"color": colour(k), "pattern": {"shape": PATTERNS[k // len(CYCLE) % len(PATTERNS)]}},
+            "hovertemplate": label(titles[stage]) + ": %{x:.1f} s",
         }
         for k, stage in enumerate(_stages_in_order(timed))
     ]  # fmt: skip
@@ -342,7 +288,7 @@ def seconds_by_stage(models: Sequence[dict[str, Any]]) -> Figure:
         "yaxis": {"autorange": "reversed", "type": "category"},
         "legend": {"traceorder": "normal"},
     }
-    return _figure("seconds", "Where the time went", "Wall time of the finished stages.", data, layout)
+    return figure("seconds", "Where the time went", "Wall time of the finished stages.", data, layout)
 
 
 def _stages_in_order(models: Sequence[dict[str, Any]]) -> list[str]:
@@ -353,33 +299,3 @@ def _stages_in_order(models: Sequence[dict[str, Any]]) -> list[str]:
         for k, stage in enumerate(stages, 1):
             places[stage] = max(places.get(stage, 0.0), k / len(stages))
     return sorted(places, key=lambda stage: places[stage])
-
-
-def _points(values: Sequence[dict[str, Any]], names: Sequence[str], label: str, index: int) -> dict[str, Any]:
-    """One point a model with the interval as its error bar."""
-    return {
-        "type": "scatter", "mode": "lines+markers", "name": label, "x": [_label(name) for name in names],
-        "y": [v["value"] for v in values],
-        "error_y": {
-            "type": "data", "symmetric": False, "array": [v["high"] - v["value"] for v in values],
-            "arrayminus": [v["value"] - v["low"] for v in values], "thickness": 1.5, "width": 4,
-        },
-        "customdata": [[v["low"], v["high"], v["n"]] for v in values],
-        "marker": {"color": _colour(index), "symbol": MARKS[index % len(MARKS)], "size": 9},
-        "line": {"color": _colour(index)},
-        "hovertemplate": "%{x}: %{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f}, n = %{customdata[2]})",
-    }  # fmt: skip
-
-
-def _model_axis(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    names = [_label(m["name"]) for m in models]
-    return {"type": "category", "categoryorder": "array", "categoryarray": names}
-
-
-def _finite(value: float) -> float | None:
-    """A loss that is not a number leaves a gap in its curve."""
-    return float(value) if math.isfinite(value) else None
-
-
-def _figure(name: str, title: str, note: str, data: list[dict[str, Any]], layout: dict[str, Any]) -> Figure:
-    return {"id": name, "title": title, "note": note, "data": data, "layout": layout}

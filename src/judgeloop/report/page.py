@@ -13,9 +13,10 @@ from judgeloop.report.concerns import headline, length_growth
 from judgeloop.report.creation import creation_samples, diversity_table, without_samples
 from judgeloop.report.equal_length import WORDS, flagged, one_sided, overlap
 from judgeloop.report.falls import evaluated_before
-from judgeloop.report.figures import AGREEMENT_LABELS, Figure, figures
+from judgeloop.report.figures import AGREEMENT_LABELS, figures
 from judgeloop.report.language import LANGUAGES, Words, words
 from judgeloop.report.metrics import further_metrics, value_in_words, versus_in_words
+from judgeloop.report.plotting import Figure
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.samples import pair_samples
 from judgeloop.report.summary import listed, summary_of, with_damage, write_summary
