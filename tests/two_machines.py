@@ -39,7 +39,8 @@ def two_machines(monkeypatch: pytest.MonkeyPatch, clients: int | None = None) ->
         found.shutdown()
         for process in found.processes:  # killed, and not waited for by Ray
             process.wait(timeout=120)
-        os.environ.pop("RAY_ADDRESS", None)
+        for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):  # what joining it has set, for this process alone
+            os.environ.pop(name, None)
 
 
 def add_second(cluster: Any) -> None:
