@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -30,7 +31,10 @@ def ray_start(log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus", "1",
                "--object-store-memory", str(MEMORY), "--node-ip-address", "127.0.0.1", *options]  # fmt: skip
     # It need not wait for anybody when it is to end.
-    variables = {**os.environ, **ENVIRONMENT, "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+    variables = {
+        **os.environ, **ENVIRONMENT, "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+        "RAY_AUTH_MODE": "token",  # `ray start --address`, unlike `--head`, shows none by itself
+    }  # fmt: skip
     with log.open("wb") as output:
         machine = subprocess.Popen(command, stdout=output, stderr=output, env=variables)
     try:
@@ -43,8 +47,9 @@ def ray_start(log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The address for clients of two machines, and the first one's process."""
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address for clients of two machines, which want a token to be shown, and the first one's process."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     port, clients = free_port(), free_port()
     first = ["--head", "--port", str(port), "--ray-client-server-port", str(clients), "--include-dashboard", "false"]
     with (
