@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from judgeloop.compute.cluster import has_token, require_ray
+from judgeloop.compute.cluster import has_token, prepare, require_ray
 from judgeloop.compute.local_copies import copied
 from judgeloop.config import ComputeSection
 from judgeloop.errors import InputError
@@ -49,6 +50,18 @@ def test_a_token_is_looked_for_where_ray_does(tmp_path: Path, monkeypatch: pytes
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("abc", encoding="utf-8")
     assert has_token()
+
+
+def test_a_client_shows_its_token_from_the_first_import_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(os, "environ", {"RAY_AUTH_TOKEN": "abc", "RAY_AUTH_MODE": "disabled"})
+    prepare(ComputeSection(cluster="ray://head:10001"))
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"  # as it was set by hand
+    del os.environ["RAY_AUTH_MODE"]
+    prepare(ComputeSection(cluster="head:6379"))
+    assert "RAY_AUTH_MODE" not in os.environ  # Ray's drivers look for a token themselves
+    prepare(ComputeSection(cluster="ray://head:10001"))
+    assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
 def test_a_model_is_copied_once_and_makes_room_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ from judgeloop.errors import InputError, StageFailed
 
 _CLIENT = "ray://"
 _ANSWER_WITHIN = 120.0  # seconds in which every machine is to say what it has
+# For each client the cluster forks a server from a process with many threads, and now and then one does not start.
+_TRIES, _CHANCE = 3, "Initialization failure from server"
 
 
 def require_ray(section: ComputeSection) -> None:
@@ -41,15 +43,20 @@ def from_outside(section: ComputeSection) -> bool:
     return (section.cluster or "").startswith(_CLIENT)
 
 
-def connect(section: ComputeSection) -> None:
-    """Join the cluster that `section.cluster` names, or start one here if it is `local`. Nothing happens if this
-    process has joined. Raises InputError if there is none."""
+def prepare(section: ComputeSection) -> None:
+    """Set what Ray reads in the moment that it is first imported. Raises InputError if it is not installed."""
     require_ray(section)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what is given no GPU keeps the variables it has
     # Else what a killed client had started would work on for 30 seconds, beside what the same command starts then.
     os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "0"
     if from_outside(section) and has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's client, unlike its drivers, sends none without it
+
+
+def connect(section: ComputeSection) -> None:
+    """Join the cluster that `section.cluster` names, or start one here if it is `local`. Nothing happens if this
+    process has joined. Raises InputError if there is none."""
+    prepare(section)
     import ray
 
     if ray.is_initialized():
@@ -60,7 +67,13 @@ def connect(section: ComputeSection) -> None:
         os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would let everything else on the machine go first
     _require_answer(section.cluster or "")
     try:
-        ray.init(address=section.cluster, **quiet)
+        for again in range(_TRIES):
+            try:
+                ray.init(address=section.cluster, **quiet)
+                break
+            except ConnectionError as error:
+                if _CHANCE not in str(error) or again + 1 == _TRIES:
+                    raise
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, AssertionError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         token = "" if not from_outside(section) or has_token() else (

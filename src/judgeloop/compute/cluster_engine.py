@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from judgeloop.compute.cluster import Share, connect
+from judgeloop.compute.cluster import Share, connect, prepare
 from judgeloop.compute.cluster_room import Patience, engine_room
 from judgeloop.compute.engine_actor import EngineActor, Kind, ToOpen
 from judgeloop.config import ComputeSection
@@ -56,6 +56,7 @@ class ClusterEngine:
     name = "cluster"
 
     def __init__(self, wanted: ToOpen, section: ComputeSection) -> None:
+        prepare(section)  # before the first import of ray below
         self._wanted = wanted
         self._section = section
         self._share: Share | None = None
