@@ -96,7 +96,8 @@ def test_what_the_cluster_lacks_and_a_connection_that_is_lost(cluster: Any, tiny
     assert not (out / "M1").exists()
     driver = run(config, out, log, there)
     rows = out / "M0" / "eval.responses.jsonl"
-    wait_until(lambda: rows.exists() or driver.poll() is not None)
+    # The file is there before the client joins.
+    wait_until(lambda: (rows.exists() and rows.stat().st_size) or driver.poll() is not None)
     assert driver.poll() is None, log.read_text()[-3000:]
     head.send_signal(signal.SIGTERM)
     assert driver.wait(timeout=900) == 1
