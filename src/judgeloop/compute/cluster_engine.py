@@ -81,7 +81,7 @@ class ClusterEngine:
         import ray
 
         self._tell(0.0)
-        for worker in self._workers:
+        for worker in self._workers if ray.is_initialized() else ():
             ray.kill(worker.actor)
         self._workers = []
         if self in _open:
@@ -135,7 +135,7 @@ class ClusterEngine:
                 self._tell(_TOLD)
             ended = True
         finally:
-            if not ended:
+            if not ended and ray.is_initialized():  # else the connection is lost, and they end by themselves
                 for worker in self._workers:  # whoever asked went away: what they are at is for nobody
                     if worker.owed:
                         worker.actor.ask.remote(kind, [])
