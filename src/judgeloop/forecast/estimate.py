@@ -192,7 +192,7 @@ def _memory(
         weights = facts.parameters * _WEIGHTS[section.method]
         if config.compute.sharding == "fsdp":
             weights /= config.compute.processes
-        found = base + Range.exactly(weights) + Range(activations * 0.6, activations, activations * 1.6)
+        found = base + Range.exactly(weights) + Range(activations * 0.6, activations, activations * 2.2)
         if models.rates.memory is not None and machine.here and section.method == config.sft.method:
             # A few steps on one batch: a whole training meets larger ones, and its memory falls into pieces.
             measured = models.rates.memory

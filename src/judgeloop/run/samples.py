@@ -31,8 +31,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Samples under one `title`; `judge` gave the scores, on a `scale` from lowest to highest. `measured`: metrics of the
-    model that answered, as eval.json and checks.json have them, to be said before its answers."""
+    """Samples under one `title`; `judge` gave the scores, on a `scale` from lowest to highest. `measured`: metrics of
+    the model that answered, as eval.json and checks.json have them, to be said before its answers."""
 
     title: str
     samples: Sequence[Sample]

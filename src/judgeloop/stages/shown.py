@@ -34,8 +34,8 @@ def samples_of(context: Context, *, finished: bool) -> Samples | None:
 
 
 def of_evaluation(context: Context, finished: bool) -> Samples | None:
-    """The first answers while it runs; at its end its figures and answers with their scores, unless the user's own code is asked too:
-    then the samples come when it has spoken."""
+    """The first answers while it runs; at its end its figures and answers with their scores, unless the user's own
+    code is asked too: then they come when it has spoken."""
     if not finished:
         return _first_answers(context)
     if context.config.evaluation.checker is not None:
