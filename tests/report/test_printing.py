@@ -53,7 +53,7 @@ def test_every_line_fits_and_controls_nothing(width: int, colour: bool, text: st
 def test_what_was_measured_is_said_before_the_answers() -> None:
     written = io.StringIO()
     passes = {"value": 0.5344, "low": 0.4812, "high": 0.5854, "n": 240}
-    gained = {"value": 0.1354, "low": 0.0885, "high": 0.1823, "n": 240}
+    gained = {"value": 0.1354, "low": 0.0886, "high": 0.1823, "n": 240}
     won = {"value": 0.6917, "low": 0.6292, "high": 0.7542, "n": 240}
     right = {"value": 0.85, "low": 0.79, "high": 0.92, "n": 39}
     measured = [

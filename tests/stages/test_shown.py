@@ -75,14 +75,15 @@ def test_first_answers_are_shown_as_soon_as_there_are_two(tmp_path: Path) -> Non
 
 HEALTH = {"judgements": 8, "parse_rate": 1.0, "tie_rate": 0.0, "top_share": 0.0, "length_correlation": 0.0,
           "scale": [0, 5]}  # fmt: skip
-AGREEMENT = {"label": "agreement", "share": True, "value": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 8}}
+MEASURED = {"better": "higher", "compare": "paired", "share": True, "versus": None}
+AGREEMENT = {**MEASURED, "label": "agreement", "value": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 8}}
 PASSES = {
-    "label": "ground truth", "share": True, "value": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8},
+    **MEASURED, "label": "ground truth", "value": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8},
     "versus": {"model": "M0", "value": {"value": 0.1, "low": 0.05, "high": 0.15, "n": 8}, "even": 0.0},
 }  # fmt: skip
 EVALUATION = {
     "model": "M1", "prompts": 8, "judge": "M1", "judge_health": HEALTH, "win_rate_vs_previous": None,
-    "metrics": {"win_rate": None, "score": AGREEMENT, "agreement": AGREEMENT},
+    "metrics": {"score": AGREEMENT, "agreement": AGREEMENT},
     "samples": [
         {"id": f"M1.{p.id}.0", "prompt": p.messages[0]["content"], "response": "Yes.", "score": 4.0}
         for p in PROMPTS[:5]
@@ -96,7 +97,8 @@ def test_answers_come_with_their_scores_and_with_what_the_users_code_says(tmp_pa
     assert shown(run, "M1/eval", finished=True) is None  # the checks come, and they say more
     passed = [{"id": f"M1.{p.id}.0", "measures": {"passes": float(k != 1)}} for k, p in enumerate(PROMPTS)]
     (run.folder("M1") / "checks.jsonl").write_text("".join(map(to_line, passed)), encoding="utf-8")
-    write_json(run.folder("M1") / "checks.json", {"metrics": {"checker": PASSES}})
+    checks = {"model": "M1", "headline": "passes", "measures": {}, "metrics": {"checker": PASSES}}
+    write_json(run.folder("M1") / "checks.json", checks)
     found = shown(run, "M1/checks", finished=True)
     assert found is not None
     assert (found.judge, found.scale) == ("M1", (0, 5))

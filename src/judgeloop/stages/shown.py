@@ -48,7 +48,7 @@ def of_checks(context: Context, finished: bool) -> Samples | None:
     if not finished:
         return None
     said = {str(row["id"]): row["measures"] for _, row in read_objects(context.output("checks.jsonl"))}
-    return _answers(context.step.model, context.json("evaluation"), said, read_json(context.output())["metrics"])
+    return _answers(context.step.model, context.json("evaluation"), said, read_json(context.output()).get("metrics"))
 
 
 def of_judgements(context: Context, finished: bool) -> Samples | None:
