@@ -109,7 +109,8 @@ def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str, **how: int) -
     that it can be set against. After one that did not, the next must be set against the best so far: if that was not
     measured, or it is not clearly better, the best stays.
     """
-    best, rests_on, lost = evaluations[0], None, None
+    best, rests_on = evaluations[0], None
+    lost: Comparison | None = None
     why = "the only model that was evaluated" if best["model"] == "M0" else "the only trained model that was evaluated"
     for place, now in enumerate(evaluations[1:], 1):
         found = compare(now, best, metric, **how)
