@@ -61,7 +61,8 @@ def run(
     folder = out or settings.out or (Path("runs") / name if name is not None else None)
     if folder is None:
         raise InputError("judgeloop.run: no run directory; name one: run(config, 'runs/mine')")
-    console = Console(highlight=False, file=io.StringIO() if quiet else None)
+    # In a notebook rich would make each line an output of its own, and show it although it is to be quiet.
+    console = Console(highlight=False, file=io.StringIO() if quiet else None, force_jupyter=False)
     execute(settings, Path(folder), TerminalDisplay(console), list(redo))
     return open_run(folder)
 

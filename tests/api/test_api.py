@@ -50,6 +50,23 @@ def test_a_run_says_what_its_report_says(left: Any) -> None:
     assert "mine: M0, M1, M2, M3" in repr(left)
 
 
+@pytest.mark.parametrize(("quiet", "printed"), [(False, "one\ntwo\n"), (True, "")])
+def test_a_notebook_gets_plain_lines_or_none(
+    left: Any, quiet: bool, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *output: shown.append(output))
+
+    def execute(_settings: object, _folder: Path, display: Any, _redo: object) -> None:
+        display.note("one")
+        display.note("two")
+
+    monkeypatch.setattr("judgeloop.run.driver.execute", execute)
+    judgeloop.run({"model": "x", "seed_data": {"ift": "seed.jsonl"}}, left.path, quiet=quiet)
+    assert (capsys.readouterr().out, shown) == (printed, [])
+
+
 def test_tables_as_data_frames(left: Any) -> None:
     pandas = pytest.importorskip("pandas")
     frame = left.table("evaluation", "pandas")

@@ -211,6 +211,23 @@ def test_rates_that_were_not_measured_follow_those_that_were() -> None:
     assert measured.high / measured.low < reckoned_.high / reckoned_.low
 
 
+def test_a_whole_training_is_not_planned_with_less_memory_than_reckoned(
+    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_config(iterations=1)
+
+    def trained(memory: float | None) -> Range:
+        found = Calibration(tokens={"train": 1000.0}, memory=memory)
+        monkeypatch.setattr("judgeloop.forecast.calibration.calibrate", lambda *_: found)
+        monkeypatch.setenv("JUDGELOOP_CACHE", str(tmp_path / f"cache {memory}"))
+        return next(s.memory for s in planned(path, tmp_path, seconds=1).steps if s.name == "M1/sft")
+
+    alone, small, large = trained(None), trained(1e6), trained(1e12)
+    assert (small.expected, small.high) == (alone.expected, alone.high)
+    assert small.low < alone.low
+    assert large.expected == pytest.approx(1.05e12)
+
+
 def test_what_other_programs_take_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     busy = quiet_seconds(Moment(0, 0, 100), Moment(10, 10, 120))  # half of two cores each

@@ -50,6 +50,29 @@ def test_every_line_fits_and_controls_nothing(width: int, colour: bool, text: st
         assert "[bold]not markup[/bold] :smile:" in " ".join(plain.split())
 
 
+def test_what_was_measured_is_said_before_the_answers() -> None:
+    written = io.StringIO()
+    passes = {"value": 0.5344, "low": 0.4812, "high": 0.5854, "n": 240}
+    gained = {"value": 0.1354, "low": 0.0886, "high": 0.1823, "n": 240}
+    won = {"value": 0.6917, "low": 0.6292, "high": 0.7542, "n": 240}
+    right = {"value": 0.85, "low": 0.79, "high": 0.92, "n": 39}
+    measured = [
+        {"label": "ground truth", "share": True, "value": passes,
+         "versus": {"model": "M1", "value": gained, "even": 0.0}},
+        {"label": "win rate", "share": True, "value": won, "versus": {"model": "M1", "value": won, "even": 0.5}},
+        {"label": "agreement", "share": True, "value": right},
+    ]  # fmt: skip
+    found = Samples("M2: answers", [Sample("Why?", [Answer("answer", "So.", 3.0)])], measured=measured)
+    print_samples(Console(file=written, width=80), "M2", found)
+    assert written.getvalue().splitlines()[:5] == [
+        "",
+        "M2  ground truth: 53% (48–59%); +13.5 (8.9 to 18.2) vs M1",
+        "M2  win rate: 69% (63–75%) vs M1",
+        "M2  agreement: 85% (79–92%)",
+        "",
+    ]
+
+
 def test_a_sample_says_what_it_is() -> None:
     written = io.StringIO()
     measures = {"passes": 1.0, "on topic": 0.0, "share": 0.5}

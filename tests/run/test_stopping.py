@@ -439,7 +439,10 @@ def test_agreement_with_the_same_ranks_is_compared_paired() -> None:
 def test_a_win_rate_against_a_worse_model_says_nothing_of_the_best(tmp_path: Path) -> None:
     found = best_of([evaluation("M1"), evaluation("M2", WORSE), evaluation("M3", BETTER)], "win_rate")
     assert found.model == "M1"
-    assert found.why == "M3 is not shown to be better than M1 by win rate: M3 was compared with M2, not with M1"
+    assert found.why == (
+        "M2 is worse than M1 by win rate, clear of the interval: 40% (30–48%), 60 prompts; "
+        "M3 is not shown to be better than M1 by win rate: M3 was compared with M2, not with M1"
+    )
     evaluations = {"M1": evaluation("M1"), "M2": evaluation("M2", BETTER)}
     run = run_with(tmp_path, evaluations)
     record(run, conclude(run, run.steps["M2/eval"]))

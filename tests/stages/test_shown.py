@@ -58,6 +58,10 @@ def test_first_answers_are_shown_as_soon_as_there_are_two(tmp_path: Path) -> Non
     assert shown(run, "M1/eval", finished=False) is None
     rows.write_text(answers(PROMPTS[:1]) + answers(PROMPTS[1:2])[:-9], encoding="utf-8")  # the second is half written
     assert shown(run, "M1/eval", finished=False) is None
+    rows.write_text(answers(PROMPTS[:2]), encoding="utf-8")
+    both = shown(run, "M1/eval", finished=False)
+    assert both is not None
+    assert both.title == "M1: its first answers, not judged yet"  # all there are: nothing was drawn
     rows.write_text(answers(PROMPTS[:5]), encoding="utf-8")
     found = shown(run, "M1/eval", finished=False)
     assert found is not None
@@ -71,8 +75,15 @@ def test_first_answers_are_shown_as_soon_as_there_are_two(tmp_path: Path) -> Non
 
 HEALTH = {"judgements": 8, "parse_rate": 1.0, "tie_rate": 0.0, "top_share": 0.0, "length_correlation": 0.0,
           "scale": [0, 5]}  # fmt: skip
+MEASURED = {"better": "higher", "compare": "paired", "share": True, "versus": None}
+AGREEMENT = {**MEASURED, "label": "agreement", "value": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 8}}
+PASSES = {
+    **MEASURED, "label": "ground truth", "value": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8},
+    "versus": {"model": "M0", "value": {"value": 0.1, "low": 0.05, "high": 0.15, "n": 8}, "even": 0.0},
+}  # fmt: skip
 EVALUATION = {
     "model": "M1", "prompts": 8, "judge": "M1", "judge_health": HEALTH, "win_rate_vs_previous": None,
+    "metrics": {"score": AGREEMENT, "agreement": AGREEMENT},
     "samples": [
         {"id": f"M1.{p.id}.0", "prompt": p.messages[0]["content"], "response": "Yes.", "score": 4.0}
         for p in PROMPTS[:5]
@@ -86,12 +97,15 @@ def test_answers_come_with_their_scores_and_with_what_the_users_code_says(tmp_pa
     assert shown(run, "M1/eval", finished=True) is None  # the checks come, and they say more
     passed = [{"id": f"M1.{p.id}.0", "measures": {"passes": float(k != 1)}} for k, p in enumerate(PROMPTS)]
     (run.folder("M1") / "checks.jsonl").write_text("".join(map(to_line, passed)), encoding="utf-8")
+    checks = {"model": "M1", "headline": "passes", "measures": {}, "metrics": {"checker": PASSES}}
+    write_json(run.folder("M1") / "checks.json", checks)
     found = shown(run, "M1/checks", finished=True)
     assert found is not None
     assert (found.judge, found.scale) == ("M1", (0, 5))
     assert "answers to 3 of 8 evaluation prompts, drawn at random" in found.title
     assert [s.answers[0].measures for s in found.samples] == [{"passes": 1.0}, {"passes": 0.0}, {"passes": 1.0}]
     assert {s.answers[0].score for s in found.samples} == {4.0}
+    assert found.measured == [PASSES, AGREEMENT]
 
 
 def test_without_a_checker_the_evaluation_shows_them(tmp_path: Path) -> None:
@@ -100,6 +114,7 @@ def test_without_a_checker_the_evaluation_shows_them(tmp_path: Path) -> None:
     found = shown(run, "M1/eval", finished=True)
     assert found is not None
     assert [sample.prompt for sample in found.samples] == ["Say rain.", "Say bread.", "Say moon."]
+    assert found.measured == [AGREEMENT]
 
 
 @pytest.mark.parametrize("count", [3, 6])

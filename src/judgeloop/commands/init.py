@@ -83,15 +83,20 @@ def init(
 
 
 def _seed_of(config: Config) -> list[str]:
-    """What the run will make of the data, in a few lines. Raises InputError if that is nothing."""
+    """What the run will make of the data, in a few lines, and whether too little is left to evaluate on. Raises
+    InputError if that is nothing."""
+    from judgeloop.forecast.concerns import few_prompts
     from judgeloop.judging.rubric import load_rubric
     from judgeloop.seed.build import build_seed
     from judgeloop.stages.contamination import evaluated_prompts
+    from judgeloop.stages.context import kept_from_training
     from judgeloop.stages.seed import yields
 
     rubric = load_rubric(config.judge.rubric, config.judge.language)
     evaluated = evaluated_prompts(config)
-    return yields(build_seed(config.seed_data, rubric, config.judge.justification, config.seed, evaluated).account)
+    seed = build_seed(config.seed_data, rubric, config.judge.justification, config.seed, evaluated)
+    few = few_prompts(config, len(kept_from_training(config, seed.held_out)))
+    return [*yields(seed.account), *(f"warning: {sentence}" for sentence in few)]
 
 
 def _ask(question: str, default: str | None, option: str) -> str:

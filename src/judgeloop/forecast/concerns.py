@@ -11,19 +11,8 @@ from judgeloop.run.stage import Step
 
 
 def concerns(config: Config, found: Forecast, steps: list[Step], out: Path, evaluated: int) -> tuple[str, ...]:
-    """Sentences; empty if all should do. `evaluated` prompts are there to evaluate on: by fewer than `stop.min_count`
-    the run itself will decide nothing."""
-    said = []
-    if evaluated < min(config.stop.min_count, config.evaluation.count) and any(step.stage.measures for step in steps):
-        more = (
-            "add rows to evaluation.prompts"
-            if config.evaluation.prompts
-            else "name a file of others in evaluation.prompts (init: --held-out), or raise seed_data.held_out_share"
-        )
-        said.append(
-            f"{evaluated} prompts to evaluate on, of the {config.evaluation.count} of evaluation.count: too few to see "
-            f"a gain; {more}"
-        )
+    """Sentences; empty if all should do. `evaluated` prompts are there to evaluate on."""
+    said = list(few_prompts(config, evaluated)) if any(step.stage.measures for step in steps) else []
     kinds = {step.name: step for step in steps}
     where = f"{found.machine.name} has {found.machine.memory / GB:.0f}"
     for section in dict.fromkeys(kinds[s.name].stage.trains for s in found.steps):
@@ -62,3 +51,19 @@ def _remedy(config: Config, section: str | None, step: StepForecast) -> str:
     if not getattr(training, "gradient_checkpointing"):  # noqa: B009
         return f"set {section}.gradient_checkpointing: true, or lower {section}.batch_size"
     return f"lower {section}.batch_size or {section}.max_length, or choose a smaller model"
+
+
+def few_prompts(config: Config, evaluated: int) -> tuple[str, ...]:
+    """A sentence if there are too few prompts to evaluate on: by fewer than `stop.min_count` the run itself will decide
+    nothing."""
+    if evaluated >= min(config.stop.min_count, config.evaluation.count):
+        return ()
+    more = (
+        "add rows to evaluation.prompts"
+        if config.evaluation.prompts
+        else "name a file of others in evaluation.prompts (init: --held-out), or raise seed_data.held_out_share"
+    )
+    return (
+        f"{evaluated} prompts to evaluate on, of the {config.evaluation.count} of evaluation.count: too few to see a "
+        f"gain; {more}",
+    )

@@ -189,13 +189,16 @@ def _memory(
         activations = (
             _ACTIVATION * facts.layers * facts.hidden * tokens * (0.2 if section.gradient_checkpointing else 1)
         )
-        if models.rates.memory is not None and machine.here and section.method == config.sft.method:
-            measured = models.rates.memory
-            return Range(measured * 0.9, measured * 1.05, max(measured * 1.4, base.high + 16 * facts.parameters))
         weights = facts.parameters * _WEIGHTS[section.method]
         if config.compute.sharding == "fsdp":
             weights /= config.compute.processes
-        return base + Range.exactly(weights) + Range(activations * 0.6, activations, activations * 1.6)
+        found = base + Range.exactly(weights) + Range(activations * 0.6, activations, activations * 2.2)
+        if models.rates.memory is not None and machine.here and section.method == config.sft.method:
+            # A few steps on one batch: a whole training meets larger ones, and its memory falls into pieces.
+            measured = models.rates.memory
+            most = max(measured * 1.4, base.high + 16 * facts.parameters, found.high)
+            return Range(measured * 0.9, max(measured * 1.05, found.expected), most)
+        return found
     kinds = {part.kind for part in work.parts}
     if not kinds:
         return base if not step.light else NOTHING

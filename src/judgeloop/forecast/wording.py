@@ -17,7 +17,7 @@ def lines(found: Forecast, *, planning: bool = False) -> list[str]:
     return [
         f"plan: about {duration(found.seconds.expected)} ({span(found.seconds)}), by rates {how}",
         f"plan: longest is {longest.name}, {longest.title}, about {duration(longest.seconds.expected)}",
-        f"plan: at most about {most}",
+        f"plan: at its peak about {most}",
     ]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from judgeloop.report.metrics import value_in_words, versus_in_words
 from judgeloop.report.wording import judge_name, number
 from judgeloop.run.samples import Answer, Samples
 from judgeloop.text.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
 _MAX_WIDTH = 100  # columns of a sample; longer lines are hard to read
@@ -34,11 +37,16 @@ def say(console: Console, text: str, *, lead: str = "", style: str = "", width: 
 
 
 def print_samples(console: Console, model: str, found: Samples) -> None:
-    """A title and the samples, each with its prompt, its responses and what is said of them."""
+    """What was measured, if anything was; a title and the samples, each with its prompt, its responses and what is said
+    of them."""
     title, width = found.title, min(console.width, _MAX_WIDTH)
     if found.judge is not None:
         scale = f" from {found.scale[0]} to {found.scale[1]}" if found.scale is not None else ""
         title += f"; scored{scale} by {judge_name(found.judge, model)}"
+    if found.measured:
+        console.print()
+        for metric in found.measured:
+            say(console, _measured(metric), lead=f"{model}  ", style="bold", width=width)
     console.print()
     say(console, title, style="bold", width=width)
     for sample in found.samples:
@@ -50,6 +58,18 @@ def print_samples(console: Console, model: str, found: Samples) -> None:
                 said = "   ".join(_verdict(*each) for each in answer.measures.items())
                 say(console, said, lead=" " * (_LABEL + 2), width=width)
     console.print()
+
+
+def _measured(metric: Mapping[str, Any]) -> str:
+    """ "mean score: 3.10 (2.90–3.30); -0.20 (-0.40 to 0.00) vs M1"."""
+    versus = versus_in_words(metric)
+    if versus is None:
+        said = value_in_words(metric)
+    elif metric["versus"]["value"] == metric["value"]:  # a comparison, and nothing besides
+        said = versus
+    else:
+        said = f"{value_in_words(metric)}; {versus}"
+    return f"{metric['label']}: {said}"
 
 
 def _labelled(answer: Answer) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from judgeloop.records import Message, derive_seed
 
@@ -30,12 +31,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Samples under one `title`; `judge` gave the scores, on a `scale` from lowest to highest."""
+    """Samples under one `title`; `judge` gave the scores, on a `scale` from lowest to highest. `measured`: metrics of
+    the model that answered, as eval.json and checks.json have them, to be said before its answers."""
 
     title: str
     samples: Sequence[Sample]
     judge: str | None = None
     scale: tuple[int, int] | None = None
+    measured: Sequence[Mapping[str, Any]] = ()
 
 
 def draw(names: Iterable[str], seed: int, count: int) -> list[str]:

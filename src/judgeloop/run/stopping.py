@@ -110,6 +110,7 @@ def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str, **how: int) -
     measured, or it is not clearly better, the best stays.
     """
     best, rests_on = evaluations[0], None
+    lost: Comparison | None = None
     why = "the only model that was evaluated" if best["model"] == "M0" else "the only trained model that was evaluated"
     for place, now in enumerate(evaluations[1:], 1):
         found = compare(now, best, metric, **how)
@@ -118,8 +119,12 @@ def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str, **how: int) -
             found = next((each for each in others if each.verdict == "worse"), found)
         follows = evaluations[place - 1] is best
         if found.verdict == "better" or (found.verdict != "worse" and follows):
-            best = now
+            best, lost = now, None
         why, rests_on = _in_words(found, metric, takes_over=best is now), found
+        if found.verdict == "worse":
+            lost = found
+        elif lost is not None:  # why this one had to be set against a model that it does not come after
+            why = f"{_in_words(lost, metric, takes_over=False)}; {why}"
     return Choice(str(best["model"]), why, rests_on)
 
 

@@ -89,7 +89,7 @@ class _Here:
             for row in judge_in_rounds(self.load, rubric, config.judge, items, have, config.seed):
                 log.append([row])
                 done += 1
-                self.context.progress(done, max(done, total), "")
+                self.context.progress(done, max(done, total), "judging")
 
     def compare(self, path: Path, items: Sequence[ToCompare], rubric: str = "pairwise") -> dict[str, Comparison]:
         config = self.context.config
@@ -118,7 +118,7 @@ class _Behind:
             items,
             lambda item: [judgement_id(item.id, k) for k in range(each)],
             lambda owed: self.judge("pairwise").going_on(each_row(path, Judgement)).scores(owed),
-            lambda done, total: self.context.progress(done, total, ""),
+            lambda done, total: self.context.progress(done, total, "judging"),
         )
 
     def compare(self, path: Path, items: Sequence[ToCompare], rubric: str = "pairwise") -> dict[str, Comparison]:

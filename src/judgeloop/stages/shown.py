@@ -17,6 +17,7 @@ from judgeloop.stages.context import Context, evaluation_prompts
 _FIRST = 2  # answers that are shown while the others are being generated
 _ANSWERS = 3
 _CANDIDATES = 4
+_MEASURED = ("checker", "win_rate", "agreement")  # what the run ends with, too
 
 
 def samples_of(context: Context, *, finished: bool) -> Samples | None:
@@ -33,8 +34,8 @@ def samples_of(context: Context, *, finished: bool) -> Samples | None:
 
 
 def of_evaluation(context: Context, finished: bool) -> Samples | None:
-    """The first answers while it runs; at its end answers with their scores, unless the user's own code is asked too:
-    then the samples come when it has spoken."""
+    """The first answers while it runs; at its end its figures and answers with their scores, unless the user's own
+    code is asked too: then they come when it has spoken."""
     if not finished:
         return _first_answers(context)
     if context.config.evaluation.checker is not None:
@@ -43,11 +44,11 @@ def of_evaluation(context: Context, finished: bool) -> Samples | None:
 
 
 def of_checks(context: Context, finished: bool) -> Samples | None:
-    """The evaluation's samples, with what the user's own code says of each."""
+    """The evaluation's figures and samples, with what the user's own code says of all and of each."""
     if not finished:
         return None
     said = {str(row["id"]): row["measures"] for _, row in read_objects(context.output("checks.jsonl"))}
-    return _answers(context.step.model, context.json("evaluation"), said)
+    return _answers(context.step.model, context.json("evaluation"), said, read_json(context.output()).get("metrics"))
 
 
 def of_judgements(context: Context, finished: bool) -> Samples | None:
@@ -93,14 +94,20 @@ def _first_answers(context: Context) -> Samples | None:
     drawn = draw(firsts.keys() & prompts.keys(), context.config.seed, _FIRST)
     if len(drawn) < _FIRST:
         return None
-    title = f"{context.step.model}: its first answers, {_FIRST} of {len(firsts)}, drawn at random; not judged yet"
+    which = f"{_FIRST} of {len(firsts)}, drawn at random; " if len(firsts) > _FIRST else ""
+    title = f"{context.step.model}: its first answers, {which}not judged yet"
     return Samples(
         title,
         [Sample(last_turn(prompts[name].messages), [Answer("answer", firsts[name], judged=False)]) for name in drawn],
     )
 
 
-def _answers(model: str, evaluation: Mapping[str, Any], said: Mapping[str, Mapping[str, float]]) -> Samples | None:
+def _answers(
+    model: str,
+    evaluation: Mapping[str, Any],
+    said: Mapping[str, Mapping[str, float]],
+    checked: Mapping[str, Any] | None = None,
+) -> Samples | None:
     kept = (evaluation.get("samples") or [])[:_ANSWERS]
     if not kept:
         return None
@@ -112,7 +119,9 @@ def _answers(model: str, evaluation: Mapping[str, Any], said: Mapping[str, Mappi
         for row in kept
     ]
     title = f"{model}: answers to {len(samples)} of {evaluation['prompts']} evaluation prompts, drawn at random"
-    return Samples(title, samples, evaluation.get("judge"), _scale(evaluation.get("judge_health")))
+    metrics = {**evaluation.get("metrics", {}), **(checked or {})}
+    measured = [metrics[name] for name in _MEASURED if (metrics.get(name) or {}).get("value")]
+    return Samples(title, samples, evaluation.get("judge"), _scale(evaluation.get("judge_health")), measured)
 
 
 def _scale(health: Mapping[str, Any] | None) -> tuple[int, int] | None:
