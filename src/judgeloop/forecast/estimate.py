@@ -194,7 +194,7 @@ def _memory(
             weights /= config.compute.processes
         found = base + Range.exactly(weights) + Range(activations * 0.6, activations, activations * 2.2)
         if models.rates.memory is not None and machine.here and section.method == config.sft.method:
-            # A few steps on one batch: a whole training meets larger ones, and its memory falls into pieces.
+            # A few steps on one batch: a whole training meets larger ones, and its memory fragments.
             measured = models.rates.memory
             most = max(measured * 1.4, base.high + 16 * facts.parameters, found.high)
             return Range(measured * 0.9, max(measured * 1.05, found.expected), most)
