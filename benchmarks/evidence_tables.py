@@ -249,6 +249,7 @@ def draw(
     with 95% intervals over prompts; and the seeds of the arm `first` one by one, which tell more than a mean of
     three."""
     import plotly.graph_objects as go
+    from plotly.colors import qualitative
 
     every = {seed for (arm, _), seeds in passing.items() if arm == first for seed in seeds}
     whole = [arm for arm in order if any(set(v) >= every for (name, _), v in passing.items() if name == arm)]
@@ -271,16 +272,17 @@ def draw(
             },
             mode="lines+markers", name=f"{arm}: {what(arm)}", line={"width": 4 if arm == first else 1.5},
         )  # fmt: skip
+    shade = qualitative.D3[whole.index(first) % len(qualitative.D3)]  # the template's colour of its line
     mine = {_number(model): seeds for (arm, model), seeds in passing.items() if arm == first and model != "M0"}
     for seed in sorted({seed for seeds in mine.values() for seed in seeds}):
         ran = sorted(t for t, seeds in mine.items() if seed in seeds)
         figure.add_scatter(
             x=ran, y=[statistics.mean(mine[t][seed].values()) for t in ran], mode="lines", showlegend=False,
-            line={"width": 1, "dash": "dot", "color": "#1f77b4"}, opacity=0.7,
+            line={"width": 1, "dash": "dot", "color": shade}, opacity=0.7,
         )  # fmt: skip
         figure.add_annotation(
             x=ran[-1], y=statistics.mean(mine[ran[-1]][seed].values()), text=f"seed {seed}", showarrow=False,
-            xanchor="left", xshift=6, font={"size": 11, "color": "#1f77b4"},
+            xanchor="left", xshift=6, font={"size": 11, "color": shade},
         )  # fmt: skip
     last = max(_number(model) for _, model in lent)
     figure.update_layout(
