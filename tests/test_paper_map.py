@@ -52,7 +52,8 @@ def test_a_row_names_what_there_is(row: list[str]) -> None:
     assert quoted(artifacts)
     assert set(quoted(artifacts)) <= written | of_the_run
     if place.startswith("report: ") and "sentence" not in place:
-        shown = "".join((ROOT / "report" / name).read_text() for name in ("template.html.j2", "figures.py", "curves.py"))
+        files = ("template.html.j2", "figures.py", "curves.py")
+        shown = "".join((ROOT / "report" / name).read_text() for name in files)
         assert place.removeprefix("report: ") in shown
     elif not place.startswith("report"):
         (page,) = re.findall(r"\[[\w.-]+\]\(([\w.-]+)\)", place)
