@@ -228,6 +228,22 @@ def test_a_whole_training_is_not_planned_with_less_memory_than_reckoned(
     assert large.expected == pytest.approx(1.05e12)
 
 
+def test_a_machine_is_measured_once_and_again_if_asked(
+    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, times = make_config(iterations=1), iter([1000.0, 500.0, 250.0])
+    monkeypatch.setenv("JUDGELOOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        "judgeloop.forecast.calibration.calibrate", lambda *_: Calibration(tokens={"train": next(times)})
+    )
+
+    def rate(**how: Any) -> float:
+        return planned(path, tmp_path, seconds=1, **how).rates.tokens["train"]
+
+    assert (rate(), rate()) == (1000.0, 1000.0)
+    assert (rate(recalibrate=True), rate()) == (500.0, 500.0)
+
+
 def test_what_other_programs_take_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     busy = quiet_seconds(Moment(0, 0, 100), Moment(10, 10, 120))  # half of two cores each

@@ -21,10 +21,13 @@ def plan(
     seconds: Annotated[
         float, typer.Option("--calibrate", metavar="SECONDS", min=0, help="time to measure this machine; 0: reckon")
     ] = 60.0,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="measure this machine again; it may be quieter or busier by now")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """What a run will take: rows, tokens, time, memory, disk, and what an endpoint will cost. Measures this machine
-    with this model once, for at most a minute; the next plan is instant."""
+    with this model once, for at most a minute; the next plan is instant (--recalibrate measures again)."""
     from rich.console import Console
     from rich.table import Table
 
@@ -39,7 +42,10 @@ def plan(
     folder = out or (Path(settings.out) if settings.out else Path("runs") / path.stem)
     progress = Console(stderr=True, highlight=False)
     machine = named_gpu(gpu) if gpu is not None else None
-    found = make(settings, folder, machine=machine, seconds=seconds, say=lambda text: say(progress, text))
+    found = make(
+        settings, folder, machine=machine, seconds=seconds, recalibrate=recalibrate,
+        say=lambda text: say(progress, text),
+    )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2))
         return

@@ -46,10 +46,12 @@ def plan(
     *,
     machine: Machine | None = None,
     seconds: float = SECONDS,
+    recalibrate: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Forecast:
     """What the run will cost on this machine, or on a GPU that is not here (`machine`). `seconds` bound the
-    calibration; 0: arithmetic alone. Raises InputError for a config, model or seed that the run could not use."""
+    calibration; 0: arithmetic alone. `recalibrate` measures what is remembered again. Raises InputError for a config,
+    model or seed that the run could not use."""
     from judgeloop.models.chat import Chat
     from judgeloop.models.resolve import resolve
 
@@ -60,7 +62,7 @@ def plan(
     known = remembered("sizes", signature := texts.signature(config, model.hash))
     measured = None
     key = calibration_key(config, here, model.hash)
-    if here.here and seconds:
+    if here.here and seconds and not recalibrate:
         measured = calibration_from(remembered("rates", key))
     if known is None or (here.here and seconds and measured is None):
         day = date.today().isoformat()
