@@ -75,15 +75,15 @@ def difference(
 
 
 def with_first_models(found: Mapping[tuple[str, str], Any], arms: Sequence[str], lender: str) -> dict[Any, Any]:
-    """Arms that start from the M0 and M1 of the arm `lender` are lent those of the seeds in which they have measured
-    none of their own."""
+    """Arms that start from the M0 and M1 of the arm `lender` and have measured nothing of their own there are lent
+    those of their seeds."""
     lent = dict(found)
     for arm in arms:
         seeds = {seed for (name, _), values in found.items() if name == arm for seed in values}
         for model in ("M0", "M1"):
             mine = {seed: values for seed, values in found.get((lender, model), {}).items() if seed in seeds}
-            if mine:
-                lent[arm, model] = {**mine, **found.get((arm, model), {})}
+            if (arm, model) not in lent and mine:
+                lent[arm, model] = mine
     return lent
 
 

@@ -23,7 +23,7 @@ from judgeloop.errors import InputError, StageFailed
 
 _CLIENT = "ray://"
 _ANSWER_WITHIN = 120.0  # seconds in which every machine is to say what it has
-# For each client the cluster forks a server from a process with many threads, and now and then one does not start.
+# For each client the cluster forks a server from a process with many threads; one was seen not to start.
 _TRIES, _CHANCE = 3, "Initialization failure from server"
 
 
@@ -44,7 +44,7 @@ def from_outside(section: ComputeSection) -> bool:
 
 
 def prepare(section: ComputeSection) -> None:
-    """Set what Ray reads in the moment that it is first imported. Raises InputError if it is not installed."""
+    """Set what Ray reads when it is first imported. Raises InputError if it is not installed."""
     require_ray(section)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what is given no GPU keeps the variables it has
     # Else what a killed client had started would work on for 30 seconds, beside what the same command starts then.
