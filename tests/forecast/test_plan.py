@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,15 @@ def test_a_run_reads_no_large_seed_for_its_plan(
     assert said_before(config, method(config), tmp_path / "run")
     monkeypatch.setattr(planning, "_QUICK_BYTES", 10.0)
     assert said_before(config, method(config), tmp_path / "run") == []
+
+
+def test_a_busy_machine_does_not_silence_the_plan(
+    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(step=10)  # each look at the clock is ten seconds after the last one
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    config = load(make_config())
+    assert said_before(config, method(config), tmp_path / "run")[0].startswith("plan: ")
 
 
 def test_the_second_plan_reads_nothing_again(

@@ -4,7 +4,6 @@ a run says of it before its first stage, from what is remembered or by arithmeti
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -111,10 +110,10 @@ def _with_concerns(
     return Forecast(found.machine, found.rates, found.steps, found.checkpoint, tuple(warnings))
 
 
-def said_before(config: Config, steps: list[Step], out: Path, patience: float = 2.0) -> list[str]:
-    """The three lines of a run, and its warnings; none if they would take longer than `patience` seconds, or the model
-    is not on this machine yet. Never raises: a plan is no part of a run."""
-    begun = time.monotonic()
+def said_before(config: Config, steps: list[Step], out: Path) -> list[str]:
+    """The three lines of a run, and its warnings; none if the rows are too many to be read for that, or the model is
+    not on this machine yet. What a busy machine takes for them is no reason to keep silent. Never raises: a plan is no
+    part of a run."""
     with contextlib.suppress(Exception):
         folder = _local(config.model)
         if folder is None:
@@ -122,7 +121,7 @@ def said_before(config: Config, steps: list[Step], out: Path, patience: float = 
         digest = content_hash(folder)
         facts, here = Facts.of(folder), this_machine(config.threads)
         found = _quick_sizes(config, folder, digest)
-        if found is None or time.monotonic() - begun > patience:
+        if found is None:
             return []
         measured = calibration_from(remembered("rates", calibration_key(config, here, digest)))
         rates = combined(here, facts, measured)
