@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.installed
 
+# Modules are compiled once, not by every process of a run and of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart install test test-vllm test-ray lint bench
 
 quickstart: $(RUNTIME)
