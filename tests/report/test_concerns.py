@@ -268,7 +268,8 @@ def test_a_judge_that_is_less_right_about_its_own_answers_is_named_beside_the_he
     )
     assert "M1's answers (chance: 50%)." in " ".join(headline({"models": wavering[:1]}))
     guessing = [right("M1", 0.52, 0.45, 0.6)]
-    assert "not above chance" in concerns(guessing, HEALTH)[0]["text"]
+    assert "not above chance (50%). Train M1 longer first: sft.epochs: 2" in concerns(guessing, HEALTH)[0]["text"]
+    assert "Train" not in concerns([right("M2", 0.52, 0.45, 0.6)], HEALTH)[0]["text"]
     assert "not above chance" in " ".join(headline({"models": guessing}))
     assert concerns([right("M0", 0.9, 0.85, 0.95), right("M1", 0.7, 0.6, 0.8)], HEALTH) == []  # M0 was not trained
 

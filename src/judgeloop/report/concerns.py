@@ -8,7 +8,7 @@ from typing import Any
 from judgeloop.records import MAX_SCORE
 from judgeloop.report.equal_length import at_equal_length, flagged, one_sided
 from judgeloop.report.falls import evaluated_before, falls
-from judgeloop.report.truth import CHANCE, MIN_COMPARISONS, judge_against_truth, judge_right
+from judgeloop.report.truth import CHANCE, MIN_COMPARISONS, judge_against_truth, judge_right, remedy
 from judgeloop.report.wording import (
     difference,
     interval,
@@ -148,7 +148,7 @@ def _agreement(model: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     ranks = ranks_in_words(model["agreement"])
     says = "includes" if pairwise["high"] >= CHANCE else "lies below"
-    return [("agreement", f"its agreement with {ranks}, {interval(pairwise)}, {says} chance (0.5).")]
+    return [("agreement", f"its agreement with {ranks}, {interval(pairwise)}, {says} chance (0.5).{remedy(model)}")]
 
 
 def _forgetting(model: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

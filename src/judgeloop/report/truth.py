@@ -46,8 +46,14 @@ def judge_against_truth(model: dict[str, Any], earlier: Sequence[dict[str, Any]]
     if change is not None and change["high"] < 0:
         return [("judge against truth", f"{said}, {_in_words(change)}: what it prefers says less.")]
     if now["n"] >= MIN_COMPARISONS and now["low"] <= CHANCE:
-        return [("judge against truth", f"{said}, which is not above chance (50%).")]
+        return [("judge against truth", f"{said}, which is not above chance (50%).{remedy(model)}")]
     return []
+
+
+def remedy(model: Mapping[str, Any]) -> str:
+    """What to try against a judge that is not above chance, after a space. M1's was made by SFT alone, and a small one
+    mostly lacks steps (docs/evidence.md)."""
+    return " Train M1 longer first: sft.epochs: 2, or a smaller sft.batch_size." if model["name"] == "M1" else ""
 
 
 def judge_right(evaluated: Sequence[dict[str, Any]]) -> str | None:
