@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Modules are compiled once, not by every process of a run and of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart install test test-vllm test-ray lint bench
+.PHONY: quickstart install test test-long test-vllm test-ray lint bench
 
 quickstart: $(RUNTIME)
 	$(BIN)/judgeloop run configs/quickstart.yaml
@@ -27,6 +27,9 @@ $(STAMP): $(RUNTIME)
 test: install lint
 	$(BIN)/python -m pytest tests/compute  # signals need the main thread
 	$(BIN)/python -m pytest tests --ignore tests/compute -n 2 --dist worksteal
+
+test-long: install # whole benchmarks, and runs whose processes are all killed
+	$(BIN)/python -m pytest -m long tests
 
 # vLLM's CPU build wants a torch and a transformers of its own, so it has an environment of its own (3.0 GB). Its torch,
 # a CPU build, is on PyTorch's index alone, which is asked if the usual ones have none.

@@ -110,6 +110,7 @@ evaluation:
             "--threads", "1", "--define", "few", "prompts.count=4"]  # fmt: skip
 
 
+@pytest.mark.long
 def test_arms_share_what_they_make_alike(
     evidence: ModuleType, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

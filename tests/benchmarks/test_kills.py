@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
+@pytest.mark.long
 def test_a_run_that_is_cut_off_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "kills.py"), "--kills", "2", "--per-run", "3", "--runs", "scripted",

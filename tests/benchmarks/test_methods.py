@@ -75,6 +75,7 @@ evaluation: {{samples: 1, bootstrap: 20, compare: scores, sampling: {{max_new_to
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_backtranslation_goes_to_its_end_and_is_compared(
     methods: ModuleType, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import environment
 from pausing import begun, pausing, wait_until
 
@@ -28,6 +29,7 @@ def gone(pid: int) -> bool:
     return not status.exists() or status.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
 
 
+@pytest.mark.long
 def test_all_are_killed_in_the_middle_of_a_training(make_config: Callable[..., Path], tmp_path: Path) -> None:
     """Two workers, their children and torchrun itself, with SIGKILL: the same command goes on from the checkpoint to
     the weights of a run that nothing disturbed."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import environment
 
 KILLS = """
@@ -38,6 +39,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.long
 def test_two_nodes_make_a_run_though_one_is_killed(tmp_path: Path, make_config: Callable[..., Path]) -> None:
     """In the middle of M1's training the second node's process is killed; torchrun starts both again."""
     (tmp_path / "kills.py").write_text(KILLS)
