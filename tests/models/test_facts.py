@@ -171,6 +171,13 @@ def test_quantised_weights_are_not_trained(folder: Path, config: dict[str, Any],
     assert (shown.exit_code, "cannot be trained further" in shown.stdout) == (2, True)
 
 
+def test_not_all_layers_can_be_frozen(folder: Path) -> None:
+    layers = json.loads((folder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
+    assert training_problems(folder, {"sft.freeze_layers": layers - 1}) == []
+    (problem,) = training_problems(folder, {"sft.freeze_layers": layers - 1, "train.freeze_layers": layers})
+    assert problem.startswith(f"train.freeze_layers is {layers}, and the model has {layers} layers")
+
+
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_an_adapter_is_merged_into_its_base(folder: Path, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model

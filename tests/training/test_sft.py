@@ -218,3 +218,15 @@ def test_frozen_embeddings_stay_and_all_else_learns(model_folder: Path, tmp_path
     before, after = dict(load_file(model_folder / "model.safetensors")), run.weights()
     changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert changed == before.keys() - {"model.embed_tokens.weight"}
+
+
+def test_the_first_layers_stay_and_the_others_learn(model_folder: Path, tmp_path: Path, chat: Chat) -> None:
+    rows = [make_row(number) for number in range(4)]
+    run = Run(rows, model_folder, tmp_path / "run", chat, freeze_embeddings=True, freeze_layers=1, adam_beta2=0.9)
+    before, after = dict(load_file(model_folder / "model.safetensors")), run.weights()
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    stayed = {name for name in before if name.startswith("model.layers.0.")}
+    assert stayed
+    assert changed == before.keys() - stayed - {"model.embed_tokens.weight"}
+    with pytest.raises(InputError, match=r"freeze_layers is \d+, and the model has \d+ layers"):
+        Run(rows, model_folder, tmp_path / "all", chat, freeze_layers=99)

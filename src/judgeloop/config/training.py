@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,6 +61,12 @@ class TrainingSection(Section):
     freeze_embeddings: bool = Field(
         False, description="leave the token embeddings, and an output head tied to them, as they are (method: full)"
     )
+    freeze_layers: Annotated[int, AS_BEFORE] = Field(
+        0,
+        ge=0,
+        description="leave the first so many layers as they are (method: full): with frozen embeddings a backward pass "
+        "ends there, which saves time and memory",
+    )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     precision: Literal["auto", "bf16", "f32"] = Field(
         "auto", description="auto: bf16 autocast if the machine has it; weights are float32 always"
@@ -83,6 +89,12 @@ class TrainingSection(Section):
     report_to: Annotated[tuple[str, ...], TRACKERS, SPEED_ONLY] = Field(
         (), description="trackers of this training alone, beside those of the whole run (report_to)"
     )
+
+    @model_validator(mode="after")
+    def _adapters_freeze_all_layers(self) -> Self:
+        if self.freeze_layers and self.method != "full":
+            raise ValueError(f"freeze_layers is for method: full; {self.method} trains none of the layers, leave it 0")
+        return self
 
 
 class SftSection(TrainingSection):

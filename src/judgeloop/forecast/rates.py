@@ -129,8 +129,8 @@ def calibration_key(config: Config, machine: Machine, model: str) -> str:
     """What a calibration depends on: machine, model, engine, how it trains, and judgeloop's version."""
     train: dict[str, Literal["sft"] | Any] = {
         name: getattr(config.sft, name)
-        for name in ("method", "precision", "freeze_embeddings", "gradient_checkpointing", "attention", "kernels",
-                     "batch_size", "micro_batch_size", "max_length", "pack_judgements")
+        for name in ("method", "precision", "freeze_embeddings", "freeze_layers", "gradient_checkpointing", "attention",
+                     "kernels", "batch_size", "micro_batch_size", "max_length", "pack_judgements")
     }  # fmt: skip
     engine = config.engine.model_dump(mode="json")
     said = [__version__, machine.name, model, config.threads, engine, train]

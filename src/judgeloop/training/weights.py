@@ -70,6 +70,7 @@ def load_policy(
         )
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
+        freeze_first_layers(model, config.freeze_layers)
         return model
     from transformers import BitsAndBytesConfig
 
@@ -88,6 +89,20 @@ def load_policy(
         trust_remote_code=trust_remote_code,
     )
     return fuse(model) if config.kernels == "liger" else model
+
+
+def freeze_first_layers(model: Any, number: int) -> None:
+    """Leave the first so many decoder layers as they are. Raises InputError if the model has no more than these."""
+    if not number:
+        return
+    total = model.config.get_text_config().num_hidden_layers
+    if number >= total:
+        raise InputError(f"freeze_layers is {number}, and the model has {total} layers; lower it")
+    stacks = [m for m in model.get_decoder().modules() if isinstance(m, torch.nn.ModuleList) and len(m) == total]
+    if not stacks:
+        raise InputError(f"freeze_layers: the layers of a {model.config.model_type} model are not found; set it to 0")
+    for layer in stacks[0][:number]:
+        layer.requires_grad_(False)
 
 
 def with_dropout(model: Any, probability: float, key: str) -> Any:
