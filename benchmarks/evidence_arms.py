@@ -30,8 +30,8 @@ class Arm:
 _PLAIN = (
     "judge.contrast.others=0", "judge.refresh.enabled=false", "pairs.implicit=false", "pairs.max_gap=null",
     "pairs.min_rejected=null", "pairs.min_rejected_characters=null", "pairs.rejected=own", "pairs.anchor=null",
-    "pairs.chosen=own", "train.nll_share=1.0", "sft.epochs=1", "sft.batch_size=6", "prompts.count=250",
-    "evaluation.every=1",
+    "pairs.chosen=own", "train.nll_share=1.0", "sft.epochs=1", "sft.batch_size=6",
+    "sft.freeze_layers=0", "train.freeze_layers=0", "prompts.count=250", "evaluation.every=1",
 )  # fmt: skip
 # M1 must learn to write the whole judgement: five tokens ("Score: 4", the end), of which the score is one. At five
 # times the weight it counts as much against IFT and pairs as in the main arm, which learns the score's token alone.
@@ -58,6 +58,7 @@ INGREDIENTS: dict[str, Arm] = {
     ),
     "two_epochs": Arm("two epochs of SFT, IFT and EFT rows", ["sft.epochs=2"]),
     "batches_of_3": Arm("SFT in batches of 3", ["sft.batch_size=3"]),
+    "frozen": Arm("the first ten layers stay as they are", ["sft.freeze_layers=10", "train.freeze_layers=10"]),
     # Controls and the ceiling.
     "random": Arm("control: chosen and rejected by a coin", ["pairs.control=random"]),
     "imitation": Arm("control: imitate the best, no contrast of pairs", ["train.loss=sft_best"]),

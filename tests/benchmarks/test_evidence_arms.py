@@ -49,12 +49,14 @@ def test_plain_is_what_it_is_whatever_the_config_has_by_now(evidence: ModuleType
     options = evidence.parsed([])
     later = tmp_path / "later.yaml"
     text = options.config.read_text(encoding="utf-8").replace("verifiable/", f"{VERIFIABLE}/")
-    later.write_text(text.replace("judge:\n", "judge:\n  refresh: {enabled: true}\n"), "utf-8")
+    more = "judge:\n  refresh: {enabled: true}\n  contrast: {others: 2}\n"
+    later.write_text(text.replace("judge:\n", more), "utf-8")
 
     def resolved(config: Path, arm: str) -> Config:
         return load(config, evidence.changes(options.known[arm], 1, options, base=False))
 
     assert resolved(later, "main").judge.contrast.others == 2
+    assert (resolved(later, "main").sft.epochs, resolved(later, "plain").sft.epochs) == (2, 1)
     assert resolved(later, "plain") == resolved(options.config, "plain")
     assert resolved(later, "scir").judge == resolved(options.config, "plain").judge
 
