@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from judgeloop.cli import app
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
-from judgeloop.models.check_folder import check_folder, training_problems
+from judgeloop.models.check_folder import check_folder, require_layers, training_problems
 from judgeloop.models.contents import content_hash
 from judgeloop.models.convert import with_chatml_tokens
 from judgeloop.models.facts import max_positions, parameters, sliding_window, vocabulary_size
@@ -173,9 +173,9 @@ def test_quantised_weights_are_not_trained(folder: Path, config: dict[str, Any],
 
 def test_not_all_layers_can_be_frozen(folder: Path) -> None:
     layers = json.loads((folder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
-    assert training_problems(folder, {"sft.freeze_layers": layers - 1}) == []
-    (problem,) = training_problems(folder, {"sft.freeze_layers": layers - 1, "train.freeze_layers": layers})
-    assert problem.startswith(f"train.freeze_layers is {layers}, and the model has {layers} layers")
+    require_layers(folder, {"sft.freeze_layers": layers - 1})
+    with pytest.raises(InputError, match=f"train.freeze_layers is {layers}, and the model in .* has {layers} layers"):
+        require_layers(folder, {"sft.freeze_layers": layers - 1, "train.freeze_layers": layers})
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")

@@ -38,20 +38,24 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: {'; also: '.join(problems)}")
 
 
-def training_problems(folder: Path, frozen: Mapping[str, int] | None = None) -> list[str]:
-    """What keeps a usable model from being trained, each in one line. `frozen`: key → how many of its first layers
-    stay as they are."""
-    config = read_config(folder)
-    layers = text_config(config).get("num_hidden_layers", text_config(config).get("n_layer"))
-    problems = [
-        f"{key} is {number}, and the model has {layers} layers, of which one at least must be trained; lower it"
-        for key, number in (frozen or {}).items()
-        if isinstance(layers, int) and number >= layers
+def training_problems(folder: Path) -> list[str]:
+    """What keeps a usable model from being trained, each in one line."""
+    method = quantisation(read_config(folder))
+    if method is None:
+        return []
+    return [
+        f"its weights are quantised ({method}) and cannot be trained further; give the model's unquantised folder "
+        "(train.method: qlora quantises it while it trains)"
     ]
-    method = quantisation(config)
-    if method is not None:
-        problems.append(
-            f"its weights are quantised ({method}) and cannot be trained further; give the model's unquantised folder "
-            "(train.method: qlora quantises it while it trains)"
-        )
-    return problems
+
+
+def require_layers(folder: Path, frozen: Mapping[str, int]) -> None:
+    """Raise InputError if the model has no more layers than are to stay as they are. `frozen`: key → their number."""
+    config = text_config(read_config(folder))
+    layers = config.get("num_hidden_layers", config.get("n_layer"))
+    for key, number in frozen.items():
+        if isinstance(layers, int) and number >= layers:
+            raise InputError(
+                f"{key} is {number}, and the model in {folder} has {layers} layers, of which one at least must be "
+                "trained; lower it"
+            )

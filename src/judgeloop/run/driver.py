@@ -15,6 +15,7 @@ from judgeloop.config import Config
 from judgeloop.errors import InputError
 from judgeloop.export.cards import write_cards
 from judgeloop.forecast.planning import said_before
+from judgeloop.models.check_folder import require_layers
 from judgeloop.models.hardware import require_gpu_settings
 from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
@@ -95,7 +96,10 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             # A decision is final, but what else measures the last model belongs to the run.
             if decision is not None and not step.stage.measures:
                 break
-            if _advance(run, steps, step, gone, display, server) and step.stage.measures:
+            advanced = _advance(run, steps, step, gone, display, server)
+            if step.name == "M0/model":
+                _require_layers(run)
+            if advanced and step.stage.measures:
                 write_reports(out)
                 write_cards(run)
             if step.name not in gone:  # else the run went on after it
@@ -249,6 +253,13 @@ def _carry_out(run: RunDirectory, step: Step, display: Display, server: ForkServ
     display.finished(step, read_json(run.marker(step, "done")))
     if samples := samples_of(context, finished=True):
         display.samples(step, samples)
+
+
+def _require_layers(run: RunDirectory) -> None:
+    """InputError if M0 has too few layers for what is frozen: now that its folder is known, and nothing is trained."""
+    config = run.config
+    frozen = {"sft.freeze_layers": config.sft.freeze_layers, "train.freeze_layers": config.train.freeze_layers}
+    require_layers(Path(read_json(run.folder("M0") / "model.json")["path"]), frozen)
 
 
 def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:

@@ -37,8 +37,7 @@ def base_model(context: Context) -> Outcome:
         thinking=config.thinking,
         date=model["date"],
     )
-    frozen = {"sft.freeze_layers": config.sft.freeze_layers, "train.freeze_layers": config.train.freeze_layers}
-    problems = [*training_problems(path, frozen), *chat.check()]
+    problems = [*training_problems(path), *chat.check()]
     if problems:
         raise InputError(f"{path}: {'; also: '.join(problems)}")
     write_json(written, model)
