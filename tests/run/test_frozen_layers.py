@@ -26,3 +26,8 @@ def test_too_many_frozen_layers_end_a_run_at_once(
     with pytest.raises(InputError, match=rf"{section}\.freeze_layers is 99, and the model in .* has \d+ layers"):
         driver.execute(config, tmp_path / "run", TerminalDisplay(Console(quiet=True)))
     assert not (tmp_path / "run" / "M1").exists()
+
+
+def test_adapters_leave_no_layer_to_freeze(make_config: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match=r"freeze_layers is for method: full; lora trains none of the layers"):
+        load(make_config(), ["sft.method=lora", "sft.freeze_layers=1"])

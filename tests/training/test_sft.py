@@ -228,5 +228,5 @@ def test_the_first_layers_stay_and_the_others_learn(model_folder: Path, tmp_path
     stayed = {name for name in before if name.startswith("model.layers.0.")}
     assert stayed
     assert changed == before.keys() - stayed - {"model.embed_tokens.weight"}
-    with pytest.raises(InputError, match=r"freeze_layers is \d+, and the model has \d+ layers"):
+    with pytest.raises(InputError, match=r"freeze_layers is 99, and the model in .* has \d+ layers"):
         Run(rows, model_folder, tmp_path / "all", chat, freeze_layers=99)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,8 @@ def execute(config: Config, out: Path, display: Display, redo: Sequence[str] = (
             if decision is not None and not step.stage.measures:
                 break
             advanced = _advance(run, steps, step, gone, display, server)
-            if step.name == "M0/model":
-                _require_layers(run)
+            if step is run.maker("M0"):
+                _require_layers(run, steps)
             if advanced and step.stage.measures:
                 write_reports(out)
                 write_cards(run)
@@ -160,11 +161,8 @@ def _refuse_without_gpu(run: RunDirectory, steps: Sequence[Step], roots: Sequenc
         step.stage.trains for step in steps if step in again or (run.state(step) != "done" and step.name not in gone)
     } - {None}
     for key in sorted(str(name) for name in pending):
-        section: Any = run.config
-        for part in key.split("."):
-            section = getattr(section, part)
         if run.config.compute.cluster is None:  # else it is not this machine that trains
-            require_gpu_settings(section, key)
+            require_gpu_settings(attrgetter(key)(run.config), key)
     if run.config.compute.cluster is not None:
         require_ray(run.config.compute)
         if distributed.processes() > 1:
@@ -255,11 +253,12 @@ def _carry_out(run: RunDirectory, step: Step, display: Display, server: ForkServ
         display.samples(step, samples)
 
 
-def _require_layers(run: RunDirectory) -> None:
-    """InputError if M0 has too few layers for what is frozen: now that its folder is known, and nothing is trained."""
-    config = run.config
-    frozen = {"sft.freeze_layers": config.sft.freeze_layers, "train.freeze_layers": config.train.freeze_layers}
-    require_layers(Path(read_json(run.folder("M0") / "model.json")["path"]), frozen)
+def _require_layers(run: RunDirectory, steps: Sequence[Step]) -> None:
+    """InputError if a training freezes more layers than M0 has to spare: said once M0's folder is known, before
+    anything is trained."""
+    keys = sorted(key for step in steps if (key := step.stage.trains))
+    frozen = {f"{key}.freeze_layers": attrgetter(key)(run.config).freeze_layers for key in keys}
+    require_layers(run.base_weights(), frozen)
 
 
 def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:

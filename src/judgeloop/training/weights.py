@@ -15,6 +15,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
+from judgeloop.models.check_folder import require_layers
 from judgeloop.models.permissions import follow_umask
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.training import distributed
@@ -70,7 +71,9 @@ def load_policy(
         )
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
-        freeze_first_layers(model, config.freeze_layers)
+        if config.freeze_layers:
+            require_layers(folder, {"freeze_layers": config.freeze_layers})
+            freeze_first_layers(model, config.freeze_layers)
         return model
     from transformers import BitsAndBytesConfig
 
@@ -92,12 +95,8 @@ def load_policy(
 
 
 def freeze_first_layers(model: Any, number: int) -> None:
-    """Leave the first so many decoder layers as they are. Raises InputError if the model has no more than these."""
-    if not number:
-        return
+    """Leave the first so many decoder layers as they are. Raises InputError if it is not clear which they are."""
     total = model.config.get_text_config().num_hidden_layers
-    if number >= total:
-        raise InputError(f"freeze_layers is {number}, and the model has {total} layers; lower it")
     stacks = [m for m in model.get_decoder().modules() if isinstance(m, torch.nn.ModuleList) and len(m) == total]
     if not stacks:
         raise InputError(f"freeze_layers: the layers of a {model.config.model_type} model are not found; set it to 0")
