@@ -254,11 +254,12 @@ def _carry_out(run: RunDirectory, step: Step, display: Display, server: ForkServ
 
 
 def _require_layers(run: RunDirectory, steps: Sequence[Step]) -> None:
-    """InputError if a training freezes more layers than M0 has to spare: said once M0's folder is known, before
-    anything is trained."""
-    keys = sorted(key for step in steps if (key := step.stage.trains))
+    """InputError if a training that is still to come freezes more layers than M0 has to spare: said once M0's folder is
+    known, before anything is trained."""
+    keys = sorted({key for step in steps if (key := step.stage.trains) and run.state(step) != "done"})
     frozen = {f"{key}.freeze_layers": attrgetter(key)(run.config).freeze_layers for key in keys}
-    require_layers(run.base_weights(), frozen)
+    if any(frozen.values()):
+        require_layers(run.base_weights(), frozen)
 
 
 def _check_players(run: RunDirectory, steps: Sequence[Step], server: ForkServer) -> None:
