@@ -222,6 +222,28 @@ def test_rates_that_were_not_measured_follow_those_that_were() -> None:
     assert measured.high / measured.low < reckoned_.high / reckoned_.low
 
 
+def test_frozen_layers_take_their_backward_off() -> None:
+    facts, machine = Facts(100, 20, 4, 10, 400), Machine("this", 1e9, None, 1e12)
+    assert [facts.trained_share(frozen) for frozen in (0, 2, 4)] == pytest.approx([1, 2 / 3, 1 / 3])
+    found = combined(machine, facts, Calibration(tokens={"train": 9.0}), frozen=2)
+    assert (found.tokens["train"], found.frozen) == (9.0, 2)
+    assert found.tokens["refer"] == pytest.approx(18.0)  # a token's forward is a third of a whole step, half of this one
+    whole = combined(machine, facts, Calibration(tokens={"train": 6.0}))
+    assert found.tokens["score"] == pytest.approx(whole.tokens["score"])
+
+
+def test_a_plan_counts_the_backward_of_frozen_layers_off(make_config: Make, tmp_path: Path) -> None:
+    path = make_config(iterations=1)
+
+    def trained(*sets: str) -> list[float]:
+        found = planned(path, tmp_path, list(sets)).steps
+        return [part.seconds.expected for part in found if part.name in ("M1/sft", "M2/train")]
+
+    whole, less, both = trained(), trained("sft.freeze_layers=1"), trained("sft.freeze_layers=1", "train.freeze_layers=1")
+    assert less[0] < whole[0] and less[1] == whole[1]
+    assert both[0] == less[0] and both[1] < less[1]
+
+
 def test_a_whole_training_is_not_planned_with_less_memory_than_reckoned(
     make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,10 @@ def _priced(
     processes = config.compute.processes if step.stage.trains is not None else 1
     for part in work.parts:
         rates, _ = models.of(roles.get(part.role))
-        seconds += rates.seconds(part.kind, part.tokens) * (1 / processes)
+        share = 1.0
+        if part.kind == "train":
+            share = facts.trained_share(_section(config, step).freeze_layers) / facts.trained_share(own.frozen)
+        seconds += rates.seconds(part.kind, part.tokens) * (share / processes)
     seconds += Range(0.6, 1.0, 1.6) * (work.loads * own.load)
     seconds += _at_endpoint(config, work)
     saved = facts.parameters * 4.0 * 2 / 2e8 if step.stage.weights else 0.0  # written and hashed, at 200 MB/s
@@ -224,7 +228,4 @@ def _disk(config: Config, step: Step, work: Work, facts: Facts, machine: Machine
 
 
 def _section(config: Config, step: Step) -> Any:
-    section: Any = config
-    for part in str(step.stage.trains).split("."):
-        section = getattr(section, part)
-    return section
+    return attrgetter(str(step.stage.trains))(config)

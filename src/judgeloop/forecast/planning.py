@@ -78,7 +78,7 @@ def plan(
             measured = _measure(config, model.path, day, seed, reckoned(here, facts), seconds)
             if measured.tokens and measured.busy <= BUSY:
                 remember("rates", key, calibration_text(measured))
-    rates = combined(here, facts, measured)
+    rates = combined(here, facts, measured, config.sft.freeze_layers)
     counted = texts.from_json(known)
     found = forecast(config, steps, counted, here, rates, facts)
     return _with_concerns(config, found, steps, out, measured, counted.evaluated)
@@ -124,7 +124,7 @@ def said_before(config: Config, steps: list[Step], out: Path) -> list[str]:
         if found is None:
             return []
         measured = calibration_from(remembered("rates", calibration_key(config, here, digest)))
-        rates = combined(here, facts, measured)
+        rates = combined(here, facts, measured, config.sft.freeze_layers)
         made = forecast(config, steps, found, here, rates, facts)
         told = _with_concerns(config, made, steps, out, None, found.evaluated)
         endpoint = wording.endpoint_line(told)

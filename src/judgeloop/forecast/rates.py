@@ -51,6 +51,10 @@ class Facts:
         size = sum(path.stat().st_size for path in weight_files(folder))
         return cls(parameters(folder), embedding, layers, hidden, size)
 
+    def trained_share(self, frozen: int) -> float:
+        """Of a training's work, what is left if the first `frozen` layers stay as they are: their forward alone."""
+        return 1 - 2 / 3 * min(1.0, frozen / self.layers)
+
     def flop(self, kind: Kind) -> float:
         """Floating-point operations of one token: two a weight forward, four more backward."""
         inner = self.parameters - self.embedding
@@ -61,13 +65,15 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Tokens a second of each kind, seconds that loading takes, the peak memory of a training in bytes. `measured` are
-    the kinds that were; the others are reckoned."""
+    the kinds that were; the others are reckoned. `frozen`: layers that the training which they are of leaves as they
+    are."""
 
     tokens: dict[Kind, float]
     load: float
     memory: float | None = None
     measured: tuple[Kind, ...] = ()
     busy: float = 0.0
+    frozen: int = 0
 
     def seconds(self, kind: Kind, tokens: Range) -> Range:
         spread = RECKONED
@@ -100,20 +106,22 @@ def reckoned(machine: Machine, facts: Facts) -> Rates:
     return Rates(found, load)
 
 
-def combined(machine: Machine, facts: Facts, found: Calibration | None) -> Rates:
-    """The measured rates; those that were not measured in the ratio in which one that was stands to its reckoning."""
+def combined(machine: Machine, facts: Facts, found: Calibration | None, frozen: int = 0) -> Rates:
+    """The measured rates; those that were not measured in the ratio in which one that was stands to its reckoning. The
+    training that was measured left `frozen` layers as they are."""
     base = reckoned(machine, facts)
     if found is None or not found.tokens:
         return base
     measured: dict[Any, float] = dict(found.tokens)
+    base.tokens["train"] /= facts.trained_share(frozen)
     ratios = [measured[kind] / base.tokens[kind] for kind in measured]
     ratio = math.exp(sum(map(math.log, ratios)) / len(ratios))
     tokens = {kind: measured.get(kind, rate * ratio) for kind, rate in base.tokens.items()}
     kinds = tuple(measured)
     if "train" in measured:  # the reference's forward is a third of a trained token's work
-        tokens["refer"] = 3 * measured["train"]
+        tokens["refer"] = 3 * facts.trained_share(frozen) * measured["train"]
         kinds += ("refer",)
-    return Rates(tokens, found.load or base.load, found.memory, kinds, found.busy)
+    return Rates(tokens, found.load or base.load, found.memory, kinds, found.busy, frozen)
 
 
 def scaled(rates: Rates, from_: Facts, to: Facts) -> Rates:
