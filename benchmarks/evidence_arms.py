@@ -30,7 +30,8 @@ class Arm:
 _PLAIN = (
     "judge.contrast.others=0", "judge.refresh.enabled=false", "pairs.implicit=false", "pairs.max_gap=null",
     "pairs.min_rejected=null", "pairs.min_rejected_characters=null", "pairs.rejected=own", "pairs.anchor=null",
-    "pairs.chosen=own", "train.nll_share=1.0", "sft.epochs=1", "sft.batch_size=6",
+    "pairs.chosen=own", "train.nll_share=1.0", "sft.epochs=1", "sft.batch_size=6", "train.epochs=1",
+    "train.learning_rate=4.0e-5", "train.nll_weight=3.0",
     "sft.freeze_layers=0", "train.freeze_layers=0", "prompts.count=250", "evaluation.every=1",
 )  # fmt: skip
 # M1 must learn to write the whole judgement: five tokens ("Score: 4", the end), of which the score is one. At five
@@ -57,6 +58,10 @@ INGREDIENTS: dict[str, Arm] = {
         "semi-online: five iterations of 50 prompts for one of 250", ["prompts.count=50", "evaluation.every=5"], each=5
     ),
     "two_epochs": Arm("two epochs of SFT, IFT and EFT rows", ["sft.epochs=2"]),
+    "dpo_two_epochs": Arm("two epochs of DPO", ["train.epochs=2"]),
+    "dpo_larger_steps": Arm(
+        "DPO at twice the step size, the NLL term at a third", ["train.learning_rate=8.0e-5", "train.nll_weight=1.0"]
+    ),
     "batches_of_3": Arm("SFT in batches of 3", ["sft.batch_size=3"]),
     "frozen": Arm("the first ten layers stay as they are", ["sft.freeze_layers=10", "train.freeze_layers=10"]),
     # Controls and the ceiling.

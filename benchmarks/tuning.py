@@ -29,6 +29,7 @@ from judgeloop.jsonl import read_rows
 from judgeloop.models.chat import Chat
 from judgeloop.records import Candidate, PreferencePair, SupervisedRow, derive_seed
 from judgeloop.stages.context import sampling
+from judgeloop.stages.training import score_alone, to_imitate
 from own_answers import pairs_of, told, truth_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +61,6 @@ def answer_rates(model: Path, tasks: Sequence[Task], samples: int, sampling: Sam
 
 def train(folder: Path, pairs: list[PreferencePair], config: Config, output: Path) -> None:
     """M_{t+1} from M_t, as the run's own stage would make it."""
-    from judgeloop.stages.training import score_alone, to_imitate
     from judgeloop.training.preference import train_preference
 
     before = folder.parent / f"M{int(folder.name[1:]) - 1}" / "model"
@@ -88,6 +88,7 @@ def main() -> None:
     tasks = make_tasks(topics(DEVELOPMENT), options.prompts, SEED)
     how = sampling(config.evaluation.sampling)
 
+    score_alone(config)  # a rubric that is gone is said before anything is measured
     pairs = pairs_of(folder, config)
     print(f"{folder} {' '.join(options.set)}")
     print(told(pairs, truth_of(folder)), flush=True)
