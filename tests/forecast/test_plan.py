@@ -227,7 +227,7 @@ def test_frozen_layers_take_their_backward_off() -> None:
     assert [facts.trained_share(frozen) for frozen in (0, 2, 4)] == pytest.approx([1, 2 / 3, 1 / 3])
     found = combined(machine, facts, Calibration(tokens={"train": 9.0}), frozen=2)
     assert (found.tokens["train"], found.frozen) == (9.0, 2)
-    assert found.tokens["refer"] == pytest.approx(18.0)  # a token's forward is a third of a whole step, half of this one
+    assert found.tokens["refer"] == pytest.approx(18.0)  # the forward: a third of a whole step, half of this
     whole = combined(machine, facts, Calibration(tokens={"train": 6.0}))
     assert found.tokens["score"] == pytest.approx(whole.tokens["score"])
 
@@ -239,9 +239,15 @@ def test_a_plan_counts_the_backward_of_frozen_layers_off(make_config: Make, tmp_
         found = planned(path, tmp_path, list(sets)).steps
         return [part.seconds.expected for part in found if part.name in ("M1/sft", "M2/train")]
 
-    whole, less, both = trained(), trained("sft.freeze_layers=1"), trained("sft.freeze_layers=1", "train.freeze_layers=1")
-    assert less[0] < whole[0] and less[1] == whole[1]
-    assert both[0] == less[0] and both[1] < less[1]
+    whole, less, both = (
+        trained(),
+        trained("sft.freeze_layers=1"),
+        trained("sft.freeze_layers=1", "train.freeze_layers=1"),
+    )
+    assert less[0] < whole[0]
+    assert less[1] == whole[1]
+    assert both[0] == less[0]
+    assert both[1] < less[1]
 
 
 def test_a_whole_training_is_not_planned_with_less_memory_than_reckoned(
