@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -172,3 +173,14 @@ def test_export_without_votes_is_refused(tmp_path: Path) -> None:
     assert isinstance(told.exception, InputError)
     assert "has no votes" in str(told.exception)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_of_runs_stands_for_its_runs(tmp_path: Path) -> None:
+    from judgeloop.commands.view import _runs_of
+
+    first, second = (make_viewed(tmp_path / "runs" / name) for name in ("a", "b"))
+    os.utime(first / "run.json", (1, 1))
+    (tmp_path / "runs" / "no run").mkdir()
+    assert _runs_of(tmp_path / "runs") == [second, first]
+    assert _runs_of(first) == [first]
+    assert _runs_of(tmp_path / "runs" / "no run") == [tmp_path / "runs" / "no run"]

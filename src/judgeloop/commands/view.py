@@ -12,7 +12,9 @@ from judgeloop.errors import InputError
 
 
 def view(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="run directories, finished or at work")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="run directories, finished or at work, or a folder of them")
+    ],
     host: Annotated[str, typer.Option(help="the interface; any but the loopback needs the token that is printed")] = (
         "127.0.0.1"
     ),
@@ -23,6 +25,7 @@ def view(
     ] = None,
 ) -> None:
     """Look through runs: prompts, candidates, judgements, pairs, models and judge side by side; vote blindly."""
+    runs = [run for given in runs for run in _runs_of(given)]
     if export_votes is not None:
         _export(runs, export_votes)
         return
@@ -45,6 +48,14 @@ def view(
         webbrowser.open(address)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _runs_of(folder: Path) -> list[Path]:
+    """The folder, or if it is no run directory itself those in it, the one that was started last first."""
+    if (folder / "run.json").exists():
+        return [folder]
+    found = sorted(folder.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    return [file.parent for file in found] or [folder]
 
 
 def _listen(host: str, port: int) -> socket.socket:
