@@ -60,7 +60,7 @@ INGREDIENTS: dict[str, Arm] = {
     "two_epochs": Arm("two epochs of SFT, IFT and EFT rows", ["sft.epochs=2"]),
     "dpo_two_epochs": Arm("two epochs of DPO", ["train.epochs=2"]),
     "dpo_larger_steps": Arm(
-        "DPO at twice the step size, the NLL term at a third", ["train.learning_rate=8.0e-5", "train.nll_weight=1.0"]
+        "its steps twice as large, less NLL", ["train.learning_rate=8.0e-5", "train.nll_weight=1.0"]
     ),
     "batches_of_3": Arm("SFT in batches of 3", ["sft.batch_size=3"]),
     "frozen": Arm("the first ten layers stay as they are", ["sft.freeze_layers=10", "train.freeze_layers=10"]),
