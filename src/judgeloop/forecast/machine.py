@@ -23,7 +23,7 @@ GPUS: dict[str, tuple[float, float, float]] = {
     "MI250": (362, 3277, 128),
 }  # fmt: skip
 # GFLOP/s of bf16 products of one core, measured on two-core machines; of float32 where bf16 is not in hardware. AMX
-# multiplies large matrices at 350 to 790, but those of a small model's step no faster than AVX-512 does.
+# multiplies large matrices at up to 790, but those of a small model's step at 200 to 230 (docs/plan.md).
 _CORE = {"amx_bf16": 200.0, "avx512_bf16": 200.0, "avx512f": 60.0, "avx2": 35.0}
 _OTHER_CORE = 20.0
 
