@@ -53,7 +53,7 @@ test-ray: # a cluster of two machines on this one, in an environment of its own
 	.venv-ray/bin/python -m pytest -m ray tests/e2e/test_cluster_*.py  # their conftest is another
 
 lint: install
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .  # its cache misses that a new module changes the order of imports elsewhere
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 

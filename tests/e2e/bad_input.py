@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from conftest import write_prompts, write_seed
 
 Content = str | bytes | list[Any] | dict[str, Any] | None

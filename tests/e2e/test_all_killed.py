@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import environment
 from pausing import begun, pausing, wait_until
+
+from conftest import environment
 
 
 def descendants(pid: int) -> list[int]:

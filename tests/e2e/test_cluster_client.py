@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_config
 from pausing import begun, wait_until
 from test_cluster_runs import run
 from test_cluster_training import begin, check, make_whole
 from test_several_nodes import free_port
 
+from conftest import write_config
 from two_machines import ENVIRONMENT, MEMORY
 
 pytest.importorskip("grpc", reason="grpcio is not installed: `make test-ray` has an environment with it")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import command, environment
 from test_kill import ROWS
 from test_several_nodes import KILLS
 
+from conftest import command, environment
 from two_machines import ENVIRONMENT, two_machines
 
 pytestmark = pytest.mark.ray

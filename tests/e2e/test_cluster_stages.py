@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import command, environment
 
+from conftest import command, environment
 from judgeloop.compute.cluster_engine import ClusterEngine
 from judgeloop.config import ComputeSection
 from judgeloop.run.directory import RunDirectory, open_run

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_config
 from pausing import begun, pausing, wait_until
 from test_cluster_runs import run, same_models, same_rows
 
+from conftest import write_config
 from two_machines import add_second, two_machines
 
 pytestmark = pytest.mark.ray

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conftest import command, environment
-
 from process_tree import process_tree
 
 ROWS = ("M1/ift.jsonl", "M1/eft.jsonl", "M2/prompts.jsonl", "M2/candidates.jsonl", "M2/judgements.jsonl",

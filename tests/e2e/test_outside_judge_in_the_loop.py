@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conftest import command, environment
-
 from endpoint import Answer, Asked, says, serving
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
