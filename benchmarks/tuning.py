@@ -27,8 +27,10 @@ from judgeloop.engines.base import Request, Sampling
 from judgeloop.evaluation.statistics import mean_interval
 from judgeloop.jsonl import read_rows
 from judgeloop.models.chat import Chat
-from judgeloop.records import Candidate, PreferencePair, SupervisedRow, derive_seed
+from judgeloop.records import Candidate, Judgement, PreferencePair, Prompt, SupervisedRow, derive_seed
 from judgeloop.stages.context import sampling
+from judgeloop.stages.contrast import pair_scores
+from judgeloop.stages.solved import solved_rows
 from judgeloop.stages.training import score_alone, to_imitate
 from own_answers import pairs_of, told, truth_of
 
@@ -65,13 +67,20 @@ def train(folder: Path, pairs: list[PreferencePair], config: Config, output: Pat
 
     before = folder.parent / f"M{int(folder.name[1:]) - 1}" / "model"
     seed_rows = folder.parent / "M1"
-    token_ids = {row.id: row.token_ids for row in read_rows(folder / "candidates.jsonl", Candidate)}
+    candidates = read_rows(folder / "candidates.jsonl", Candidate)
+    token_ids = {row.id: row.token_ids for row in candidates}
+    rehearsed: list[SupervisedRow] = []
+    if config.train.solved_replay:
+        _, own = pair_scores(config, read_rows(folder / "judgements.jsonl", Judgement))
+        rehearsed = solved_rows(read_rows(folder / "prompts.jsonl", Prompt), candidates, own, pairs).rows
+        print(f"{len(rehearsed)} answers to rehearse", flush=True)
     train_preference(
         pairs, initial=before, reference=before, output=output, chat=Chat.load(before),
         token_ids=token_ids, config=config.train, seed=config.seed, threads=None,
         on_progress=lambda _done, _total: None, on_metrics=lambda _values: None,
         eft=read_rows(seed_rows / "eft.jsonl", SupervisedRow), score_alone=score_alone(config),
         ift=read_rows(seed_rows / "ift.jsonl", SupervisedRow), imitate=to_imitate(config.train, pairs),
+        solved=rehearsed,
     )  # fmt: skip
 
 

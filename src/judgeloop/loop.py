@@ -23,6 +23,7 @@ from judgeloop.stages.prompts import PROMPTS
 from judgeloop.stages.refresh import REFRESH
 from judgeloop.stages.rows import ROWS
 from judgeloop.stages.seed import SEED
+from judgeloop.stages.solved import SOLVED
 from judgeloop.stages.training import PROVISIONAL, SFT, TRAIN
 from judgeloop.stages.written_eft import EFT, WRITER, WRITTEN
 
@@ -57,7 +58,7 @@ def method(config: Config) -> list[Step]:
         judgements = plan.step(
             JUDGE_CANDIDATES, new, judge=judge, prompts=prompts, candidates=candidates, anchors=anchors
         )
-        answered: list[Step] = [candidates]
+        answered, judged = [candidates], [judgements]
         ahead = config.pairs.chosen == "provisional"
         made_from = {"prompts": prompts, "candidates": candidates, "anchors": anchors}
         pairs = plan.step(FIRST_PAIRS if ahead else PAIRS, new, None, **made_from, judgements=judgements)
@@ -88,10 +89,15 @@ def method(config: Config) -> list[Step]:
             provisional = plan.step(PROVISIONAL, new, None, policy=model, reference=model, pairs=pairs, **beside)
             answers = plan.step(AHEAD, new, provisional=provisional, prompts=prompts)
             theirs = plan.step(JUDGE_AHEAD, new, judge=judge, prompts=prompts, ahead=answers)
-            pairs = plan.step(PAIRS, new, None, **made_from, ahead=answers, judgements=[judgements, theirs])
+            judged = [judgements, theirs]
+            pairs = plan.step(PAIRS, new, None, **made_from, ahead=answers, judgements=judged)
             beside["candidates"] = answered = [candidates, answers]
             if config.pairs.implicit:
                 pairs = implicit_pairs(plan, new, model, pairs, answered, anchors)
+        if train.solved_replay:  # the best answers to prompts without a pair, so that no pair is no forgetting
+            beside["solved"] = plan.step(
+                SOLVED, new, None, prompts=prompts, candidates=answered, judgements=judged, pairs=pairs
+            )
         model = plan.step(TRAIN, new, None, policy=model, reference=model, pairs=pairs, **beside)
         evaluate(plan, model, seed)
         earlier.append(prompts)

@@ -193,6 +193,15 @@ class TrainSection(TrainingSection):
         description="share of the iteration's own EFT rows in every batch, with SFT loss (judge.refresh.enabled)",
     )
     refresh_weight: Annotated[float, AS_BEFORE] = Field(0.5, gt=0, description="weight of these rows' mean loss")
+    solved_replay: Annotated[float, AS_BEFORE] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of solved prompts in every batch, with SFT loss on their best answers: those that give no "
+        "pair though their best answer scores as high as half of the chosen ones, so that what is done well is not "
+        "forgotten",
+    )
+    solved_weight: Annotated[float, AS_BEFORE] = Field(1.0, gt=0, description="weight of these rows' mean loss")
     cringe: CringeSection = Field(default_factory=CringeSection)
     early_stopping: EarlyStoppingSection = Field(default_factory=EarlyStoppingSection)
 

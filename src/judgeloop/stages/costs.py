@@ -260,6 +260,11 @@ def pairs(known: Known) -> Work:
     )
 
 
+def solved(known: Known) -> Work:
+    """Of prompts without a pair, those whose answers are good: few at first, more with every iteration."""
+    return Work(rows=known.rows("prompts") * Range(0.0, 0.2, 0.6))
+
+
 def agreed(known: Known) -> Work:
     """Each answer's probability under two models."""
     made = known.rows("pairs")
@@ -287,6 +292,8 @@ def train(known: Known) -> Work:
         replayed += Range.exactly(sizes.judge_lead + beside * max(0.0, sizes.eft_row - sizes.judge_lead))
     if section.ift_replay:
         replayed += (answer + Range.exactly(sizes.seed_prompt)) * rows_beside(per_step, section.ift_replay)
+    if "solved" in known.given and section.solved_replay:
+        replayed += (answer + Range.exactly(sizes.prompt)) * rows_beside(per_step, section.solved_replay)
     parts = [Part("train", steps * (step + replayed))]
     if section.loss not in _WITHOUT_REFERENCE:
         parts.append(Part("refer", count * (pair + Range.exactly(sizes.lead))))

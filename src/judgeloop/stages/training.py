@@ -91,7 +91,8 @@ def train(context: Context) -> Outcome:
     rows = [*answers, *judgements]
     if not rows:
         raise InputError(no_pairs(context))
-    used = {name for row in rows for name in (row.chosen_id, row.rejected_id)}
+    solved = context.rows("solved", SupervisedRow)
+    used = {name for row in rows for name in (row.chosen_id, row.rejected_id)} | {row.id for row in solved}
     candidates, anchors = context.rows("candidates", Candidate), context.rows("anchors", Candidate)
     ours = candidates if _another_tokenizer(context) else [*candidates, *anchors]
     section = context.config.train
@@ -116,6 +117,7 @@ def train(context: Context) -> Outcome:
             eft=context.rows("eft", SupervisedRow),
             ift=context.rows("ift", SupervisedRow),
             refresh=context.rows("refresh", SupervisedRow),
+            solved=solved,
             score_alone=score_alone(context.config),
             smoothing=context.json("consistency")["smoothing"] if context.has("consistency") else None,
             imitate=to_imitate(section, answers, judgements),
@@ -295,7 +297,7 @@ TRAIN = Stage(
     run=train,
     cost=costs.train,
     reads=("policy", "reference", "pairs", "candidates"),
-    may_read=("anchors", "judge_pairs", "consistency", "eft", "ift", "refresh", "held_out"),
+    may_read=("anchors", "judge_pairs", "consistency", "eft", "ift", "refresh", "solved", "held_out"),
     writes=(*TRAINED, "reference.json", "train.steps.jsonl"),
     keys=_train_keys,
     gives="policy",

@@ -90,10 +90,12 @@ def sft_examples(
     max_length: int,
     score_alone: ScoreAlone | None = None,
     eft_weight: float = 1.0,
+    token_ids: Mapping[str, Sequence[int]] | None = None,
 ) -> Tokenised:
     """Tokenise rows for SFT: prompt ids as for generation, then the response closed with its end-of-turn token.
     `score_alone`: in EFT rows only the score's own tokens carry loss. `eft_weight`: what an EFT row's loss weighs
-    against an IFT row's.
+    against an IFT row's. `token_ids`: the ids that a row's response was generated with, by the row's id, which are used as
+    they are (see `pair_examples`).
 
     Dropped and counted: prompt + response longer than `max_length` tokens or than the model's positions, and empty
     responses.
@@ -111,7 +113,9 @@ def sft_examples(
         only = _score_of(row.id, text, score_alone, chat) if judged and score_alone is not None else ()
         group = row.prompt_id if judged else ""
         weight = eft_weight if judged else 1.0
-        example = SftExample(row.id, chat.prompt_ids(row.prompt), chat.response_ids(text), group, only, weight)
+        generated = (token_ids or {}).get(row.id)
+        target = chat.response_ids(text) if generated is None else list(generated)
+        example = SftExample(row.id, chat.prompt_ids(row.prompt), target, group, only, weight)
         if example.tokens > longest:
             dropped[TOO_LONG] += 1
             continue

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from judgeloop.config import TrainSection
 
 DISCOPOP_TAU = 0.05
-_METRICS_TAKEN = ("eft", "ift", "refresh")  # the replayed rows' losses are eft_loss, ift_loss and refresh_loss
+_METRICS_TAKEN = ("eft", "ift", "refresh", "solved")  # the replayed rows' losses are eft_loss, ift_loss, …
 
 
 @dataclass(frozen=True)

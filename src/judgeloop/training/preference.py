@@ -82,6 +82,7 @@ def train_preference(
     eft: Sequence[SupervisedRow] = (),
     ift: Sequence[SupervisedRow] = (),
     refresh: Sequence[SupervisedRow] = (),
+    solved: Sequence[SupervisedRow] = (),
     score_alone: ScoreAlone | None = None,
     smoothing: float | None = None,
     imitate: Collection[str] | None = None,
@@ -93,15 +94,15 @@ def train_preference(
 
     `token_ids`: candidate id → the ids it was generated with; `cut_off`: those that did not finish, see
     `pair_examples`. `eft`, `ift`: rows for `eft_replay`, with `score_alone` as in SFT, and for `ift_replay`; `refresh`:
-    EFT rows of the policy's own answers for `refresh_replay`, none if it has none.
+    EFT rows of the policy's own answers for `refresh_replay`, and `solved`, its best answers to prompts without a pair
+    for `solved_replay`, each named by its candidate; none if it has none.
     `smoothing` replaces the config's label_smoothing if it was measured. `imitate`: ids of the pairs whose chosen
     response `nll_weight` is for, None for all. `on_progress(done, total)` counts steps. `on_metrics` gets each step's
     loss, grad_norm, learning_rate, the preference loss alone (preference_loss, and again under the loss's own name,
     such as dpo_loss), what the loss logs (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps,
-    rejected_logps: means over the batch, log-probabilities in nats a response), and eft_loss, ift_loss and refresh_loss
-    of replayed rows. `judge_checkpoint`
-    ends the training by `early_stopping`, and the last weights that won are written (the initial ones if none did). The
-    reference has no dropout. Beside `output`, `train.steps.jsonl` says in which steps each pair was: written, though it
+    rejected_logps: means over the batch, log-probabilities in nats a response), and eft_loss, ift_loss, refresh_loss
+    and solved_loss of replayed rows. `judge_checkpoint` ends the training by `early_stopping`, and the last weights
+    that won are written (the initial ones if none did). The reference has no dropout. Beside `output`, `train.steps.jsonl` says in which steps each pair was: written, though it
     derives from the seed, because only the tokenizer tells which pairs were too long and how many tokens fill a step,
     and whoever reads a run loads none. A killed training goes on from its last checkpoint beside `output`. Raises
     InputError if no pair (or no row to replay) is left, StageFailed (nothing written) if loss or gradient is not
@@ -117,7 +118,7 @@ def train_preference(
     if config.tokens_per_step is not None:
         blocks = token_blocks([example.tokens for example in shuffled], config.tokens_per_step)
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
-    replays = _replays(config, eft, ift, refresh, chat, score_alone, pairs_a_step, seed)
+    replays = _replays(config, eft, ift, refresh, solved, chat, score_alone, token_ids, pairs_a_step, seed)
     if threads is not None:
         torch.set_num_threads(max(1, threads // distributed.local_processes()))
     collectives.join()
@@ -246,8 +247,10 @@ def _replays(
     eft: Sequence[SupervisedRow],
     ift: Sequence[SupervisedRow],
     refresh: Sequence[SupervisedRow],
+    solved: Sequence[SupervisedRow],
     chat: Chat,
     score_alone: ScoreAlone | None,
+    token_ids: Mapping[str, Sequence[int]],
     pairs_a_step: float,
     seed: int,
 ) -> list[Replay]:
@@ -259,12 +262,13 @@ def _replays(
             "refresh", config.refresh_replay if refresh else 0, config.refresh_weight, refresh, score_alone,
             "set judge.refresh.enabled: false",
         ),
+        ("solved", config.solved_replay if solved else 0, config.solved_weight, solved, None, "lower max_new_tokens"),
     ]  # fmt: skip
     made = []
     for kind, share, weight, rows, alone, remedy in wanted:
         if not share:
             continue
-        found = sft_examples(rows, chat, config.max_length, alone)
+        found = sft_examples(rows, chat, config.max_length, alone, token_ids=token_ids if kind == "solved" else None)
         if not found.examples:
             raise InputError(
                 f"train.{kind}_replay: no {kind.upper()} row to replay of {len(rows)} (dropped: {found.dropped}); "
