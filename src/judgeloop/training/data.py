@@ -94,8 +94,8 @@ def sft_examples(
 ) -> Tokenised:
     """Tokenise rows for SFT: prompt ids as for generation, then the response closed with its end-of-turn token.
     `score_alone`: in EFT rows only the score's own tokens carry loss. `eft_weight`: what an EFT row's loss weighs
-    against an IFT row's. `token_ids`: the ids that a row's response was generated with, by the row's id, which are used as
-    they are (see `pair_examples`).
+    against an IFT row's. `token_ids`: the ids that a row's response was generated with, by the row's id, which are used
+    as they are (see `pair_examples`).
 
     Dropped and counted: prompt + response longer than `max_length` tokens or than the model's positions, and empty
     responses.

@@ -102,11 +102,11 @@ def train_preference(
     such as dpo_loss), what the loss logs (for DPO chosen_nll, reward_margin, reward_accuracy, chosen_logps,
     rejected_logps: means over the batch, log-probabilities in nats a response), and eft_loss, ift_loss, refresh_loss
     and solved_loss of replayed rows. `judge_checkpoint` ends the training by `early_stopping`, and the last weights
-    that won are written (the initial ones if none did). The reference has no dropout. Beside `output`, `train.steps.jsonl` says in which steps each pair was: written, though it
-    derives from the seed, because only the tokenizer tells which pairs were too long and how many tokens fill a step,
-    and whoever reads a run loads none. A killed training goes on from its last checkpoint beside `output`. Raises
-    InputError if no pair (or no row to replay) is left, StageFailed (nothing written) if loss or gradient is not
-    finite.
+    that won are written (the initial ones if none did). The reference has no dropout. Beside `output`,
+    `train.steps.jsonl` says in which steps each pair was: written, though it derives from the seed, because only the
+    tokenizer tells which pairs were too long and how many tokens fill a step, and whoever reads a run loads none. A
+    killed training goes on from its last checkpoint beside `output`. Raises InputError if no pair (or no row to replay)
+    is left, StageFailed (nothing written) if loss or gradient is not finite.
     """
     begun = time.perf_counter()
     require_gpu_settings(config)
