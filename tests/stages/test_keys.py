@@ -32,7 +32,8 @@ RUNS: dict[str, dict[str, Any]] = {
             "meta": {"enabled": True}},
         "engine": {"kind": "scripted"},
         "pairs": {"anchor": "M0", "unfinished": "zero", "top_share": 0.9, "control": "random"},
-        "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000, "eft_replay": 0.3, "ift_replay": 0.3},
+        "train": {"learning_rate": 1e-3, "batch_size": 2, "max_length": 2000, "eft_replay": 0.3, "ift_replay": 0.3,
+                  "solved_replay": 0.3},
     },
     "contrast": {
         "judge": {"rubric": "additive-5-short", "min_mass": 0.0,

@@ -99,7 +99,7 @@ def _page(files: RunFiles, summary: dict[str, Any]) -> str:
         truth=truth_table(models),
         creation=creation_samples(files),
         backtranslation=_single_accounts(files, "backtranslation"),
-        accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs", "refresh")},
+        accounts={kind: _account_table(models, kind) for kind in ("seed", "prompts", "pairs", "refresh", "solved")},
         samples=samples,
         evaluations=evaluations,
         figures=[_worded(figure, translated) for figure in drawn],

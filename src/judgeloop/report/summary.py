@@ -147,6 +147,7 @@ def _model(files: RunFiles, name: str) -> dict[str, Any]:
             "prompts": _accounts(files.json(f"{name}/prompts.json")),
             "pairs": _accounts(pairs),
             "refresh": _accounts(files.json(f"{name}/refresh.json")),
+            "solved": _accounts(files.json(f"{name}/solved.json")),
         },
         "diversity": (files.json(f"{name}/prompts.json") or {}).get("diversity"),
         "loop_judge": _loop_judge(files.json(f"{name}/judge.json")),
