@@ -240,7 +240,8 @@ def test_heavy_libraries_are_imported_where_they_work(path: Path) -> None:
         "import judgeloop.run.worker",
         "import judgeloop; judgeloop.run; judgeloop.open_run",
         "import sys, judgeloop.cli; sys.argv = ['judgeloop', '--help']\n"
-        "try: judgeloop.cli.main()\nexcept SystemExit as end: assert end.code == 0",
+        "try: judgeloop.cli.main()\nexcept SystemExit as end: assert end.code == 0\n"
+        "assert 'rich' not in sys.modules",
     ],
     ids=["cli", "driver", "doctor", "worker", "api", "help"],
 )

@@ -8,6 +8,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from judgeloop import __version__
 from judgeloop.commands import completion, evaluate, export, init, instruct, judge, machine, plan, run, seed, view
@@ -16,9 +17,25 @@ from judgeloop.text.printable import printable
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # wrong options and commands; the library gives it no public name
 
+
+class _Overview(typer.core.TyperGroup):
+    """The help of `judgeloop` itself in plain text: what draws boxes takes longer to load than all the rest."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "rich_markup_mode": None})
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Every command with its first paragraph, uncut."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, " ".join((one.help or "").split("\n\n")[0].split())) for name, one in self.commands.items()]
+            )
+
+
 app = typer.Typer(
+    cls=_Overview,
     help="Train a language model on its own judgements.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -48,11 +65,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 def main() -> None:
