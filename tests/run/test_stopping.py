@@ -362,6 +362,24 @@ def test_a_small_recovery_is_not_the_best_of_all() -> None:
     assert best_of([*shares[:2], above], "checker").model == "M3"
 
 
+def test_no_better_on_the_whole_and_worse_in_a_group_is_no_next_model() -> None:
+    """M3 is level with M2 and no longer keeps one rule."""
+    rules = {"M2": {"bullets": interval(0.8, 0.9, 1.0, 24), "title": interval(0.3, 0.5, 0.7, 24)},
+             "M3": {"bullets": interval(0.0, 0.1, 0.2, 24), "title": interval(0.9, 1.0, 1.0, 24)}}  # fmt: skip
+    level = interval(-0.05, 0.0, 0.05)
+    shares = [passing("M1", 0.6, None), passing("M2", 0.7, ROSE), passing("M3", 0.7, level)]
+    assert best_of(shares, "checker").model == "M3"
+    forgot = [shares[0], *(found | {"group": "rule", "groups": rules[found["model"]]} for found in shares[1:])]
+    found = best_of(forgot, "checker")
+    assert found.model == "M2"
+    assert found.why.startswith("M3 is not shown to be better than M2 by checker: paired difference +0.0 (-5.0 to 5.0)")
+    assert found.why.endswith("; and it is worse at rule bullets 10% (0–20%), was 90% (80–100%)")
+    forgot[2]["group"] = "another column"
+    assert best_of(forgot, "checker").model == "M3"
+    better = passing("M3", 0.8, ROSE) | {"group": "rule", "groups": rules["M3"]}
+    assert best_of([*forgot[:2], better], "checker").model == "M3"
+
+
 def by_prompt(model: str, right: list[float], against: dict[str, Any] | None = None) -> dict[str, Any]:
     """The checks of a model that passes as many of each prompt's responses as `right` says."""
     rows = [

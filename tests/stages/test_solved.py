@@ -173,9 +173,8 @@ def test_it_is_off_by_default_and_then_changes_nothing() -> None:
 
 
 def test_a_provisional_next_model_goes_without(model: Path) -> None:
-    config = parse(
-        {"seed_data": {"ift": "seed.jsonl"}, "train": {"solved_replay": 0.3}, "pairs": {"chosen": "provisional"}}, "test"
-    )
+    tree = {"seed_data": {"ift": "seed.jsonl"}, "train": {"solved_replay": 0.3}, "pairs": {"chosen": "provisional"}}
+    config = parse(tree, "test")
     steps = {step.name: step for step in method(config)}
     assert "solved" not in steps["M2/provisional"].given
     assert {given.step for given in steps["M2/solved"].given["candidates"]} == {"M2/candidates", "M2/ahead"}

@@ -46,7 +46,7 @@ def _groups(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[s
     if now.get("measure") != before.get("measure") or now.get("group") != before.get("group"):
         return
     what = f"{now.get('measure')}, {now.get('group')} "
-    yield from _fallen(now.get("groups") or {}, before.get("groups") or {}, what)
+    yield from fallen(now.get("groups") or {}, before.get("groups") or {}, what)
 
 
 def _measures(model: Mapping[str, Any], previous: Mapping[str, Any], *, headline: bool) -> Iterator[str]:
@@ -65,10 +65,11 @@ def _rules(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[st
         kinds: Mapping[str, Any] = (of.get("ifeval") or {}).get("by_kind") or {}
         return {name: kind.get("strict") for name, kind in kinds.items()}
 
-    yield from _fallen(strict(model), strict(previous), "IFEval's ")
+    yield from fallen(strict(model), strict(previous), "IFEval's ")
 
 
-def _fallen(now: Mapping[str, Any], before: Mapping[str, Any], what: str) -> Iterator[str]:
+def fallen(now: Mapping[str, Any], before: Mapping[str, Any], what: str) -> Iterator[str]:
+    """The parts of a whole whose interval lies below that of the model before, by the intervals of both."""
     for name, value in now.items():
         then = before.get(name)
         if value and then and min(value["n"], then["n"]) >= MIN_PROMPTS and value["high"] < then["low"]:
