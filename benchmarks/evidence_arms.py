@@ -62,7 +62,7 @@ INGREDIENTS: dict[str, Arm] = {
     "dpo_larger_steps": Arm(
         "its steps twice as large, less NLL", ["train.learning_rate=8.0e-5", "train.nll_weight=1.0"]
     ),
-    "solved": Arm("the best answers to prompts without a pair are rehearsed", ["train.solved_replay=0.3"]),
+    "solved": Arm("the best answers to prompts without a pair are rehearsed", ["train.solved_replay=0.5"]),
     "batches_of_3": Arm("SFT in batches of 3", ["sft.batch_size=3"]),
     "frozen": Arm("the first ten layers stay as they are", ["sft.freeze_layers=10", "train.freeze_layers=10"]),
     # Controls and the ceiling.

@@ -197,9 +197,9 @@ class TrainSection(TrainingSection):
         0.0,
         ge=0,
         lt=1,
-        description="share of solved prompts in every batch, with SFT loss on their best answers: those that give no "
-        "pair though their best answer scores as high as half of the chosen ones, so that what is done well is not "
-        "forgotten",
+        description="most that solved prompts may be of every batch, with SFT loss on their best answers, each once an "
+        "epoch: those that give no pair though their best answer scores as high as half of the chosen ones, so that "
+        "what is done well is not forgotten",
     )
     solved_weight: Annotated[float, AS_BEFORE] = Field(1.0, gt=0, description="weight of these rows' mean loss")
     cringe: CringeSection = Field(default_factory=CringeSection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import random
 import shutil
 import time
@@ -118,7 +119,8 @@ def train_preference(
     if config.tokens_per_step is not None:
         blocks = token_blocks([example.tokens for example in shuffled], config.tokens_per_step)
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
-    replays = _replays(config, eft, ift, refresh, solved, chat, score_alone, token_ids, pairs_a_step, seed)
+    steps = math.ceil(len(shuffled) / pairs_a_step)
+    replays = _replays(config, eft, ift, refresh, solved, chat, score_alone, token_ids, pairs_a_step, steps, seed)
     if threads is not None:
         torch.set_num_threads(max(1, threads // distributed.local_processes()))
     collectives.join()
@@ -252,9 +254,11 @@ def _replays(
     score_alone: ScoreAlone | None,
     token_ids: Mapping[str, Sequence[int]],
     pairs_a_step: float,
+    steps: int,
     seed: int,
 ) -> list[Replay]:
-    """The rows that the config wants beside the pairs: of the seed, and of the policy's own answers, if any."""
+    """The rows that the config wants beside the pairs: of the seed, and of the policy's own answers, if any. `steps` are
+    those of an epoch: a few solved prompts are not rehearsed over and over, but once an epoch, as a pair is."""
     wanted = [
         ("eft", config.eft_replay, config.eft_weight, eft, score_alone, "give ranked responses in seed_data.ranked"),
         ("ift", config.ift_replay, config.ift_weight, ift, None, "give instructions with responses in seed_data"),
@@ -274,5 +278,8 @@ def _replays(
                 f"train.{kind}_replay: no {kind.upper()} row to replay of {len(rows)} (dropped: {found.dropped}); "
                 f"{'' if kind == 'refresh' else 'set it to 0, '}raise train.max_length, or {remedy}"
             )
-        made.append(Replay(found.examples, rows_beside(pairs_a_step, share), chat.pad_id, seed, kind, weight))
+        per_step = rows_beside(pairs_a_step, share)
+        if kind == "solved":
+            per_step = min(per_step, math.ceil(len(found.examples) / steps))
+        made.append(Replay(found.examples, per_step, chat.pad_id, seed, kind, weight))
     return made
