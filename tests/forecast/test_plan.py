@@ -49,13 +49,13 @@ def test_every_stage_says_what_it_costs() -> None:
         "backtranslation": {"texts": ["texts"]},
         "judge": {"scoring": "sampled", "meta": {"enabled": True}, "refresh": {"enabled": True}},
         "pairs": {"anchor": "M0", "implicit": True},
-        "train": {"consistency": True},
+        "train": {"consistency": True, "solved_replay": 0.3},
         "evaluation": {"checker": "check.py"},
     }
     contrast = {"seed_data": {"ift": ["a"], "eft": {"source": "contrast"}}}
     ahead = {"seed_data": {"ift": ["a"]}, "pairs": {"chosen": "provisional"}}
     stages = {s.stage.name: s.stage for t in (tree, contrast, ahead) for s in method(parse(t, "test"))}
-    assert len(stages) >= 29
+    assert len(stages) >= 30
     assert [name for name, stage in stages.items() if stage.cost is None] == []
 
 

@@ -94,7 +94,9 @@ def test_the_ids_of_the_generation_are_trained_on(model: Path) -> None:
     assert found[1].target_ids == chat.response_ids("Answer 1")
 
 
-def prepared(folder: Path, model: Path, scores: dict[str, float | None], **pairs: Any) -> RunDirectory:
+def prepared(
+    folder: Path, model: Path, scores: dict[str, float | None], train: dict[str, Any] | None = None, **pairs: Any
+) -> RunDirectory:
     """A run directory that stands before M2/pairs."""
     (folder / "seed.jsonl").write_text('{"prompt": "Why?", "response": "So."}\n')
     tree = {
@@ -102,7 +104,8 @@ def prepared(folder: Path, model: Path, scores: dict[str, float | None], **pairs
         "seed_data": {"ift": str(folder / "seed.jsonl")},
         "judge": {"rubric": "additive-5-short"},
         "pairs": {"margin": 0.2, "unfinished": "left_out", **pairs},
-        "train": {"precision": "f32", "batch_size": 2, "max_length": 2000, "solved_replay": 0.5},
+        "train": {"precision": "f32", "batch_size": 2, "max_length": 2000, "solved_replay": 0.5,
+                  **(train or {})},
     }  # fmt: skip
     config = parse(tree, "config")
     run = RunDirectory(folder / "run", config, method(config))
@@ -137,6 +140,13 @@ def test_they_are_written_and_trained_on_beside_the_pairs(model: Path, tmp_path:
     assert trained["replayed"] == 2 * trained["steps"] > 0
     assert steps
     assert all(row["solved_loss"] > 0 for row in steps)
+
+
+def test_a_few_are_rehearsed_once_an_epoch_whatever_the_share(model: Path, tmp_path: Path) -> None:
+    run = prepared(tmp_path, model, SCORES, {"batch_size": 1, "solved_replay": 0.8, "epochs": 2})
+    make(run, "pairs", "solved", "train")
+    trained = read_json(run.folder("M2") / "train.json")
+    assert (trained["steps"], trained["replayed"]) == (4, 4)  # 2 of 2 an epoch; a share of 0.8 would be 4 a step
 
 
 def test_an_iteration_without_one_is_said_and_trained_without(model: Path, tmp_path: Path) -> None:

@@ -293,7 +293,9 @@ def train(known: Known) -> Work:
     if section.ift_replay:
         replayed += (answer + Range.exactly(sizes.seed_prompt)) * rows_beside(per_step, section.ift_replay)
     if "solved" in known.given and section.solved_replay:
-        replayed += (answer + Range.exactly(sizes.prompt)) * rows_beside(per_step, section.solved_replay)
+        once = known.rows("solved").expected * per_step / max(1.0, count.expected)  # an epoch
+        rehearsed = min(rows_beside(per_step, section.solved_replay), once)
+        replayed += (answer + Range.exactly(sizes.prompt)) * rehearsed
     parts = [Part("train", steps * (step + replayed))]
     if section.loss not in _WITHOUT_REFERENCE:
         parts.append(Part("refer", count * (pair + Range.exactly(sizes.lead))))

@@ -257,8 +257,8 @@ def _replays(
     steps: int,
     seed: int,
 ) -> list[Replay]:
-    """The rows that the config wants beside the pairs: of the seed, and of the policy's own answers, if any. `steps` are
-    those of an epoch: a few solved prompts are not rehearsed over and over, but once an epoch, as a pair is."""
+    """The rows that the config wants beside the pairs: of the seed, and of the policy's own answers, if any. `steps`
+    are those of an epoch: a few solved prompts are not rehearsed over and over, but once an epoch, as a pair is."""
     wanted = [
         ("eft", config.eft_replay, config.eft_weight, eft, score_alone, "give ranked responses in seed_data.ranked"),
         ("ift", config.ift_replay, config.ift_weight, ift, None, "give instructions with responses in seed_data"),
