@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,17 @@ def test_a_few_are_rehearsed_once_an_epoch_whatever_the_share(model: Path, tmp_p
     make(run, "pairs", "solved", "train")
     trained = read_json(run.folder("M2") / "train.json")
     assert (trained["steps"], trained["replayed"]) == (4, 4)  # 2 of 2 an epoch; a share of 0.8 would be 4 a step
+
+
+def test_what_is_too_long_is_counted_and_the_training_goes_on(model: Path, tmp_path: Path) -> None:
+    run = prepared(tmp_path, model, SCORES)
+    solved = {PROMPTS[2].id, PROMPTS[4].id}
+    rows = [replace(row, token_ids=[50] * 2001) if row.prompt_id in solved else row for row in CANDIDATES]
+    (run.folder("M2") / "candidates.jsonl").write_text("".join(map(to_line, rows)), encoding="utf-8")
+    make(run, "pairs", "solved", "train")
+    trained = read_json(run.folder("M2") / "train.json")
+    assert (trained["rows"], trained["replayed"]) == (2, 0)
+    assert trained["dropped"] == {"solved row too long": 2}
 
 
 def test_an_iteration_without_one_is_said_and_trained_without(model: Path, tmp_path: Path) -> None:

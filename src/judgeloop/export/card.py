@@ -135,7 +135,8 @@ def _recipe(files: RunFiles, found: Mapping[str, Any], config: Mapping[str, Any]
         pairs = f"{found.get('pairs')} pairs of its predecessor's own answers{judged}"
         yield f"Preference training ({values.get('loss')}) on {pairs}."
     keys = ["method", "learning_rate", "epochs", "batch_size", "max_length", "precision"]
-    keys += ["beta", "nll_weight", "eft_replay", "ift_replay"] if section == "train" else ["eft_loss", "eft_weight"]
+    for_pairs = ["beta", "nll_weight", "eft_replay", "ift_replay", "solved_replay"]
+    keys += for_pairs if section == "train" else ["eft_loss", "eft_weight"]
     yield "\n| key | value |\n|---|---|"
     yield from (f"| `{section}.{key}` | {values[key]} |" for key in keys if key in values)
     if trained:

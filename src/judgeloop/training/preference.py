@@ -7,6 +7,7 @@ import math
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -119,8 +120,11 @@ def train_preference(
     if config.tokens_per_step is not None:
         blocks = token_blocks([example.tokens for example in shuffled], config.tokens_per_step)
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
-    steps = math.ceil(len(shuffled) / pairs_a_step)
-    replays = _replays(config, eft, ift, refresh, solved, chat, score_alone, token_ids, pairs_a_step, steps, seed)
+    steps = len(blocks) if blocks else math.ceil(len(shuffled) / config.batch_size)
+    dropped = Counter(data.dropped)
+    replays = _replays(
+        config, eft, ift, refresh, solved, chat, score_alone, token_ids, pairs_a_step, steps, seed, dropped
+    )
     if threads is not None:
         torch.set_num_threads(max(1, threads // distributed.local_processes()))
     collectives.join()
@@ -197,7 +201,7 @@ def train_preference(
         responses = sum(len(example.chosen_ids) + len(example.rejected_ids) for example in data.examples)
         summary = TrainingSummary(
             rows=len(data.examples),
-            dropped=data.dropped,
+            dropped=dict(dropped),
             steps=trainer.state.global_step,
             tokens=round(passes * sum(example.tokens for example in data.examples)),
             target_tokens=round(passes * responses),
@@ -256,9 +260,11 @@ def _replays(
     pairs_a_step: float,
     steps: int,
     seed: int,
+    dropped: Counter[str],
 ) -> list[Replay]:
     """The rows that the config wants beside the pairs: of the seed, and of the policy's own answers, if any. `steps`
-    are those of an epoch: a few solved prompts are not rehearsed over and over, but once an epoch, as a pair is."""
+    are those of an epoch: a few solved prompts are not rehearsed over and over, but once an epoch, as a pair is. What
+    cannot be tokenised is counted in `dropped`."""
     wanted = [
         ("eft", config.eft_replay, config.eft_weight, eft, score_alone, "give ranked responses in seed_data.ranked"),
         ("ift", config.ift_replay, config.ift_weight, ift, None, "give instructions with responses in seed_data"),
@@ -266,13 +272,16 @@ def _replays(
             "refresh", config.refresh_replay if refresh else 0, config.refresh_weight, refresh, score_alone,
             "set judge.refresh.enabled: false",
         ),
-        ("solved", config.solved_replay if solved else 0, config.solved_weight, solved, None, "lower max_new_tokens"),
+        ("solved", config.solved_replay if solved else 0, config.solved_weight, solved, None, None),
     ]  # fmt: skip
     made = []
     for kind, share, weight, rows, alone, remedy in wanted:
         if not share:
             continue
         found = sft_examples(rows, chat, config.max_length, alone, token_ids=token_ids if kind == "solved" else None)
+        dropped.update({f"{kind} row {reason}": count for reason, count in found.dropped.items()})
+        if not found.examples and kind == "solved":  # as if there was none: which prompts are solved nobody chose
+            continue
         if not found.examples:
             raise InputError(
                 f"train.{kind}_replay: no {kind.upper()} row to replay of {len(rows)} (dropped: {found.dropped}); "
