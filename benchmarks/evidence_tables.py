@@ -11,6 +11,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from scipy.stats import t as student
@@ -270,23 +271,29 @@ def draw(
                 "array": [interval.high - interval.value for _, interval in points],
                 "arrayminus": [interval.value - interval.low for _, interval in points],
             },
-            mode="lines+markers", name=f"{arm}: {what(arm)}", line={"width": 4 if arm == first else 1.5},
+            mode="lines+markers", name="<br>".join(wrap(f"{arm}: {what(arm)}", 120)),
+            line={"width": 4 if arm == first else 1.5},
         )  # fmt: skip
     shade = qualitative.D3[whole.index(first) % len(qualitative.D3)]  # the template's colour of its line
     mine = {_number(model): seeds for (arm, model), seeds in passing.items() if arm == first and model != "M0"}
-    for seed in sorted({seed for seeds in mine.values() for seed in seeds}):
-        ran = sorted(t for t, seeds in mine.items() if seed in seeds)
+    ran_by = {
+        seed: sorted(t for t, seeds in mine.items() if seed in seeds) for seeds in mine.values() for seed in seeds
+    }
+    ends = {seed: statistics.mean(mine[ran[-1]][seed].values()) for seed, ran in ran_by.items()}
+    above = 0.0
+    for seed in sorted(ends, key=ends.__getitem__):
+        ran, above = ran_by[seed], max(ends[seed], above + 0.045)  # labels keep apart
         figure.add_scatter(
             x=ran, y=[statistics.mean(mine[t][seed].values()) for t in ran], mode="lines", showlegend=False,
             line={"width": 1, "dash": "dot", "color": shade}, opacity=0.7,
         )  # fmt: skip
         figure.add_annotation(
-            x=ran[-1], y=statistics.mean(mine[ran[-1]][seed].values()), text=f"seed {seed}", showarrow=False,
+            x=ran[-1], y=above, text=f"seed {seed}", showarrow=False,
             xanchor="left", xshift=6, font={"size": 11, "color": shade},
         )  # fmt: skip
     last = max(_number(model) for _, model in lent)
     figure.update_layout(
-        template="simple_white", width=900, height=520, legend={"orientation": "h", "y": -0.15},
+        template="simple_white", width=900, height=560, legend={"orientation": "h", "y": -0.15},
         title="Responses that keep their rule: held-out prompts, checked by code that the loop never sees",
         xaxis={"tickvals": list(range(last + 1)), "ticktext": [f"M{t}" for t in range(last + 1)]},
         yaxis={"title": {"text": "pass rate"}, "tickformat": ".0%", "rangemode": "tozero"},
