@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from judgeloop.report.metrics import PLACED, value_in_words, versus_in_words
-from judgeloop.report.wording import difference, interval, points
+from judgeloop.report.wording import MIN_PROMPTS, difference, fallen, points
 
-MIN_PROMPTS = 10  # an interval over fewer is too narrow to say that it was left
 _SHOWN = 8
 
 
@@ -66,14 +65,6 @@ def _rules(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[st
         return {name: kind.get("strict") for name, kind in kinds.items()}
 
     yield from fallen(strict(model), strict(previous), "IFEval's ")
-
-
-def fallen(now: Mapping[str, Any], before: Mapping[str, Any], what: str) -> Iterator[str]:
-    """The parts of a whole whose interval lies below that of the model before, by the intervals of both."""
-    for name, value in now.items():
-        then = before.get(name)
-        if value and then and min(value["n"], then["n"]) >= MIN_PROMPTS and value["high"] < then["low"]:
-            yield f"{what}{name} {interval(value, as_percent=True)}, was {interval(then, as_percent=True)}"
 
 
 def _metrics(model: Mapping[str, Any], previous: Mapping[str, Any]) -> Iterator[str]:

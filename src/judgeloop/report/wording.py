@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
 NOTHING = "–"
+MIN_PROMPTS = 10  # an interval over fewer is too narrow to say that it was left
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -56,6 +57,14 @@ def difference(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, A
     down = math.hypot(now["value"] - now["low"], before["high"] - before["value"])
     up = math.hypot(now["high"] - now["value"], before["value"] - before["low"])
     return {"value": value, "low": value - down, "high": value + up, "n": min(now["n"], before["n"])}
+
+
+def fallen(now: Mapping[str, Any], before: Mapping[str, Any], what: str) -> Iterator[str]:
+    """The parts of a whole whose interval lies below that of the model before, by the intervals of both."""
+    for name, value in now.items():
+        then = before.get(name)
+        if value and then and min(value["n"], then["n"]) >= MIN_PROMPTS and value["high"] < then["low"]:
+            yield f"{what}{name} {interval(value, as_percent=True)}, was {interval(then, as_percent=True)}"
 
 
 def judge_in_words(judge: str | None, model: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from judgeloop.errors import InputError
-from judgeloop.report.wording import interval, number, points
+from judgeloop.report.wording import fallen, interval, number, points
 
 Verdict = Literal["better", "worse", "even", "unknown"]
 How = Literal["measured", "paired", "apart"]
@@ -91,6 +91,13 @@ def compare(
         return Comparison("unknown", *sides, f"{_prompts(against)} of {sides[1]} are fewer than stop.min_count")
     both = f"{interval(value, as_percent=share)} and {interval(against, as_percent=share)}, not paired"
     return judged("apart", value, against["low"], against["high"], both, other=against)
+
+
+def fallen_groups(now: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
+    """The groups of prompts in which a model passes less often than the best so far, by the same measure."""
+    if (now.get("headline"), now.get("group")) != (best.get("headline"), best.get("group")):
+        return []
+    return list(fallen(now.get("groups") or {}, best.get("groups") or {}, f"{now.get('group')} "))
 
 
 def metric_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from judgeloop.config import HealthSection, StopSection
-from judgeloop.report.falls import fallen
-from judgeloop.run.comparison import Comparison, compare, is_comparison, metric_of
+from judgeloop.run.comparison import Comparison, compare, fallen_groups, is_comparison, metric_of
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.stage import Step
@@ -120,7 +119,7 @@ def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str, **how: int) -
             others = (compare(now, other, metric, **how) for other in evaluations[:place] if other is not best)
             found = next((each for each in others if each.verdict == "worse"), found)
         follows = evaluations[place - 1] is best
-        fell = _fallen_groups(now, best) if found.verdict == "even" and metric == "checker" else []
+        fell = fallen_groups(now, best) if found.verdict == "even" and metric == "checker" else []
         if found.verdict == "better" or (found.verdict != "worse" and follows and not fell):
             best, lost = now, None
         why, rests_on = _in_words(found, metric, takes_over=best is now), found
@@ -131,13 +130,6 @@ def best_of(evaluations: Sequence[Mapping[str, Any]], metric: str, **how: int) -
         elif lost is not None:  # why this one had to be set against a model that it does not come after
             why = f"{_in_words(lost, metric, takes_over=False)}; {why}"
     return Choice(str(best["model"]), why, rests_on)
-
-
-def _fallen_groups(now: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
-    """The groups of prompts in which a model passes less often than the best so far, by the same measure."""
-    if (now.get("headline"), now.get("group")) != (best.get("headline"), best.get("group")):
-        return []
-    return list(fallen(now.get("groups") or {}, best.get("groups") or {}, f"{now.get('group')} "))
 
 
 def _in_words(found: Comparison, metric: str, *, takes_over: bool) -> str:
