@@ -49,12 +49,13 @@ def test_killed_at_random_moments_nothing_is_lost(make_config: Callable[..., Pat
     kills = 0
     while kills < KILLS:
         out = tmp_path / f"killed-{kills}"
-        kills += kill_until_complete(config, out, log, rng, length)
+        kills += kill_until_complete(config, out, log, rng, length, KILLS - kills)
         same_run(whole, out)
 
 
-def kill_until_complete(config: Path, out: Path, log: Path, rng: random.Random, length: float) -> int:
-    """Start the run, kill it at a random moment, start it again, until it completes; return the number of kills."""
+def kill_until_complete(config: Path, out: Path, log: Path, rng: random.Random, length: float, most: int) -> int:
+    """Start the run, kill it at a random moment, start it again, until it completes; return the number of kills. After
+    `most` it is left alone."""
     kills = 0
     while True:
         before = finished_lines(out)
@@ -62,8 +63,10 @@ def kill_until_complete(config: Path, out: Path, log: Path, rng: random.Random, 
         code = None
         try:
             # One start in three is left alone for longer, or slow first steps would never be passed.
-            code = process.wait(timeout=rng.uniform(0.2, 0.9 if kills % 3 == 2 else 0.5) * length)
+            moment = rng.uniform(0.2, 0.9 if kills % 3 == 2 else 0.5) * length
+            code = process.wait(timeout=moment if kills < most else 600)
         except subprocess.TimeoutExpired:
+            assert kills < most, log.read_text()[-3000:]
             if kills % 2:  # now the driver, now the child that works
                 process.send_signal(signal.SIGKILL)
             else:
@@ -76,7 +79,6 @@ def kill_until_complete(config: Path, out: Path, log: Path, rng: random.Random, 
         if code is not None:
             assert code == 0, log.read_text()[-3000:]
             return kills
-        assert kills < 100
 
 
 def same_run(whole: Path, out: Path) -> None:
