@@ -4,10 +4,11 @@
 
 Of the candidates that a run made for a model: how many pass; how often the judge scores the passing one of two answers
 to one prompt higher (ties half), over all rules and by rule, with 95% bootstrap intervals over prompts; what stands in
-the pairs that the config makes of the scores; and how many pass by score. `--judge` has another model score them (a
-folder or an alias), by the run's rubric, and tells how alike the two judges are within a prompt (correlation of the
-differences) and what the mean of their scores is worth; without it the run's own judgements are read. It gives expected
-scores, or with `--samples` the means of K that it writes; `--prompts` has it score the answers to N prompts alone.
+the pairs that the config makes of the scores; how many of those that are rehearsed pass; and how many pass by score.
+`--judge` has another model score them (a folder or an alias), by the run's rubric, and tells how alike the two judges
+are within a prompt (correlation of the differences) and what the mean of their scores is worth; without it the run's
+own judgements are read. It gives expected scores, or with `--samples` the means of K that it writes; `--prompts` has it
+score the answers to N prompts alone.
 
 With `judge.contrast.others` above 0, in the run or by `--set`, it tells besides how blind to the prompt the judge is,
 and what contrasts are worth, by λ; the difference from the scores alone is paired over prompts. Of several runs the
@@ -37,7 +38,7 @@ from judgeloop.judging.contrast import contrasts, measured_prompts
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.pairs import Judged, best_worst
-from judgeloop.records import MAX_SCORE, Candidate, Judgement, PreferencePair, Prompt
+from judgeloop.records import MAX_SCORE, Candidate, Judgement, PreferencePair, Prompt, SupervisedRow
 from judgeloop.stages.contrast import candidates_under_others, pair_scores, pairs_by_contrast
 
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
@@ -147,6 +148,13 @@ def told(pairs: Sequence[PreferencePair], truth: Mapping[str, Sequence[CheckedRe
     )
 
 
+def rehearsed_told(rehearsed: Sequence[SupervisedRow], answers: Sequence[CheckedResponse]) -> str:
+    """How many of the answers are rehearsed (`train.solved_replay`), and how many of these pass."""
+    names = {row.id for row in rehearsed}
+    passing = [row.measures[PASSES] for row in answers if row.id in names]
+    return f"{len(passing)} answers rehearsed, {statistics.mean(passing):.0%} pass" if passing else "none is rehearsed"
+
+
 def told_together(
     folder: Path, config: Config, one: Scores, other: Scores, truth: Mapping[str, Sequence[CheckedResponse]]
 ) -> str:
@@ -208,6 +216,8 @@ def tell(folder: Path, options: argparse.Namespace, gains: dict[float, list[floa
         print(f"judge right {found.value:.3f} ({found.low:.3f}-{found.high:.3f}), {found.n} prompts")
     print("; ".join(f"{rule} {statistics.mean(v):.2f} ({len(v)})" for rule, v in by_rule.items() if v))
     print(told(pairs_of(folder, config, scores), truth))
+    if (folder / "solved.jsonl").exists():
+        print(rehearsed_told(read_rows(folder / "solved.jsonl", SupervisedRow), rows))
     if lines := contrasts_told(folder, config, scores, truth, gains):
         print(*lines, sep="\n")
     if options.judge:

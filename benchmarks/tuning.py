@@ -32,7 +32,7 @@ from judgeloop.stages.context import sampling
 from judgeloop.stages.contrast import pair_scores
 from judgeloop.stages.solved import solved_rows
 from judgeloop.stages.training import score_alone, to_imitate
-from own_answers import pairs_of, told, truth_of
+from own_answers import pairs_of, rehearsed_told, told, truth_of
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "configs" / "verifiable"))
@@ -73,7 +73,7 @@ def train(folder: Path, pairs: list[PreferencePair], config: Config, output: Pat
     if config.train.solved_replay:
         _, own = pair_scores(config, read_rows(folder / "judgements.jsonl", Judgement))
         rehearsed = solved_rows(read_rows(folder / "prompts.jsonl", Prompt), candidates, own, pairs).rows
-        print(f"{len(rehearsed)} answers to rehearse", flush=True)
+        print(rehearsed_told(rehearsed, [row for rows in truth_of(folder).values() for row in rows]), flush=True)
     train_preference(
         pairs, initial=before, reference=before, output=output, chat=Chat.load(before),
         token_ids=token_ids, config=config.train, seed=config.seed, threads=None,

@@ -47,16 +47,13 @@ def solved_rows(
     chosen = [score for pair in pairs if (score := scores.get(pair.chosen_id)) is not None]
     paired = {pair.prompt_id for pair in pairs}
     least = statistics.median(chosen) if chosen else None
-    answers: dict[str, list[tuple[float, Candidate]]] = {prompt.id: [] for prompt in prompts}
-    for row in sorted(candidates, key=lambda row: row.id):
-        score = scores.get(row.id)
-        if score is not None and row.finish_reason == "stop" and row.text.strip():
-            answers[row.prompt_id].append((score, row))
+    answers = _finished(prompts, candidates)
     rows: list[SupervisedRow] = []
     dropped: Counter[str] = Counter()
     without = [prompt for prompt in prompts if prompt.id not in paired]
     for prompt in without:
-        score, best = max(answers[prompt.id], key=lambda entry: entry[0], default=(0.0, None))
+        scored = [(score, row) for row in answers[prompt.id] if (score := scores.get(row.id)) is not None]
+        score, best = max(scored, key=lambda entry: entry[0], default=(0.0, None))
         if best is None:
             dropped[NO_ANSWER] += 1
         elif least is None or score < least:
@@ -69,14 +66,21 @@ def solved_rows(
 def drawn_rows(prompts: Sequence[Prompt], candidates: Sequence[Candidate], like: Solved, seed: int) -> Solved:
     """As many rows as `like` has, of prompts and finished answers drawn without looking at a score: for the control by
     a coin, which must not rehearse what the judge found good."""
-    answers: dict[str, list[Candidate]] = {prompt.id: [] for prompt in prompts}
-    for row in sorted(candidates, key=lambda row: row.id):
-        if row.finish_reason == "stop" and row.text.strip():
-            answers[row.prompt_id].append(row)
+    answers = _finished(prompts, candidates)
     draw = random.Random(derive_seed(seed, "solved, by a coin"))
     able = [prompt for prompt in prompts if answers[prompt.id]]
     taken = draw.sample(able, min(len(like.rows), len(able)))
     return Solved([_row(p, draw.choice(answers[p.id])) for p in taken], None, like.without_pair, {})
+
+
+def _finished(prompts: Sequence[Prompt], candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:
+    """Prompt → its answers that are finished and say something, by their ids: which of two equals comes first does not
+    depend on who finished first."""
+    found: dict[str, list[Candidate]] = {prompt.id: [] for prompt in prompts}
+    for row in sorted(candidates, key=lambda row: row.id):
+        if row.finish_reason == "stop" and row.text.strip():
+            found[row.prompt_id].append(row)
+    return found
 
 
 def _row(prompt: Prompt, answer: Candidate) -> SupervisedRow:

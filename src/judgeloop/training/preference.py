@@ -33,8 +33,6 @@ from judgeloop.training.data import (
     ScoreAlone,
     TokenisedPairs,
     pair_examples,
-    rows_beside,
-    sft_examples,
 )
 from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.finished import record_finished
@@ -43,7 +41,7 @@ from judgeloop.training.losses import PreferenceLoss
 from judgeloop.training.order import steps_of_rows, token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
-from judgeloop.training.replay import Replay
+from judgeloop.training.replay import Beside, replays_of
 from judgeloop.training.summary import TrainingSummary
 from judgeloop.training.trainer import (
     Metrics,
@@ -122,9 +120,17 @@ def train_preference(
     pairs_a_step = len(shuffled) / len(blocks) if blocks else config.batch_size
     steps = len(blocks) if blocks else math.ceil(len(shuffled) / config.batch_size)
     dropped = Counter(data.dropped)
-    replays = _replays(
-        config, eft, ift, refresh, solved, chat, score_alone, token_ids, pairs_a_step, steps, seed, dropped
-    )
+    longer = "raise train.max_length, or "
+    wanted = [
+        Beside("eft", config.eft_replay, config.eft_weight, eft,
+                f"set it to 0, {longer}give ranked responses in seed_data.ranked"),
+        Beside("ift", config.ift_replay, config.ift_weight, ift,
+                f"set it to 0, {longer}give instructions with responses in seed_data"),
+        Beside("refresh", config.refresh_replay if refresh else 0, config.refresh_weight, refresh,
+                f"{longer}set judge.refresh.enabled: false"),
+        Beside("solved", config.solved_replay if solved else 0, config.solved_weight, solved, None, once=True),
+    ]  # fmt: skip
+    replays = replays_of(wanted, config.max_length, chat, score_alone, token_ids, pairs_a_step, steps, seed, dropped)
     if threads is not None:
         torch.set_num_threads(max(1, threads // distributed.local_processes()))
     collectives.join()
@@ -246,49 +252,3 @@ def _remedy(dropped: Mapping[str, int]) -> str:
         EQUAL: "raise candidates.sampling.temperature: both sides are the same tokens",
     }
     return known.get(most, "raise candidates.count or prompts.count")
-
-
-def _replays(
-    config: TrainSection,
-    eft: Sequence[SupervisedRow],
-    ift: Sequence[SupervisedRow],
-    refresh: Sequence[SupervisedRow],
-    solved: Sequence[SupervisedRow],
-    chat: Chat,
-    score_alone: ScoreAlone | None,
-    token_ids: Mapping[str, Sequence[int]],
-    pairs_a_step: float,
-    steps: int,
-    seed: int,
-    dropped: Counter[str],
-) -> list[Replay]:
-    """The rows that the config wants beside the pairs: of the seed, and of the policy's own answers, if any. `steps`
-    are those of an epoch: a few solved prompts are not rehearsed over and over, but once an epoch, as a pair is. What
-    cannot be tokenised is counted in `dropped`."""
-    wanted = [
-        ("eft", config.eft_replay, config.eft_weight, eft, score_alone, "give ranked responses in seed_data.ranked"),
-        ("ift", config.ift_replay, config.ift_weight, ift, None, "give instructions with responses in seed_data"),
-        (
-            "refresh", config.refresh_replay if refresh else 0, config.refresh_weight, refresh, score_alone,
-            "set judge.refresh.enabled: false",
-        ),
-        ("solved", config.solved_replay if solved else 0, config.solved_weight, solved, None, None),
-    ]  # fmt: skip
-    made = []
-    for kind, share, weight, rows, alone, remedy in wanted:
-        if not share:
-            continue
-        found = sft_examples(rows, chat, config.max_length, alone, token_ids=token_ids if kind == "solved" else None)
-        dropped.update({f"{kind} row {reason}": count for reason, count in found.dropped.items()})
-        if not found.examples and kind == "solved":  # as if there was none: which prompts are solved nobody chose
-            continue
-        if not found.examples:
-            raise InputError(
-                f"train.{kind}_replay: no {kind.upper()} row to replay of {len(rows)} (dropped: {found.dropped}); "
-                f"{'' if kind == 'refresh' else 'set it to 0, '}raise train.max_length, or {remedy}"
-            )
-        per_step = rows_beside(pairs_a_step, share)
-        if kind == "solved":
-            per_step = min(per_step, math.ceil(len(found.examples) / steps))
-        made.append(Replay(found.examples, per_step, chat.pad_id, seed, kind, weight))
-    return made
