@@ -254,6 +254,7 @@ def test_killed_and_started_again_it_gives_the_same_file(files: Path, tmp_path: 
     assert out.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.model
 def test_the_real_model_writes_tasks(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JUDGELOOP_CACHE")

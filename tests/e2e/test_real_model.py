@@ -54,7 +54,7 @@ def test_the_loop_with_the_real_model(
 ) -> None:
     config = make_config(
         model="smollm2-135m-instruct",
-        threads=2,
+        threads=1,  # two, beside another worker of the suite, wait for each other
         iterations=1,
         engine={"cache_gib": 1},
         sft={"learning_rate": 1e-4, "batch_size": 8},

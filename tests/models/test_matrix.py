@@ -50,7 +50,13 @@ def test_experts_whose_config_asks_for_the_routers_loss_generate(matrix: ModuleT
     assert matrix.COLUMNS["greedy"](folder, template) == "yes"
 
 
-@pytest.mark.parametrize(("name", "loop"), [("Qwen3", ("full", "sampled")), ("Mistral", ("lora", "expected"))])
+@pytest.mark.parametrize(
+    ("name", "loop"),
+    [
+        ("Qwen3", ("full", "sampled")),
+        pytest.param("Mistral", ("lora", "expected"), marks=pytest.mark.long),
+    ],
+)
 def test_a_whole_run(matrix: ModuleType, name: str, loop: tuple[str, str]) -> None:
     found = matrix.loop_in_a_process(name, loop)
     counts = re.fullmatch(r"yes: (\d+) of (\d+) scores read, (\d+) pairs", found)

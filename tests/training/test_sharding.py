@@ -104,6 +104,7 @@ def hybrid() -> None:
     (folder / f"said.{distributed.rank()}.json").write_text(json.dumps(said))
 
 
+@pytest.mark.long
 def test_two_copies_in_halves_do_what_one_whole_does(model_folder: Path, tmp_path: Path) -> None:
     run_two("test_sharding", model_folder, tmp_path, function="hybrid", count=4)
     alone = train(model_folder, tmp_path / "model", "sft")
