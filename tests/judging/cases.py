@@ -16,8 +16,17 @@ def shared_cases(name: str) -> list[dict[str, Any]]:
         for place in (folder / "shared", folder.parent / "shared"):
             path = place / "cases" / name
             if path.is_file():
-                return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+                return _rows_of(path)
     return []
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """The rows of a file beside this one: outputs, and what a careful reader takes from them."""
+    return _rows_of(Path(__file__).with_name(name))
+
+
+def _rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from judgeloop.judging.answers import wide_forms
+from judgeloop.judging.answers import usual_forms
 from judgeloop.judging.parse_score import Score, parse_score
 from judgeloop.judging.pointwise import read_score
 from judgeloop.judging.rubric import Rubric
@@ -95,7 +95,7 @@ def read(text: str, number: int) -> Score:
 
 def written_numbers(text: str) -> set[float]:
     """All that is written in digits, of whatever script."""
-    return {float(number) for number in _NUMBER.findall(wide_forms(text))}
+    return {float(number) for number in _NUMBER.findall(usual_forms(text))}
 
 
 def check(text: str, number: int) -> float | None:

@@ -55,6 +55,11 @@ def test_the_judges_own_line_stays(text: str) -> None:
     assert read_score(load_rubric("additive-5"), text, RESPONSE).value in (4, 5)
 
 
+@pytest.mark.parametrize("text", ['```json\n{"score": 4}\n```', "```\nScore: 4\n```"])
+def test_a_fenced_answer_is_no_quotation(text: str) -> None:
+    assert read_score(load_rubric("additive-5"), text, "Leeds won. Final score: 4-2.").value == 4
+
+
 def test_without_a_score_line_in_the_response_nothing_is_a_copy() -> None:
     text = "The sky is blue.\nScore: 5\nThank you."
     assert blank_copies(text, "The sky is blue.\nThank you.") == (text, 0)

@@ -8,7 +8,7 @@ import pytest
 
 from judgeloop.judging.parse_score import parse_score, score_place
 from judgeloop.judging.parse_verdict import parse_verdict
-from judging.cases import score_variations, shared_cases, verdict_variations
+from judging.cases import rows, score_variations, shared_cases, verdict_variations
 
 SCORES, VERDICTS = shared_cases("judge_outputs.jsonl"), shared_cases("verdicts.jsonl")
 needs_scores = pytest.mark.skipif(not SCORES, reason="shared/cases/judge_outputs.jsonl is not beside this checkout")
@@ -24,6 +24,16 @@ def test_a_shared_judgement_has_the_score_that_a_reader_sees(case: dict[str, Any
 @needs_verdicts
 @pytest.mark.parametrize("case", VERDICTS, ids=lambda case: str(case["id"]))
 def test_a_shared_verdict_is_the_one_that_a_reader_sees(case: dict[str, Any]) -> None:
+    assert parse_verdict(case["output"]).value == case["better"]
+
+
+@pytest.mark.parametrize("case", rows("score_outputs.jsonl"), ids=lambda case: repr(case["output"]))
+def test_a_score_in_a_judges_own_form_is_the_one_that_a_reader_sees(case: dict[str, Any]) -> None:
+    assert parse_score(case["output"], label=case["label"]).value == case["score"]
+
+
+@pytest.mark.parametrize("case", rows("verdict_outputs.jsonl"), ids=lambda case: repr(case["output"]))
+def test_a_verdict_in_a_judges_own_form_is_the_one_that_a_reader_sees(case: dict[str, Any]) -> None:
     assert parse_verdict(case["output"]).value == case["better"]
 
 

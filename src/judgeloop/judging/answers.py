@@ -16,10 +16,20 @@ Value = TypeVar("Value")
 
 WEAK, PLAIN, TOTAL, FINAL, OWN = range(-1, 4)  # ranks: a higher one wins wherever it is in the text
 
-_FULL_WIDTH = str.maketrans(
-    "０１２３４５６７８９ＡＢａｂ：．／－（）＋＝％，；［］【】｛｝｜＜＞",
-    "0123456789ABab:./-()+=%,;[][]{}|<>",
-)
+# Each character that a reader takes for another one, as that one: forms of full width, spaces of all kinds, what is not
+# seen at all, hyphens and marks that look the same.
+_USUAL_FORMS = str.maketrans(
+    {
+        **dict(zip("０１２３４５６７８９ＡＢａｂ：．／－（）＋＝％，；［］【】｛｝｜＜＞",
+                   "0123456789ABab:./-()+=%,;[][]{}|<>", strict=True)),
+        **dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " "),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff", " "),
+        **dict.fromkeys("\u2010\u2011\u2012\u2015\ufe63", "-"),
+        **dict.fromkeys("～〜∼", "~"),
+        **dict.fromkeys("⁄∕", "/"),
+    }
+)  # fmt: skip
+_ENTITY = re.compile(r"&(?P<name>lt|gt);")
 # What carries no meaning around an answer: Markdown, LaTeX, HTML, what is struck through.
 _DECORATION = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm)?|math(?:bf|rm))[ \t]{0,4}\{|\\[()\[\]]|[$*_`#]"
@@ -32,13 +42,14 @@ BEGINNING = r"""(?x:(?:^|[\n\r.!?。！？;；]|,[ \t\n]*(?=["'])
     [^\w\n\r…]{0,40}(?:\d{1,2}[.)、][ \t]{1,4})?
     (?:(?:(?:final[ \t]+|my[ \t]+)?
       (?:answer|verdict|judge?ment|evaluation|assessment|result|conclusion|output|assistant|judge)
-      |correction|最终答案|答案|评价|评估|结论|结果|更正|修正)[ \t]*:[^\w\n\r…]{0,20}
+      |correction|edit|revis(?:ed|ion)|updated?|最终答案|答案|评价|评估|结论|结果|更正|修正)[ \t]*:[^\w\n\r…]{0,20}
+     |(?:no|actually)[ \t]*,[ \t]*
      |(?:therefore|thus|so|hence|accordingly|in[ \t]+(?:summary|conclusion|total|short)|to[ \t]+(?:sum[ \t]+up|conclude)
       |finally|overall)[ \t]*,?[ \t]+
      |(?:综上所述|综上|因此|所以|总之|总的来说|综合来看|综合考虑|满分\d{1,3}分)[ \t]*,?[ \t]*)?
     ["'“”‘’「『(\[{<]{0,4})"""
 FINAL_WORDS = re.compile(
-    r"final|revised|corrected|updated|adjusted|amended|reconsidered|\bnew\b|最终|最后|修正|更正|修改|调整",
+    r"final|revised|corrected|updated|adjusted|amended|reconsidered|\bnew\b|最终|最終|最后|修正|更正|修改|调整",
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(
@@ -49,6 +60,14 @@ _CORRECTION = re.compile(
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = 120  # characters before an answer in which a correction is announced
+# A paragraph that begins so is a second thought, however long it is.
+_SECOND_THOUGHT = re.compile(
+    r"^[^\w\n]{0,20}(?:(?:wait|actually|hmm?|oops|sorry|on (?:second thoughts?|reflection)|(?:up)?on re-?\w+|"
+    r"on closer (?:inspection|reading|look)|(?:looking|reading|checking) (?:it )?again|"
+    r"let me (?:re-?|double-?|look|check)\w*|edit|correction)\b"
+    r"|更正|修正|重新|不对|等等|抱歉|其实)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NEW_TURN = re.compile(
     r"^[^\w\n]{0,20}(?:(?:user|human|assistant|instruction|prompt|question|query|example|input|task|request|model|system)"
     r"[ \t]*[\dA-Z]?[ \t]*[:\n]|(?:new|next|another)[ \t]+(?:example|response|question|prompt|instruction|task|case)\b"
@@ -58,6 +77,16 @@ _NEW_TURN = re.compile(
 )
 _NUMBERED = re.compile(r"[^\w\n]*\d{1,2}[.)、].{1,80}")
 _HEADING = re.compile(rf"{_NUMBERED.pattern}|[^.!?。！？\n]{{1,60}}:[^\w\n]*")
+# What begins a part of a text, on a line that holds an answer too: "2. Clarity: … Score: 2", "<clarity><score>".
+_PART = re.compile(
+    r"[^\w\n]*\d{1,2}[.)、].*|[ \t]*-[ \t].*|.*<[\w -]{1,30}>[ \t]*|[^\w\n]*criterion[ \t]*\d.*", re.IGNORECASE
+)
+# The name of a part, on a line that Markdown's marks were taken off: "### Clarity", "**Clarity:** It is unclear."
+_TITLE = re.compile(
+    r"[ \t]{2,}(?:\d{1,2}[.)][ \t]{1,4})?(?P<name>[^\s.!?。！？:][^.!?。！？:\n]{0,59})(?::.*)?"
+    r"|[^\w\n]*(?P<criterion>criterion[ \t]*\d+).*",
+    re.IGNORECASE,
+)
 _CONTRADICTION = "two answers and no sign which counts"
 _CRITERIA = "answers to single criteria and no total"
 
@@ -74,13 +103,25 @@ class Answer(Generic[Value]):
 
 
 def plain(text: str) -> str:
-    """A text of the same length without what carries no meaning: full-width forms, Markdown, LaTeX, HTML emphasis."""
-    return _DECORATION.sub(lambda match: " " * len(match.group()), text.translate(_FULL_WIDTH))
+    """A text of the same length without what carries no meaning: forms of characters, Markdown, LaTeX, HTML."""
+    bare = _ENTITY.sub(lambda match: ("<" if match["name"] == "lt" else ">").ljust(4), text.translate(_USUAL_FORMS))
+    return _DECORATION.sub(lambda match: " " * len(match.group()), bare)
 
 
-def wide_forms(text: str) -> str:
-    """The text with full-width letters, digits and marks as plain ones."""
-    return text.translate(_FULL_WIDTH)
+def usual_forms(text: str) -> str:
+    """The text with letters, digits, spaces and marks that look like usual ones as these."""
+    return text.translate(_USUAL_FORMS)
+
+
+def masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text with dots in place of the spans, which are in order: nothing begins a line by it."""
+    pieces, done = [], 0
+    for start, end in spans:
+        start = max(start, done)
+        if start < end:
+            pieces += [text[done:start], "…" * (end - start)]
+            done = end
+    return "".join([*pieces, text[done:]])
 
 
 def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:
@@ -94,7 +135,10 @@ def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:
     corrected = [False]
     for before, answer in itertools.pairwise(ordered):
         since = max(before.end, answer.start - _BEFORE_ANSWER)
-        corrected.append(_CORRECTION.search(text, since, answer.end) is not None)
+        announced = _CORRECTION.search(text, since, answer.end) or _SECOND_THOUGHT.search(
+            text, before.end, answer.start
+        )
+        corrected.append(announced is not None)
     ordered = [
         replace(answer, rank=max(answer.rank, FINAL)) if new and answer.rank >= PLAIN else answer
         for answer, new in zip(ordered, corrected, strict=True)
@@ -114,6 +158,7 @@ def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:
                 return replace(chosen, value=None, reason=_CONTRADICTION)
             heading = _HEADING if differs else _NUMBERED
             others += all(heading.fullmatch(_line_before(text, one)) for one in (chosen, answer))
+            others += differs and _in_parts(text, chosen, last, answer)
         last = answer
     if chosen is not None and others:
         return replace(chosen, value=None, reason=_CRITERIA)
@@ -124,6 +169,21 @@ def _adjacent(text: str, first: Answer[Value], second: Answer[Value]) -> bool:
     """Whether no line of other words lies between two answers."""
     line_end = text.find("\n", first.end, second.start)
     return line_end < 0 or re.search(r"\w", text[line_end : second.start]) is None
+
+
+def _in_parts(text: str, first: Answer[Value], before: Answer[Value], second: Answer[Value]) -> bool:
+    """Whether two answers are in parts of the text that are marked alike: each under a title of its own, or each in an
+    item of a list."""
+    own = [text[text.rfind("\n", 0, one.start) + 1 : one.start] for one in (first, second)]
+    titles = [_last_title(lines) for lines in (text[: first.start], text[before.end : second.start].partition("\n")[2])]
+    return all(_PART.fullmatch(line) for line in own) or (None not in titles and titles[0] != titles[1])
+
+
+def _last_title(above: str) -> str | None:
+    """The title nearest to the end of a text, without its last line."""
+    found = [_TITLE.fullmatch(line.rstrip()) for line in above[-1000:].split("\n")[:-1]]
+    names = [title["name"] or title["criterion"] for title in found if title is not None]
+    return names[-1].strip().casefold() if names else None
 
 
 def _line_before(text: str, answer: Answer[Value]) -> str:

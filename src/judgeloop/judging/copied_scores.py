@@ -17,6 +17,8 @@ _WORD = re.compile(r"\w+")
 _INTRODUCES = frozenset(":：\"'“‘「『>`")
 _BRACKETS = " \t\n\r{[(<|*_#$\\.。…"  # what a form begins with, after the mark that introduces a quotation
 _CLOSERS = " \t}])>|*_#$.。"
+_KEY_BEGINS = re.compile(r'[{,]\s*"$')  # of JSON
+_FENCE = "```"  # around a whole answer: no quotation
 _ENDS = tuple("\"'”’」』`")  # what a quotation ends with, after the brackets that a form ends with
 _NEAR = 40  # characters on either side in which the neighbouring word is looked for
 _ESCAPE = re.compile(r"\\[nrt]")  # a line break in a JSON string
@@ -71,9 +73,10 @@ def is_copy(text: str, start: int, end: int, response: str, cut: bool, *, after:
         return own == squeezed
     before = list(_WORD.finditer(text, max(0, start - _NEAR), start))
     following = _WORD.search(text, end, end + _NEAR)
+    lead, tail = text[max(0, start - _NEAR) : start].rstrip(_BRACKETS), text[end : end + _NEAR].lstrip(_CLOSERS)
     return bool(
-        text[max(0, start - _NEAR) : start].rstrip(_BRACKETS)[-1:] in _INTRODUCES
-        or text[end : end + _NEAR].lstrip(_CLOSERS).startswith(_ENDS)
+        (lead[-1:] in _INTRODUCES and not lead.endswith(_FENCE) and not _KEY_BEGINS.search(lead))
+        or (tail.startswith(_ENDS) and not tail.startswith(_FENCE))
         or (cut and not following)
         or (before and _squeeze(text[before[-1].start() : end]) in squeezed)
         or (after and following and _squeeze(text[start : following.end()]) in squeezed)

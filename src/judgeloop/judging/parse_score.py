@@ -5,22 +5,22 @@ A missing, out-of-range or ambiguous score is None with a reason, never a number
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from judgeloop.judging.answers import PLAIN, Answer, plain, settle, wide_forms
+from judgeloop.judging.answers import PLAIN, Answer, masked, plain, settle, usual_forms
 from judgeloop.judging.score_line import line_answers, score_words
 from judgeloop.judging.structured_scores import (
     Scale,
     bare_answer,
     boxed_answers,
     bracketed_answers,
+    element_spans,
     json_answers,
     json_spans,
-    table_answers,
-    table_spans,
     tag_answers,
 )
+from judgeloop.judging.table_scores import table_answers, table_spans
 from judgeloop.records import MAX_SCORE
 from judgeloop.text.thoughts import split_thought
 
@@ -88,7 +88,7 @@ def score_spans(text: str, label: str | None = None, form: str | None = None) ->
 
 def _answers(text: str, scale: Scale, form: str | None) -> tuple[list[Answer[float]], int]:
     """The answers in a text, and how many labels have no number."""
-    wide = wide_forms(text)
+    wide = usual_forms(text)
     found = list(_in_form(wide, scale, form) if form else _in_any_form(wide, scale))
     answers = [answer for answer in found if answer is not None]
     return answers, len(found) - len(answers)
@@ -109,24 +109,17 @@ def _in_any_form(text: str, scale: Scale) -> Iterator[Answer[float] | None]:
     bare = plain(text)
     tables = table_spans(bare)
     in_tables = list(table_answers(bare, tables, scale))
-    # What a structure holds is read there: words inside a JSON string are not a score line.
+    in_tags = list(tag_answers(text, scale))
+    # What a structure holds is read there: words inside a JSON string are not a score line, nor those in an element
+    # beside the one that gives the score.
     taken = [(start, end) for start, end, _ in objects] if in_json else []
-    rest = _masked(bare, sorted([*taken, *(tables if in_tables else [])]))
+    scored = [answer for answer in in_tags if answer is not None and answer.rank >= PLAIN]
+    elements = element_spans(text, scored) if scored else []
+    rest = masked(bare, sorted([*taken, *(tables if in_tables else []), *elements]))
     yield from in_json
     yield from in_tables
-    yield from tag_answers(text, scale)
+    yield from in_tags
     yield from line_answers(rest, scale.words, scale.low, scale.high)
     yield from bracketed_answers(text, scale)
     yield from boxed_answers(text, scale)
     yield from bare_answer(text, scale)
-
-
-def _masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """The text with dots in place of the spans, which are in order: nothing begins a line by it."""
-    pieces, done = [], 0
-    for start, end in spans:
-        start = max(start, done)
-        if start < end:
-            pieces += [text[done:start], "…" * (end - start)]
-            done = end
-    return "".join([*pieces, text[done:]])

@@ -1,4 +1,4 @@
-"""Scores in a form with a structure of its own: JSON, tags, Markdown tables, `[[4]]` and LaTeX's box."""
+"""Scores in a form with a structure of its own: JSON, tags, `[[4]]` and LaTeX's box."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.judging.answers import WEAK, Answer, plain
-from judgeloop.judging.score_line import Number, ScoreWords, read_number
+from judgeloop.judging.score_line import ScoreWords
+from judgeloop.judging.score_number import Number, read_number
 
 _MARK = re.compile(r'["{}\[\]]')
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*+')
 _DEEP = 20  # objects nested deeper are not looked into
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_HIGHEST_KEY = re.compile(r"max(?:imum)?(?: ?(?:score|points|possible))?|out ?of|total possible|满分", re.IGNORECASE)
+_HIGHEST_KEY = re.compile(r"\b(?:max(?:imum)?|possible|highest|scale|range)\b|\bout ?of\b|满分", re.IGNORECASE)
 _TAG = re.compile(
     r"<(?P<tag>[^\W\d][\w -]{0,30})>\s{0,20}(?P<content>[^<\n]{1,60}?)\s{0,20}(?:(?P<end></(?P=tag)>)|(?=\n)|$)",
     re.IGNORECASE,
 )
+_ELEMENT = re.compile(r"<(?P<tag>[^\W\d][\w -]{0,30})>[^<]{0,20000}</(?P=tag)>", re.IGNORECASE)
 _ANSWER_TAGS = frozenset({"answer", "result", "output", "verdict", "evaluation", "judgement", "judgment"})
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}\{(?P<content>(?:[^{}\n]|\{[^{}\n]{0,60}\}){1,80})\}")
 _BRACKETED = re.compile(r"\[\[(?P<content>[^\[\]\n]{1,20})\]\]")
 _INSIDE = re.compile(r"\\[a-z]{1,8}\s?\{|[{}$\\]")
 _BARE = re.compile(r"[^\w\n]{0,20}\d{1,9}(?:\.\d{1,9})?(?:[ \t]*/[ \t]*\d{1,9}(?:\.0)?)?[^\w\n]{0,20}")
-_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")
+_GLOSS = re.compile(r"[ \t]*(?:[-–—:,][ \t]+|\()[^\d\n]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,13 @@ class Scale:
         """Whether a text is a label and nothing else."""
         return self.words.whole.fullmatch(text)
 
-    def alone(self, text: str, scale: str | None = None) -> Number | None:
-        """The number that is all of a text; None if there is none or other words follow."""
+    def alone(self, text: str, scale: str | None = None, *, gloss: bool = False) -> Number | None:
+        """The number that is all of a text; None if there is none or other words follow. With `gloss`, words set apart
+        from it may follow, as on a score line: "4 (good)"."""
         number = read_number(text, self.low, self.high, scale)
-        return number if number is None or not re.search(r"\w", _without_unit(number.rest)) else None
+        if number is None or not re.search(r"\w", _without_unit(number.rest)):
+            return number
+        return number if gloss and not number.supposed and _GLOSS.fullmatch(_without_unit(number.rest)) else None
 
 
 def _without_unit(rest: str) -> str:
@@ -99,12 +104,13 @@ def json_answers(
 ) -> Iterator[Answer[float] | None]:
     """The score of each JSON value: the key that names one, nearest to the outside. With `key`, that key alone."""
     for start, end, value in spans:
-        level = _objects([value])
+        level, above = _objects([value]), list[dict[str, Any]]()
         while level:
             named = [(name, item[name], item) for item in level for name in item if _names(name, scale, key)]
             if named:
-                yield _json_answer(text[start:end], start, named, scale)
+                yield _json_answer(text[start:end], start, named, above, scale)
                 break
+            above += level
             level = _objects([inner for item in level for inner in item.values()])
 
 
@@ -127,11 +133,22 @@ def _names(name: str, scale: Scale, key: str | None) -> bool:
 
 
 def _json_answer(
-    text: str, start: int, named: Sequence[tuple[str, Any, dict[str, Any]]], scale: Scale
+    text: str,
+    start: int,
+    named: Sequence[tuple[str, Any, dict[str, Any]]],
+    above: Sequence[dict[str, Any]],
+    scale: Scale,
 ) -> Answer[float] | None:
     ranked = [(scale.words.rank(_words_of(name)), name, value, item) for name, value, item in named]
-    if {"score", "rating"} & {name.lower() for name, _, _ in named}:  # "total" beside "score" may be the highest one
-        ranked = [entry for entry in ranked if _words_of(entry[1]).lower() not in ("total", "overall", "sum")] or ranked
+    numeric = [entry for entry in ranked if _json_number(entry[2], scale, None) is not None]
+    ranked = numeric or ranked  # "rating": "good" beside a score says it in words
+    totals: list[Any] = []
+    if {"score", "rating"} & {
+        name.lower() for _, name, _, _ in ranked
+    }:  # "total" beside "score" may be the highest one
+        others = [entry for entry in ranked if _words_of(entry[1]).lower() not in ("total", "overall", "sum")]
+        totals = [entry[2] for entry in ranked if entry not in others and _words_of(entry[1]).lower() == "total"]
+        ranked = others or ranked
     top = max(rank for rank, *_ in ranked)
     best = [(name, value, item) for rank, name, value, item in ranked if rank == top]
     place = re.search(rf'"{re.escape(best[0][0])}"\s*:\s*"?[^,}}\n]{{0,40}}', text) or re.match(r".", text, re.DOTALL)
@@ -144,10 +161,22 @@ def _json_answer(
     assert number is not None
     if len(best) > 1 and (len({id(item) for *_, item in best}) > 1 or len({one and one.value for one in numbers}) > 1):
         return Answer(begins, ends, None, "several scores in the JSON and no total", top)
-    highest = [value for name, value in best[0][2].items() if _HIGHEST_KEY.fullmatch(_words_of(name))]
-    if highest and isinstance(highest[0], (int, float)) and highest[0] != scale.high:
-        return Answer(begins, ends, None, f"score out of {highest[0]:g}, not {scale.high}", top)
+    _, value, own = best[0]
+    highest = [last_number(given) for item in (own, *_objects([value]), *above) for name, given in item.items()
+               if name != best[0][0] and _HIGHEST_KEY.search(_words_of(name))]  # fmt: skip
+    highest += [total for total in map(last_number, totals) if total is not None and total > scale.high]
+    other = next((one for one in highest if one is not None and one != scale.high), None)
+    if other is not None:
+        return Answer(begins, ends, None, f"score out of {other:g}, not {scale.high}", top)
     return Answer(begins, ends, number.value, number.reason, top)
+
+
+def last_number(given: object) -> float | None:
+    """10 of 10, "10" and "1-10"."""
+    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
+        return None
+    found = re.fullmatch(r"(?:\d{1,4}[ \t]*(?:-|–|to)[ \t]*)?(?P<last>\d{1,4}(?:\.\d{1,4})?)", str(given).strip())
+    return float(found["last"]) if found else None
 
 
 def _scale_of(name: str, scale: Scale) -> str | None:
@@ -161,7 +190,7 @@ def _json_number(value: object, scale: Scale, named: str | None) -> Number | Non
         return _json_number(inner[0], scale, named) if len(inner) == 1 and not isinstance(inner[0], dict) else None
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    return scale.alone(str(value), named)
+    return scale.alone(str(value), named, gloss=True)
 
 
 # Tags, brackets, boxes
@@ -173,12 +202,18 @@ def tag_answers(text: str, scale: Scale, tag: str | None = None) -> Iterator[Ans
         name = _words_of(match["tag"])
         usual = scale.names(name) is not None
         if match["tag"].lower() == tag.lower() if tag else usual or name.lower() in _ANSWER_TAGS:
-            number = _inside(match["content"], scale)
+            number = number_inside(plain(match["content"]), scale, gloss=usual or tag is not None)
             if number is not None:
                 rank = scale.words.rank(name) if usual or tag else WEAK
                 yield Answer(match.start(), match.end(), number.value, number.reason, rank)
             elif (usual or tag) and match["end"]:
                 yield None
+
+
+def element_spans(text: str, answers: Sequence[Answer[float]]) -> list[tuple[int, int]]:
+    """The closed elements of a text that hold other words than these answers, such as a rationale."""
+    starts = {answer.start for answer in answers}
+    return [element.span() for element in _ELEMENT.finditer(text) if element.start() not in starts]
 
 
 def bracketed_answers(text: str, scale: Scale, rank: int = WEAK) -> Iterator[Answer[float]]:
@@ -193,16 +228,16 @@ def boxed_answers(text: str, scale: Scale) -> Iterator[Answer[float]]:
 
 def _enclosed(pattern: re.Pattern[str], text: str, scale: Scale, rank: int) -> Iterator[Answer[float]]:
     for match in pattern.finditer(text):
-        number = _inside(match["content"], scale)
+        number = number_inside(match["content"], scale)
         if number is not None:
             yield Answer(match.start(), match.end(), number.value, number.reason, rank)
 
 
-def _inside(content: str, scale: Scale) -> Number | None:
+def number_inside(content: str, scale: Scale, *, gloss: bool = False) -> Number | None:
     """The number in a tag or a box, which may repeat the label."""
     said = _INSIDE.sub(" ", content).strip()
     label, colon, number = said.rpartition(":")
-    return scale.alone(number if colon and scale.names(label) else said)
+    return scale.alone(number if colon and scale.names(label) else said, gloss=gloss)
 
 
 def bare_answer(text: str, scale: Scale) -> Iterator[Answer[float]]:
@@ -212,74 +247,3 @@ def bare_answer(text: str, scale: Scale) -> Iterator[Answer[float]]:
     if number is not None:
         start = text.index(stripped)
         yield Answer(start, start + len(stripped), number.value, number.reason, WEAK)
-
-
-# Markdown tables
-
-
-def table_spans(text: str) -> list[tuple[int, int]]:
-    """Where the Markdown tables of a text (as `plain` gives it) are."""
-    spans: list[tuple[int, int]] = []
-    place = 0
-    for line in text.splitlines(keepends=True):
-        if line.lstrip(" \t").startswith("|") and line.count("|") > 1:
-            if spans and spans[-1][1] == place:
-                spans[-1] = (spans[-1][0], place + len(line))
-            else:
-                spans.append((place, place + len(line)))
-        place += len(line)
-    return spans
-
-
-def table_answers(text: str, spans: Sequence[tuple[int, int]], scale: Scale) -> Iterator[Answer[float] | None]:
-    """The score in a table: a row named so ("| Total | 4 |"), or the only row under a column named so."""
-    for start, end in spans:
-        rows = _rows(text, start, end)
-        header = rows.pop(0) if len(rows) > 1 and rows[1] == [] else []
-        rows = [row for row in rows if row]
-        column = next((place for place, cell in enumerate(header) if scale.names(cell.text) and place > 0), None)
-        alone = next((place for place, cell in enumerate(header) if scale.names(cell.text)), None)
-        named = [row for row in rows if scale.names(row[0].text)]
-        for row in named:
-            yield _row_answer(row, column, scale)
-        if not named and alone is not None and len(rows) == 1 and alone < len(rows[0]):
-            label, cell = header[alone], rows[0][alone]
-            number = _inside(cell.text, scale)
-            if number is not None:
-                rank = scale.words.rank(label.text)
-                yield Answer(label.start, cell.start + number.end, number.value, number.reason, rank)
-
-
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    start: int
-    text: str
-
-
-def _rows(text: str, start: int, end: int) -> list[list[_Cell]]:
-    """The cells of each line of a table; none for the line under the header."""
-    rows = []
-    place = start
-    for line in text[start:end].splitlines(keepends=True):
-        cells: list[_Cell] = []
-        if not _RULE.fullmatch(line):
-            offset = line.index("|") + 1
-            for piece in line[offset:].rstrip().rstrip("|").split("|"):
-                lead = len(piece) - len(piece.lstrip())
-                cells.append(_Cell(place + offset + lead, piece.strip()))
-                offset += len(piece) + 1
-        rows.append(cells)
-        place += len(line)
-    return rows
-
-
-def _row_answer(row: Sequence[_Cell], column: int | None, scale: Scale) -> Answer[float] | None:
-    cells = [row[column]] if column is not None and column < len(row) else row[1:]
-    read = [(cell, number) for cell in cells if (number := _inside(cell.text, scale)) is not None]
-    if not read:
-        return None
-    cell, number = read[0]
-    rank, end = scale.words.rank(row[0].text), cell.start + len(cell.text)
-    if len(read) > 1:
-        return Answer(row[0].start, end, None, "several numbers in the table's row", rank)
-    return Answer(row[0].start, end, number.value, number.reason, rank)

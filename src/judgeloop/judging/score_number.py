@@ -1,0 +1,154 @@
+"""The number after a score's words: a value on the scale, with the sum and the total that are written out beside it, or
+why it is none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+OPENERS = r"""[ \t"'“”‘’「『<(\[{}★☆⭐✩✨]*"""
+CLOSERS = r"""[ \t"'“”‘’」』》>)\]}]*"""
+DASHES = "-\u2013\u2014\u2212"
+UNIT = r"(?:points?(?:[ \t]+(?:awarded|earned))?|pts\.?|stars?|分|[点點점](?!\d)|★|⭐)"
+NUMBER = re.compile(rf"{OPENERS}(?P<sign>[{DASHES}]\s*)?(?P<value>\d{{1,9}}(?:\.\d{{1,9}})?)")
+_OUT_OF = re.compile(
+    rf"{CLOSERS}(?:{UNIT}{CLOSERS})?[(\[<]?{OPENERS}"
+    rf"(?:/|out[ \t]+of[ \t]+|of[ \t]+|满分(?:为|是)?|共){OPENERS}(?P<total>\d{{1,9}})(?:\.0{{1,4}})?(?![\d.]*\d)",
+    re.IGNORECASE,
+)
+_TO = rf"[ \t]*(?:[{DASHES}~]|to\b|到|至)[ \t]*"
+_NUMBER_WORDS = {"ten": 10, "twenty": 20, "hundred": 100, "十": 10, "百": 100}
+# A total in other words: "(0-10)", "on a scale of 1 to 10", "max. 10", "out of a possible 10", "满分10分", "10分制".
+_NAMED_SCALE = re.compile(
+    rf"{CLOSERS}(?:{UNIT}{CLOSERS})?(?:"
+    rf"[(\[][ \t]*(?:scale|range)?[ \t]*:?[ \t]*\d{{1,3}}{_TO}(?P<range>\d{{1,4}})(?:[ \t]*scale)?[ \t]*[)\]]"
+    rf"|[,(\[]?[ \t]*(?:(?:on|in|using|with)[ \t]+)?(?:(?:a|the)[ \t]+)?(?:scale|range)[ \t]*(?:of|from|:)?[ \t]*"
+    rf"(?:\d{{1,3}}{_TO})?(?P<scale>\d{{1,4}})"
+    r"|[,(\[]?[ \t]*(?:on[ \t]+)?(?:(?:a|the)[ \t]+)?(?P<point>\d{1,4})[ -]points?[ \t]+scale"
+    r"|[,;(\[]?[ \t]*max(?:\.|imum)?[ \t]*(?::|=|(?:of|is|score|points)\b)*[ \t]*(?P<most>\d{1,4})"
+    rf"|(?:[,;(\[]|[{DASHES}])?[ \t]*out[ \t]+of[ \t]+(?:(?:an?|the|possible|maximum|total|max|of)[ \t]+){{0,4}}"
+    r"(?P<out>\d{1,4}|ten|twenty|hundred)\b"
+    r"|[,;(]?[ \t]*(?:满分|總分|总分|滿分)[ \t]*(?:为|是|:)?[ \t]*(?P<full>\d{1,4})"
+    r"|[,;(]?[ \t]*(?P<system>\d{1,4}|[十百])分制"
+    r"|[,;(]?[ \t]*(?P<full_marks>\d{1,4})[点分]満点)",
+    re.IGNORECASE,
+)
+_OTHER_WORD = re.compile(r"[ \t]+[^\W\d_]{1,4}[ \t]+(?P<total>\d{1,4})[^\w\n]*$")  # "4 sur 10"
+_TERM = rf"\d{{1,3}}(?:\.\d{{1,2}})?(?:[ \t]*{UNIT})?(?:[ \t]*\([^()\n]{{1,80}}\)|[ \t]+for[ \t]+[^\d+=\n]{{1,60}}?)?"
+_TERMS = rf"{_TERM}(?:[ \t]*(?:[+{DASHES}]|plus\b|minus\b)[ \t]*{_TERM}){{1,20}}"
+_SUM = re.compile(rf"{_TERMS}[ \t]*=[ \t]*(?P<total>\d{{1,4}}(?:\.\d{{1,2}})?)(?!\.?\d)", re.IGNORECASE)
+_SUM_AFTER = re.compile(rf"[ \t]*=[ \t]*(?P<sum>{_TERMS})(?![\d.]*\d)", re.IGNORECASE)
+_PERCENT = re.compile(r"[ \t]*[=(≈][ \t]*(?P<percent>\d{1,3}(?:\.\d{1,2})?)[ \t]*%[ \t]*\)?")
+_SUMMAND = re.compile(rf"(?P<minus>[{DASHES}]|minus\b)?[ \t]*(?P<value>\d{{1,3}}(?:\.\d{{1,2}})?)", re.IGNORECASE)
+# A first summand without the sum's total: "1 (relevance) + 1", "1 for relevance, 1 for coverage".
+_SUMMANDS = re.compile(
+    rf"(?:[ \t]*{UNIT})?(?:[ \t]*\([^()\n]{{1,80}}\)|[ \t]+for[ \t]+[^\d+=\n]{{1,60}})?[ \t]*(?:\+|plus\b)[ \t]*\d"
+    r"|[ \t]+for[ \t]+[^\d\n]{1,60}[,;][ \t]*(?:and[ \t]+)?\d{1,2}[ \t]+for\b",
+    re.IGNORECASE,
+)
+_JOINER = (
+    rf"[{DASHES}~&+=×→]|[-=]>|\.{{2,3}}|(?<!…)…(?!…)|\\sim\b"
+    r"|(?:up[ \t]+to|through|to|or|and|ou|oder|bis|или|vs)\b\.?|到|至|还是|或[者是]?|和|、"
+)
+_FILLER = r"(?:(?:possibly|perhaps|maybe|even|rather|an?)[ \t]+){0,2}"
+# A second number that the first is set against: a range, an alternative, a sum, a list up to the end of the line.
+_SECOND = re.compile(
+    rf"{CLOSERS}(?:(?:{_JOINER})[ \t\"'“”‘’(\[<]*{_FILLER}|(?<=[ \t\"'“”‘’])"
+    rf"|[,;|(]?[ \t]*[(]?(?:or|maybe|perhaps|possibly|也许|可能)[ \t]*(?:(?:even|an?)[ \t]+){{0,2}}"
+    rf"|[,;|][ \t\"'“”‘’(\[<]*(?=\d[\d.,;| \t]*$))\d"
+    r"|[ \t]+or[ \t]+(?:(?:a|low|high)[ \t]+){0,2}(?:more|higher|less|lower|above|below|\d|one|two|three|four|five)\b"
+    r"|(?:[ \t]*\([^()\n]{1,40}\))?[ \t]*(?:→|[-=]>)[^\d\n]{0,12}\d|[.?…\W]{1,6}(?:actually|no,)[^\d\n]{0,30}\d"
+    rf"|{CLOSERS}{UNIT}{CLOSERS}(?:[{DASHES}~]|(?:to|or)\b|到|至|还是|或[者是]?)[ \t]*{_FILLER}\d{{1,3}}[ \t]*{UNIT}",
+    re.IGNORECASE,
+)
+_GLUED = re.compile(
+    r"[.,/]\d|[.,/]?[ \t]*[¼-¾⅐-⅞↉]|[ \t]*%|[ \t]+and[ \t]+a[ \t]+half\b|"
+    r"e[-+]?\d|分?[中里]|(?!(?:points?|pts|stars?|out|of|to|or|and|p)(?![a-z]))[a-z]",
+    re.IGNORECASE,
+)
+_WHOLE_SCALE = re.compile(rf"{_TO}(?P<high>\d{{1,4}})[^\w\n]*$", re.IGNORECASE)
+# What speaks of a score rather than giving it: "Score: 5 would need examples".
+_SUPPOSED = re.compile(
+    rf"{CLOSERS}[,;]?[ \t]*(?:\?|(?:would|could|might|should|requires?|needs?|means?|demands?|implies|if|when|unless)\b"
+    r"|is[ \t]+(?:for|reserved|given|only|when|if)\b|(?:则|才|需要|要求|意味着|表示|应该|将会|会是))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number read from the beginning of a text, up to `end`: a value on the scale, or None with the reason.
+
+    `rest` is what follows it, without its total; `supposed`: the text speaks of this number and does not give it.
+    """
+
+    value: float | None
+    reason: str | None
+    end: int
+    rest: str
+    supposed: bool = False
+
+
+def read_number(text: str, low: int, high: int, scale: str | None = None) -> Number | None:
+    """Read the number that a text begins with; None if it begins with none. `scale` is what the label says of it, such
+    as "(out of 5)"."""
+    match = NUMBER.match(text)
+    if match is None:
+        return None
+    found = Number(None, None, match.end(), text[match.end() :])
+    if match["sign"]:
+        return replace(found, reason="negative score")
+    value, end = float(match["value"]), match.end()
+    whole = _WHOLE_SCALE.match(text, end)
+    if whole is not None and value == low and int(whole["high"]) == high:  # "[0-5]": the form that was asked for
+        return replace(found, reason="the whole scale on the score line", supposed=True)
+    added = _SUM.match(text, match.start("value"))
+    if added is not None and _summed(added.group()[: added.start("total") - added.start()]) == float(added["total"]):
+        value, end = float(added["total"]), added.end("total")
+    elif (after := _SUM_AFTER.match(text, end)) is not None and _summed(after["sum"]) == value:
+        end = after.end()
+    total = _OUT_OF.match(text, end) or _named_scale(text, end, high)
+    if total is not None:
+        end = total.end()
+        percent = _PERCENT.match(text, end)
+        if percent is not None and float(percent["percent"]) == round(100 * value / high, 2):
+            end = percent.end()
+    rest = text[end:]
+    found = replace(found, end=end, rest=rest, supposed=_SUPPOSED.match(rest) is not None)
+    outside = _other_scale(scale, high) or _other_total(total, high)
+    if outside is not None:
+        return replace(found, reason=f"score out of {outside}, not {high}")
+    if rest[:1].isnumeric() or _GLUED.match(rest):
+        return replace(found, reason="malformed number")
+    if _SECOND.match(rest) or _SUMMANDS.match(rest):
+        return replace(found, reason="more than one number on the score line")
+    if not low <= value <= high:
+        return replace(found, reason=f"score {value:g} outside {low}-{high}")
+    return replace(found, value=value)
+
+
+def _summed(terms: str) -> float:
+    """The value of "1 (relevance) + 1 point - 0.5"."""
+    bare = re.sub(r"\([^()]*\)", " ", terms)
+    return sum(float(one["value"]) * (-1 if one["minus"] else 1) for one in _SUMMAND.finditer(bare))
+
+
+def _named_scale(text: str, end: int, high: int) -> re.Match[str] | None:
+    """A total in other words. One in a word of another language counts only if it is above the scale."""
+    other = _OTHER_WORD.match(text, end)
+    return _NAMED_SCALE.match(text, end) or (other if other is not None and int(other["total"]) > high else None)
+
+
+def _other_total(total: re.Match[str] | None, high: int) -> int | None:
+    """The total beside a number, if it is not `high`."""
+    if total is None:
+        return None
+    said = next(group for group in total.groups() if group is not None).lower()
+    number = _NUMBER_WORDS[said] if said in _NUMBER_WORDS else int(said)
+    return number if number != high else None
+
+
+def _other_scale(scale: str | None, high: int) -> int | None:
+    """The highest score of the scale that a label names, if it is not `high`."""
+    numbers = [float(number) for number in re.findall(r"\d{1,9}(?:\.\d{1,9})?", scale or "")]
+    return int(numbers[-1]) if numbers and numbers[-1] != high else None
