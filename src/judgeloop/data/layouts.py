@@ -13,7 +13,9 @@ from judgeloop.data import conversations as said
 from judgeloop.data.columns import Columns, columns_of
 from judgeloop.data.conversations import Answer, Ranking, Row
 from judgeloop.data.intake import Intake
+from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
+from judgeloop.data.rating_columns import PROMISE, RATINGS
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.records import Message
 
@@ -55,11 +57,10 @@ class Format:
 _PROMPT = ("prompt", "input", "constraints", "system", "history")
 _ANSWER = (*_PROMPT, "response", "thought")
 _CHAT = ("conversation", "text", "system", "response", "thought")
-_RATING = ("score", "rank", "label", "bad_label")
 
 
 def _rated(columns: Columns) -> bool:
-    return any(role in columns for role in ("score", "rank", "label", "bad_label"))
+    return any(role in columns for role in RATINGS)
 
 
 def _answered(columns: Columns) -> bool:
@@ -99,7 +100,7 @@ PREFERENCES = Format(
 COMPARED = Format(
     "compared answers", "compared", lambda _, columns: bool(columns.sides), {},
     compared.asked_of_all, compared.best_of_all, compared.ranked_of_all,
-    roles=(*_PROMPT, "conversation", "winner", "tie", "scores"),
+    roles=(*_PROMPT, "conversation", "winner", "tie", "ranks", "scores"),
 )  # fmt: skip
 SEED_TASKS = Format(
     "Self-Instruct seed tasks", "self-instruct", lambda row, _: "instruction" in row and "instances" in row,
@@ -110,12 +111,12 @@ SEED_TASKS = Format(
 RATED_CHAT = Format(
     "rated conversations", "rated", lambda _, columns: "conversation" in columns and _rated(columns),
     {"conversation": "messages"}, said.asked_in_chat, said.answered_in_chat, rated=True,
-    roles=(*_CHAT, *_RATING),
+    roles=(*_CHAT, *RATINGS),
 )  # fmt: skip
 RATED = Format(
     "rated answers", "rated", lambda _, columns: _answered(columns) and _rated(columns),
     {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of, rated=True,
-    roles=(*_ANSWER, *_RATING),
+    roles=(*_ANSWER, *RATINGS),
 )  # fmt: skip
 CHAT = Format(
     "chat messages", "chat",
@@ -192,11 +193,24 @@ def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: P
     missing = found.missing(row, columns)
     if missing:
         raise place.error(f"a row without '{missing}'", f"in a file of {found.name} every row needs it")
-    if columns.doubtful and found in (ALPACA, PAIRS, CHAT, SHAREGPT):
-        listed = ", ".join(columns.doubtful)
+    doubtful, unreadable, _ = columns.ratings
+    if doubtful and found in (ALPACA, PAIRS, CHAT, SHAREGPT):
         raise place.error(
-            f"a column may rate the answers ({listed}), and bad ones must not be learnt",
-            f"say which: seed_data.fields: {{score: {columns.doubtful[0]}}}, or {{score: null}} if none does",
+            f"a column may rate the answers ({', '.join(doubtful)}), and bad ones must not be learnt",
+            f"say which: seed_data.fields: {{score: {doubtful[0]}}}, or {{score: null}} if none does",
+        )
+    if unreadable is not None and found in (ALPACA, PAIRS, CHAT, SHAREGPT):
+        role = next(role for role, names in PROMISE.items() if role == "score" or plain_name(unreadable) in names)
+        raise place.error(
+            f"'{unreadable}' may rate the answer, but cannot be read ({row[unreadable]!r:.60}), and bad ones must not be "
+            "learnt",
+            f"write one number or one word, or leave it unread: seed_data.fields: {{{role}: null}}",
+        )
+    if columns.half is not None and found in _BARE:
+        raise place.error(
+            f"'{columns.half}' stands beside the prompt without its counterpart",
+            f"say what it is: seed_data.fields: {{response: {columns.half}}}, or {{chosen: …, rejected: …}}, or "
+            "{response: null} to use the file as prompts",
         )
     if found not in allowed:
         raise place.error(f"the file holds {found.name}", f"here it must be {wanted}")

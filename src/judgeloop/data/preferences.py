@@ -57,6 +57,9 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
     if histories and given is not None:
         prompt = with_system(row, prompt, intake)
     scores = [number_of(intake.value(row, role)) for role in ("chosen_score", "rejected_score")]
+    if scores[0] is not None and scores[1] is not None and scores[0] <= scores[1]:
+        alike = scores[0] == scores[1]
+        raise Unusable("chosen and rejected are scored alike" if alike else "chosen is scored below rejected")
     responses = [
         {"text": text, "rank": rank, "thought": thought, "rating": score}
         for rank, ((text, thought), score) in enumerate(zip(texts, scores, strict=True))

@@ -14,6 +14,7 @@ from typing import Any
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in
 from judgeloop.data.fields import decoded, dense, kind_of, number_of, rank_of, rows_of_columns, text_of
 from judgeloop.data.intake import Intake
+from judgeloop.data.marks import is_blank
 from judgeloop.data.messages import answer_of, answerable, turns_of
 from judgeloop.data.preferences import given_prompt
 from judgeloop.data.provenance import Unusable
@@ -69,7 +70,8 @@ def _native(row: Row, intake: Intake) -> bool:
     value = row.get(intake.key("answers"))
     items = rows_of_columns(value)
     return (
-        "ranks" not in intake.columns
+        intake.whole.own_scores
+        and "ranks" not in intake.columns
         and "scores" not in intake.columns
         and (items is None or not isinstance(items, list) or all(isinstance(i, dict) and "text" in i for i in items))
         and intake.key("answers") == "responses"
@@ -137,7 +139,7 @@ def _text(value: object, here: str, intake: Intake, fields: Mapping[str, Any]) -
 
 def _first_number(fields: Mapping[str, Any], names: tuple[str, ...], here: str, intake: Intake) -> float | None:
     for name in names:
-        if fields.get(name) is not None:
+        if not is_blank(fields.get(name)):
             number = number_of(fields[name])
             if number is None:
                 raise intake.place.error(f"'{here}.{name}' is {fields[name]!r:.60}, no number", "mend the row")
@@ -170,7 +172,7 @@ def responses_of(value: object, intake: Intake) -> list[dict[str, Any]]:
         if item.get("score") is not None:
             score = item["score"]
             if type(score) not in (int, float) or not 0 <= score <= MAX_SCORE:
-                raise place.error(f"'{here}.score' is {score!r}", f"give a number from 0 to {MAX_SCORE}")
+                raise place.error(f"'{here}.score' is {score!r:.60}", "give a number")
             response["score"] = score
         responses.append(response)
     if responses and not any("rank" in r for r in responses) and all("score" in r for r in responses):

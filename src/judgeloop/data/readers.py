@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from judgeloop.data.columns import Columns, columns_of, given_columns
-from judgeloop.data.conversations import Answer, rating_of
-from judgeloop.data.intake import Intake
+from judgeloop.data.conversations import Answer
+from judgeloop.data.fields import number_of
+from judgeloop.data.intake import Intake, Whole
 from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, first_format, same_format
 from judgeloop.data.provenance import Account, Place, Turns, Unusable
-from judgeloop.data.ratings import NO_SET, RatedAnswers, lowest_good
+from judgeloop.data.rating_columns import RATINGS, rates
+from judgeloop.data.ratings import NO_SET, RatedAnswers, rating_of
+from judgeloop.data.scales import lowest_good
 from judgeloop.data.sources import Source, open_source
+from judgeloop.data.survey import survey_of
 from judgeloop.data.thoughts import with_thought
 from judgeloop.errors import InputError
 from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow, stable_id
@@ -107,12 +111,12 @@ def read_supervised(
             yield found
         ratings.extend(intake.ratings)
 
-    def finish(found: dict[str, SupervisedRow], columns: Columns, dropped: Counter[str]) -> Iterator[SupervisedRow]:
+    def finish(found: dict[str, SupervisedRow], dropped: Counter[str]) -> Iterator[SupervisedRow]:
         least = lowest_good(ratings, unbounded=False)
         for rating, name in low:
             if rating < least and found.pop(name, None) is not None:
                 dropped["best answer that is rated low"] += 1
-        for answer, place in rated.imitable(dropped, by_rank="score" not in columns, but=but):
+        for answer, place in rated.imitable(dropped, but):
             yield made(answer, place)
 
     allowed = tuple(form for form in FORMATS if form.answers)
@@ -155,12 +159,12 @@ def read_ranked(
                 best[found.id] = responses[0]["rating"]
             yield found
 
-    def finish(found: dict[str, RankedSet], columns: Columns, dropped: Counter[str]) -> Iterator[RankedSet]:
+    def finish(found: dict[str, RankedSet], dropped: Counter[str]) -> Iterator[RankedSet]:
         least = lowest_good(ratings, unbounded=False)
         for name, rating in best.items():
             if rating is None or rating < least:
                 found[name] = not_to_imitate(found[name])
-        for messages, responses, place, good in rated.sets(dropped, by_rank="score" not in columns):
+        for messages, responses, place, good in rated.sets(dropped):
             made = RankedSet(stable_id("r", messages, responses), messages, responses, place.source)
             yield made if good else not_to_imitate(made)
 
@@ -260,7 +264,7 @@ def _read(
     turns: Turns = "first",
     lang: str | None = None,
     fields: Fields | None = None,
-    finish: Callable[[dict[str, T], Columns, Counter[str]], Iterable[T]] | None = None,
+    finish: Callable[[dict[str, T], Counter[str]], Iterable[T]] | None = None,
     *,
     best: bool = False,
     trained: bool = False,
@@ -273,8 +277,11 @@ def _read(
     ids: set[str | int] = set()
     for place, columns, row in layout.rows:
         before = len(found)
+        intake = Intake(place, dropped, turns, lang, columns, counted, whole=layout.whole)
         try:
-            for result in take(form, row, Intake(place, dropped, turns, lang, columns, counted)):
+            if number_of(intake.value(row, "weight")) == 0:
+                raise Unusable("row of weight 0")
+            for result in take(form, row, intake):
                 if result.id in found:
                     dropped["duplicate"] += 1
                 else:
@@ -285,7 +292,7 @@ def _read(
         if name is not None and len(found) > before:
             counted["repeated ids"] += name in ids
             ids.add(name)
-    for result in finish(found, layout.columns, dropped) if finish is not None else ():
+    for result in finish(found, dropped) if finish is not None else ():
         if result.id in found:
             dropped["duplicate"] += 1
         found[result.id] = result
@@ -310,13 +317,14 @@ class _Layout:
     form: Format
     columns: Columns
     rows: Iterator[tuple[Place, Columns, dict[str, Any]]]
+    whole: Whole
     dropped: Counter[str] = field(default_factory=Counter)
     counted: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
 
     def notes(self, best: bool) -> tuple[str, ...]:
         """What a reader of the account must know besides the counts."""
-        by = [self.columns.roles[role] for role in ("score", "rank", "label", "bad_label") if role in self.columns]
+        by = [self.columns.roles[role] for role in RATINGS if role in self.columns]
         notes = [f"rated by {', '.join(by)}"] if self.form.rated and by else []
         if best and self.form.rankings and not self.form.assemble:
             notes.append(_BEST)
@@ -331,7 +339,8 @@ def _layout(opened: Source, allowed: tuple[Format, ...], fields: Fields | None =
     place, row = first
     given = given_columns(row, fields, place)
     columns = columns_of(row, given)
-    layout = _Layout(first_format(row, columns, allowed, place), columns, iter(()))
+    form = first_format(row, columns, allowed, place)
+    layout = _Layout(form, columns, iter(()), survey_of(opened.path, form, columns, row))
     rows = _same(layout, place, chain([first], opened.rows), given)
     if layout.form.assemble is None:
         layout.rows = rows
@@ -353,13 +362,19 @@ def _same(
             columns = layout.columns if not known else columns_of(row, given)
             same_format(row, columns, layout.form, first, place)
             read = {
-                *columns.of(layout.form.roles).values(),
+                *columns.of((*layout.form.roles, "weight")).values(),
                 *layout.form.reads,
                 *_IDS,
                 *(_OURS if _is_ours(row) else ()),
             }
             known[signature] = columns, tuple(key for key in row if key not in read)
         columns, unread = known[signature]
+        mixed = next((key for key in columns.ratings.aside if rates(row[key])), None)
+        if mixed is not None:
+            raise place.error(
+                f"'{mixed}' is {row[mixed]!r:.60}, which may rate the answer, and something else {first.seen_from(place)}",
+                "mend the rows, or leave the column unread: seed_data.fields: {label: null, bad_label: null}",
+            )
         layout.counted["rows"] += 1
         layout.unread.update(key for key in unread if row[key] is not None and row[key] != "")
         yield place, columns, row
