@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from judgeloop.data.readers import read_both, read_prompts, read_supervised
+from judgeloop.data.readers import read_both, read_prompts, read_ranked, read_supervised
 from judgeloop.errors import InputError
 
 Rows = list[dict[str, Any]]
@@ -93,13 +93,43 @@ SETS: dict[str, Rows] = {
          "conversation_b": [user(), bot(A)], "turn": 1, "language": "English"}
     ],
     "HelpSteer3": [
-        {"domain": "general", "context": [user()], "response1": B, "response2": A, "overall_preference": 2}
+        {"domain": "general", "context": [user()], "response1": A, "response2": B, "overall_preference": -2}
     ],
     "HelpSteer2 preference": [
         {"prompt": U, "response_1": A, "response_2": B, "preference_strength": -1, "preference_statement": "…"}
     ],
     "JudgeLM": [
         {"question_body": U, "answer1_body": B, "answer2_body": A, "score": [3, 8], "answer1_model_id": "x"}
+    ],
+    "Prometheus preferences": [
+        {"orig_instruction": U, "orig_response_A": B, "orig_response_B": A, "orig_preference": "B",
+         "orig_feedback": "…", "instruction": "###Task Description: …", "input": "…", "output": "Feedback [RESULT] B"}
+    ],
+    "JudgeBench": [{"question": U, "response_model": "m", "response_A": B, "response_B": A, "label": "B>A"}],
+    "arena hard": [{"prompt": U, "answer_a": B, "answer_b": A, "verdict": "[[A<<B]]"}],
+    "alpaca_eval": [{"instruction": U, "output_1": B, "output_2": A, "preference": 1.9998}],
+    "SHP without scores": [{"history": U, "human_ref_A": A, "human_ref_B": B, "labels": 1}],
+    "winner and loser name models": [
+        {"prompt": U, "model_a": "m", "model_b": "n", "response_a": B, "response_b": A, "winner": "model_b",
+         "loser": "model_a"}
+    ],
+    "winner and loser by their names": [
+        {"prompt": U, "model_a": "m", "model_b": "n", "response_a": B, "response_b": A, "winner": "n", "loser": "m"}
+    ],
+    "preferred by number": [{"prompt": U, "answer_1": B, "answer_2": A, "preferred": "2", "dispreferred": "1"}],
+    "a rank a column": [{"prompt": U, "response_1": B, "response_2": A, "rank_1": 2, "rank_2": 1}],
+    "ranks beside columns": [{"prompt": U, "completion_a": B, "completion_b": A, "ranking": [2, 1]}],
+    "scores out of ten": [{"prompt": U, "response_a": B, "response_b": A, "score_a": "2/10", "score_b": "9/10"}],
+    "scores of another scale": [
+        {"prompt": U, "responses": [{"text": B, "score": 2}, {"text": A, "score": 8}]}
+    ],
+    "scores below 0": [{"prompt": U, "responses": [{"text": B, "score": -3.2}, {"text": A, "score": 1.5}]}],
+    "ms-swift": [{"messages": [user(), bot()], "rejected_response": B}],
+    "ms-swift messages": [{"messages": [user(), bot()], "rejected_messages": [user(), bot(B)]}],
+    "an answer and a rejected one": [{"prompt": U, "response": A, "rejected": B}],
+    "SPIN": [{"real": [user(), bot()], "generated": [user(), bot(B)]}],
+    "a score of faults": [
+        {"prompt": U, "response": B, "toxicity_score": 0.9}, {"prompt": U, "response": A, "toxicity_score": 0.1}
     ],
     "AlpacaFarm": [{"instruction": U, "input": "", "output_1": B, "output_2": A, "preference": 2}],
     "distilabel": [{"instruction": U, "generations": [B, A], "ratings": [1, 5], "model_name": "x"}],
@@ -188,6 +218,8 @@ def test_ranked_sets_as_tables_of_text(name: str, delimiter: str, tmp_path: Path
     assert account.container.startswith("TSV" if delimiter == "\t" else "CSV")
 
 
+BAD_HARM = {"prompt": "x", "response": "y", "harm_rating": 5}
+LOW_OF_TWO: Rows = [{"prompt": "x", "response": "y", "score": 0}, {"prompt": "v", "response": "w", "score": 1}]
 CHATS: dict[str, tuple[Rows, list[str]]] = {
     "no_robots": ([{"prompt": U, "prompt_id": "x", "messages": [user(), bot()], "category": "QA"}], []),
     "Tulu 3": ([{"id": "x", "messages": [user(), bot()], "source": "x"}], []),
@@ -236,6 +268,21 @@ CHATS: dict[str, tuple[Rows, list[str]]] = {
     "OpenAI parts": ([{"messages": [user(), {"role": "assistant", "content": [{"type": "text", "text": A}]}]}], []),
     "toxic_chat": ([{"conv_id": "x", "user_input": U, "model_output": A, "toxicity": 0, "jailbreaking": 0}], []),
     "a conversation and its answer": ([{"messages": [user()], "response": A}], []),
+    "Nemotron": ([{"input": [user()], "output": A, "reasoning": "off"}], []),
+    "Aya": ([{"inputs": U, "targets": A, "language": "English"}], []),
+    "a user's name beside an input": ([{"user": "alice", "input": U, "output": A}], []),
+    "a request's id beside an input": ([{"request": "r-1", "input": U, "output": A}], []),
+    "a user's name beside a query": ([{"human": "alice", "input_text": U, "response": A}], []),
+    "a conversation before the question": (
+        [{"question": U, "context": [user("Hi."), bot("Hello.")], "response": A}], ["user: Hi.", "assistant: Hello."]
+    ),
+    "a conversation that ends with the question": (
+        [{"question": U, "context": [user("Hi."), bot("Hello."), user()], "response": A}],
+        ["user: Hi.", "assistant: Hello."],
+    ),
+    "a score of something else": ([{"instruction": U, "output": A, "difficulty_score": 1}], []),
+    "a harmless answer": ([{"prompt": U, "response": A, "harm_rating": 1}, BAD_HARM], []),
+    "a score of 2 from 0 to 2": ([{"prompt": U, "response": A, "score": 2}, *LOW_OF_TWO], []),
     "a label of another kind": ([{"prompt": U, "response": A, "label": "weather"}], []),
 }  # fmt: skip
 
@@ -272,6 +319,42 @@ BAD: dict[str, Rows] = {
          "better_response_id": 0}
     ],
     "padding": [{"prompt": U, "response": "[PAD]"}],
+    "a word in a column of ratings": [{"prompt": U, "response": A, "rating": "very poor"}],
+    "a word in a column of ratings of a chat": [{"messages": [user(), bot()], "rating": "thumbs_down"}],
+    "a rating out of five": [{"prompt": U, "response": A, "rating": "1/5"}],
+    "false for a score": [{"prompt": U, "response": A, "score": False}],
+    "a first row of another type": [
+        {"prompt": U, "response": A, "score": "N/A"}, {"prompt": "x", "response": "y", "score": 5}
+    ],
+    "a first label that says neither": [
+        {"prompt": U, "response": A, "label": "neutral"}, {"prompt": "x", "response": "y", "label": "good"}
+    ],
+    "a first label that is blank": [
+        {"prompt": U, "response": A, "label": ""}, {"prompt": "x", "response": "y", "label": "good"}
+    ],
+    "a rating that is no number": [
+        {"prompt": "x", "response": "y", "rating": 5}, {"prompt": U, "response": A, "rating": "NaN"}
+    ],
+    "a label of few letters": [{"prompt": U, "response": A, "label": "KO"}],
+    "an unhelpful answer": [{"prompt": U, "response": A, "label": "unhelpful"}],
+    "a word for a fault": [{"prompt": U, "response": A, "is_harmful": "harmful"}],
+    "a fault that is likely": [{"prompt": U, "response": A, "toxicity": 0.97}],
+    "one bad label of two": [{"prompt": U, "response": A, "is_correct": True, "flagged": True}],
+    "votes below 0": [{"prompt": U, "response": A, "score": -1}, {"prompt": "x", "response": "y", "score": 1}],
+    "the middle of five": [{"prompt": U, "response": A, "rating": 3}, {"prompt": "x", "response": "y", "rating": 4}],
+    "a toxic answer": [{"prompt": U, "response": A, "toxicity_score": 0.97}],
+    "hallucinated": [
+        {"prompt": U, "response": A, "hallucination_score": 5}, {"prompt": "x", "response": "y", "hallucination_score": 1}
+    ],
+    "a row of weight 0": [{"messages": [user(), bot()], "weight": 0}],
+    "a pair of weight 0": [{"prompt": U, "completion": A, "weight": 0.0}],
+    "tests that failed": [{"prompt": U, "response": A, "passed": False}],
+    "not verified": [{"prompt": U, "response": A, "verified": False}],
+    "a rated transcript": [{"text": f"### Human: {U}### Assistant: {A}", "label": "bad"}],
+    "chosen though scored lower": [
+        {"prompt": U, "chosen": A, "rejected": B, "score_chosen": 2.0, "score_rejected": 9.0}
+    ],
+    "chosen by chance": [{"prompt": U, "chosen": A, "rejected": B, "score_chosen": 8.0, "score_rejected": 8.0}],
     "a wrong solution": [{"problem": U, "solution": A, "is_correct": False}],
 }  # fmt: skip
 
@@ -292,6 +375,46 @@ UNCLEAR: dict[str, tuple[Rows, str]] = {
     "two that may rate": (
         [{"prompt": U, "response": A, "style_score": 3, "fact_score": 1}],
         r"may rate the answers \(style_score, fact_score\).*fields: \{score: style_score\}, or \{score: null\}",
+    ),
+    "a lone score of who knows what": (
+        [{"prompt": U, "response": A, "style_score": 3}], r"may rate the answers \(style_score\)"
+    ),
+    "a list of ratings": (
+        [{"prompt": U, "response": A, "ratings": [1, 1, 2]}], r"'ratings' may rate the answer, but is \[1, 1, 2\]"
+    ),
+    "scores by aspect": (
+        [{"prompt": U, "response": A, "scores": {"overall": 1}}], r"'scores' may rate .*fields: \{score: null\}"
+    ),
+    "a flag of another word": (
+        [{"prompt": U, "response": A, "is_correct": "partly"}], r"'is_correct' may rate .*\{label: null\}"
+    ),
+    "a label after a topic": (
+        [{"prompt": U, "response": A, "label": "weather"}, {"prompt": U, "response": B, "label": "bad"}],
+        ":2: 'label' is 'bad', which may rate the answer, and not so on line 1",
+    ),
+    "ratings out of something and not": (
+        [{"prompt": U, "response": A, "rating": 4}, {"prompt": U, "response": B, "rating": "4/5"}],
+        ":2: 'rating' is '4/5', a number out of 5, and a number in the rows before",
+    ),
+    "a preference that may be signed": (
+        [{"prompt": U, "response_1": A, "response_2": B, "overall_preference": 1}],
+        r"'overall_preference' is never below 0.*say that the number is its name: .*\{winner: overall_preference\}",
+    ),
+    "a label that may count from 0": (
+        [{"prompt": U, "response 1": B, "response 2": A, "label": n} for n in (1, 0, 2)],
+        "'label' holds 0, 1, 2 in this file: it may count the answers from 0 or from 1",
+    ),
+    "a winner that may be signed": (
+        [{"prompt": U, "response_1": A, "response_2": B, "winner": n} for n in (-1, 1)], "'winner' is below 0 in some"
+    ),
+    "scores out of different totals": (
+        [{"prompt": U, "response_a": A, "response_b": B, "score_a": "2/5", "score_b": "3/10"}], "not out of the same"
+    ),
+    "a chosen answer alone": (
+        [{"prompt": U, "chosen": A}], r"'chosen' stands beside the prompt without.*\{response: chosen\}"
+    ),
+    "TruthfulQA": (
+        [{"question": U, "best_answer": A, "correct_answers": [A], "incorrect_answers": [B]}], "'best_answer' stands"
     ),
     "a label of many": ([{"prompt": U, "response": A, "label": 3}], r"may rate the answers \(label\)"),
     "answers that nothing ranks": ([{"prompt": U, "generations": [A, B]}], "nothing ranks the generations"),
@@ -323,3 +446,55 @@ def test_what_is_unclear_is_refused_in_one_line(name: str, tmp_path: Path) -> No
     with pytest.raises(InputError, match=message) as caught:
         read_supervised(write(tmp_path / "rows.jsonl", rows))
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_that_is_said_to_name_the_answer(tmp_path: Path) -> None:
+    rows = [{"prompt": U, "response_1": B, "response_2": A, "overall_preference": 2}]
+    (found,), _, _ = read_both(write(tmp_path / "rows.jsonl", rows), fields={"winner": "overall_preference"})
+    assert [r["text"] for r in found.responses] == [A, B]
+
+
+@pytest.mark.parametrize("form", ["response_{}", "{}", "Response {}"])
+def test_chosen_and_rejected_that_are_but_names(form: str, tmp_path: Path) -> None:
+    named = {"chosen": form.format("b"), "rejected": form.format("a")}
+    (found,), _, _ = read_both(
+        write(tmp_path / "rows.jsonl", [{"prompt": U, "response_a": B, "response_b": A, **named}])
+    )
+    assert [r["text"] for r in found.responses] == [A, B]
+
+
+@pytest.mark.parametrize("votes", [("-1", "a"), ("C", "A"), ("A=B", "A>B"), ("", "A"), ("N/A", "a")])
+def test_ties_and_missing_verdicts_are_counted(votes: tuple[str, str], tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n} {U}", "response_a": A, "response_b": B, "winner": vote} for n, vote in enumerate(votes)]
+    (found,), _, account = read_both(write(tmp_path / "rows.jsonl", rows))
+    assert [r["text"] for r in found.responses] == [A, B]
+    assert account.dropped in ({"all responses tie": 1}, {"comparison without a verdict": 1})
+
+
+@pytest.mark.parametrize("ratings", [None, ["N/A", "N/A"], "", [None, 5]])
+def test_ratings_that_are_missing_are_counted(ratings: object, tmp_path: Path) -> None:
+    rows: Rows = [
+        {"instruction": "x", "generations": ["y", "z"], "ratings": ratings},
+        {"instruction": U, "generations": [B, A], "ratings": [1, 5]},
+    ]
+    (found,), _ = read_ranked(write(tmp_path / "rows.jsonl", rows))
+    assert [r["text"] for r in found.responses] == [A, B]
+
+
+def test_scores_of_another_scale_give_the_order_alone(tmp_path: Path) -> None:
+    sets, _ = read_ranked(write(tmp_path / "rows.jsonl", [
+        {"prompt": U, "responses": [{"text": B, "score": 2}, {"text": A, "score": 4}]},
+        {"prompt": "x", "responses": [{"text": "y", "score": 2}, {"text": "z", "score": 9}]},
+    ]))  # fmt: skip
+    assert [response for found in sets for response in found.responses if "score" in response] == []
+
+
+def test_paragraphs_of_context_are_the_input(tmp_path: Path) -> None:
+    rows: Rows = [{"question": U, "context": ["One.", "Two."], "answer": A}]
+    (row,), _ = read_supervised(write(tmp_path / "rows.jsonl", rows))
+    assert turns(row.prompt) == [f"user: {U}\n\nOne.\n\nTwo."]
+
+
+def test_a_switch_is_no_thought(tmp_path: Path) -> None:
+    _, account = read_supervised(write(tmp_path / "rows.jsonl", [{"prompt": U, "response": A, "reasoning": "on"}]))
+    assert account.thoughts == 0

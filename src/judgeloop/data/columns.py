@@ -15,7 +15,7 @@ from judgeloop.data.fields import decoded, numbers_of
 from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of, mark_of, says_neither
 from judgeloop.data.names import BARE, NAMES, ROLES, plain_name
 from judgeloop.data.provenance import Place
-from judgeloop.data.rating_columns import RATINGS, RatingColumns, rating_columns
+from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, rating_columns
 from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with
 from judgeloop.errors import InputError
 
@@ -37,7 +37,7 @@ class Columns:
 
     roles: Mapping[str, str] = field(default_factory=dict)
     sides: tuple[AnswerColumn, ...] = ()
-    ratings: RatingColumns = RatingColumns()
+    ratings: RatingColumns = NO_RATINGS
     half: str | None = None
     given: frozenset[str] = frozenset()
 
@@ -49,7 +49,7 @@ class Columns:
                 "answer": side.answer, "score": side.score, "rank": side.rank, "won": side.won, "safe": side.safe
             }  # fmt: skip
             found |= {f"{part} {side.name}": key for part, key in parts.items() if key is not None}
-        return found
+        return found | {f"{role} {key}": key for role, key in self.ratings.more if role in roles}
 
     def __contains__(self, role: object) -> bool:
         return role in self.roles
@@ -156,15 +156,16 @@ def _settled(
     if "answers" in roles and "response" in roles and not ranked and plain_name(roles["answers"]) != "responses":
         del roles["answers"]
     several = pair or bool(sides) or "answers" in roles
-    one = not several and ("response" in roles or "conversation" in roles)
+    told = "text" in roles and "prompt" not in roles
+    one = not several and ("response" in roles or "conversation" in roles or told)
     if not one:
         for role in RATINGS:
             if role not in given:
                 roles.pop(role, None)
-    ratings = rating_columns(row, free, roles, given) if one else RatingColumns()
     if "answers" not in roles and not sides:
         for role in ("ranks", "scores", "winner", "tie"):
             roles.pop(role, None)
+    ratings = rating_columns(row, free, roles, given) if one else NO_RATINGS
     used = {key for role, key in roles.items() if role in ("prompt", "conversation", "response", "chosen", "rejected")}
     for role in ("input", "label", "bad_label", "winner"):  # a name that two roles share is the first one's
         if role not in given and roles.get(role) in used:

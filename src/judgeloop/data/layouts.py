@@ -140,9 +140,13 @@ PAIRS = Format(
     {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of,
     roles=_ANSWER,
 )  # fmt: skip
+RATED_TRANSCRIPTS = Format(
+    "rated transcripts", "rated", lambda row, columns: _is_told(row, columns) and _rated(columns),
+    {"text": "text"}, said.asked_in_chat, said.answered_in_chat, rated=True,
+    roles=(*_CHAT, *RATINGS),
+)  # fmt: skip
 TRANSCRIPTS = Format(
-    "transcripts", "transcripts",
-    lambda row, columns: "text" in columns and "prompt" not in columns and _is_transcript(row[columns.roles["text"]]),
+    "transcripts", "transcripts", lambda row, columns: _is_told(row, columns),
     {"text": "text"}, said.asked_in_chat, said.answered_in_chat,
     roles=_CHAT,
 )  # fmt: skip
@@ -163,14 +167,16 @@ PROMPTS = Format(
 # The first that matches: a row with more fields goes before one with fewer.
 FORMATS = (
     TREES, TREE_MESSAGES, EFT_ROWS, PREFERENCES, RANKED, COMPARED, SEED_TASKS, RATED_CHAT, CHAT, SHAREGPT, RATED,
-    ALPACA, PAIRS, TRANSCRIPTS, INSTRUCTIONS, QUESTIONS, PROMPTS,
+    ALPACA, PAIRS, RATED_TRANSCRIPTS, TRANSCRIPTS, INSTRUCTIONS, QUESTIONS, PROMPTS,
 )  # fmt: skip
 _BARE = (INSTRUCTIONS, QUESTIONS, PROMPTS)
+_UNRATED = (ALPACA, PAIRS, CHAT, SHAREGPT, TRANSCRIPTS)
 WORDS = tuple(dict.fromkeys(form.word for form in FORMATS))
 
 
-def _is_transcript(value: object) -> bool:
-    return isinstance(value, str) and bool(split_transcript(value, alone=True))
+def _is_told(row: Row, columns: Columns) -> bool:
+    text = row[columns.roles["text"]] if "text" in columns and "prompt" not in columns else None
+    return isinstance(text, str) and bool(split_transcript(text, alone=True))
 
 
 def format_of(row: Row, columns: Columns | None = None) -> Format | None:
@@ -193,17 +199,16 @@ def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: P
     missing = found.missing(row, columns)
     if missing:
         raise place.error(f"a row without '{missing}'", f"in a file of {found.name} every row needs it")
-    doubtful, unreadable, _ = columns.ratings
-    if doubtful and found in (ALPACA, PAIRS, CHAT, SHAREGPT):
+    doubtful, unreadable = columns.ratings.doubtful, columns.ratings.unreadable
+    if doubtful and found in _UNRATED:
         raise place.error(
             f"a column may rate the answers ({', '.join(doubtful)}), and bad ones must not be learnt",
             f"say which: seed_data.fields: {{score: {doubtful[0]}}}, or {{score: null}} if none does",
         )
-    if unreadable is not None and found in (ALPACA, PAIRS, CHAT, SHAREGPT):
-        role = next(role for role, names in PROMISE.items() if role == "score" or plain_name(unreadable) in names)
+    if unreadable is not None and found in _UNRATED:
+        role = next((role for role, names in PROMISE.items() if plain_name(unreadable) in names), "score")
         raise place.error(
-            f"'{unreadable}' may rate the answer, but cannot be read ({row[unreadable]!r:.60}), and bad ones must not be "
-            "learnt",
+            f"'{unreadable}' may rate the answer, but is {row[unreadable]!r:.60}, and bad ones must not be learnt",
             f"write one number or one word, or leave it unread: seed_data.fields: {{{role}: null}}",
         )
     if columns.half is not None and found in _BARE:

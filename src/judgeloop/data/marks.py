@@ -7,18 +7,18 @@ import re
 from typing import NamedTuple
 
 from judgeloop.data.fields import number_of
+from judgeloop.data.names import words
 
 _BLANK = frozenset(["", "na", "n/a", "nan", "null", "none", "nil", "<na>", "#n/a", "-"])  # as tables write a null
-_TRUE, _FALSE = ("true", "yes"), ("false", "no")
-_GOOD = frozenset(
+_GOOD = words(
     """good great excellent chosen accepted accept positive preferred desirable like liked up thumbs_up upvote upvoted
-    correct pass passed safe better win won approved helpful harmless ok satisfactory 👍""".split()
-) | set(_TRUE)
-_BAD = frozenset(
+    correct pass passed safe better win won approved helpful harmless ok satisfactory 👍 true yes"""
+)
+_BAD = words(
     """bad poor terrible awful rejected reject negative dispreferred undesirable dislike disliked down thumbs_down
     downvote downvoted incorrect wrong fail failed unsafe worse lose lost disapproved unhelpful harmful toxic ko
-    unsatisfactory 👎""".split()
-) | set(_FALSE)
+    unsatisfactory 👎 false no"""
+)
 _NEITHER = frozenset(["neutral", "mixed", "unsure", "undecided", "neither", "unrated", "not_rated"])
 _OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|\bout of\b|\bof\b)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _STARS = re.compile(r"(\d+(?:\.\d+)?)\s*stars?", re.IGNORECASE)
@@ -60,8 +60,8 @@ def fault_of(value: object) -> bool | None:
     number = number_of(value)
     if number is not None:
         return number >= 0.5 if 0 <= number <= 1 else None
-    if isinstance(value, str) and _word(value) in (*_TRUE, *_FALSE):
-        return _word(value) in _TRUE
+    if isinstance(value, str) and _word(value) in ("true", "yes", "false", "no"):
+        return _word(value) in ("true", "yes")
     good = label_of(value)
     return None if good is None else not good
 

@@ -10,6 +10,10 @@ from typing import Any, Literal
 from judgeloop.data.thoughts import NAMES as THOUGHTS
 
 
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 def _with_nouns(words: str) -> tuple[str, ...]:
     """Words for the better or the worse side, alone and with what it is: chosen, chosen_response, answer_chosen …"""
     nouns = ("response", "answer", "output", "completion", "text", "reply", "generation", "message")
@@ -41,7 +45,9 @@ NAMES: dict[str, tuple[str, ...]] = {
         "generated_text", "target_text", "output_text", "reply_text", "targets", "targets_pretokenized",
     ),
     "chosen": (
-        *_with_nouns("chosen accepted preferred positive better best win winner winning accept good pos y_w response_j"),
+        *_with_nouns(
+            "chosen accepted preferred positive better best win winner winning accept good pos y_w response_j"
+        ),
         "chosen_messages", "real",
     ),
     "rejected": (
@@ -97,16 +103,18 @@ def plain_name(key: str) -> str:
 
 
 _SCORE = re.compile(r"(.+)_(?:score|rating|reward|helpfulness|stars)")
-_PRAISE = frozenset(
+_PRAISE = words(
     """overall quality helpful helpfulness harmless harmlessness correct correctness accuracy gpt gpt4 gpt4o chatgpt
     claude gemini llm ai model judge grader human user annotator expert crowd reward rm preference response answer
-    output completion reply avg average mean final total weighted score rating 4 4o""".split()
+    output completion reply avg average mean final total weighted score rating 4 4o"""
 )
-_FAULTS = frozenset(
+_FAULTS = words(
     """toxic toxicity harm harmful harmfulness unsafe hallucination hallucinations error errors bias spam perplexity
-    ppl risk loss""".split()
+    ppl risk loss"""
 )
-_ELSEWHERE = re.compile(r"(?:prompt|question|instruction|input|query)(?:_(?:quality|difficulty))?|difficulty|lang(?:uage)?")
+_ELSEWHERE = re.compile(
+    r"(?:prompt|question|instruction|input|query)(?:_(?:quality|difficulty))?|difficulty|lang(?:uage)?"
+)
 
 
 def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:

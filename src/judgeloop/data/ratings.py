@@ -47,9 +47,12 @@ class Rating(NamedTuple):
 def rating_of(row: Row, intake: Intake) -> Rating:
     """What the row says of its answer. A null says nothing; what is neither number nor label is an error."""
     columns = intake.columns
-    value = good = measure = None
+    value: float | None = None
+    good: bool | None = None
+    measure: Measure | None = None
     said = ""
-    role = next((role for role in ("score", "bad_score", "rank") if role in columns), None)
+    kinds: tuple[Literal["score", "bad_score", "rank"], ...] = ("score", "bad_score", "rank")
+    role = next((role for role in kinds if role in columns), None)
     if role is not None:
         key, found = columns.roles[role], intake.value(row, role)
         mark = mark_of(found)
@@ -58,20 +61,20 @@ def rating_of(row: Row, intake: Intake) -> Rating:
             raise intake.place.error(f"{said}, no number", _SAY.format(role))
         if mark.value is not None:
             value = mark.value if role == "score" else -mark.value
-            measure = Measure("score" if role == "score" else "bad_score" if role == "bad_score" else "rank", mark.total)
+            measure = Measure(role, mark.total)
         elif mark.good is not None:
             good, measure = mark.good, Measure("word")
-    for role in ("label", "bad_label"):
-        found = intake.value(row, role)
-        if role not in columns or says_neither(found):
+    first = [(role, columns.roles[role]) for role in ("label", "bad_label") if role in columns]
+    for kind, key in (*first, *columns.ratings.more):
+        found = row.get(key)
+        if says_neither(found):
             continue
-        label = label_of(found) if role == "label" else fault_of(found)
-        if label is None:
-            raise intake.place.error(
-                f"'{columns.roles[role]}' is {found!r:.60}, neither good nor bad", _SAY.format(role)
-            )
-        label = label if role == "label" else not label
-        good = label if good is None else good and label
+        label = label_of(found) if kind == "label" else fault_of(found)
+        if label is not None:
+            label = label if kind == "label" else not label
+            good = label if good is None else good and label
+        elif (kind, key) in first:
+            raise intake.place.error(f"'{key}' is {found!r:.60}, neither good nor bad", _SAY.format(kind))
     return Rating(value, good, measure, said)
 
 

@@ -325,6 +325,7 @@ class _Layout:
     def notes(self, best: bool) -> tuple[str, ...]:
         """What a reader of the account must know besides the counts."""
         by = [self.columns.roles[role] for role in RATINGS if role in self.columns]
+        by += [key for _, key in self.columns.ratings.more]
         notes = [f"rated by {', '.join(by)}"] if self.form.rated and by else []
         if best and self.form.rankings and not self.form.assemble:
             notes.append(_BEST)
@@ -372,7 +373,7 @@ def _same(
         mixed = next((key for key in columns.ratings.aside if rates(row[key])), None)
         if mixed is not None:
             raise place.error(
-                f"'{mixed}' is {row[mixed]!r:.60}, which may rate the answer, and something else {first.seen_from(place)}",
+                f"'{mixed}' is {row[mixed]!r:.60}, which may rate the answer, and not so {first.seen_from(place)}",
                 "mend the rows, or leave the column unread: seed_data.fields: {label: null, bad_label: null}",
             )
         layout.counted["rows"] += 1

@@ -10,9 +10,8 @@ NAMES = (
     "reasoning_content", "reasoning", "thinking", "thought", "thoughts", "thinking_content", "chain_of_thought", "cot",
     "reasoning_text", "thinking_trajectory", "reasoning_trace",
 )  # fmt: skip
-_SWITCHES = frozenset(
-    "on off yes no true false enabled disabled none null low medium high minimal auto default 0 1".split()
-)
+_SWITCHES = ("on", "off", "yes", "no", "true", "false", "enabled", "disabled", "none", "null", "low", "medium", "high",
+             "minimal", "auto", "default", "0", "1")  # fmt: skip
 _CLOSE = re.compile(r"</(?:think|thinking|thought)>|\[/THINK\]")
 _CLOSED_LINE = re.compile(r"(?:</(?:think|thinking|thought)>|\[/THINK\])[ \t]*(?=\n|\Z)")
 _OPEN = re.compile(r"\s*(?:<(?:think|thinking|thought)>|\[THINK\])")
