@@ -185,8 +185,9 @@ def format_of(row: Row, columns: Columns | None = None) -> Format | None:
     return next((form for form in FORMATS if form.matches(row, found)), None)
 
 
-def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: Place) -> Format:
-    """The format of a file's first row. Raises InputError if it is unknown, incomplete, doubtful or not `allowed`."""
+def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: Place, *, learnt: bool = True) -> Format:
+    """The format of a file's first row. Raises InputError if it is unknown, incomplete or not `allowed`, and if it is
+    doubtful which answers are good (`learnt`: it matters)."""
     found = format_of(row, columns)
     names = [form.name for form in allowed]
     wanted = " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
@@ -199,11 +200,21 @@ def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: P
     missing = found.missing(row, columns)
     if missing:
         raise place.error(f"a row without '{missing}'", f"in a file of {found.name} every row needs it")
+    if learnt:
+        check_ratings(row, columns, found, place)
+    if found not in allowed:
+        raise place.error(f"the file holds {found.name}", f"here it must be {wanted}")
+    return found
+
+
+def check_ratings(row: Row, columns: Columns, found: Format, place: Place) -> None:
+    """Raise InputError if a column may say that an answer is bad, and it is not known how."""
     doubtful, unreadable = columns.ratings.doubtful, columns.ratings.unreadable
     if doubtful and found in _UNRATED:
         raise place.error(
             f"a column may rate the answers ({', '.join(doubtful)}), and bad ones must not be learnt",
-            f"say which: seed_data.fields: {{score: {doubtful[0]}}}, or {{score: null}} if none does",
+            f"say which: seed_data.fields: {{score: {doubtful[0]}}}, or {{score: null}} if none does; "
+            "{bad_score: …} if less is better",
         )
     if unreadable is not None and found in _UNRATED:
         role = next((role for role, names in PROMISE.items() if plain_name(unreadable) in names), "score")
@@ -217,9 +228,6 @@ def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: P
             f"say what it is: seed_data.fields: {{response: {columns.half}}}, or {{chosen: …, rejected: …}}, or "
             "{response: null} to use the file as prompts",
         )
-    if found not in allowed:
-        raise place.error(f"the file holds {found.name}", f"here it must be {wanted}")
-    return found
 
 
 def same_format(row: Row, columns: Columns, form: Format, first: Place, place: Place) -> None:

@@ -19,7 +19,7 @@ from judgeloop.data.columns import Columns, columns_of, given_columns
 from judgeloop.data.conversations import Answer
 from judgeloop.data.fields import number_of
 from judgeloop.data.intake import Intake, Whole
-from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, first_format, same_format
+from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, check_ratings, first_format, same_format
 from judgeloop.data.provenance import Account, Place, Turns, Unusable
 from judgeloop.data.rating_columns import RATINGS, rates
 from judgeloop.data.ratings import NO_SET, RatedAnswers, rating_of
@@ -53,7 +53,8 @@ def read_prompts(
         for messages in form.prompts(row, intake):
             yield Prompt.of(messages, intake.place.source)
 
-    return _read(source, tuple(form for form in FORMATS if form.prompts), take, lang=lang, fields=fields)
+    allowed = tuple(form for form in FORMATS if form.prompts)
+    return _read(source, allowed, take, lang=lang, fields=fields, learnt=False)
 
 
 def read_prompt_rows(source: str | Path) -> dict[str, tuple[Place, dict[str, Any]]]:
@@ -68,7 +69,7 @@ def read_prompt_rows(source: str | Path) -> dict[str, tuple[Place, dict[str, Any
             rows.setdefault(prompt.id, (intake.place, row))
             yield prompt
 
-    _read(source, tuple(form for form in FORMATS if form.prompts), take)
+    _read(source, tuple(form for form in FORMATS if form.prompts), take, learnt=False)
     return rows
 
 
@@ -231,7 +232,7 @@ def checked_rows(
     source: str | Path, allowed: tuple[Format, ...], fields: Fields | None = None
 ) -> tuple[Format, Iterator[tuple[Place, Columns, dict[str, Any]]]]:
     """The format of a source and its rows, each with its place and its columns, checked as they pass to be of it."""
-    layout = _layout(open_source(source), allowed, fields)
+    layout = _layout(open_source(source), allowed, fields, learnt=False)
     return layout.form, layout.rows
 
 
@@ -269,9 +270,10 @@ def _read(
     best: bool = False,
     trained: bool = False,
     empty: bool = False,
+    learnt: bool = True,
 ) -> tuple[list[T], Account]:
     opened = open_source(source)
-    layout = _layout(opened, allowed, fields)
+    layout = _layout(opened, allowed, fields, learnt=learnt)
     form, dropped, counted = layout.form, layout.dropped, layout.counted
     found: dict[str, T] = {}
     ids: set[str | int] = set()
@@ -332,17 +334,20 @@ class _Layout:
         return tuple(notes)
 
 
-def _layout(opened: Source, allowed: tuple[Format, ...], fields: Fields | None = None) -> _Layout:
-    """Detect the format and check every row that passes against it."""
+def _layout(
+    opened: Source, allowed: tuple[Format, ...], fields: Fields | None = None, *, learnt: bool = True
+) -> _Layout:
+    """Detect the format and check every row that passes against it; whether what rates the answers is clear matters
+    only if they are `learnt`."""
     first = next(opened.rows, None)
     if first is None:
         raise _empty(opened)
     place, row = first
     given = given_columns(row, fields, place)
     columns = columns_of(row, given)
-    form = first_format(row, columns, allowed, place)
+    form = first_format(row, columns, allowed, place, learnt=learnt)
     layout = _Layout(form, columns, iter(()), survey_of(opened.path, form, columns, row))
-    rows = _same(layout, place, chain([first], opened.rows), given)
+    rows = _same(layout, place, chain([first], opened.rows), given, learnt)
     if layout.form.assemble is None:
         layout.rows = rows
         return layout
@@ -352,7 +357,7 @@ def _layout(opened: Source, allowed: tuple[Format, ...], fields: Fields | None =
 
 
 def _same(
-    layout: _Layout, first: Place, rows: Rows, given: Fields | None
+    layout: _Layout, first: Place, rows: Rows, given: Fields | None, learnt: bool
 ) -> Iterator[tuple[Place, Columns, dict[str, Any]]]:
     """The rows as they pass, each with its columns, counted. Raises InputError if one is of another format than the
     first. Rows with the same fields have the same columns."""
@@ -362,6 +367,8 @@ def _same(
         if signature not in known:
             columns = layout.columns if not known else columns_of(row, given)
             same_format(row, columns, layout.form, first, place)
+            if learnt:
+                check_ratings(row, columns, layout.form, place)
             read = {
                 *columns.of((*layout.form.roles, "weight")).values(),
                 *layout.form.reads,
@@ -370,7 +377,7 @@ def _same(
             }
             known[signature] = columns, tuple(key for key in row if key not in read)
         columns, unread = known[signature]
-        mixed = next((key for key in columns.ratings.aside if rates(row[key])), None)
+        mixed = next((key for key in columns.ratings.aside if learnt and rates(row[key])), None)
         if mixed is not None:
             raise place.error(
                 f"'{mixed}' is {row[mixed]!r:.60}, which may rate the answer, and not so {first.seen_from(place)}",
