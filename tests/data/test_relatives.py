@@ -301,6 +301,12 @@ def test_paragraphs_of_context_are_the_input(tmp_path: Path) -> None:
     assert turns(row.prompt) == [f"user: {U}\n\nOne.\n\nTwo."]
 
 
+def test_passages_of_context_in_a_table_are_the_input(tmp_path: Path) -> None:
+    rows: Rows = [{"question": U, "context": '[{"title": "One", "text": "Two"}]', "answer": A}]
+    (row,), _ = read_supervised(write(tmp_path / "rows.jsonl", rows))
+    assert turns(row.prompt) == [f"user: {U}\n\n{rows[0]['context']}"]
+
+
 def test_a_switch_is_no_thought(tmp_path: Path) -> None:
     _, account = read_supervised(write(tmp_path / "rows.jsonl", [{"prompt": U, "response": A, "reasoning": "on"}]))
     assert account.thoughts == 0

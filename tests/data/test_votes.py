@@ -57,6 +57,14 @@ UNCLEAR: dict[str, tuple[Rows, str]] = {
     "a winner that may be signed": (
         [{"prompt": U, "response_1": A, "response_2": B, "winner": n} for n in (-1, 1)], "'winner' is below 0 in some"
     ),
+    "a preference below 0": (
+        [{"prompt": U, "response_1": A, "response_2": B, "preference": n} for n in (1, -1)],
+        "'preference' is below 0 in some rows",
+    ),
+    "a preference below 0 of letters": (
+        [{"prompt": U, "response_a": A, "response_b": B, "preference": n} for n in (1, -1)],
+        "'preference' is below 0 in some rows",
+    ),
     "scores out of different totals": (
         [{"prompt": U, "response_a": A, "response_b": B, "score_a": "2/5", "score_b": "3/10"}], "not out of the same"
     ),

@@ -21,6 +21,7 @@ from judgeloop.errors import InputError
 
 _USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
 _OFTEN_A_NAME = ("human", "user", "request")  # of who asked, or of the call
+_WHO = frozenset({"role", "from", "speaker", "author"})  # what tells a message from a passage
 _MANY = ("ratings", "scores", "rewards", "ranks", "rankings")
 _REJECTED = re.compile(r"(?:rejected|dispreferred|non_?preferred|unpreferred)(_\w+)?")
 _HALF = re.compile(
@@ -237,7 +238,8 @@ def _ask(
     said = row.get(context)
     said = decoded(said) if isinstance(said, str) else said
     if isinstance(said, list) and answered and roles.get("prompt", context) != context:
-        if "history" not in roles and "history" not in given and all(isinstance(item, Mapping) for item in said):
+        spoken = all(isinstance(item, Mapping) and not _WHO.isdisjoint(item) for item in said)
+        if spoken and "history" not in roles and "history" not in given:
             roles["history"] = context
     elif isinstance(row.get(context), list) and answered and own:
         roles["prompt"] = context

@@ -63,7 +63,7 @@ def asked_in(row: Row, intake: Intake) -> list[Message]:
     else:
         asked = messages_of(value, key, intake, what)
     before = _history(intake.value(row, "history"), intake)
-    if before[-1:] == asked[:1]:  # a conversation that ends with the question beside it
+    if before and before[-1] == asked[0]:  # a conversation that ends with the question beside it
         before.pop()
     return with_system(row, [*before, *asked], intake)
 

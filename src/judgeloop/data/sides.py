@@ -69,7 +69,7 @@ def sides_of(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[AnswerCol
 def side_named(word: str, names: Sequence[str]) -> str | None:
     """The side that a word names by its number or letter: "b", "[[B]]", "model_b", "Response 2"; None if it names none.
     The sides' own columns are such words."""
-    plain = re.sub(r"[\s\-]+", "_", word.strip().casefold()).strip("[]_")
+    plain = re.sub(r"(?<=\w)[\s\-]+", "_", word.strip("[] \t\n").casefold())  # and -1 stays -1
     if plain in names:
         return plain
     ended = re.fullmatch(rf"(?:orig_)?(?:model|option|choice|{_ANSWER})_?(\w{{1,2}})", plain)

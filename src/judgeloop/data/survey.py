@@ -28,10 +28,11 @@ def survey_of(path: str, form: Format, columns: Columns, first: Mapping[str, Any
     votes: set[float] = set()
     own = True
     for _, row in open_source(path).rows:
-        number = number_of(row.get(vote or ""))
+        number = number_of(row.get(vote)) if vote is not None else None
         if number is not None:
             votes.add(number)
-        own = own and all(0 <= score <= MAX_SCORE for score in _scores(row.get(answers or "")))
+        if answers is not None:
+            own = own and all(0 <= score <= MAX_SCORE for score in _scores(row.get(answers)))
     return Whole(frozenset(votes), own)
 
 

@@ -15,7 +15,7 @@ from judgeloop.data.sides import side_named, sides_with
 NAME_IT = "name the column that does, seed_data.fields: {{{}: ???}}, or use the file as prompts"
 _TIES = frozenset(
     {"tie", "tied", "both", "neither", "none", "equal", "same", "draw", "bothbad", "both_bad", "tie_(bothbad)",
-     "tie_(both_bad)", "both_good", "no_preference", "0.5"}
+     "tie_(both_bad)", "both_good", "no_preference", "0.5", "a=b"}
 )  # fmt: skip
 _SIGNED = ("overall_preference", "preference_strength")
 _LABELS = ("label", "labels")
@@ -95,10 +95,10 @@ def _numbered(key: str, number: float, names: list[str], intake: Intake) -> set[
         if name in _LABELS and names == ["1", "2"] and not (seen >= {1, 2} and min(seen) > 0):
             listed = ", ".join(f"{value:g}" for value in sorted(seen)[:5])
             raise _Unclear(f"'{key}' holds {listed} in this file: it may count the answers from 0 or from 1")
-    if number == -1 and not _OTHER_NUMBERS.fullmatch(name):
-        if names == ["1", "2"] and 2 not in seen:
-            raise _Unclear(f"'{key}' is below 0 in some rows and never 2: it may be below 0 if the first is better")
-        return set(names)
+    if min(seen) < 0:
+        if _OTHER_NUMBERS.fullmatch(name) or (names == ["1", "2"] and 2 not in seen):
+            raise _Unclear(f"'{key}' is below 0 in some rows: it may say so where the first answer is better")
+        return set(names) if number == -1 else None
     if names == ["1", "2"] and 1 < number < 2:  # how sure a judge is that the second is better (alpaca_eval)
         return set(names) if number == 1.5 else {names[int(number > 1.5)]}
     return None
