@@ -71,8 +71,8 @@ BAD: dict[str, Rows] = {
     "an unhelpful answer": [{"prompt": U, "response": A, "label": "unhelpful"}],
     "a word for a fault": [{"prompt": U, "response": A, "is_harmful": "harmful"}],
     "a fault that is likely": [{"prompt": U, "response": A, "toxicity": 0.97}],
-    "one bad label of two": [{"prompt": U, "response": A, "is_correct": True, "flagged": True}],
-    "votes below 0": [{"prompt": U, "response": A, "score": -1}, {"prompt": "x", "response": "y", "score": 1}],
+    "one bad label of two": [{"prompt": U, "response": A, "thumbs_down": False, "flagged": True}],
+    "votes below 0": [{"messages": [user(), bot()], "score": -1}],
     "the middle of five": [{"prompt": U, "response": A, "rating": 3}, {"prompt": "x", "response": "y", "rating": 4}],
     "a toxic answer": [{"prompt": U, "response": A, "toxicity_score": 0.97}],
     "hallucinated": [
@@ -85,7 +85,7 @@ BAD: dict[str, Rows] = {
     "not verified": [{"prompt": U, "response": A, "verified": False}],
     "a rated transcript": [{"text": f"### Human: {U}### Assistant: {A}", "label": "bad"}],
     "chosen though scored lower": [
-        {"prompt": U, "chosen": A, "rejected": B, "score_chosen": 2.0, "score_rejected": 9.0}
+        {"prompt": U, "chosen": A, "rejected": B, "score_chosen": 8.0, "score_rejected": 9.0}
     ],
     "chosen by chance": [{"prompt": U, "chosen": A, "rejected": B, "score_chosen": 8.0, "score_rejected": 8.0}],
     "a wrong solution": [{"problem": U, "solution": A, "is_correct": False}],

@@ -279,7 +279,7 @@ CHATS: dict[str, tuple[Rows, list[str]]] = {
         [{"question": U, "context": [user("Hi."), bot("Hello."), user()], "response": A}],
         ["user: Hi.", "assistant: Hello."],
     ),
-    "a score of something else": ([{"instruction": U, "output": A, "difficulty_score": 1}], []),
+    "a score of something else": ([{"instruction": U, "output": A, "difficulty_score": 2}], []),
     "a harmless answer": ([{"prompt": U, "response": A, "harm_rating": 1}, BAD_HARM], []),
     "a score of 2 from 0 to 2": ([{"prompt": U, "response": A, "score": 2}, *LOW_OF_TWO], []),
     "a label of another kind": ([{"prompt": U, "response": A, "label": "weather"}], []),
