@@ -13,7 +13,7 @@ from judgeloop.data.fields import decoded
 from judgeloop.data.printed_lists import printed_value
 from judgeloop.data.readers import read_ranked, read_supervised
 
-LONG = ["a word " * 30, "it's\n\"said\" } {"]
+LONG = ["a word " * 30, 'it\'s\n"said" } {']
 
 
 def objects(*values: Any) -> Any:
@@ -31,7 +31,10 @@ def objects(*values: Any) -> Any:
         (str(objects(*LONG)), LONG),
         (str(np.array(LONG)), LONG),
         (str(LONG), LONG),
-        (str(objects({"role": "user", "content": "}\n{"}, {"n": -1})), [{"role": "user", "content": "}\n{"}, {"n": -1}]),
+        (
+            str(objects({"role": "user", "content": "}\n{"}, {"n": -1})),
+            [{"role": "user", "content": "}\n{"}, {"n": -1}],
+        ),
         (str(objects({"n": np.array([5.0, -1.0]), "t": np.array(["x"], dtype=object)})), [{"n": [5, -1], "t": ["x"]}]),
         (str([{"n": np.float64(5), "b": np.True_, "t": ("x", 1)}]), [{"n": 5.0, "b": True, "t": ("x", 1)}]),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from judgeloop.data import thoughts
+from judgeloop.data.control_tokens import without_tokens_around
 from judgeloop.data.fields import decoded, kind_of, number_of, rows_of_columns, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.provenance import Place, Unusable
@@ -147,6 +148,8 @@ def _turns(item: object, here: str, intake: Intake) -> Iterator[Turn]:
 
 def _turn(message: Mapping[str, Any], fields: Mapping[str, Any], imitable: bool, here: str, intake: Intake) -> Turn:
     """The turn, checked; what a model thought is taken out of it."""
+    if message["role"] in TOOL_ROLES:
+        raise Unusable("conversation with tool calls")
     text = text_of(message["content"], here, intake.place, "message")
     if message["role"] != "assistant":
         return Turn({"role": message["role"], "content": text})
@@ -155,20 +158,21 @@ def _turn(message: Mapping[str, Any], fields: Mapping[str, Any], imitable: bool,
 
 
 def answer_of(text: str, fields: Mapping[str, Any], intake: Intake) -> tuple[str, str]:
-    """(answer, thought) of a text and of the fields beside it. A thought is counted. Raises Unusable for a thought
-    without an answer, and for an answer of padding alone."""
+    """(answer, thought) of a text and of the fields beside it, a template's tokens left out. A thought is counted. Raises
+    Unusable for a thought without an answer and for padding alone."""
+    text = without_tokens_around(text)
+    if _PADDING.fullmatch(text):
+        raise Unusable("response of padding alone")
     text, inside = thoughts.split_thought(text)
     thought = "\n\n".join(part for part in (thoughts.beside(fields), inside) if part)
     if thought:
         intake.counted["thoughts"] += 1
     if not text.strip():
         raise Unusable("thought without an answer")
-    if _PADDING.fullmatch(text):
-        raise Unusable("response of padding alone")
     return text, thought
 
 
-_PADDING = re.compile(r"\s*(?:(?:\[PAD\]|<pad>|<\|pad\|>|<\|endoftext\|>|<unk>|</?s>)\s*)+")
+_PADDING = re.compile(r"\s*(?:(?:\[PAD\]|<pad>|<\|pad\|>|<unk>|</?s>)\s*)*")
 
 
 def _joined_parts(parts: list[Any], here: str, place: Place) -> tuple[str, str]:
