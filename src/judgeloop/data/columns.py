@@ -89,6 +89,8 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
 def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool:
     """Whether a value can be what its column's name promises. A null can be anything."""
     listed = _listed(value)
+    if role == "conversation" and name == "data":  # UltraChat's texts in turn; elsewhere the name says little
+        return isinstance(value, list) and _texts(value) and len(value) % 2 == 0 and "prompt" not in roles
     if role == "conversation":
         return name in ("messages", "conversations") or (listed and not (name in _USER_ONLY and _texts(value)))
     if role == "answers":
@@ -129,12 +131,15 @@ def _settled(
         sides = ()
     answered = pair or bool(sides) or "answers" in roles or "response" in roles
     if "prompt" not in roles and "conversation" not in roles:
-        texts = [name for name in ("input", "history", "context", "post") if name in free]
-        rest = [name for name in texts if isinstance(row[free[name]], (str, list))]
+        texts = [name for name in ("input", "history", "context", "post", "info") if name in free]
+        rest = [name for name in texts if isinstance(row[free[name]], (str, list)) or _asks(row[free[name]])]
         if rest and answered and "prompt" not in given:
             roles["prompt"] = free[rest[0]]
     if isinstance(row.get(free.get("context", "")), list) and answered and "prompt" not in given:
         roles["prompt"] = free["context"]
+    said = row.get(roles.get("conversation", ""))
+    if isinstance(said, list) and said and isinstance(said[0], Mapping) and "author" in said[0] and "context" in free:
+        roles.setdefault("system", free["context"])  # Vertex
     for role in ("input", "history"):
         if roles.get(role) is not None and roles[role] == roles.get("prompt"):
             del roles[role]
@@ -176,6 +181,13 @@ def _listed(value: object) -> bool:
     if isinstance(value, str):
         value = decoded(value)
     return isinstance(value, (list, Mapping)) or value is None
+
+
+def _asks(value: object) -> bool:
+    """An object that holds what is asked: messages (OpenAI's preference format), or a post (TL;DR)."""
+    return isinstance(value, Mapping) and (
+        isinstance(value.get("messages"), list) or isinstance(value.get("post"), str)
+    )
 
 
 def _texts(value: object) -> bool:

@@ -90,7 +90,7 @@ def _compared(row: Row, intake: Intake) -> list[dict[str, Any]]:
         found.append({
             "text": last.content, "thought": last.thought, "prompt": prompt,
             "rank": -(score or 0.0) if winners is None else float(side.name not in winners),
-            "won": winners is None or side.name in winners,
+            "won": score == max(s or 0.0 for s in scores) if winners is None else side.name in winners,
             "rating": score if "rating" in (side.score or "") else None,
             "safe": side.safe is None or number_of(row.get(side.safe)) != 0,
         })  # fmt: skip
