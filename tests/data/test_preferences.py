@@ -100,3 +100,16 @@ def test_a_post_that_was_summarised(tmp_path: Path) -> None:
     row = {"info": {"id": "x", "post": "Why?"}, "summaries": [{"text": "No."}, {"text": "So."}], "choice": 1}
     (ranked,), account = read_ranked(write(tmp_path, row))
     assert (ranked.messages, [r["text"] for r in ranked.responses], account.unread) == ([USER], ["So.", "No."], {})
+
+
+def test_a_system_message_before_compared_conversations(tmp_path: Path) -> None:
+    said = [[*EARLIER, USER, bot(text)] for text in ("So.", "No.")]
+    row = {"prompt": [SYSTEM, USER], "conversation_a": said[0], "conversation_b": said[1], "winner": "model_a"}
+    (ranked,), _ = read_ranked(write(tmp_path, row))
+    assert ranked.messages == [SYSTEM, *EARLIER, USER]
+
+
+@pytest.mark.parametrize("beside", [{"contents": ["a", "b"]}, {"data": ["a", "b"]}, {"info": "x"}])
+def test_names_that_say_little_are_no_conversation(beside: dict[str, Any], tmp_path: Path) -> None:
+    (row,), account = read_supervised(write(tmp_path, {"prompt": "Why?", "response": "So.", **beside}))
+    assert (row.prompt, account.unread) == ([USER], dict.fromkeys(beside, 1))

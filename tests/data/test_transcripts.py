@@ -26,6 +26,8 @@ STYLES = {
     "<｜User｜>Why?<｜Assistant｜></think>So.<｜end▁of▁sentence｜>",
     "harmony": "<|start|>system<|message|>Be brief.<|end|><|start|>user<|message|>Why?<|end|><|start|>assistant"
     "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>So.<|return|>",
+    "harmony, a developer": "<|start|>system<|message|>Be<|end|><|start|>developer<|message|>brief.<|end|>"
+    "<|start|>user<|message|>Why?<|end|><|start|>assistant<|channel|>final<|message|>So.<|return|>",
     "Command": "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>Be brief.<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|>"
     "<|USER_TOKEN|>Why?<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>So.<|END_OF_TURN_TOKEN|>",
     "Granite": "<|start_of_role|>system<|end_of_role|>Be brief.<|end_of_text|>\n<|start_of_role|>user<|end_of_role|>"
@@ -40,13 +42,21 @@ STYLES = {
 @pytest.mark.parametrize("name", STYLES)
 def test_marks_split_the_turns(name: str, tmp_path: Path) -> None:
     text = STYLES[name]
+    turns = ["system: Be\n\nbrief.", *TURNS[1:]] if name == "harmony, a developer" else TURNS
     path = write(tmp_path, {"text": text})
     (row,), account = read_supervised(path)
-    assert [f"{m['role']}: {m['content']}" for m in (*row.prompt, *row.completion)] == TURNS
+    assert [f"{m['role']}: {m['content']}" for m in (*row.prompt, *row.completion)] == turns
     assert account.thoughts == (name == "harmony")
-    asked = text[: text.rindex("<|channel|>analysis" if name == "harmony" else "So.")].removesuffix("</think>")
+    asked = text[: text.index("<|channel|>") if name.startswith("harmony") else text.rindex("So.")].removesuffix(
+        "</think>"
+    )
     (row,), _ = read_supervised(write(tmp_path, {"prompt": asked, "response": "So."}))
-    assert [f"{m['role']}: {m['content']}" for m in (*row.prompt, *row.completion)] == TURNS
+    assert [f"{m['role']}: {m['content']}" for m in (*row.prompt, *row.completion)] == turns
+
+
+@pytest.mark.parametrize("text", ["<s>[INST] Why?", "<｜begin▁of▁sentence｜><｜User｜>Why?", "<|user|>\nWhy?"])
+def test_a_single_turn(text: str) -> None:
+    assert split_transcript(text) == [{"role": "user", "content": "Why?"}]
 
 
 def test_a_turn_that_was_only_opened() -> None:
@@ -112,7 +122,17 @@ def test_tokens_around_an_answer_are_no_words_of_it(form: str, tmp_path: Path) -
         assert made.completion[0]["content"].strip() == "good"
 
 
-@pytest.mark.parametrize("text", ["HTML: <s>old</s>", "a `<|im_end|>`", " plain\n", "<|im_end|> ends it."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HTML: <s>old</s>",
+        "<s>old</s> new",
+        "<s>a</s> and <s>b</s>",
+        "a `<|im_end|>`",
+        " plain\n",
+        "<|im_end|> ends it.",
+    ],
+)
 def test_tokens_within_an_answer_stay(text: str) -> None:
     assert without_tokens_around(text) == text
 

@@ -89,8 +89,8 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
 def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool:
     """Whether a value can be what its column's name promises. A null can be anything."""
     listed = _listed(value)
-    if role == "conversation" and name == "data":  # UltraChat's texts in turn; elsewhere the name says little
-        return isinstance(value, list) and _texts(value) and len(value) % 2 == 0 and "prompt" not in roles
+    if role == "conversation" and name in ("contents", "data"):  # names that say little by themselves
+        return "prompt" not in roles and _in_turn(value, name)
     if role == "conversation":
         return name in ("messages", "conversations") or (listed and not (name in _USER_ONLY and _texts(value)))
     if role == "answers":
@@ -132,6 +132,7 @@ def _settled(
     answered = pair or bool(sides) or "answers" in roles or "response" in roles
     if "prompt" not in roles and "conversation" not in roles:
         texts = [name for name in ("input", "history", "context", "post", "info") if name in free]
+        texts = [name for name in texts if name != "info" or _asks(row[free[name]])]
         rest = [name for name in texts if isinstance(row[free[name]], (str, list)) or _asks(row[free[name]])]
         if rest and answered and "prompt" not in given:
             roles["prompt"] = free[rest[0]]
@@ -188,6 +189,13 @@ def _asks(value: object) -> bool:
     return isinstance(value, Mapping) and (
         isinstance(value.get("messages"), list) or isinstance(value.get("post"), str)
     )
+
+
+def _in_turn(value: object, name: str) -> bool:
+    """Whether a list is a conversation as Gemini (`contents`) or UltraChat (`data`) writes one."""
+    if name == "data":
+        return isinstance(value, list) and len(value) % 2 == 0 and _texts(value)
+    return isinstance(value, list) and bool(value) and all(isinstance(i, Mapping) and "parts" in i for i in value)
 
 
 def _texts(value: object) -> bool:

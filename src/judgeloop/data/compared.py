@@ -9,7 +9,7 @@ from judgeloop.data.conversations import Answer, Ranking, Row, with_system
 from judgeloop.data.fields import decoded, dense, number_of, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.messages import Turn, alternating, answerable
-from judgeloop.data.preferences import belongs, given_prompt, side_turns
+from judgeloop.data.preferences import belongs, given_prompt, led_by, side_turns
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.sides import AnswerColumn
 from judgeloop.data.votes import NAME_IT, numbers_beside, winners_of
@@ -118,7 +118,7 @@ def _told(row: Row, side: AnswerColumn, given: list[Message] | None, intake: Int
         raise intake.place.error(f"'{side.answer}' does not end with an answer", "end it with the assistant's turn")
     before = [turn.message for turn in turns[:-1]]
     if before and belongs(given, before):
-        return [*(Turn(message) for message in with_system(row, before, intake)), turns[-1]]
+        return [*(Turn(message) for message in with_system(row, led_by(given or [], before), intake)), turns[-1]]
     if before:
         raise Unusable("answers do not answer the same prompt")
     if not given:

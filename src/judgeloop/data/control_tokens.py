@@ -23,12 +23,18 @@ def without_beginning(text: str) -> str:
 
 
 def without_tokens_around(text: str) -> str:
-    """The text without the tokens that begin and end it; the text itself if there are none. `<s>…</s>` inside a text
-    is HTML and stays."""
-    text = without_beginning(text)
+    """The text without the tokens that begin and end it; the text itself if there are none. `<s>` and `</s>` that mark
+    a part of a text are HTML and stay."""
+    rest = _without_end(text, tuple(token for token in ENDS if token != "</s>"))
+    opened, closed = rest.count("<s>"), rest.count("</s>")
+    around = rest.lstrip().startswith("<s>") and rest.rstrip().endswith("</s>") and opened == closed == 1
+    if opened and closed and not around:
+        return rest
+    return without_beginning(_without_end(rest, ENDS))
+
+
+def _without_end(text: str, tokens: tuple[str, ...]) -> str:
     rest = text.rstrip()
-    while (token := next((token for token in ENDS if rest.endswith(token)), None)) is not None:
-        if token == "</s>" and rest.count("<s>") >= rest.count("</s>"):
-            break
+    while (token := next((token for token in tokens if rest.endswith(token)), None)) is not None:
         text = rest = rest.removesuffix(token).rstrip()
     return text

@@ -172,7 +172,10 @@ def _speaker(match: re.Match[str]) -> str | None:
 
 
 def _told_apart(text: str, match: re.Match[str], style: _Style) -> bool:
-    """Whether a single mark opens a turn: a line of its own or an end after it. Else a text may only speak of it."""
+    """Whether a single mark opens a turn: it stands after the token that begins a text, on a line of its own, or before
+    an end. Else a text may only speak of it."""
+    if text[: match.start()].strip():
+        return True
     ended = style.noise is not None and style.noise.search(text, match.end()) is not None
     return ended or match[0].endswith(("\n", "<|message|>")) or not text[match.end() :].strip()
 
@@ -184,6 +187,9 @@ def _messages(turns: list[tuple[str, str]]) -> list[Message]:
             continue  # the turn that the answer is to fill, or nothing said
         if who == "input" and messages and messages[-1]["role"] == "user":
             messages[-1] = {"role": "user", "content": f"{messages[-1]['content']}\n\n{content}"}
+            continue
+        if who == "system" and messages and messages[-1]["role"] == "system":  # harmony's developer after its system
+            messages[-1] = {"role": "system", "content": f"{messages[-1]['content']}\n\n{content}"}
             continue
         who = "user" if who == "input" else who
         found = _SYSTEM.match(content) if who == "user" and not messages else None
