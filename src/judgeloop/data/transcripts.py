@@ -112,16 +112,13 @@ def split_transcript(text: str, *, alone: bool = False) -> list[Message] | None:
 
 
 def _split(text: str, style: _Style) -> list[Message] | None:
+    if style.plain and style.turn.match(text.lstrip()) is None and _PREAMBLE.match(text) is None:
+        return None
     matches = list(style.turn.finditer(text))
     if not matches:
         return None
-    turns: list[tuple[str, str]] | None = []
-    if style.plain:
-        turns = [] if style.turn.match(text.lstrip()) is not None or _PREAMBLE.match(text) is not None else None
-    else:
-        turns = _unmarked(text, matches[0], style)
-        turns = turns if len(matches) > 1 or _told_apart(text, matches[0], style) else None
-    if turns is None:
+    turns = [] if style.plain else _unmarked(text, matches[0], style)
+    if turns is None or not (style.plain or len(matches) > 1 or _told_apart(text, matches[0], style)):
         return None
     ends = [match.start() for match in matches[1:]] + [len(text)]
     thoughts: list[str] = []
