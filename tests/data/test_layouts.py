@@ -176,7 +176,7 @@ def test_what_cannot_serve_is_dropped_and_counted(write: Write, row: dict[str, A
         ({"messages": [{"role": "user", "content": {"a": 1}}]}, "is an object, not text"),
         ({"messages": [{"role": "user", "content": ["x"]}]}, "not of content parts"),
         ({"instruction": 3, "output": "y"}, "'instruction' is a number"),
-        ({"instruction": "x", "input": ["y"], "output": "z"}, "'input' is a list, not text"),
+        ({"instruction": "x", "input": [3], "output": "z"}, "'input' is a list, not text"),
         ({"instruction": "x", "output": "z", "history": [["a"]]}, "not a list of pairs"),
         ({"instruction": "x", "output": "z", "history": "a"}, "'history' is text, not a list"),
         ({"instruction": "x", "instances": {"input": ""}}, "'instances' is not a list of objects"),

@@ -151,8 +151,8 @@ def test_a_wrong_supervised_line_is_named(write: Write, second: object, message:
         ([{"text": "a"}, {"text": "b", "rank": 1}], "no 'rank'"),
         ([{"text": "a", "rank": "0"}], "not a whole number"),
         ([{"text": "a", "rank": True}], "not a whole number"),
-        ([{"text": "a", "rank": 0, "score": 6}], "from 0 to 5"),
-        ([{"text": "a", "rank": 0, "score": float("nan")}], "from 0 to 5"),
+        ([{"text": "a", "rank": 0, "score": "good"}], "give a number"),
+        ([{"text": "a", "rank": 0, "score": float("nan")}], "give a number"),
         ([{"text": "a", "rank": 0, "score": 1}, {"text": "b", "rank": 1, "score": 2}], "lower score"),
     ],
 )

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from judgeloop.data.readers import read_both, read_prompts, read_supervised
-from judgeloop.errors import InputError
 
 Rows = list[dict[str, Any]]
 U, A, B = "Why does rain smell?", "It is petrichor.", "No idea."
@@ -93,13 +92,43 @@ SETS: dict[str, Rows] = {
          "conversation_b": [user(), bot(A)], "turn": 1, "language": "English"}
     ],
     "HelpSteer3": [
-        {"domain": "general", "context": [user()], "response1": B, "response2": A, "overall_preference": 2}
+        {"domain": "general", "context": [user()], "response1": A, "response2": B, "overall_preference": -2}
     ],
     "HelpSteer2 preference": [
         {"prompt": U, "response_1": A, "response_2": B, "preference_strength": -1, "preference_statement": "…"}
     ],
     "JudgeLM": [
         {"question_body": U, "answer1_body": B, "answer2_body": A, "score": [3, 8], "answer1_model_id": "x"}
+    ],
+    "Prometheus preferences": [
+        {"orig_instruction": U, "orig_response_A": B, "orig_response_B": A, "orig_preference": "B",
+         "orig_feedback": "…", "instruction": "###Task Description: …", "input": "…", "output": "Feedback [RESULT] B"}
+    ],
+    "JudgeBench": [{"question": U, "response_model": "m", "response_A": B, "response_B": A, "label": "B>A"}],
+    "arena hard": [{"prompt": U, "answer_a": B, "answer_b": A, "verdict": "[[A<<B]]"}],
+    "alpaca_eval": [{"instruction": U, "output_1": B, "output_2": A, "preference": 1.9998}],
+    "SHP without scores": [{"history": U, "human_ref_A": A, "human_ref_B": B, "labels": 1}],
+    "winner and loser name models": [
+        {"prompt": U, "model_a": "m", "model_b": "n", "response_a": B, "response_b": A, "winner": "model_b",
+         "loser": "model_a"}
+    ],
+    "winner and loser by their names": [
+        {"prompt": U, "model_a": "m", "model_b": "n", "response_a": B, "response_b": A, "winner": "n", "loser": "m"}
+    ],
+    "preferred by number": [{"prompt": U, "answer_1": B, "answer_2": A, "preferred": "2", "dispreferred": "1"}],
+    "a rank a column": [{"prompt": U, "response_1": B, "response_2": A, "rank_1": 2, "rank_2": 1}],
+    "ranks beside columns": [{"prompt": U, "completion_a": B, "completion_b": A, "ranking": [2, 1]}],
+    "scores out of ten": [{"prompt": U, "response_a": B, "response_b": A, "score_a": "2/10", "score_b": "9/10"}],
+    "scores of another scale": [
+        {"prompt": U, "responses": [{"text": B, "score": 2}, {"text": A, "score": 8}]}
+    ],
+    "scores below 0": [{"prompt": U, "responses": [{"text": B, "score": -3.2}, {"text": A, "score": 1.5}]}],
+    "ms-swift": [{"messages": [user(), bot()], "rejected_response": B}],
+    "ms-swift messages": [{"messages": [user(), bot()], "rejected_messages": [user(), bot(B)]}],
+    "an answer and a rejected one": [{"prompt": U, "response": A, "rejected": B}],
+    "SPIN": [{"real": [user(), bot()], "generated": [user(), bot(B)]}],
+    "a score of faults": [
+        {"prompt": U, "response": B, "toxicity_score": 0.9}, {"prompt": U, "response": A, "toxicity_score": 0.1}
     ],
     "AlpacaFarm": [{"instruction": U, "input": "", "output_1": B, "output_2": A, "preference": 2}],
     "distilabel": [{"instruction": U, "generations": [B, A], "ratings": [1, 5], "model_name": "x"}],
@@ -188,6 +217,8 @@ def test_ranked_sets_as_tables_of_text(name: str, delimiter: str, tmp_path: Path
     assert account.container.startswith("TSV" if delimiter == "\t" else "CSV")
 
 
+BAD_HARM = {"prompt": "x", "response": "y", "harm_rating": 5}
+LOW_OF_TWO: Rows = [{"prompt": "x", "response": "y", "score": 0}, {"prompt": "v", "response": "w", "score": 1}]
 CHATS: dict[str, tuple[Rows, list[str]]] = {
     "no_robots": ([{"prompt": U, "prompt_id": "x", "messages": [user(), bot()], "category": "QA"}], []),
     "Tulu 3": ([{"id": "x", "messages": [user(), bot()], "source": "x"}], []),
@@ -236,6 +267,21 @@ CHATS: dict[str, tuple[Rows, list[str]]] = {
     "OpenAI parts": ([{"messages": [user(), {"role": "assistant", "content": [{"type": "text", "text": A}]}]}], []),
     "toxic_chat": ([{"conv_id": "x", "user_input": U, "model_output": A, "toxicity": 0, "jailbreaking": 0}], []),
     "a conversation and its answer": ([{"messages": [user()], "response": A}], []),
+    "Nemotron": ([{"input": [user()], "output": A, "reasoning": "off"}], []),
+    "Aya": ([{"inputs": U, "targets": A, "language": "English"}], []),
+    "a user's name beside an input": ([{"user": "alice", "input": U, "output": A}], []),
+    "a request's id beside an input": ([{"request": "r-1", "input": U, "output": A}], []),
+    "a user's name beside a query": ([{"human": "alice", "input_text": U, "response": A}], []),
+    "a conversation before the question": (
+        [{"question": U, "context": [user("Hi."), bot("Hello.")], "response": A}], ["user: Hi.", "assistant: Hello."]
+    ),
+    "a conversation that ends with the question": (
+        [{"question": U, "context": [user("Hi."), bot("Hello."), user()], "response": A}],
+        ["user: Hi.", "assistant: Hello."],
+    ),
+    "a score of something else": ([{"instruction": U, "output": A, "difficulty_score": 2}], []),
+    "a harmless answer": ([{"prompt": U, "response": A, "harm_rating": 1}, BAD_HARM], []),
+    "a score of 2 from 0 to 2": ([{"prompt": U, "response": A, "score": 2}, *LOW_OF_TWO], []),
     "a label of another kind": ([{"prompt": U, "response": A, "label": "weather"}], []),
 }  # fmt: skip
 
@@ -249,77 +295,18 @@ def test_answers_to_learn_from(name: str, tmp_path: Path) -> None:
     assert set(account.unread) <= set(rows[0])
 
 
-BAD: dict[str, Rows] = {
-    "a label": [{"prompt": U, "completion": A, "label": False}],
-    "a label in a table": [{"prompt": U, "completion": A, "label": "False"}],
-    "a label of 0": [{"messages": [user(), bot()], "label": 0}],
-    "a tag": [{"messages": [user(), bot()], "kto_tag": False}],
-    "thumbs down": [{"question": U, "answer": A, "thumbs_down": True}],
-    "a vote": [{"question": U, "answer": A, "vote": "down"}],
-    "a low rating": [{"prompt": U, "response": A, "rating": 1}, {"prompt": "x", "response": "y", "rating": 5}],
-    "helpfulness": [{"prompt": U, "response": A, "helpfulness": 1}, {"prompt": "x", "response": "y", "helpfulness": 4}],
-    "stars of a chat": [{"messages": [user(), bot()], "stars": 2}, {"messages": [user("x"), bot("y")], "stars": 5}],
-    "an own rating": [{"prompt": U, "response": A, "llm_rating": 1}, {"prompt": "x", "response": "y", "llm_rating": 9}],
-    "weight 0": [{"messages": [user("a"), bot("b"), user(), {**bot(), "weight": 0}]}],
-    "not trained on": [{"conversations": [{"from": "human", "value": U}, {"from": "gpt", "value": A, "train": False}]}],
-    "toxic": [{"user_input": U, "model_output": A, "toxicity": 1}],
-    "the best of a bad lot": [
-        {"instruction": U, "generations": [A, B], "ratings": [2, 1]},
-        {"instruction": "x", "generations": ["y", "z"], "ratings": [5, 1]},
-    ],
-    "unsafe though better": [
-        {"prompt": U, "response_0": A, "response_1": B, "is_response_0_safe": False, "is_response_1_safe": False,
-         "better_response_id": 0}
-    ],
-    "padding": [{"prompt": U, "response": "[PAD]"}],
-    "a wrong solution": [{"problem": U, "solution": A, "is_correct": False}],
-}  # fmt: skip
+def test_paragraphs_of_context_are_the_input(tmp_path: Path) -> None:
+    rows: Rows = [{"question": U, "context": ["One.", "Two."], "answer": A}]
+    (row,), _ = read_supervised(write(tmp_path / "rows.jsonl", rows))
+    assert turns(row.prompt) == [f"user: {U}\n\nOne.\n\nTwo."]
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_what_its_row_calls_bad_is_never_learnt(name: str, tmp_path: Path) -> None:
-    try:
-        rows, account = read_supervised(write(tmp_path / "rows.jsonl", BAD[name]))
-    except InputError as error:  # nothing else is in the file
-        if "no usable row (1 " not in str(error):
-            raise
-        return
-    assert A not in [row.completion[0]["content"] for row in rows]
-    assert sum(account.dropped.values()) == 1
+def test_passages_of_context_in_a_table_are_the_input(tmp_path: Path) -> None:
+    rows: Rows = [{"question": U, "context": '[{"title": "One", "text": "Two"}]', "answer": A}]
+    (row,), _ = read_supervised(write(tmp_path / "rows.jsonl", rows))
+    assert turns(row.prompt) == [f"user: {U}\n\n{rows[0]['context']}"]
 
 
-UNCLEAR: dict[str, tuple[Rows, str]] = {
-    "two that may rate": (
-        [{"prompt": U, "response": A, "style_score": 3, "fact_score": 1}],
-        r"may rate the answers \(style_score, fact_score\).*fields: \{score: style_score\}, or \{score: null\}",
-    ),
-    "a label of many": ([{"prompt": U, "response": A, "label": 3}], r"may rate the answers \(label\)"),
-    "answers that nothing ranks": ([{"prompt": U, "generations": [A, B]}], "nothing ranks the generations"),
-    "sides that nothing ranks": ([{"prompt": U, "response_a": A, "response_b": B}], "nothing ranks the answers resp"),
-    "a vote of nobody": (
-        [{"prompt": U, "response_a": A, "response_b": B, "winner": "gpt-4"}], "'winner' is 'gpt-4', which is none of"
-    ),
-    "numbers for letters": (
-        [{"prompt": U, "response_a": A, "response_b": B, "label": 1}], "'label' is 1, which is none of the answers a, b"
-    ),
-    "a rating that is none": (
-        [{"prompt": U, "response": A, "rating": 4}, {"prompt": U, "response": B, "rating": "poor"}],
-        r":2: 'rating' is 'poor'",
-    ),
-    "unknown names": (
-        [{"user_question": U, "gut": A}],
-        r"its keys: user_question, gut\).*seed_data\.fields: \{prompt: user_question, response: gut\}",
-    ),
-    "unknown sides": (
-        [{"frage": U, "best_one": A, "worst_one": B}],
-        r"seed_data\.fields: \{prompt: \?\?\?, chosen: best_one, rejected: worst_one\}",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", UNCLEAR)
-def test_what_is_unclear_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
-    rows, message = UNCLEAR[name]
-    with pytest.raises(InputError, match=message) as caught:
-        read_supervised(write(tmp_path / "rows.jsonl", rows))
-    assert "\n" not in str(caught.value)
+def test_a_switch_is_no_thought(tmp_path: Path) -> None:
+    _, account = read_supervised(write(tmp_path / "rows.jsonl", [{"prompt": U, "response": A, "reasoning": "on"}]))
+    assert account.thoughts == 0

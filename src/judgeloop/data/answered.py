@@ -16,7 +16,7 @@ from typing import Any
 from judgeloop.data.control_tokens import without_tokens_around
 from judgeloop.data.conversations import answered_in_chat, prompt_of, reply
 from judgeloop.data.intake import Intake
-from judgeloop.data.layouts import ALPACA, CHAT, PAIRS, RATED, RATED_CHAT, SHAREGPT, TRANSCRIPTS
+from judgeloop.data.layouts import ALPACA, CHAT, PAIRS, RATED, RATED_CHAT, RATED_TRANSCRIPTS, SHAREGPT, TRANSCRIPTS
 from judgeloop.data.messages import messages_of
 from judgeloop.data.provenance import Place, Unusable
 from judgeloop.data.readers import checked_rows
@@ -26,8 +26,8 @@ from judgeloop.errors import InputError
 from judgeloop.jsonl import read_objects, read_rows
 from judgeloop.records import Candidate, Message, stable_id
 
-_ONE_ANSWER = (PAIRS, ALPACA, CHAT, SHAREGPT, RATED, RATED_CHAT, TRANSCRIPTS)
-_TALKS = (CHAT, SHAREGPT, RATED_CHAT, TRANSCRIPTS)
+_ONE_ANSWER = (PAIRS, ALPACA, CHAT, SHAREGPT, RATED, RATED_CHAT, RATED_TRANSCRIPTS, TRANSCRIPTS)
+_TALKS = (CHAT, SHAREGPT, RATED_CHAT, RATED_TRANSCRIPTS, TRANSCRIPTS)
 
 
 @dataclass(frozen=True, slots=True)

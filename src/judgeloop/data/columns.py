@@ -1,4 +1,4 @@
-"""Which column of a file says what: a table of the names that data sets use, and how a row's own are found in it.
+"""Which column of a file says what: how a row's own columns are found in the table of the names that data sets use.
 
 Names are compared without regard to case and to how words are joined ("Response A", "responseA", "response_a"). Of the
 names of a role the first that the row has counts.
@@ -11,31 +11,46 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from judgeloop.data.fields import decoded, label_of, number_of, numbers_of
+from judgeloop.data.fields import decoded, numbers_of
+from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of, mark_of, says_neither
 from judgeloop.data.names import BARE, NAMES, ROLES, plain_name
 from judgeloop.data.provenance import Place
-from judgeloop.data.sides import AnswerColumn, sides_of
+from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, rating_columns
+from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with
 from judgeloop.errors import InputError
 
 _USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
-_OVERALL = re.compile(r"(?:.*_)?(?:score|rating|reward|helpfulness|stars)")
+_OFTEN_A_NAME = ("human", "user", "request")  # of who asked, or of the call
+_WHO = frozenset({"role", "from", "speaker", "author"})  # what tells a message from a passage
+_MANY = ("ratings", "scores", "rewards", "ranks", "rankings")
+_REJECTED = re.compile(r"(?:rejected|dispreferred|non_?preferred|unpreferred)(_\w+)?")
+_HALF = re.compile(
+    r"(?:chosen|rejected|dispreferred|real|generated|best_answer|(?:in)?correct_answers?)"
+    r"(?:_(?:response|answer|output|completion|text|messages?))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Role → column. `sides` are answers that have a column each, `doubtful` columns of which any may be the score."""
+    """Role → column. `sides` are answers that have a column each; `given` are the roles that the user names; `ratings`
+    says which columns may rate the answer, though it is not known how; `half` is one side of a pair without the
+    other."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
     sides: tuple[AnswerColumn, ...] = ()
-    doubtful: tuple[str, ...] = ()
+    ratings: RatingColumns = NO_RATINGS
+    half: str | None = None
+    given: frozenset[str] = frozenset()
 
     def of(self, roles: Container[str]) -> dict[str, str]:
         """These roles and the sides, each with its column."""
         found = {role: key for role, key in self.roles.items() if role in roles}
         for side in self.sides:
-            parts = {"answer": side.answer, "score": side.score, "won": side.won, "safe": side.safe}
+            parts = {
+                "answer": side.answer, "score": side.score, "rank": side.rank, "won": side.won, "safe": side.safe
+            }  # fmt: skip
             found |= {f"{part} {side.name}": key for part, key in parts.items() if key is not None}
-        return found
+        return found | {f"{role} {key}": key for role, key in self.ratings.more if role in roles}
 
     def __contains__(self, role: object) -> bool:
         return role in self.roles
@@ -73,7 +88,7 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
     free = {name: key for name, key in names.items() if key not in taken}
     sides = sides_of(row, free)
     for side in sides:
-        for column in (side.answer, side.score, side.won, side.safe):
+        for column in (side.answer, side.score, side.rank, side.won, side.safe):
             free = {name: other for name, other in free.items() if other != column}
     roles: dict[str, str] = {}
     for role, known in NAMES.items():
@@ -96,15 +111,21 @@ def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool
     if role == "answers":
         return name == "responses" or listed
     if role in ("ranks", "scores"):
-        return numbers_of(value) is not None
+        return numbers_of(value) is not None or (name in _MANY and is_blank(value))
     if role == "history":
         return not isinstance(value, str) or "prompt" in roles
     if role == "input" and "prompt" not in roles:
         return False
-    if role in ("score", "rank", "chosen_score", "rejected_score"):
-        return value is None or value == "" or (not isinstance(value, bool) and number_of(value) is not None)
-    if role in ("label", "bad_label"):
-        return value is None or label_of(value) is not None
+    if role == "score":
+        return mark_of(value) is not None
+    if role in ("rank", "chosen_score", "rejected_score", "weight"):
+        mark = mark_of(value)
+        return mark is not None and mark.good is None
+    if role == "label":
+        return says_neither(value) or label_of(value) is not None
+    if role == "bad_label":
+        known = is_flag(value) if name == "rejected" else fault_of(value) is not None
+        return known or says_neither(value)
     if role in ("chosen", "rejected"):
         return value is None or isinstance(value, (str, list, dict))
     if role == "winner":
@@ -121,60 +142,130 @@ def _settled(
 ) -> Columns:
     """The roles that hold together: a score of one answer beside several is none, an `input` that an `output` answers
     is the prompt, and so on."""
-    if "chosen" not in roles or "rejected" not in roles:
-        for role in ("chosen", "rejected", "chosen_score", "rejected_score"):
-            if role not in given:
-                roles.pop(role, None)
+    judged = "orig_instruction" in free  # Prometheus: columns of other names hold a judge's prompt and what it wrote
+    if judged:
+        for role, known in (("conversation", ""), ("response", "orig_response"), ("input", "orig_input")):
+            if role not in given and role in roles and plain_name(roles[role]) != known:
+                del roles[role]
+    _pair(row, roles, sides, given)
     pair = "chosen" in roles
-    voted = "winner" in roles or "scores" in roles or any(side.score or side.won for side in sides)
+    voted = any(role in roles for role in ("winner", "scores", "ranks"))
+    voted = voted or any(side.score or side.won or side.rank for side in sides)
     if pair or ("response" in roles and not voted):
         sides = ()
     answered = pair or bool(sides) or "answers" in roles or "response" in roles
-    if "prompt" not in roles and "conversation" not in roles:
-        texts = [name for name in ("input", "history", "context", "post", "info") if name in free]
-        texts = [name for name in texts if name != "info" or _asks(row[free[name]])]
-        rest = [name for name in texts if isinstance(row[free[name]], (str, list)) or _asks(row[free[name]])]
-        if rest and answered and "prompt" not in given:
-            roles["prompt"] = free[rest[0]]
-    if isinstance(row.get(free.get("context", "")), list) and answered and "prompt" not in given:
-        roles["prompt"] = free["context"]
-    said = row.get(roles.get("conversation", ""))
-    if isinstance(said, list) and said and isinstance(said[0], Mapping) and "author" in said[0] and "context" in free:
-        roles.setdefault("system", free["context"])  # Vertex
-    for role in ("input", "history"):
-        if roles.get(role) is not None and roles[role] == roles.get("prompt"):
-            del roles[role]
-    if "orig_instruction" in free and "orig_response" in free and "conversation" not in given:
-        roles.pop("conversation", None)  # Prometheus: the others hold a judge's prompt and what it wrote
+    _ask(row, free, roles, given, answered)
     ranked = "ranks" in roles or "scores" in roles
     if "answers" in roles and "response" in roles and not ranked and plain_name(roles["answers"]) != "responses":
         del roles["answers"]
-    if not answered and "prompt" not in given and plain_name(roles.get("prompt", "prompt")) not in BARE:
-        del roles["prompt"]  # a "user" or a "request" with nothing beside it may be anything
     several = pair or bool(sides) or "answers" in roles
-    doubtful: tuple[str, ...] = ()
-    one = "response" in roles or "conversation" in roles
-    if several or not one:
-        for role in ("score", "rank", "label", "bad_label"):
+    told = "text" in roles and "prompt" not in roles
+    one = not several and ("response" in roles or "conversation" in roles or told)
+    if not one:
+        for role in RATINGS:
             if role not in given:
                 roles.pop(role, None)
-    elif "score" not in roles and "score" not in given:
-        found = [
-            key for name, key in free.items() if _OVERALL.fullmatch(name) and _fits("score", row[key], name, roles)
-        ]
-        if len(found) == 1:
-            roles["score"] = found[0]
-        elif "label" not in roles and "bad_label" not in roles:
-            numbered = free.get("label") if number_of(row.get(free.get("label", ""))) is not None else None
-            doubtful = tuple([*found, numbered] if numbered else found)
     if "answers" not in roles and not sides:
         for role in ("ranks", "scores", "winner", "tie"):
             roles.pop(role, None)
+    ratings = rating_columns(row, free, roles, given) if one else NO_RATINGS
     used = {key for role, key in roles.items() if role in ("prompt", "conversation", "response", "chosen", "rejected")}
     for role in ("input", "label", "bad_label", "winner"):  # a name that two roles share is the first one's
         if role not in given and roles.get(role) in used:
             del roles[role]
-    return Columns(roles, sides, doubtful)
+    half = None
+    if not several and not one and not {"chosen", "rejected", "response"} & set(given):
+        half = next((key for name, key in free.items() if _HALF.fullmatch(name) and _says(row[key])), None)
+    return Columns(roles, sides, ratings, half, frozenset(role for role, key in given.items() if key is not None))
+
+
+def _pair(
+    row: Mapping[str, Any],
+    roles: dict[str, str],
+    sides: tuple[AnswerColumn, ...],
+    given: Mapping[str, str | None],
+) -> None:
+    """Both sides of a pair or neither. Of answers with a column each, "chosen" and "rejected" may be but the names; and
+    an answer may stand beside one that was rejected."""
+    found = [roles.get(role) for role in ("chosen", "rejected")]
+    both = [key for key in found if key is not None]
+    if sides and len(both) == 2 and not {"chosen", "rejected"} & set(given):
+        texts = [row[side.answer] for side in sides]
+        names = [side.name for side in sides]
+        named = [
+            isinstance(row[key], str)
+            and row[key] not in texts
+            and (side_named(row[key], names) is not None or len(sides_with(row, names, row[key])) == 1)
+            for key in both
+        ]
+        if all(named):
+            if "winner" not in given:
+                roles["winner"] = both[0]
+            found = [None, None]
+            del roles["chosen"], roles["rejected"]
+    rejected = found[1]
+    if found[0] is None and rejected is not None and "chosen" not in given:
+        match = _REJECTED.fullmatch(plain_name(rejected))
+        if "rejected" in given or (match and (match[1] or _says(row[rejected]))):
+            talk = roles.get("conversation")
+            whole = talk is not None and "prompt" not in roles and _ends_with_answer(row[talk])
+            role = "conversation" if whole or "response" not in roles else "response"
+            if role in roles:
+                roles["chosen"] = roles.pop(role)
+    if "chosen" not in roles or "rejected" not in roles:
+        for role in ("chosen", "rejected", "chosen_score", "rejected_score"):
+            if role not in given:
+                roles.pop(role, None)
+
+
+def _ask(
+    row: Mapping[str, Any],
+    free: Mapping[str, str],
+    roles: dict[str, str],
+    given: Mapping[str, str | None],
+    answered: bool,
+) -> None:
+    """The prompt: an `input` that is answered is one, a `user` beside it is a name, and messages in `context` are what
+    was said before."""
+    own = "prompt" not in given
+    if "prompt" not in roles and "conversation" not in roles:
+        texts = [name for name in ("input", "history", "context", "post", "info") if name in free]
+        texts = [name for name in texts if name != "info" or _asks(row[free[name]])]
+        rest = [name for name in texts if isinstance(row[free[name]], (str, list)) or _asks(row[free[name]])]
+        if rest and answered and own:
+            roles["prompt"] = free[rest[0]]
+    named = plain_name(roles.get("prompt", "")) in _OFTEN_A_NAME
+    if named and answered and own and _says(row.get(free.get("input", ""))):
+        roles["prompt"] = free["input"]
+    context = free.get("context", "")
+    said = row.get(context)
+    said = decoded(said) if isinstance(said, str) else said
+    if isinstance(said, list) and answered and roles.get("prompt", context) != context:
+        spoken = all(isinstance(item, Mapping) and not _WHO.isdisjoint(item) for item in said)
+        if spoken and "history" not in roles and "history" not in given:
+            roles["history"] = context
+    elif isinstance(row.get(context), list) and answered and own:
+        roles["prompt"] = context
+    talk = row.get(roles.get("conversation", ""))
+    if context and isinstance(talk, list) and talk and isinstance(talk[0], Mapping) and "author" in talk[0]:
+        roles.setdefault("system", context)  # Vertex
+    for role, first in (("input", "prompt"), ("history", "prompt"), ("input", "history")):
+        if role in roles and roles[role] == roles.get(first):
+            del roles[role]
+    if not answered and own and plain_name(roles.get("prompt", "prompt")) not in BARE:
+        del roles["prompt"]  # a "user" or a "request" with nothing beside it may be anything
+
+
+def _says(value: object) -> bool:
+    """Whether a cell holds a text, or messages, and no flag."""
+    return isinstance(value, (str, list, Mapping)) and bool(value) and not is_blank(value) and not is_flag(value)
+
+
+def _ends_with_answer(value: object) -> bool:
+    """Whether the last of these messages is no user's."""
+    said = decoded(value) if isinstance(value, str) else value
+    last = said[-1] if isinstance(said, list) and said else None
+    return isinstance(last, Mapping) and last.get("role", last.get("from")) not in ("user", "human")
 
 
 def _listed(value: object) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from judgeloop.data.conversations import Answer, Ranking, Row, with_system
 from judgeloop.data.fields import decoded, dense, number_of, text_of
 from judgeloop.data.intake import Intake
+from judgeloop.data.marks import Mark, mark_of
 from judgeloop.data.messages import Turn, alternating, answerable
 from judgeloop.data.preferences import belongs, given_prompt, led_by, side_turns
 from judgeloop.data.provenance import Unusable
@@ -66,19 +67,24 @@ def _compared(row: Row, intake: Intake) -> list[dict[str, Any]]:
     """The answers, ranked by a vote or else by their scores, each with the conversation before it."""
     columns, sides = intake.columns, intake.columns.sides
     listed = numbers_beside(row, "scores", len(sides), intake)
-    scores = listed or [number_of(row.get(side.score)) if side.score else None for side in sides]
+    scores = listed or _marks([side.score for side in sides], row, intake)
     scored = all(score is not None for score in scores)
+    ranks = numbers_beside(row, "ranks", len(sides), intake) or _marks([side.rank for side in sides], row, intake)
+    ranked = all(rank is not None for rank in ranks)
     winners = _flags(row, sides, intake)
     if winners is None and "winner" in columns:
-        winners = winners_of(row, [side.name for side in sides], intake, scored)
-    if winners is None and not scored:
-        if listed or any(side.score for side in sides):
+        winners = winners_of(row, [side.name for side in sides], intake, scored or ranked)
+    if winners is None and not scored and not ranked:
+        if "ranks" in columns or listed or any(side.score or side.rank for side in sides):
             raise Unusable("answers without a score")
         names = ", ".join(side.answer for side in sides)
         raise intake.place.error(f"nothing ranks the answers {names}", NAME_IT.format("winner"))
     given = None if _turns_in(row, intake) else given_prompt(row, intake)
+    orders = [
+        rank if ranked and rank is not None else -(score or 0.0) for score, rank in zip(scores, ranks, strict=True)
+    ]
     found = []
-    for side, score in zip(sides, scores, strict=True):
+    for side, score, order in zip(sides, scores, orders, strict=True):
         try:
             *before, last = _told(row, side, given, intake)
         except Unusable as unusable:
@@ -89,12 +95,24 @@ def _compared(row: Row, intake: Intake) -> list[dict[str, Any]]:
         prompt = [turn.message for turn in before]
         found.append({
             "text": last.content, "thought": last.thought, "prompt": prompt,
-            "rank": -(score or 0.0) if winners is None else float(side.name not in winners),
-            "won": score == max(s or 0.0 for s in scores) if winners is None else side.name in winners,
+            "rank": order if winners is None else float(side.name not in winners),
+            "won": order == min(orders) if winners is None else side.name in winners,
             "rating": score if "rating" in (side.score or "") else None,
             "safe": side.safe is None or number_of(row.get(side.safe)) != 0,
         })  # fmt: skip
     return dense(found)
+
+
+def _marks(keys: list[str | None], row: Row, intake: Intake) -> list[float | None]:
+    """The numbers of columns that belong together, all out of the same if they are out of any ("7/10")."""
+    marks = [Mark() if key is None else mark_of(row.get(key)) for key in keys]
+    for key, mark in zip(keys, marks, strict=True):
+        if mark is None or mark.good is not None:
+            raise intake.place.error(f"'{key}' is {row.get(str(key))!r:.60}, no number", "mend the row")
+    known = [mark for mark in marks if mark is not None]
+    if len({mark.total for mark in known if mark.value is not None}) > 1:
+        raise intake.place.error(f"{', '.join(map(str, keys))} are not out of the same", "rate all answers alike")
+    return [mark.value for mark in known]
 
 
 def _told(row: Row, side: AnswerColumn, given: list[Message] | None, intake: Intake) -> list[Turn]:

@@ -1,4 +1,4 @@
-"""What a row with one answer says: the prompt, the answer to it, and how the answer was rated.
+"""What a row with one answer says: the prompt, and the answer to it.
 
 Functions take a row and its Intake, which knows the row's columns. They raise InputError if a field has the wrong type,
 and Unusable if the row is well formed but cannot serve.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from judgeloop.data.fields import decoded, kind_of, label_of, number_of, text_of
+from judgeloop.data.fields import decoded, kind_of, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.messages import (
     Turn,
@@ -41,13 +41,6 @@ class Answer(NamedTuple):
     rating: float | None = None
 
 
-class Rating(NamedTuple):
-    """What a row says of its answer: a number (more is better), and whether a label calls it good."""
-
-    value: float | None
-    good: bool | None
-
-
 # Prompts ---------------------------------------------------------------------------------------------------------
 
 
@@ -74,7 +67,10 @@ def asked_in(row: Row, intake: Intake) -> list[Message]:
             asked = messages_of(text, key, intake, what)
     else:
         asked = messages_of(value, key, intake, what)
-    return with_system(row, [*_history(intake.value(row, "history"), intake), *asked], intake)
+    before = _history(intake.value(row, "history"), intake)
+    if before and before[-1] == asked[0]:  # a conversation that ends with the question beside it
+        before.pop()
+    return with_system(row, [*before, *asked], intake)
 
 
 def with_system(row: Row, messages: list[Message], intake: Intake) -> list[Message]:
@@ -192,36 +188,6 @@ def conversation_in(row: Row, intake: Intake) -> list[Turn]:
     return turns
 
 
-# Ratings ---------------------------------------------------------------------------------------------------------
-
-
-def rating_of(row: Row, intake: Intake) -> Rating:
-    """What the row says of its answer. A null says nothing; what is neither number nor label is an error."""
-    columns, value, good = intake.columns, None, None
-    for role in ("score", "rank"):
-        found = intake.value(row, role)
-        if found is not None and found != "":
-            number = number_of(found)
-            if number is None:
-                raise intake.place.error(f"'{columns.roles[role]}' is {found!r:.60}, no number", _SAY.format(role))
-            value = number if role == "score" else -number
-            break
-    for role in ("label", "bad_label"):
-        found = intake.value(row, role)
-        if found is not None and found != "":
-            label = label_of(found)
-            if label is None:
-                raise intake.place.error(
-                    f"'{columns.roles[role]}' is {found!r:.60}, neither good nor bad", _SAY.format(role)
-                )
-            label = label if role == "label" else not label
-            good = label if good is None else good and label
-    return Rating(value, good)
-
-
-_SAY = "mend the row, or leave the column unread: seed_data.fields: {{{}: null}}"
-
-
 # Self-Instruct ---------------------------------------------------------------------------------------------------
 
 
@@ -288,4 +254,8 @@ def _optional(value: object, name: str, intake: Intake) -> str:
     """A text that may be missing or blank."""
     if value is None or (isinstance(value, str) and (not value.strip() or value.strip().casefold() in _NOTHING)):
         return ""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):  # paragraphs
+        value = "\n\n".join(item for item in value if item.strip())
+        if not value:
+            return ""
     return text_of(value, name, intake.place, "input")

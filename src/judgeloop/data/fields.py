@@ -1,4 +1,4 @@
-"""The fields of rows, checked: texts, numbers, labels, ranked responses.
+"""The fields of rows, checked: texts, numbers, ranked responses.
 
 What has the wrong type or shape is an InputError with file and line; what is well formed but empty or cannot be used
 raises Unusable, which the reader counts.
@@ -73,7 +73,7 @@ def numbers_of(value: object) -> list[object] | None:
     return value if isinstance(value, list) else None
 
 
-_NO_NUMBER = ("null", "none", "nan")
+_NO_NUMBER = ("null", "none", "nan", "na", "n/a")
 
 
 def number_of(value: object) -> float | None:
@@ -92,70 +92,6 @@ def number_of(value: object) -> float | None:
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
     except OverflowError:  # a whole number beyond any float
         return None
-
-
-_GOOD = frozenset(
-    [
-        "true",
-        "yes",
-        "good",
-        "chosen",
-        "accepted",
-        "accept",
-        "positive",
-        "preferred",
-        "desirable",
-        "like",
-        "liked",
-        "up",
-        "thumbs_up",
-        "upvote",
-        "upvoted",
-        "correct",
-        "pass",
-        "safe",
-        "better",
-        "win",
-        "won",
-        "approved",
-    ]
-)
-_BAD = frozenset(
-    [
-        "false",
-        "no",
-        "bad",
-        "rejected",
-        "reject",
-        "negative",
-        "dispreferred",
-        "undesirable",
-        "dislike",
-        "disliked",
-        "down",
-        "thumbs_down",
-        "downvote",
-        "downvoted",
-        "incorrect",
-        "wrong",
-        "fail",
-        "unsafe",
-        "worse",
-        "lose",
-        "lost",
-        "disapproved",
-    ]
-)
-
-
-def label_of(value: object) -> bool | None:
-    """Whether a label calls an answer good; None if it says neither."""
-    if isinstance(value, str):
-        word = value.strip().casefold().replace(" ", "_").replace("-", "_")
-        if word in _GOOD or word in _BAD:
-            return word in _GOOD
-    number = number_of(value)
-    return None if number not in (0, 1, -1) else number == 1
 
 
 def rows_of_columns(value: object) -> object:

@@ -13,7 +13,9 @@ from judgeloop.data import conversations as said
 from judgeloop.data.columns import Columns, columns_of
 from judgeloop.data.conversations import Answer, Ranking, Row
 from judgeloop.data.intake import Intake
+from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
+from judgeloop.data.rating_columns import PROMISE, RATINGS
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.records import Message
 
@@ -55,11 +57,10 @@ class Format:
 _PROMPT = ("prompt", "input", "constraints", "system", "history")
 _ANSWER = (*_PROMPT, "response", "thought")
 _CHAT = ("conversation", "text", "system", "response", "thought")
-_RATING = ("score", "rank", "label", "bad_label")
 
 
 def _rated(columns: Columns) -> bool:
-    return any(role in columns for role in ("score", "rank", "label", "bad_label"))
+    return any(role in columns for role in RATINGS)
 
 
 def _answered(columns: Columns) -> bool:
@@ -99,7 +100,7 @@ PREFERENCES = Format(
 COMPARED = Format(
     "compared answers", "compared", lambda _, columns: bool(columns.sides), {},
     compared.asked_of_all, compared.best_of_all, compared.ranked_of_all,
-    roles=(*_PROMPT, "conversation", "winner", "tie", "scores"),
+    roles=(*_PROMPT, "conversation", "winner", "tie", "ranks", "scores"),
 )  # fmt: skip
 SEED_TASKS = Format(
     "Self-Instruct seed tasks", "self-instruct", lambda row, _: "instruction" in row and "instances" in row,
@@ -110,12 +111,12 @@ SEED_TASKS = Format(
 RATED_CHAT = Format(
     "rated conversations", "rated", lambda _, columns: "conversation" in columns and _rated(columns),
     {"conversation": "messages"}, said.asked_in_chat, said.answered_in_chat, rated=True,
-    roles=(*_CHAT, *_RATING),
+    roles=(*_CHAT, *RATINGS),
 )  # fmt: skip
 RATED = Format(
     "rated answers", "rated", lambda _, columns: _answered(columns) and _rated(columns),
     {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of, rated=True,
-    roles=(*_ANSWER, *_RATING),
+    roles=(*_ANSWER, *RATINGS),
 )  # fmt: skip
 CHAT = Format(
     "chat messages", "chat",
@@ -139,9 +140,13 @@ PAIRS = Format(
     {"prompt": "prompt", "response": "response"}, said.prompt_of, said.pair_of,
     roles=_ANSWER,
 )  # fmt: skip
+RATED_TRANSCRIPTS = Format(
+    "rated transcripts", "rated", lambda row, columns: _is_told(row, columns) and _rated(columns),
+    {"text": "text"}, said.asked_in_chat, said.answered_in_chat, rated=True,
+    roles=(*_CHAT, *RATINGS),
+)  # fmt: skip
 TRANSCRIPTS = Format(
-    "transcripts", "transcripts",
-    lambda row, columns: "text" in columns and "prompt" not in columns and _is_transcript(row[columns.roles["text"]]),
+    "transcripts", "transcripts", lambda row, columns: _is_told(row, columns),
     {"text": "text"}, said.asked_in_chat, said.answered_in_chat,
     roles=_CHAT,
 )  # fmt: skip
@@ -162,14 +167,16 @@ PROMPTS = Format(
 # The first that matches: a row with more fields goes before one with fewer.
 FORMATS = (
     TREES, TREE_MESSAGES, EFT_ROWS, PREFERENCES, RANKED, COMPARED, SEED_TASKS, RATED_CHAT, CHAT, SHAREGPT, RATED,
-    ALPACA, PAIRS, TRANSCRIPTS, INSTRUCTIONS, QUESTIONS, PROMPTS,
+    ALPACA, PAIRS, RATED_TRANSCRIPTS, TRANSCRIPTS, INSTRUCTIONS, QUESTIONS, PROMPTS,
 )  # fmt: skip
 _BARE = (INSTRUCTIONS, QUESTIONS, PROMPTS)
+_UNRATED = (ALPACA, PAIRS, CHAT, SHAREGPT, TRANSCRIPTS)
 WORDS = tuple(dict.fromkeys(form.word for form in FORMATS))
 
 
-def _is_transcript(value: object) -> bool:
-    return isinstance(value, str) and bool(split_transcript(value, alone=True))
+def _is_told(row: Row, columns: Columns) -> bool:
+    text = row[columns.roles["text"]] if "text" in columns and "prompt" not in columns else None
+    return isinstance(text, str) and bool(split_transcript(text, alone=True))
 
 
 def format_of(row: Row, columns: Columns | None = None) -> Format | None:
@@ -178,8 +185,9 @@ def format_of(row: Row, columns: Columns | None = None) -> Format | None:
     return next((form for form in FORMATS if form.matches(row, found)), None)
 
 
-def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: Place) -> Format:
-    """The format of a file's first row. Raises InputError if it is unknown, incomplete, doubtful or not `allowed`."""
+def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: Place, *, learnt: bool = True) -> Format:
+    """The format of a file's first row. Raises InputError if it is unknown, incomplete or not `allowed`, and if it is
+    doubtful which answers are good (`learnt`: it matters)."""
     found = format_of(row, columns)
     names = [form.name for form in allowed]
     wanted = " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
@@ -192,15 +200,34 @@ def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: P
     missing = found.missing(row, columns)
     if missing:
         raise place.error(f"a row without '{missing}'", f"in a file of {found.name} every row needs it")
-    if columns.doubtful and found in (ALPACA, PAIRS, CHAT, SHAREGPT):
-        listed = ", ".join(columns.doubtful)
-        raise place.error(
-            f"a column may rate the answers ({listed}), and bad ones must not be learnt",
-            f"say which: seed_data.fields: {{score: {columns.doubtful[0]}}}, or {{score: null}} if none does",
-        )
+    if learnt:
+        check_ratings(row, columns, found, place)
     if found not in allowed:
         raise place.error(f"the file holds {found.name}", f"here it must be {wanted}")
     return found
+
+
+def check_ratings(row: Row, columns: Columns, found: Format, place: Place) -> None:
+    """Raise InputError if a column may say that an answer is bad, and it is not known how."""
+    doubtful, unreadable = columns.ratings.doubtful, columns.ratings.unreadable
+    if doubtful and found in _UNRATED:
+        raise place.error(
+            f"a column may rate the answers ({', '.join(doubtful)}), and bad ones must not be learnt",
+            f"say which: seed_data.fields: {{score: {doubtful[0]}}}, or {{score: null}} if none does; "
+            "{bad_score: …} if less is better",
+        )
+    if unreadable is not None and found in _UNRATED:
+        role = next((role for role, names in PROMISE.items() if plain_name(unreadable) in names), "score")
+        raise place.error(
+            f"'{unreadable}' may rate the answer, but is {row[unreadable]!r:.60}, and bad ones must not be learnt",
+            f"write one number or one word, or leave it unread: seed_data.fields: {{{role}: null}}",
+        )
+    if columns.half is not None and found in _BARE:
+        raise place.error(
+            f"'{columns.half}' stands beside the prompt without its counterpart",
+            f"say what it is: seed_data.fields: {{response: {columns.half}}}, or {{chosen: …, rejected: …}}, or "
+            "{response: null} to use the file as prompts",
+        )
 
 
 def same_format(row: Row, columns: Columns, form: Format, first: Place, place: Place) -> None:

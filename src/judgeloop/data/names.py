@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from judgeloop.data.thoughts import NAMES as THOUGHTS
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
 def _with_nouns(words: str) -> tuple[str, ...]:
@@ -24,8 +28,8 @@ def _with_nouns(words: str) -> tuple[str, ...]:
 NAMES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input",
-        "inst", "human", "user", "request", "ask", "user_message", "input_text", "prompt_text", "question_text",
-        "source_text", "question_body",
+        "inst", "ask", "user_message", "input_text", "prompt_text", "question_text", "source_text", "question_body",
+        "inputs", "inputs_pretokenized", "human", "user", "request",
     ),
     "input": ("input", "context", "orig_input"),
     "constraints": ("constraints",),
@@ -38,14 +42,20 @@ NAMES: dict[str, tuple[str, ...]] = {
     "response": (
         "orig_response", "response", "completion", "output", "solution", "answer", "reply", "model_output",
         "generation", "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
-        "generated_text", "target_text", "output_text", "reply_text",
+        "generated_text", "target_text", "output_text", "reply_text", "targets", "targets_pretokenized",
     ),
-    "chosen": _with_nouns(
-        "chosen accepted preferred positive better best win winner winning accept good pos y_w response_j"
+    "chosen": (
+        *_with_nouns(
+            "chosen accepted preferred positive better best win winner winning accept good pos y_w response_j"
+        ),
+        "chosen_messages", "real",
     ),
-    "rejected": _with_nouns(
-        "rejected dispreferred non_preferred negative worse worst lose loser losing reject bad neg unpreferred "
-        "nonpreferred less_preferred y_l response_k"
+    "rejected": (
+        *_with_nouns(
+            "rejected dispreferred non_preferred negative worse worst lose loser losing reject bad neg unpreferred "
+            "nonpreferred less_preferred y_l response_k"
+        ),
+        "rejected_messages", "generated",
     ),
     "answers": (
         "responses", "generations", "answers", "completions", "candidates", "outputs", "candidate_responses", "replies",
@@ -58,11 +68,13 @@ NAMES: dict[str, tuple[str, ...]] = {
         "overall_quality", "reward", "stars", "human_rating", "human_score", "preference_score", "correctness",
         "upvotes", "votes", "likes", "gpt4_score", "judge_score",
     ),
+    "bad_score": (),  # known by its parts: see `says_of`
     "rank": ("rank", "ranking"),
     "label": (
         "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked",
         "good", "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct",
-        "is_safe", "thumbs", "feedback", "vote", "is_helpful",
+        "is_safe", "thumbs", "feedback", "vote", "is_helpful", "passed", "is_passed", "verified",
+        "is_verified", "valid", "is_valid", "success",
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
@@ -71,7 +83,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "winner": (
         "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
         "preference_strength", "choice", "chosen", "labels", "label", "best", "better_id", "preferred_response",
-        "verdict", "selected", "human_preference", "safer_response_id",
+        "verdict", "selected", "human_preference", "safer_response_id", "orig_preference",
     ),
     "tie": ("winner_tie", "tie", "is_tie"),
     "chosen_score": ("score_chosen", "chosen_score", "chosen_rating", "rating_chosen", "chosen_avg_rating"),
@@ -79,6 +91,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "thought": THOUGHTS,
     "text": ("text",),
     "group": ("group",),
+    "weight": ("weight", "row_weight", "sample_weight", "example_weight", "loss_weight"),
 }  # fmt: skip
 ROLES = tuple(NAMES)
 BARE = ("prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "orig_instruction")
@@ -87,6 +100,33 @@ BARE = ("prompt", "instruction", "question", "query", "problem", "user_prompt", 
 def plain_name(key: str) -> str:
     """A column's name as the table has it: lower case, words joined by underscores."""
     return re.sub(r"[\s\-.]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())).casefold()
+
+
+_SCORE = re.compile(r"(.+)_(?:score|rating|reward|helpfulness|stars)")
+_PRAISE = words(
+    """overall quality helpful helpfulness harmless harmlessness correct correctness accuracy gpt gpt4 gpt4o chatgpt
+    claude gemini llm ai model judge grader human user annotator expert crowd reward rm preference response answer
+    output completion reply avg average mean final total weighted score rating 4 4o"""
+)
+_FAULTS = words(
+    """toxic toxicity harm harmful harmfulness unsafe hallucination hallucinations error errors bias spam perplexity
+    ppl risk loss"""
+)
+_ELSEWHERE = re.compile(
+    r"(?:prompt|question|instruction|input|query)(?:_(?:quality|difficulty))?|difficulty|lang(?:uage)?"
+)
+
+
+def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
+    """What more of a column such as `gpt4_score` says of the answer: that it is good or bad, or it cannot be known
+    (`style_score`). None if it is no score, or one of something else (`difficulty_score`)."""
+    found = _SCORE.fullmatch(name)
+    if found is None or _ELSEWHERE.fullmatch(found[1]):
+        return None
+    parts = set(found[1].split("_"))
+    if parts <= _PRAISE:
+        return "good"
+    return "bad" if parts & _FAULTS and parts <= _FAULTS | _PRAISE else "unclear"
 
 
 TAGS = ("tag", "rule", "kind", "category")

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in, conversation_in, with_system
-from judgeloop.data.fields import dense, number_of, text_of
+from judgeloop.data.fields import dense, text_of
 from judgeloop.data.intake import Intake
+from judgeloop.data.marks import Mark, mark_of
 from judgeloop.data.messages import Turn, alternating, answer_of, answerable, messages_in
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
@@ -61,7 +62,11 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
         raise Unusable("empty prompt")
     if texts[0][0] == texts[1][0]:
         raise Unusable("chosen and rejected are the same")
-    scores = [number_of(intake.value(row, role)) for role in ("chosen_score", "rejected_score")]
+    marks = [mark_of(intake.value(row, role)) or Mark() for role in ("chosen_score", "rejected_score")]
+    scores = [mark.value for mark in marks]
+    if scores[0] is not None and scores[1] is not None and marks[0].total == marks[1].total and scores[0] <= scores[1]:
+        alike = scores[0] == scores[1]
+        raise Unusable("chosen and rejected are scored alike" if alike else "chosen is scored below rejected")
     responses = [
         {"text": text, "rank": rank, "thought": thought, "rating": score}
         for rank, ((text, thought), score) in enumerate(zip(texts, scores, strict=True))

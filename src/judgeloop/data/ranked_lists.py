@@ -14,6 +14,7 @@ from typing import Any
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in
 from judgeloop.data.fields import decoded, dense, kind_of, number_of, rank_of, rows_of_columns, text_of
 from judgeloop.data.intake import Intake
+from judgeloop.data.marks import is_blank
 from judgeloop.data.messages import answer_of, answerable, turns_of
 from judgeloop.data.preferences import given_prompt
 from judgeloop.data.provenance import Unusable
@@ -67,9 +68,10 @@ def ranked_set(row: Row, intake: Intake) -> Iterator[Ranking]:
 def _native(row: Row, intake: Intake) -> bool:
     """Whether the responses are as our own files have them: texts with ranks or scores from 0 to 5."""
     value = row.get(intake.key("answers"))
-    items = rows_of_columns(value)
+    items = _listed(value)
     return (
-        "ranks" not in intake.columns
+        intake.whole.own_scores
+        and "ranks" not in intake.columns
         and "scores" not in intake.columns
         and (items is None or not isinstance(items, list) or all(isinstance(i, dict) and "text" in i for i in items))
         and intake.key("answers") == "responses"
@@ -80,8 +82,8 @@ def _responses(row: Row, intake: Intake) -> list[dict[str, Any]]:
     key = intake.key("answers")
     value = row.get(key)
     if _native(row, intake):
-        return responses_of(rows_of_columns(value), intake)
-    items = decoded(value) if isinstance(value, str) else rows_of_columns(value)
+        return responses_of(_listed(value), intake)
+    items = _listed(value)
     if not isinstance(items, list):
         raise intake.place.error(f"'{key}' is {kind_of(items)}, not a list", f"write {key} as a list of answers")
     orders = numbers_beside(row, "ranks", len(items), intake)
@@ -118,6 +120,11 @@ def _responses(row: Row, intake: Intake) -> list[dict[str, Any]]:
     return dense(found)
 
 
+def _listed(value: object) -> object:
+    """The list that a table keeps as text or as columns; else the value itself."""
+    return decoded(value) if isinstance(value, str) else rows_of_columns(value)
+
+
 def _rates(fields: Mapping[str, Any], intake: Intake) -> bool:
     """Whether the scores are ratings on a scale, not rewards or votes, whose size says nothing by itself."""
     name = intake.columns.roles.get("scores") or next((name for name in _SCORES if fields.get(name) is not None), "")
@@ -137,7 +144,7 @@ def _text(value: object, here: str, intake: Intake, fields: Mapping[str, Any]) -
 
 def _first_number(fields: Mapping[str, Any], names: tuple[str, ...], here: str, intake: Intake) -> float | None:
     for name in names:
-        if fields.get(name) is not None:
+        if not is_blank(fields.get(name)):
             number = number_of(fields[name])
             if number is None:
                 raise intake.place.error(f"'{here}.{name}' is {fields[name]!r:.60}, no number", "mend the row")
@@ -170,7 +177,7 @@ def responses_of(value: object, intake: Intake) -> list[dict[str, Any]]:
         if item.get("score") is not None:
             score = item["score"]
             if type(score) not in (int, float) or not 0 <= score <= MAX_SCORE:
-                raise place.error(f"'{here}.score' is {score!r}", f"give a number from 0 to {MAX_SCORE}")
+                raise place.error(f"'{here}.score' is {score!r:.60}", "give a number")
             response["score"] = score
         responses.append(response)
     if responses and not any("rank" in r for r in responses) and all("score" in r for r in responses):

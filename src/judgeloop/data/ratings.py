@@ -6,19 +6,76 @@ no label calls it bad and its rating is in the upper half of the scale.
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from judgeloop.data.conversations import Answer, Rating
+from judgeloop.data.conversations import Answer, Row
 from judgeloop.data.fields import dense
+from judgeloop.data.intake import Intake
+from judgeloop.data.marks import fault_of, label_of, mark_of, says_neither
 from judgeloop.data.provenance import Place
+from judgeloop.data.scales import highest_good, lowest_good
 from judgeloop.records import Message, stable_id
 
 NO_SET = ("prompt with a single rated answer", "prompt whose answers are rated alike", "answer without a rating")
-_SCALES = (1.0, 4.0, 5.0, 10.0, 100.0)  # the best that a scale has; the worst is 0 or 1
+_SAY = "mend the row, or leave the column unread: seed_data.fields: {{{}: null}}"
+
+
+class Measure(NamedTuple):
+    """What a column rates by: a score, a score of faults (less is better), a rank or a word; and what it is out of."""
+
+    kind: Literal["score", "bad_score", "rank", "word"]
+    total: float | None = None
+
+    def __str__(self) -> str:
+        name = {"score": "a number", "bad_score": "a number", "rank": "a rank", "word": "a word"}[self.kind]
+        return name if self.total is None else f"{name} out of {self.total:g}"
+
+
+class Rating(NamedTuple):
+    """What a row says of its answer: a number (more is better), and whether a label calls it good; the number's measure
+    and the cell that it was read from, in words."""
+
+    value: float | None
+    good: bool | None
+    measure: Measure | None = None
+    said: str = ""
+
+
+def rating_of(row: Row, intake: Intake) -> Rating:
+    """What the row says of its answer. A null says nothing; what is neither number nor label is an error."""
+    columns = intake.columns
+    value: float | None = None
+    good: bool | None = None
+    measure: Measure | None = None
+    said = ""
+    kinds: tuple[Literal["score", "bad_score", "rank"], ...] = ("score", "bad_score", "rank")
+    role = next((role for role in kinds if role in columns), None)
+    if role is not None:
+        key, found = columns.roles[role], intake.value(row, role)
+        mark = mark_of(found)
+        said = f"'{key}' is {found!r:.60}"
+        if mark is None or (mark.good is not None and role != "score"):
+            raise intake.place.error(f"{said}, no number", _SAY.format(role))
+        if mark.value is not None:
+            value = mark.value if role == "score" else -mark.value
+            measure = Measure(role, mark.total)
+        elif mark.good is not None:
+            good, measure = mark.good, Measure("word")
+    first = [(role, columns.roles[role]) for role in ("label", "bad_label") if role in columns]
+    for kind, key in (*first, *columns.ratings.more):
+        found = row.get(key)
+        if says_neither(found):
+            continue
+        label = label_of(found) if kind == "label" else fault_of(found)
+        if label is not None:
+            label = label if kind == "label" else not label
+            good = label if good is None else good and label
+        elif (kind, key) in first:
+            raise intake.place.error(f"'{key}' is {found!r:.60}, neither good nor bad", _SAY.format(kind))
+    return Rating(value, good, measure, said)
 
 
 @dataclass(slots=True)
@@ -34,17 +91,23 @@ class RatedAnswers:
 
     def __init__(self) -> None:
         self._prompts: dict[str, RatedPrompt] = {}
+        self._measure: Measure | None = None
 
     def add(self, answer: Answer, rating: Rating, place: Place) -> None:
+        """Raises InputError if the answer is rated by another measure than those before it: nothing compares them."""
+        self._measure = self._measure or rating.measure
+        if rating.measure not in (None, self._measure):
+            raise place.error(
+                f"{rating.said}, {rating.measure}, and {self._measure} in the rows before",
+                "rate every row alike, or leave the column unread: seed_data.fields: {score: null}",
+            )
         key = stable_id("p", answer.prompt)
         self._prompts.setdefault(key, RatedPrompt(answer.prompt)).answers.append((answer, rating, place))
 
-    def sets(
-        self, dropped: Counter[str], by_rank: bool
-    ) -> Iterator[tuple[list[Message], list[dict[str, Any]], Place, bool]]:
+    def sets(self, dropped: Counter[str]) -> Iterator[tuple[list[Message], list[dict[str, Any]], Place, bool]]:
         """Prompts with at least two answers that are rated apart, ranked; where the first of them is, and whether the
         best is good enough to be imitated."""
-        least = self._least(by_rank)
+        least = self._least()
         for known in self._prompts.values():
             rated: dict[str, float] = {}
             good: set[str] = set()
@@ -66,13 +129,11 @@ class RatedAnswers:
                 responses = dense([{"text": text, "rank": -value} for text, value in rated.items()])
                 yield known.prompt, responses, known.answers[0][2], responses[0]["text"] in good
 
-    def imitable(
-        self, dropped: Counter[str], by_rank: bool, but: Collection[str] = ()
-    ) -> Iterator[tuple[Answer, Place]]:
+    def imitable(self, dropped: Counter[str], but: Collection[str] = ()) -> Iterator[tuple[Answer, Place]]:
         """The answers that may be imitated: all that a label calls good; of rated ones the best to each prompt, if its
-        rating is in the upper half of the scale (`by_rank`: if it has the first rank). Prompts whose ids are in `but`
-        are passed over."""
-        least = self._least(by_rank)
+        rating is in the better half of the scale (of ranks: if it has the first). Prompts whose ids are in `but` are
+        passed over."""
+        least = self._least()
         for name, known in self._prompts.items():
             if name in but:
                 continue
@@ -96,9 +157,15 @@ class RatedAnswers:
                     taken = True
                     yield answer, place
 
-    def _least(self, by_rank: bool) -> float:
+    def _least(self) -> float:
         values = [r.value for known in self._prompts.values() for _, r, _ in known.answers if r.value is not None]
-        return max(values, default=0.0) if by_rank else lowest_good(values)
+        if self._measure is None or not values:
+            return float("-inf")
+        if self._measure.kind == "rank":
+            return max(values)
+        if self._measure.kind == "bad_score":
+            return -highest_good([-value for value in values], total=self._measure.total)
+        return lowest_good(values, total=self._measure.total)
 
 
 def _order(rating: Rating) -> float | None:
@@ -106,17 +173,3 @@ def _order(rating: Rating) -> float | None:
     if rating.value is None:
         return None if rating.good is None else float(rating.good)
     return rating.value - (1e9 if rating.good is False else 0.0)
-
-
-def lowest_good(values: Sequence[float], *, unbounded: bool = True) -> float:
-    """The lowest rating that may be imitated: above the middle of the scale that the ratings fit (0–1, 0–4, 1–5, 1–10,
-    1–100). Ratings that fit none, such as rewards, are halved at their median (`unbounded`), or all may be."""
-    if not values:
-        return float("-inf")
-    top = next((top for top in _SCALES if max(values) <= top), None)
-    if min(values) < 0 or top is None:
-        return statistics.median(values) if unbounded else float("-inf")
-    if top == 1:
-        return 1.0 if set(values) <= {0.0, 1.0} else 0.5
-    low = 0.0 if 0.0 in values or top == 4 else 1.0
-    return (low + top) / 2 + 1e-9

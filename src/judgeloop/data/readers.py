@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from judgeloop.data.columns import Columns, columns_of, given_columns
-from judgeloop.data.conversations import Answer, rating_of
-from judgeloop.data.intake import Intake
-from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, first_format, same_format
+from judgeloop.data.conversations import Answer
+from judgeloop.data.fields import number_of
+from judgeloop.data.intake import Intake, Whole
+from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, check_ratings, first_format, same_format
 from judgeloop.data.messages import MEDIA
 from judgeloop.data.provenance import Account, Place, Turns, Unusable
-from judgeloop.data.ratings import NO_SET, RatedAnswers, lowest_good
+from judgeloop.data.rating_columns import RATINGS, rates
+from judgeloop.data.ratings import NO_SET, RatedAnswers, rating_of
+from judgeloop.data.scales import lowest_good
 from judgeloop.data.sources import Source, open_source
+from judgeloop.data.survey import survey_of
 from judgeloop.data.thoughts import with_thought
 from judgeloop.errors import InputError
 from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow, stable_id
@@ -51,7 +55,8 @@ def read_prompts(
         for messages in form.prompts(row, intake):
             yield Prompt.of(messages, intake.place.source)
 
-    return _read(source, tuple(form for form in FORMATS if form.prompts), take, lang=lang, fields=fields)
+    allowed = tuple(form for form in FORMATS if form.prompts)
+    return _read(source, allowed, take, lang=lang, fields=fields, learnt=False)
 
 
 def read_prompt_rows(source: str | Path) -> dict[str, tuple[Place, dict[str, Any]]]:
@@ -66,7 +71,7 @@ def read_prompt_rows(source: str | Path) -> dict[str, tuple[Place, dict[str, Any
             rows.setdefault(prompt.id, (intake.place, row))
             yield prompt
 
-    _read(source, tuple(form for form in FORMATS if form.prompts), take)
+    _read(source, tuple(form for form in FORMATS if form.prompts), take, learnt=False)
     return rows
 
 
@@ -109,12 +114,12 @@ def read_supervised(
             yield found
         ratings.extend(intake.ratings)
 
-    def finish(found: dict[str, SupervisedRow], columns: Columns, dropped: Counter[str]) -> Iterator[SupervisedRow]:
+    def finish(found: dict[str, SupervisedRow], dropped: Counter[str]) -> Iterator[SupervisedRow]:
         least = lowest_good(ratings, unbounded=False)
         for rating, name in low:
             if rating < least and found.pop(name, None) is not None:
                 dropped["best answer that is rated low"] += 1
-        for answer, place in rated.imitable(dropped, by_rank="score" not in columns, but=but):
+        for answer, place in rated.imitable(dropped, but):
             yield made(answer, place)
 
     allowed = tuple(form for form in FORMATS if form.answers)
@@ -157,12 +162,12 @@ def read_ranked(
                 best[found.id] = responses[0]["rating"]
             yield found
 
-    def finish(found: dict[str, RankedSet], columns: Columns, dropped: Counter[str]) -> Iterator[RankedSet]:
+    def finish(found: dict[str, RankedSet], dropped: Counter[str]) -> Iterator[RankedSet]:
         least = lowest_good(ratings, unbounded=False)
         for name, rating in best.items():
             if rating is None or rating < least:
                 found[name] = not_to_imitate(found[name])
-        for messages, responses, place, good in rated.sets(dropped, by_rank="score" not in columns):
+        for messages, responses, place, good in rated.sets(dropped):
             made = RankedSet(stable_id("r", messages, responses), messages, responses, place.source)
             yield made if good else not_to_imitate(made)
 
@@ -229,7 +234,7 @@ def checked_rows(
     source: str | Path, allowed: tuple[Format, ...], fields: Fields | None = None
 ) -> tuple[Format, Iterator[tuple[Place, Columns, dict[str, Any]]]]:
     """The format of a source and its rows, each with its place and its columns, checked as they pass to be of it."""
-    layout = _layout(open_source(source), allowed, fields)
+    layout = _layout(open_source(source), allowed, fields, learnt=False)
     return layout.form, layout.rows
 
 
@@ -262,23 +267,27 @@ def _read(
     turns: Turns = "first",
     lang: str | None = None,
     fields: Fields | None = None,
-    finish: Callable[[dict[str, T], Columns, Counter[str]], Iterable[T]] | None = None,
+    finish: Callable[[dict[str, T], Counter[str]], Iterable[T]] | None = None,
     *,
     best: bool = False,
     trained: bool = False,
     empty: bool = False,
+    learnt: bool = True,
 ) -> tuple[list[T], Account]:
     opened = open_source(source)
-    layout = _layout(opened, allowed, fields)
+    layout = _layout(opened, allowed, fields, learnt=learnt)
     form, dropped, counted = layout.form, layout.dropped, layout.counted
     found: dict[str, T] = {}
     ids: set[str | int] = set()
     for place, columns, row in layout.rows:
         before = len(found)
+        intake = Intake(place, dropped, turns, lang, columns, counted, whole=layout.whole)
         try:
             if any(_is_there(row[key]) for key in row if key.casefold() in _SHOWN):
                 raise Unusable(MEDIA)
-            for result in take(form, row, Intake(place, dropped, turns, lang, columns, counted)):
+            if number_of(intake.value(row, "weight")) == 0:
+                raise Unusable("row of weight 0")
+            for result in take(form, row, intake):
                 if result.id in found:
                     dropped["duplicate"] += 1
                 else:
@@ -289,7 +298,7 @@ def _read(
         if name is not None and len(found) > before:
             counted["repeated ids"] += name in ids
             ids.add(name)
-    for result in finish(found, layout.columns, dropped) if finish is not None else ():
+    for result in finish(found, dropped) if finish is not None else ():
         if result.id in found:
             dropped["duplicate"] += 1
         found[result.id] = result
@@ -314,29 +323,35 @@ class _Layout:
     form: Format
     columns: Columns
     rows: Iterator[tuple[Place, Columns, dict[str, Any]]]
+    whole: Whole
     dropped: Counter[str] = field(default_factory=Counter)
     counted: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
 
     def notes(self, best: bool) -> tuple[str, ...]:
         """What a reader of the account must know besides the counts."""
-        by = [self.columns.roles[role] for role in ("score", "rank", "label", "bad_label") if role in self.columns]
+        by = [self.columns.roles[role] for role in RATINGS if role in self.columns]
+        by += [key for _, key in self.columns.ratings.more]
         notes = [f"rated by {', '.join(by)}"] if self.form.rated and by else []
         if best and self.form.rankings and not self.form.assemble:
             notes.append(_BEST)
         return tuple(notes)
 
 
-def _layout(opened: Source, allowed: tuple[Format, ...], fields: Fields | None = None) -> _Layout:
-    """Detect the format and check every row that passes against it."""
+def _layout(
+    opened: Source, allowed: tuple[Format, ...], fields: Fields | None = None, *, learnt: bool = True
+) -> _Layout:
+    """Detect the format and check every row that passes against it; whether what rates the answers is clear matters
+    only if they are `learnt`."""
     first = next(opened.rows, None)
     if first is None:
         raise _empty(opened)
     place, row = first
     given = given_columns(row, fields, place)
     columns = columns_of(row, given)
-    layout = _Layout(first_format(row, columns, allowed, place), columns, iter(()))
-    rows = _same(layout, place, chain([first], opened.rows), given)
+    form = first_format(row, columns, allowed, place, learnt=learnt)
+    layout = _Layout(form, columns, iter(()), survey_of(opened.path, form, columns, row))
+    rows = _same(layout, place, chain([first], opened.rows), given, learnt)
     if layout.form.assemble is None:
         layout.rows = rows
         return layout
@@ -346,7 +361,7 @@ def _layout(opened: Source, allowed: tuple[Format, ...], fields: Fields | None =
 
 
 def _same(
-    layout: _Layout, first: Place, rows: Rows, given: Fields | None
+    layout: _Layout, first: Place, rows: Rows, given: Fields | None, learnt: bool
 ) -> Iterator[tuple[Place, Columns, dict[str, Any]]]:
     """The rows as they pass, each with its columns, counted. Raises InputError if one is of another format than the
     first. Rows with the same fields have the same columns."""
@@ -356,8 +371,10 @@ def _same(
         if signature not in known:
             columns = layout.columns if not known else columns_of(row, given)
             same_format(row, columns, layout.form, first, place)
+            if learnt:
+                check_ratings(row, columns, layout.form, place)
             read = {
-                *columns.of(layout.form.roles).values(),
+                *columns.of((*layout.form.roles, "weight")).values(),
                 *layout.form.reads,
                 *_IDS,
                 *(key for key in row if key.casefold() in _SHOWN),
@@ -365,6 +382,12 @@ def _same(
             }
             known[signature] = columns, tuple(key for key in row if key not in read)
         columns, unread = known[signature]
+        mixed = next((key for key in columns.ratings.aside if learnt and rates(row[key])), None)
+        if mixed is not None:
+            raise place.error(
+                f"'{mixed}' is {row[mixed]!r:.60}, which may rate the answer, and not so {first.seen_from(place)}",
+                "mend the rows, or leave the column unread: seed_data.fields: {label: null, bad_label: null}",
+            )
         layout.counted["rows"] += 1
         layout.unread.update(key for key in unread if row[key] is not None and row[key] != "")
         yield place, columns, row

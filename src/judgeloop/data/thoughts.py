@@ -12,6 +12,8 @@ NAMES = (
     "reasoning_content", "reasoning", "thinking", "thought", "thoughts", "thinking_content", "chain_of_thought", "cot",
     "reasoning_text", "thinking_trajectory", "reasoning_trace",
 )  # fmt: skip
+_SWITCHES = ("on", "off", "yes", "no", "true", "false", "enabled", "disabled", "none", "null", "low", "medium", "high",
+             "minimal", "auto", "default", "0", "1")  # fmt: skip
 _CLOSE = re.compile(r"</(?:think|thinking|thought)>|\[/THINK\]")
 _CLOSED_LINE = re.compile(r"(?:</(?:think|thinking|thought)>|\[/THINK\])[ \t]*(?=\n|\Z)")
 _CLOSED_AT_ONCE = re.compile(rf"\s*(?:{_CLOSE.pattern})(?![ \t])")
@@ -43,10 +45,11 @@ def split_thought(text: str) -> tuple[str, str]:
 
 
 def beside(fields: Mapping[str, Any]) -> str:
-    """The thought that a message keeps in a field of its own; "" if it has none."""
+    """The thought that a message keeps in a field of its own; "" if it has none, or the field but says whether there
+    was one ("on", "off")."""
     for name in NAMES:
         value = fields.get(name)
-        if isinstance(value, str) and value.strip():
+        if isinstance(value, str) and value.strip() and value.strip().casefold() not in _SWITCHES:
             return value.strip()
     return ""
 

@@ -7,15 +7,24 @@ import re
 from judgeloop.data.conversations import Row
 from judgeloop.data.fields import number_of, numbers_of
 from judgeloop.data.intake import Intake
+from judgeloop.data.marks import is_blank
 from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Unusable
+from judgeloop.data.sides import side_named, sides_with
 
 NAME_IT = "name the column that does, seed_data.fields: {{{}: ???}}, or use the file as prompts"
 _TIES = frozenset(
     {"tie", "tied", "both", "neither", "none", "equal", "same", "draw", "bothbad", "both_bad", "tie_(bothbad)",
-     "tie_(both_bad)", "both_good", "a=b", "no_preference", "-1", "0.5"}
+     "tie_(both_bad)", "both_good", "no_preference", "0.5", "a=b"}
 )  # fmt: skip
 _SIGNED = ("overall_preference", "preference_strength")
+_LABELS = ("label", "labels")
+_OTHER_NUMBERS = re.compile(r".*(?:preference|label|verdict|strength).*")  # where −1 need not be "none of them"
+_ASK = (
+    "write the better answer's name ({}) in a column 'winner', or say that the number is its name: "
+    "seed_data.fields: {{winner: {}}}"
+)
+_ORDER = re.compile(r"\W*(\w+?)\s*(>+|<+|=+)\s*(\w+?)\W*")
 
 
 def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False) -> set[str] | None:
@@ -28,56 +37,85 @@ def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False)
         )
     key = intake.columns.roles["winner"]
     value = row.get(key)
-    if value is None or value == "":
-        raise Unusable("comparison without a verdict")
     number = number_of(value)
-    if plain_name(key) in _SIGNED and number is not None and len(names) == 2:
-        return set(names) if number == 0 else {names[int(number > 0)]}
-    word = (
-        str(int(number)) if number is not None and number.is_integer() and not isinstance(value, bool) else str(value)
-    )
-    word = re.sub(r"[\s\-]+", "_", word.strip().casefold()).strip("[]")
-    if word in names:
-        return {word}
-    if word in _TIES:
-        return set(names)
-    ended = re.fullmatch(
-        r"(?:model|response|answer|assistant|output|completion|option|candidate|choice)_?(\w{1,2})", word
-    )
-    if ended is not None and ended[1] in names:
-        return {ended[1]}
-    meant = _called(row, names, value, intake)
-    if len(meant) == 1:
-        return meant
-    if scored:
-        return None
+    spoken = re.sub(r"[\s\-]+", "_", str(value).strip().casefold()).strip("[]")
+    if is_blank(value) and spoken != "none":
+        raise Unusable("comparison without a verdict")
+    try:
+        won = _numbered(key, number, names, intake) if number is not None else _ordered(str(value), names)
+    except _Unclear as unclear:
+        if scored:
+            return None
+        raise intake.place.error(str(unclear), _ASK.format(" or ".join(names), key)) from unclear
+    if won is None:
+        whole = number is not None and number.is_integer() and not isinstance(value, bool)
+        named = side_named(str(int(number or 0)) if whole else str(value), names)
+        if named is not None:
+            return {named}
+        if spoken in _TIES or (spoken == "c" and names == ["a", "b"]):
+            return set(names)
+        meant = sides_with(row, names, value) | {
+            side.name for side in intake.columns.sides if side.name in names and row.get(side.answer) == value
+        }
+        won = meant if len(meant) == 1 else None
+    if won is not None or scored:
+        return won
     raise intake.place.error(
         f"'{key}' is {value!r:.60}, which is none of the answers {', '.join(names)}", "mend the row, or bring scores"
     )
 
 
-def _called(row: Row, names: list[str], value: object, intake: Intake) -> set[str]:
-    """The sides whose model or whose answer the value is."""
-    columns = {plain_name(key): key for key in row}
-    texts = {side.name: row.get(side.answer) for side in intake.columns.sides}
-    found = set()
-    for name in names:
-        models = [columns[known] for known in (f"model_{name}", f"model{name}", f"{name}_model") if known in columns]
-        if value in (texts.get(name), *(row[key] for key in models)):
-            found.add(name)
-    return found
+def _ordered(text: str, names: list[str]) -> set[str] | None:
+    """The winner of an order of two ("A>>B", "B < A", "A=B"); None if the text is none."""
+    found = _ORDER.fullmatch(text.casefold())
+    if found is None:
+        return None
+    first, second = (side_named(found[group], names) for group in (1, 3))
+    if first is None or second is None or first == second:
+        return None
+    return set(names) if "=" in found[2] else {first if ">" in found[2] else second}
+
+
+class _Unclear(Exception):
+    """The numbers of a whole file leave open what one of them means."""
+
+
+def _numbered(key: str, number: float, names: list[str], intake: Intake) -> set[str] | None:
+    """The winners by a number whose sense is not that of a name; None if it can but be a name."""
+    name, sides, seen = plain_name(key), intake.columns.sides, intake.whole.votes | {number}
+    if name in _SIGNED and len(names) == 2 and min(seen) < 0:
+        return set(names) if number == 0 else {names[int(number > 0)]}
+    if "winner" not in intake.columns.given:  # the user does not say that the number is the answer's
+        if name in _SIGNED and len(names) == 2:
+            raise _Unclear(
+                f"'{key}' is never below 0: it may name the better answer, or say how much better the second is"
+            )
+        if name in _LABELS and len(sides) == 2 and all("human_ref" in plain_name(side.answer) for side in sides):
+            return {names[int(number == 0)]} if number in (0, 1) else None  # SHP: 1 is the first
+        if name in _LABELS and names == ["1", "2"] and not (seen >= {1, 2} and min(seen) > 0):
+            listed = ", ".join(f"{value:g}" for value in sorted(seen)[:5])
+            raise _Unclear(f"'{key}' holds {listed} in this file: it may count the answers from 0 or from 1")
+    if min(seen) < 0:
+        if _OTHER_NUMBERS.fullmatch(name) or (names == ["1", "2"] and 2 not in seen):
+            raise _Unclear(f"'{key}' is below 0 in some rows: it may say so where the first answer is better")
+        return set(names) if number == -1 else None
+    if names == ["1", "2"] and 1 < number < 2:  # how sure a judge is that the second is better (alpaca_eval)
+        return set(names) if number == 1.5 else {names[int(number > 1.5)]}
+    return None
 
 
 def numbers_beside(row: Row, role: str, count: int, intake: Intake) -> list[float | None] | None:
-    """A column of numbers beside the answers, one for each; nulls allowed."""
+    """A column of numbers beside the answers, one for each; nulls allowed, also in place of all."""
     if role not in intake.columns:
         return None
     key = intake.columns.roles[role]
+    if is_blank(row.get(key)):
+        return [None] * count
     value = numbers_of(row.get(key))
     if value is None or len(value) != count:
         raise intake.place.error(f"'{key}' is not a list of {count} numbers", "give one number for each answer")
-    numbers = [None if item is None else number_of(item) for item in value]
+    numbers = [None if is_blank(item) else number_of(item) for item in value]
     for item, number in zip(value, numbers, strict=True):
-        if number is None and item is not None and item == item:
+        if number is None and not is_blank(item):
             raise intake.place.error(f"'{key}' holds {item!r:.60}, no number", "give one number for each answer")
     return numbers

@@ -1,0 +1,93 @@
+"""What one cell says of an answer: nothing, a number, a number out of another, or a word that calls it good or bad."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from judgeloop.data.fields import number_of
+from judgeloop.data.names import words
+
+_BLANK = frozenset(["", "na", "n/a", "nan", "null", "none", "nil", "<na>", "#n/a", "-"])  # as tables write a null
+_GOOD = words(
+    """good great excellent chosen accepted accept positive preferred desirable like liked up thumbs_up upvote upvoted
+    correct pass passed safe better win won approved helpful harmless ok satisfactory 👍 true yes"""
+)
+_BAD = words(
+    """bad poor terrible awful rejected reject negative dispreferred undesirable dislike disliked down thumbs_down
+    downvote downvoted incorrect wrong fail failed unsafe worse lose lost disapproved unhelpful harmful toxic ko
+    unsatisfactory 👎 false no"""
+)
+_NEITHER = frozenset(["neutral", "mixed", "unsure", "undecided", "neither", "unrated", "not_rated"])
+_OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|\bout of\b|\bof\b)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
+_STARS = re.compile(r"(\d+(?:\.\d+)?)\s*stars?", re.IGNORECASE)
+
+
+class Mark(NamedTuple):
+    """What a cell of a column of ratings says: a number, what it is out of ("4/5"), or whether a word calls it good."""
+
+    value: float | None = None
+    total: float | None = None
+    good: bool | None = None
+
+
+def is_blank(value: object) -> bool:
+    """Whether a cell is a null, also as tables of text write it ("", "N/A", "nan")."""
+    if isinstance(value, str):
+        return value.strip().casefold() in _BLANK
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def says_neither(value: object) -> bool:
+    """Whether a cell calls an answer neither good nor bad: it is blank, or a word such as "neutral"."""
+    return is_blank(value) or (isinstance(value, str) and _word(value) in _NEITHER)
+
+
+def label_of(value: object) -> bool | None:
+    """Whether a label calls an answer good; None if it says neither."""
+    if isinstance(value, str):
+        word = _word(value)
+        if word in _GOOD or word in _BAD:
+            return word in _GOOD
+    number = number_of(value)
+    return None if number not in (0, 1, -1) else number == 1
+
+
+def fault_of(value: object) -> bool | None:
+    """Whether a column that names a fault (`toxic`, `flagged`) calls an answer bad: a flag, a word that says it by
+    itself ("unsafe"), or how likely the fault is; None if it says neither."""
+    number = number_of(value)
+    if number is not None:
+        return number >= 0.5 if 0 <= number <= 1 else None
+    if isinstance(value, str) and _word(value) in ("true", "yes", "false", "no"):
+        return _word(value) in ("true", "yes")
+    good = label_of(value)
+    return None if good is None else not good
+
+
+def is_flag(value: object) -> bool:
+    """Whether this is a 0 or a 1, or true or false, and no text that might be an answer."""
+    return number_of(value) in (0, 1)
+
+
+def mark_of(value: object) -> Mark | None:
+    """What a cell of a column of ratings says; None if it is not known what that is."""
+    if says_neither(value):
+        return Mark()
+    number = number_of(value)
+    if number is not None:
+        return Mark(number)
+    if not isinstance(value, str):
+        return None
+    if (found := _OUT_OF.fullmatch(value.strip())) and 0 < float(found[2]) >= float(found[1]):
+        return Mark(float(found[1]), float(found[2]))
+    if found := _STARS.fullmatch(value.strip()):
+        return Mark(float(found[1]))
+    good = label_of(value)
+    return None if good is None else Mark(good=good)
+
+
+def _word(text: str) -> str:
+    word = re.sub(r"[\s\-]+", "_", text.strip().casefold())
+    return re.sub(r"^(?:very|extremely|mostly)_", "", word)
