@@ -118,3 +118,8 @@ def test_answers_come_from_any_container_and_without_their_thoughts(tmp_path: Pa
     assert (first.prompt[0]["content"], first.text) == ("Rain, or snow?", 'Both, "often".')
     assert (first.fields["mine"], first.place.number) == ("1", 2)
     assert (second.text, second.place.number) == ("", 3)
+
+
+def test_a_template_s_tokens_are_no_part_of_what_is_judged(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "response": "1<|im_end|>\n"}, {"prompt": "b", "response": "<|endoftext|>"}]
+    assert [row.text for row in read_answered(lines(tmp_path / "r.jsonl", *rows))] == ["1", ""]

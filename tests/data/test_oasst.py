@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,43 @@ def test_what_cannot_serve_is_counted_by_reason(tmp_path: Path) -> None:
     }
 
 
+def test_a_table_of_text(tmp_path: Path) -> None:
+    def flat(name: str, parent: str, text: str, rank: str = "", **fields: str) -> dict[str, str]:
+        said = {"message_id": name, "parent_id": parent, "text": text, "role": "assistant" if parent else "prompter"}
+        return {
+            **said,
+            "lang": "en",
+            "rank": rank,
+            "deleted": "False",
+            "synthetic": "False",
+            "review_result": "",
+            **fields,
+        }
+
+    rows = [
+        flat("m", "", "first"),
+        flat("a", "m", "best", "0.0", review_result="True"),
+        flat("b", "m", "second", "1"),
+        flat("c", "m", "unranked"),
+        flat("d", "m", "gone", "2.0", deleted="True"),
+        flat("e", "m", "machine", "3.0", synthetic="true"),
+        flat("f", "m", "spam", "4.0", review_result="False"),
+    ]
+    path = tmp_path / "messages.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (row,), account = read_ranked(path, "first", "en")
+    assert [response["text"] for response in row.responses] == ["best", "second"]
+    assert account.dropped == {
+        "deleted message": 1,
+        "message that reviewers rejected": 1,
+        "reply without a rank": 1,
+        "synthetic message": 1,
+    }
+
+
 def test_a_region_belongs_to_its_language(tmp_path: Path) -> None:
     replies = (message("a", rank=0, lang="pt-BR"), message("b", rank=1, lang="pt-BR"))
     path = trees(tmp_path, ask("oi", *replies, lang="pt-BR"))
@@ -101,7 +139,9 @@ def test_prompts_are_the_first_messages(tmp_path: Path) -> None:
     [
         (message("x"), "does not begin with a prompter"),
         (ask("x", {"role": "bot"}), "has the role 'bot'"),
-        (ask("x", message("a", rank="0")), "'rank' is text, not a whole number"),
+        (ask("x", message("a", rank="first")), "'rank' is text, not a whole number"),
+        (ask("x", message("a", rank="0.5")), "'rank' is a number, not a whole number"),
+        (ask("x", message("a", rank=0), deleted="maybe"), "'deleted' is 'maybe', neither true nor false"),
         ({"role": "prompter", "text": "x", "lang": "en", "replies": {"a": 1}}, "not a list"),
     ],
 )

@@ -57,7 +57,7 @@ def test_scores_that_are_missing_are_no_scores(tmp_path: Path) -> None:
 
 def test_text_as_bytes(tmp_path: Path) -> None:
     path = table(
-        tmp_path / "a.parquet", {"prompt": ["ä".encode(), b"y"], "response": [b"z", b"z"], "image": [b"\xff", b""]}
+        tmp_path / "a.parquet", {"prompt": ["ä".encode(), b"y"], "response": [b"z", b"z"], "digest": [b"\xff", b""]}
     )
     assert [row.prompt[0]["content"] for row in read_supervised(path)[0]] == ["ä", "y"]
     path = table(tmp_path / "b.parquet", {"prompt": [b"x", b"\xff"], "response": ["a", "b"]})

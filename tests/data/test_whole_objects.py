@@ -57,6 +57,13 @@ def test_sides_of_one_row_are_no_columns(tmp_path: Path) -> None:
     assert [response["text"] for response in ranked.responses] == ["b", "c"]
 
 
+def test_splits_in_one_object_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({"train": ROWS, "test": ROWS}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"holds 2 splits \(train, test\); write the one .* such as train\.json"):
+        read_supervised(path)
+
+
 def test_columns_of_different_lengths_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_text(json.dumps({"prompt": ["a", "b"], "response": ["c"]}), encoding="utf-8")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from judgeloop.data.control_tokens import without_tokens_around
 from judgeloop.data.conversations import answered_in_chat, prompt_of, reply
 from judgeloop.data.intake import Intake
 from judgeloop.data.layouts import ALPACA, CHAT, PAIRS, RATED, RATED_CHAT, RATED_TRANSCRIPTS, SHAREGPT, TRANSCRIPTS
@@ -84,7 +85,7 @@ def _text(row: dict[str, Any], intake: Intake) -> str:
     key = intake.key("response")
     value = row[key]
     if isinstance(value, str):
-        return split_thought(value)[0]
+        return split_thought(without_tokens_around(value))[0]
     if value is None:
         raise intake.place.error(f"'{key}' is null", "write the response as a string")
     return reply(value, key, intake, {})[0]

@@ -104,6 +104,8 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
 def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool:
     """Whether a value can be what its column's name promises. A null can be anything."""
     listed = _listed(value)
+    if role == "conversation" and name in ("contents", "data"):  # names that say little by themselves
+        return "prompt" not in roles and _in_turn(value, name)
     if role == "conversation":
         return name in ("messages", "conversations") or (listed and not (name in _USER_ONLY and _texts(value)))
     if role == "answers":
@@ -227,8 +229,9 @@ def _ask(
     was said before."""
     own = "prompt" not in given
     if "prompt" not in roles and "conversation" not in roles:
-        texts = [name for name in ("input", "history", "context", "post") if name in free]
-        rest = [name for name in texts if isinstance(row[free[name]], (str, list))]
+        texts = [name for name in ("input", "history", "context", "post", "info") if name in free]
+        texts = [name for name in texts if name != "info" or _asks(row[free[name]])]
+        rest = [name for name in texts if isinstance(row[free[name]], (str, list)) or _asks(row[free[name]])]
         if rest and answered and own:
             roles["prompt"] = free[rest[0]]
     named = plain_name(roles.get("prompt", "")) in _OFTEN_A_NAME
@@ -243,6 +246,9 @@ def _ask(
             roles["history"] = context
     elif isinstance(row.get(context), list) and answered and own:
         roles["prompt"] = context
+    talk = row.get(roles.get("conversation", ""))
+    if context and isinstance(talk, list) and talk and isinstance(talk[0], Mapping) and "author" in talk[0]:
+        roles.setdefault("system", context)  # Vertex
     for role, first in (("input", "prompt"), ("history", "prompt"), ("input", "history")):
         if role in roles and roles[role] == roles.get(first):
             del roles[role]
@@ -267,6 +273,20 @@ def _listed(value: object) -> bool:
     if isinstance(value, str):
         value = decoded(value)
     return isinstance(value, (list, Mapping)) or value is None
+
+
+def _asks(value: object) -> bool:
+    """An object that holds what is asked: messages (OpenAI's preference format), or a post (TL;DR)."""
+    return isinstance(value, Mapping) and (
+        isinstance(value.get("messages"), list) or isinstance(value.get("post"), str)
+    )
+
+
+def _in_turn(value: object, name: str) -> bool:
+    """Whether a list is a conversation as Gemini (`contents`) or UltraChat (`data`) writes one."""
+    if name == "data":
+        return isinstance(value, list) and len(value) % 2 == 0 and _texts(value)
+    return isinstance(value, list) and bool(value) and all(isinstance(i, Mapping) and "parts" in i for i in value)
 
 
 def _texts(value: object) -> bool:

@@ -10,7 +10,7 @@ from judgeloop.data.fields import decoded, dense, number_of, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.marks import Mark, mark_of
 from judgeloop.data.messages import Turn, alternating, answerable
-from judgeloop.data.preferences import belongs, given_prompt, side_turns
+from judgeloop.data.preferences import belongs, given_prompt, led_by, side_turns
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.sides import AnswerColumn
 from judgeloop.data.votes import NAME_IT, numbers_beside, winners_of
@@ -80,9 +80,11 @@ def _compared(row: Row, intake: Intake) -> list[dict[str, Any]]:
         names = ", ".join(side.answer for side in sides)
         raise intake.place.error(f"nothing ranks the answers {names}", NAME_IT.format("winner"))
     given = None if _turns_in(row, intake) else given_prompt(row, intake)
+    orders = [
+        rank if ranked and rank is not None else -(score or 0.0) for score, rank in zip(scores, ranks, strict=True)
+    ]
     found = []
-    for side, score, rank in zip(sides, scores, ranks, strict=True):
-        order = rank if ranked and rank is not None else -(score or 0.0)
+    for side, score, order in zip(sides, scores, orders, strict=True):
         try:
             *before, last = _told(row, side, given, intake)
         except Unusable as unusable:
@@ -94,7 +96,7 @@ def _compared(row: Row, intake: Intake) -> list[dict[str, Any]]:
         found.append({
             "text": last.content, "thought": last.thought, "prompt": prompt,
             "rank": order if winners is None else float(side.name not in winners),
-            "won": winners is None or side.name in winners,
+            "won": order == min(orders) if winners is None else side.name in winners,
             "rating": score if "rating" in (side.score or "") else None,
             "safe": side.safe is None or number_of(row.get(side.safe)) != 0,
         })  # fmt: skip
@@ -134,7 +136,7 @@ def _told(row: Row, side: AnswerColumn, given: list[Message] | None, intake: Int
         raise intake.place.error(f"'{side.answer}' does not end with an answer", "end it with the assistant's turn")
     before = [turn.message for turn in turns[:-1]]
     if before and belongs(given, before):
-        return [*(Turn(message) for message in with_system(row, before, intake)), turns[-1]]
+        return [*(Turn(message) for message in with_system(row, led_by(given or [], before), intake)), turns[-1]]
     if before:
         raise Unusable("answers do not answer the same prompt")
     if not given:

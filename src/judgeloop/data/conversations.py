@@ -17,6 +17,7 @@ from judgeloop.data.messages import (
     answer_of,
     answerable,
     is_message,
+    joined_parts,
     messages_in,
     messages_of,
     turns_of,
@@ -56,6 +57,10 @@ def asked_in(row: Row, intake: Intake) -> list[Message]:
     if (isinstance(value, str | None) and key in _WITH_INPUT) or type(value) in (int, float, bool):
         given = _optional(intake.value(row, "input"), intake.key("input"), intake)
         constraints = _optional(intake.value(row, "constraints"), intake.key("constraints"), intake)
+        if (
+            given and isinstance(value, str | None) and not (value or "").strip()
+        ):  # all that is asked was written into the input
+            value, given = given, ""
         text = text_of(value, key, intake.place, what)
         asked = Task.of(text, given, "", "", constraints=constraints).messages()
         if not given and not constraints and split_transcript(text) is not None:
@@ -72,7 +77,11 @@ def with_system(row: Row, messages: list[Message], intake: Intake) -> list[Messa
     """The row's own system column, if it says anything, before the messages."""
     key = intake.key("system")
     system = intake.value(row, "system")
-    if system is None or system == "" or messages[0]["role"] == "system":
+    if isinstance(system, Mapping) and isinstance(system.get("parts"), list):  # Gemini
+        system = system["parts"]
+    if isinstance(system, list):
+        system, _ = joined_parts(system, key, intake.place)
+    if system is None or (isinstance(system, str) and not system.strip()) or messages[0]["role"] == "system":
         return messages
     content = text_of(system, key, intake.place, "system message")
     return [{"role": "system", "content": content}, *messages]

@@ -6,15 +6,14 @@ raises Unusable, which the reader counts.
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from judgeloop.data.printed_lists import printed_value
 from judgeloop.data.provenance import Place, Unusable
 from judgeloop.records import Message
 
@@ -44,7 +43,7 @@ def decoded(value: str) -> object:
     if not (text.startswith("[") and text.endswith("]")) and not (text.startswith("{") and text.endswith("}")):
         return value
     broken = (ValueError, SyntaxError, RecursionError, MemoryError)
-    for read in (json.loads, _python):
+    for read in (json.loads, printed_value):
         try:
             found = read(text)
         except broken:
@@ -59,21 +58,6 @@ def decoded(value: str) -> object:
         ):
             return found
     return value
-
-
-def _python(text: str) -> object:
-    if _PYTHON.match(text) is None or len(text) > _LONGEST:
-        raise ValueError(text[:20])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # of escapes that Python does not know
-        return ast.literal_eval(_BETWEEN_ROWS.sub("}, {", text))
-
-
-_PYTHON = re.compile(r"""\[\s*['"{]|\{\s*['"]""")
-_LONGEST = 1_000_000  # characters; JSON has no such limit
-
-
-_BETWEEN_ROWS = re.compile(r"\}\s*\n\s*\{")  # numpy prints no comma there
 
 
 def numbers_of(value: object) -> list[object] | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from judgeloop.data import thoughts
+from judgeloop.data.control_tokens import without_tokens_around
 from judgeloop.data.fields import decoded, kind_of, number_of, rows_of_columns, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.provenance import Place, Unusable
@@ -27,8 +28,9 @@ TOOL_ROLES = frozenset(
      "function-response", "observation", "ipython", "environment"}
 )  # fmt: skip
 _WHO = ("role", "from", "speaker", "author", "sender")
-_SAID = ("content", "value", "text", "message", "utterance")
-_WEIGHTS = ("weight", "train", "trainable", "loss", "loss_weight")  # 0 or false: not to be imitated
+_SAID = ("content", "value", "text", "message", "utterance", "parts")
+_TRAINED = ("weight", "train", "trainable", "training", "train_on_turn", "loss", "loss_weight", "loss_mask")
+_UNTRAINED = ("masked",)
 _ASKED = ("user", "human", "input", "instruction", "question", "prompt", "query")
 _ANSWERED = ("assistant", "bot", "gpt", "output", "response", "answer", "completion", "model")
 
@@ -72,14 +74,17 @@ def turns_of(value: object, name: str, intake: Intake, what: str = "prompt") -> 
     if isinstance(value, dict):
         if isinstance(value.get("messages"), list):
             return turns_of(value["messages"], f"{name}.messages", intake, what)
-        said = next((value[key] for key in ("full_text", "text") if isinstance(value.get(key), str)), None)
-        if said is not None:  # WebGPT keeps its question so
+        said = next((value[key] for key in ("full_text", "text", "post") if isinstance(value.get(key), str)), None)
+        if said is not None:  # WebGPT keeps its question so, TL;DR its post
             return turns_of(said, name, intake, what)
     if not isinstance(value, list):
         raise place.error(f"'{name}' is {kind_of(value)}", f"write {name} as a string or a list of chat messages")
     if not value:
         raise Unusable(f"empty {what}")
-    return [turn for number, item in enumerate(value) for turn in _turns(item, f"{name}[{number}]", intake)]
+    turns = [turn for number, item in enumerate(value) for turn in _turns(item, f"{name}[{number}]", intake)]
+    if not turns:
+        raise Unusable(f"empty {what}")
+    return turns
 
 
 def messages_of(value: object, name: str, intake: Intake, what: str = "prompt") -> list[Message]:
@@ -117,7 +122,7 @@ def is_message(item: object) -> bool:
 
 
 def _turns(item: object, here: str, intake: Intake) -> Iterator[Turn]:
-    """A message, or an object that holds a question and its answer (Capybara)."""
+    """A message, or an object that holds a question and its answer (Capybara). A blank system message is none."""
     place = intake.place
     if not isinstance(item, dict) or not is_message(item):
         asked = [key for key in _ASKED if isinstance(item, dict) and isinstance(item.get(key), str)]
@@ -126,7 +131,8 @@ def _turns(item: object, here: str, intake: Intake) -> Iterator[Turn]:
             raise place.error(f"'{here}' is not a chat message", 'write {"role": …, "content": …}')
         yield _turn({"role": "user", "content": item[asked[0]]}, {}, True, f"{here}.{asked[0]}", intake)
         for key in answered:
-            yield _turn({"role": "assistant", "content": item[key]}, item, True, f"{here}.{key}", intake)
+            said = {"role": "assistant", "content": item[key]}
+            yield _turn(said, item, _imitable(item), f"{here}.{key}", intake)
         return
     key = next((key for key in _WHO if item.get(key) is not None), "from")
     speaker = item.get(key)
@@ -139,14 +145,23 @@ def _turns(item: object, here: str, intake: Intake) -> Iterator[Turn]:
     key = next((key for key in _SAID if item.get(key) is not None), "value")
     content, thought = item.get(key), ""
     if isinstance(content, list):
-        content, thought = _joined_parts(content, f"{here}.{key}", place)
-    imitable = not any(number_of(item.get(name)) == 0 for name in _WEIGHTS)
+        content, thought = joined_parts(content, f"{here}.{key}", place)
+    if ROLES[role] == "system" and (content is None or (isinstance(content, str) and not content.strip())):
+        return
     fields = {**item, "thinking": thought} if thought else item
-    yield _turn({"role": ROLES[role], "content": content}, fields, imitable, f"{here}.{key}", intake)
+    yield _turn({"role": ROLES[role], "content": content}, fields, _imitable(item), f"{here}.{key}", intake)
+
+
+def _imitable(item: Mapping[str, Any]) -> bool:
+    """Whether no field of a message says that it is not to be trained on: a weight of 0, `"train": false`, a mask."""
+    left_out = any(number_of(item.get(name)) == 0 for name in _TRAINED)
+    return not left_out and all(number_of(item.get(name)) in (None, 0) for name in _UNTRAINED)
 
 
 def _turn(message: Mapping[str, Any], fields: Mapping[str, Any], imitable: bool, here: str, intake: Intake) -> Turn:
     """The turn, checked; what a model thought is taken out of it."""
+    if message["role"] in TOOL_ROLES:
+        raise Unusable("conversation with tool calls")
     text = text_of(message["content"], here, intake.place, "message")
     if message["role"] != "assistant":
         return Turn({"role": message["role"], "content": text})
@@ -155,45 +170,82 @@ def _turn(message: Mapping[str, Any], fields: Mapping[str, Any], imitable: bool,
 
 
 def answer_of(text: str, fields: Mapping[str, Any], intake: Intake) -> tuple[str, str]:
-    """(answer, thought) of a text and of the fields beside it. A thought is counted. Raises Unusable for a thought
-    without an answer, and for an answer of padding alone."""
+    """(answer, thought) of a text and of the fields beside it, a template's tokens left out. A thought is counted.
+
+    Raises Unusable for a thought without an answer, for padding alone and for what a forum leaves of a deleted answer.
+    """
+    text = without_tokens_around(text)
+    if _PADDING.fullmatch(text):
+        raise Unusable("response of padding alone")
     text, inside = thoughts.split_thought(text)
     thought = "\n\n".join(part for part in (thoughts.beside(fields), inside) if part)
     if thought:
         intake.counted["thoughts"] += 1
     if not text.strip():
         raise Unusable("thought without an answer")
-    if _PADDING.fullmatch(text):
-        raise Unusable("response of padding alone")
+    if text.strip().casefold() in ("[deleted]", "[removed]"):
+        raise Unusable("answer that was deleted")
     return text, thought
 
 
-_PADDING = re.compile(r"\s*(?:(?:\[PAD\]|<pad>|<\|pad\|>|<\|endoftext\|>|<unk>|</?s>)\s*)+")
+_PADDING = re.compile(r"\s*(?:(?:\[PAD\]|<pad>|<\|pad\|>|<unk>|</?s>)\s*)*")
 
 
-def _joined_parts(parts: list[Any], here: str, place: Place) -> tuple[str, str]:
-    """(text, thought) of a message that is written as a list of parts."""
-    texts, thought = [], []
+def joined_parts(parts: list[Any], here: str, place: Place) -> tuple[str, str]:
+    """(text, thought) of a message that is written as a list of parts, with a `type` each (OpenAI, Anthropic) or named
+    by their key (Bedrock, Gemini)."""
+    texts: list[str] = []
+    thought: list[str] = []
     for part in parts:
-        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        kind, said = _kind_of_part(part)
+        if kind is None:
             raise place.error(f"'{here}' is a list, but not of content parts", 'write {"type": "text", "text": …}')
-        if part["type"] in ("thinking", "reasoning"):
-            thought.append(
-                text_of(part.get(part["type"], part.get("text")), f"{here}.{part['type']}", place, "thought")
-            )
-        elif part["type"] != "text":
-            raise Unusable("conversation with images or other media")
-        else:
-            texts.append(text_of(part.get("text"), f"{here}.text", place, "message"))
+        if kind in _TOOL_PARTS:
+            raise Unusable("conversation with tool calls")
+        if kind not in _TEXT_PARTS and kind not in _THOUGHT_PARTS:
+            raise Unusable(MEDIA)
+        if said is not None and said != "":
+            (thought if kind in _THOUGHT_PARTS else texts).append(text_of(said, f"{here}.{kind}", place, "message"))
     return "\n".join(texts), "\n".join(thought)
 
 
+def _kind_of_part(part: object) -> tuple[str | None, object]:
+    """(kind, text) of a content part; the kind is None if it is no part."""
+    if not isinstance(part, dict) or not part:
+        return None, None
+    kind = part.get("type")
+    if isinstance(kind, str):
+        return kind, next((part[key] for key in (kind, "text") if part.get(key) is not None), None)
+    if "text" in part:
+        return "thinking" if part.get("thought") is True else "text", part["text"]
+    named = next((key for key in part if key in _TOOL_PARTS or key in _MEDIA_PARTS), None)
+    return named, None
+
+
+MEDIA = "conversation with images or other media"
+_TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
+_THOUGHT_PARTS = ("thinking", "reasoning", "redacted_thinking")
+_TOOL_PARTS = (
+    "tool_use", "tool_result", "tool_call", "tool_response", "server_tool_use", "function_call", "function_response",
+    "function_call_output", "toolUse", "toolResult", "functionCall", "functionResponse",
+)  # fmt: skip
+_MEDIA_PARTS = ("image", "video", "audio", "document", "inlineData", "inline_data", "fileData", "file_data")
+# As LLaVA marks where an image is shown; in the middle of a line people speak of a tag.
+_SHOWN = re.compile(
+    r"\A\s*<image>|<image>\s*\Z|^[ \t]*<image>[ \t]*$|\A\s*<(?:video|audio)>[ \t]*\n|\n[ \t]*<(?:video|audio)>\s*\Z",
+    re.M,
+)
+
+
 def answerable(messages: list[Message]) -> list[Message]:
-    """The messages, if they can be answered: turns alternate and the user has the last word. Else raises Unusable."""
+    """The messages, if they can be answered: turns alternate, the user has the last word, and all is text. Else raises
+    Unusable."""
     if not messages or messages[-1]["role"] != "user":
         raise Unusable("prompt does not end with a user turn")
     if not turns_alternate(messages):
         raise Unusable("user and assistant do not take turns")
+    if any(_SHOWN.search(message["content"]) for message in messages if message["role"] == "user"):
+        raise Unusable(MEDIA)
     return messages
 
 

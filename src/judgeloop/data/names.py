@@ -33,11 +33,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "input": ("input", "context", "orig_input"),
     "constraints": ("constraints",),
-    "system": ("system", "system_prompt", "system_message"),
+    "system": ("system", "system_prompt", "system_message", "system_instruction"),
     "history": ("history",),
     "conversation": (
         "messages", "conversations", "conversation", "chat", "dialogue", "dialog", "dialogs", "turns", "thread",
-        "chat_messages", "chat_history",
+        "chat_messages", "chat_history", "contents", "data",
     ),
     "response": (
         "orig_response", "response", "completion", "output", "solution", "answer", "reply", "model_output",

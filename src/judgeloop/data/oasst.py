@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.data.conversations import Answer
-from judgeloop.data.fields import dense, rank_of, text_of
+from judgeloop.data.fields import dense, number_of, rank_of, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.provenance import Place, Unusable
 from judgeloop.records import Message, stable_id
 
+_NOTHING = ("", "null", "none", "nan")
 _ROLES = {"prompter": "user", "assistant": "assistant"}
 
 
@@ -149,15 +150,29 @@ def _message(value: object, intake: Intake) -> dict[str, Any]:
     replies = value.get("replies") or []
     if not isinstance(replies, list):
         raise place.error("'replies' of a message is not a list", "check the export")
+    flags = {name: _flag(value.get(name), name, place) for name in ("deleted", "synthetic", "review_result")}
     rank = value.get("rank")
+    if isinstance(rank, str):  # of a table of text
+        number = number_of(rank)
+        rank = None if rank.strip().casefold() in _NOTHING else rank if number is None else number
     rank = None if rank is None else rank_of(rank, "rank", place)
     text, unusable = value.get("text"), None
-    if not value.get("deleted"):
+    if not flags["deleted"]:
         try:
             text = text_of(text, "text", place, "message")
         except Unusable as reason:
             unusable = reason.reason
-    return {**value, "text": text, "replies": replies, "rank": rank, "unusable": unusable}
+    return {**value, **flags, "text": text, "replies": replies, "rank": rank, "unusable": unusable}
+
+
+def _flag(value: object, name: str, place: Place) -> bool | None:
+    """True or false, also as a table of text has it; None if it is not said."""
+    if value is None or (isinstance(value, str) and value.strip().casefold() in _NOTHING):
+        return None
+    number = number_of(value)
+    if number not in (0, 1):
+        raise place.error(f"'{name}' is {value!r:.60}, neither true nor false", "mend the row")
+    return number == 1
 
 
 def _usable(message: Mapping[str, Any], what: str, intake: Intake) -> bool:

@@ -1,12 +1,14 @@
 """Preference pairs: a chosen and a rejected answer to one prompt.
 
 Each may be a text, one assistant message, a whole conversation or a transcript. The history that both share is the
-prompt; a prompt beside it must be one of its turns.
+prompt; a prompt beside it must be one of its turns. Beside a prompt, each may be a list of texts: several answers, all
+chosen better than all rejected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in, conversation_in, with_system
 from judgeloop.data.fields import dense, text_of
@@ -27,6 +29,8 @@ def asked_in_pair(row: Row, intake: Intake) -> Iterator[list[Message]]:
 def chosen_in_pair(row: Row, intake: Intake) -> Iterator[Answer]:
     """The chosen response."""
     for prompt, responses, _ in pair_in(row, intake):
+        if not responses[0].get("imitable", True):
+            raise Unusable("answer of weight 0")
         intake.ratings.extend(response["rating"] for response in responses if response["rating"] is not None)
         yield Answer(prompt, responses[0]["text"], responses[0]["thought"], responses[0]["rating"])
 
@@ -38,6 +42,9 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
     keys = [intake.key(role) for role in ("chosen", "rejected")]
     if given is None and all(row[key] is None for key in keys):
         raise Unusable("empty prompt")
+    if given is not None and _several(row, keys, given):
+        yield answerable(given), _all_answers(row, keys, intake), ""
+        return
     told = all(isinstance(row[key], str) and split_transcript(row[key]) for key in keys)
     sides = [side_turns(row[key], key, intake, told) for key in keys]
     histories = [side[:-1] for side in sides if len(side) > 1]
@@ -50,13 +57,11 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
         if any(history != heard[0] for history in heard) or not belongs(given, heard[0]):
             raise Unusable("chosen and rejected do not answer the same prompt")
         if given is None or len(given) <= len(heard[0]):
-            prompt = heard[0]
+            prompt = led_by(given or [], with_system(row, heard[0], intake))
     if prompt is None:
         raise Unusable("empty prompt")
     if texts[0][0] == texts[1][0]:
         raise Unusable("chosen and rejected are the same")
-    if histories and given is not None:
-        prompt = with_system(row, prompt, intake)
     marks = [mark_of(intake.value(row, role)) or Mark() for role in ("chosen_score", "rejected_score")]
     scores = [mark.value for mark in marks]
     if scores[0] is not None and scores[1] is not None and marks[0].total == marks[1].total and scores[0] <= scores[1]:
@@ -66,11 +71,40 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
         {"text": text, "rank": rank, "thought": thought, "rating": score}
         for rank, ((text, thought), score) in enumerate(zip(texts, scores, strict=True))
     ]
+    if not sides[0][-1].imitable:
+        responses[0]["imitable"] = False
     yield answerable(prompt), dense(responses), ""
 
 
+def _several(row: Row, keys: list[str], given: list[Message]) -> bool:
+    """Whether the sides are lists of answers: lists of texts, one of several, in which the prompt is no turn."""
+    sides = [row[key] for key in keys]
+    if not all(isinstance(side, list) and side and all(isinstance(item, str) for item in side) for side in sides):
+        return False
+    asked = given[-1]["content"].strip()
+    return max(map(len, sides)) > 1 and not any(asked == text.strip() for side in sides for text in side)
+
+
+def _all_answers(row: Row, keys: list[str], intake: Intake) -> list[dict[str, Any]]:
+    """The answers of both lists, those that were chosen at rank 0, those that were rejected at rank 1."""
+    found: list[dict[str, Any]] = []
+    for rank, key in enumerate(keys):
+        for number, item in enumerate(row[key]):
+            try:
+                text, thought = answer_of(text_of(item, f"{key}[{number}]", intake.place, "response"), {}, intake)
+            except Unusable as unusable:
+                intake.dropped[f"{unusable.reason} in a set"] += 1
+                continue
+            if any(other["text"] == text and other["rank"] != rank for other in found):
+                raise Unusable("chosen and rejected are the same")
+            found.append({"text": text, "rank": rank, "thought": thought, "rating": None})
+    if {response["rank"] for response in found} != {0, 1}:
+        raise Unusable("fewer than two responses")
+    return found
+
+
 def given_prompt(row: Row, intake: Intake) -> list[Message] | None:
-    """The prompt that a row states beside its sides, as a prompt or as a conversation."""
+    """The prompt that a row states beside its sides, as a prompt or as a conversation. A blank one is none."""
     columns = intake.columns
     if intake.value(row, "conversation") is not None:
         messages = [turn.message for turn in conversation_in(row, intake)]
@@ -78,9 +112,17 @@ def given_prompt(row: Row, intake: Intake) -> list[Message] | None:
             messages.pop()
         if messages and messages[-1]["role"] == "user":
             return with_system(row, messages, intake)
-    if intake.value(row, "prompt") is None:
+    prompt, given = intake.value(row, "prompt"), intake.value(row, "input")
+    blank = prompt is None or (isinstance(prompt, str) and not prompt.strip())
+    if blank and not (isinstance(given, str) and given.strip()):
         return None
     return asked_in(row, intake)
+
+
+def led_by(given: list[Message], heard: list[Message]) -> list[Message]:
+    """A conversation after the system message of the prompt that was given beside it, if it has none of its own."""
+    system = given[:1] if given and given[0]["role"] == "system" and heard[0]["role"] != "system" else []
+    return [*system, *heard]
 
 
 def side_turns(value: object, key: str, intake: Intake, told: bool) -> list[Turn]:

@@ -20,6 +20,7 @@ from judgeloop.data.conversations import Answer
 from judgeloop.data.fields import number_of
 from judgeloop.data.intake import Intake, Whole
 from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, check_ratings, first_format, same_format
+from judgeloop.data.messages import MEDIA
 from judgeloop.data.provenance import Account, Place, Turns, Unusable
 from judgeloop.data.rating_columns import RATINGS, rates
 from judgeloop.data.ratings import NO_SET, RatedAnswers, rating_of
@@ -33,6 +34,7 @@ from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow, stable_
 T = TypeVar("T", Prompt, SupervisedRow, RankedSet)
 Thoughts = Literal["leave_out", "train"]
 Fields = Mapping[str, str | None]
+_SHOWN = ("image", "images", "img", "video", "videos", "audio", "audios")  # columns of what a text is about
 _IDS = ("id", "message_tree_id", "question_id")
 _ALONE = ("conversations that part before their last answer", "fewer than two responses")  # no set, but an IFT row
 _BEST = "of each set the best answer"
@@ -138,7 +140,7 @@ def read_ranked(
     were compared or rated, or Open Assistant trees, whose `turns` are the first only, or all with the conversation
     before."""
     rated = RatedAnswers()
-    best: dict[str, float | None] = {}  # set id → rating of its best answer; None: it is called unsafe
+    best: dict[str, float | None] = {}  # set id → rating of its best answer; None: not to be imitated
     ratings: list[float] = []
 
     def take(form: Format, row: dict[str, Any], intake: Intake) -> Iterator[RankedSet]:
@@ -154,7 +156,7 @@ def read_ranked(
             ]
             found = RankedSet(stable_id("r", messages, plain), messages, plain, intake.place.source, group)
             ratings.extend(r["rating"] for r in responses if r.get("rating") is not None)
-            if responses[0].get("safe") is False:
+            if responses[0].get("safe") is False or responses[0].get("imitable") is False:
                 best[found.id] = None
             elif responses[0].get("rating") is not None:
                 best[found.id] = responses[0]["rating"]
@@ -281,6 +283,8 @@ def _read(
         before = len(found)
         intake = Intake(place, dropped, turns, lang, columns, counted, whole=layout.whole)
         try:
+            if any(_is_there(row[key]) for key in row if key.casefold() in _SHOWN):
+                raise Unusable(MEDIA)
             if number_of(intake.value(row, "weight")) == 0:
                 raise Unusable("row of weight 0")
             for result in take(form, row, intake):
@@ -373,6 +377,7 @@ def _same(
                 *columns.of((*layout.form.roles, "weight")).values(),
                 *layout.form.reads,
                 *_IDS,
+                *(key for key in row if key.casefold() in _SHOWN),
                 *(_OURS if _is_ours(row) else ()),
             }
             known[signature] = columns, tuple(key for key in row if key not in read)
@@ -386,6 +391,11 @@ def _same(
         layout.counted["rows"] += 1
         layout.unread.update(key for key in unread if row[key] is not None and row[key] != "")
         yield place, columns, row
+
+
+def _is_there(value: object) -> bool:
+    """Whether a cell holds something; an empty image of a table is an object of nulls."""
+    return any(value.values()) if isinstance(value, Mapping) else bool(value)
 
 
 def _is_ours(row: Mapping[str, Any]) -> bool:

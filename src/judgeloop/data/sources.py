@@ -96,7 +96,7 @@ def _file(path: Path) -> tuple[str, Objects]:
         container, rows = delimited_rows(path, start.decode("utf-8", "replace"))
         return container + suffix, rows
     whole = read_object(path) if start.startswith(b"{") else None
-    table = rows_of_object(whole) if whole is not None else None
+    table = rows_of_object(whole, path) if whole is not None else None
     if table is not None:
         return table[0] + suffix, object_rows(path, table[1])
     if start.partition(b"\n")[0].strip() == b"{":

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from judgeloop.text.thoughts import split_thought as split_by_tokens
+
 NAMES = (
     "reasoning_content", "reasoning", "thinking", "thought", "thoughts", "thinking_content", "chain_of_thought", "cot",
     "reasoning_text", "thinking_trajectory", "reasoning_trace",
@@ -14,14 +16,25 @@ _SWITCHES = ("on", "off", "yes", "no", "true", "false", "enabled", "disabled", "
              "minimal", "auto", "default", "0", "1")  # fmt: skip
 _CLOSE = re.compile(r"</(?:think|thinking|thought)>|\[/THINK\]")
 _CLOSED_LINE = re.compile(r"(?:</(?:think|thinking|thought)>|\[/THINK\])[ \t]*(?=\n|\Z)")
+_CLOSED_AT_ONCE = re.compile(rf"\s*(?:{_CLOSE.pattern})(?![ \t])")
 _OPEN = re.compile(r"\s*(?:<(?:think|thinking|thought)>|\[THINK\])")
+_BY_TOKENS = re.compile(  # which nobody writes at the beginning of an answer
+    r"\s*(?:<\|(?:start_thinking|begin_of_thought|begin▁of▁thinking)\|>|(?:<\|start\|>assistant)?<\|channel\|?>"
+    r"|◁think▷|<seed:think>)",
+    re.IGNORECASE,
+)
 
 
 def split_thought(text: str) -> tuple[str, str]:
     """(answer, thought) of what a model wrote. All before the last closing tag is thought if the text begins with an
     opening one, or if there is none (templates may open it) and a closing one ends its line; after an opening tag that
     nothing closes, all is thought. Tags that a text merely speaks of are text: people write them, so this is stricter
-    than `text.thoughts`, which reads what a judge or a policy has just generated."""
+    than `text.thoughts`, which reads what a judge or a policy has just generated. Control tokens are read as there."""
+    if _BY_TOKENS.match(text):
+        spoken = split_by_tokens(text)
+        return spoken.answer or "", spoken.thought or ""
+    if (empty := _CLOSED_AT_ONCE.match(text)) is not None:  # the template opened a thought, and nothing was thought
+        text = text[empty.end() :].lstrip()
     opened = _OPEN.match(text)
     closed = list((_CLOSE if opened is not None else _CLOSED_LINE).finditer(text))
     if closed and (opened is not None or _OPEN.search(text) is None):

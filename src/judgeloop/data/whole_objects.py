@@ -7,15 +7,18 @@ a file is held in memory whole.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from judgeloop.data.messages import is_message
 from judgeloop.data.provenance import Place
+from judgeloop.errors import InputError
 from judgeloop.jsonl import raw_lines
 
 _VIEWED = {"row_idx", "row", "truncated_cells"}  # what the hub's viewer puts around a row
+_SPLIT = re.compile(r"(?:train|test|valid|validation|val|dev|eval)(?:[_-].*)?")
 _WRAPPERS = ("data", "rows", "train", "examples", "records", "dataset", "items")
 
 
@@ -33,17 +36,22 @@ def read_object(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None:
+def rows_of_object(value: Mapping[str, Any], path: Path) -> tuple[str, list[dict[str, Any]]] | None:
     """What kind of table an object is, in words, and its rows; None if it is a row itself.
 
-    Lists of chat messages are a conversation of one row, never a column.
+    Lists of chat messages are a conversation of one row, never a column. Raises InputError for an object of splits.
     """
     if not value:
         return None
+    splits = [name for name, rows in value.items() if _SPLIT.fullmatch(name) and _are_rows(rows)]
+    if len(splits) > 1:
+        names = ", ".join(splits)
+        remedy = f"write the one that is meant to a file of its own, such as {splits[0]}.json"
+        raise InputError.at(path, None, f"holds {len(splits)} splits ({names})", remedy)
     for name in _WRAPPERS:
         rows = value.get(name)
         alone = all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name)
-        if alone and isinstance(rows, list) and rows and all(isinstance(r, dict) and not is_message(r) for r in rows):
+        if alone and _are_rows(rows):
             viewed = all(set(row) == _VIEWED and isinstance(row["row"], dict) for row in rows)
             inner = [row["row"] for row in rows] if viewed else rows
             return f"JSON, rows under '{name}'", inner
@@ -61,6 +69,11 @@ def rows_of_object(value: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]
     if all(key.isdigit() for key in value) and all(isinstance(row, dict) for row in columns):
         return "JSON by row numbers", columns
     return None
+
+
+def _are_rows(value: object) -> TypeGuard[list[dict[str, Any]]]:
+    """A list of objects that are no chat messages."""
+    return isinstance(value, list) and bool(value) and all(isinstance(r, dict) and not is_message(r) for r in value)
 
 
 def _split_table(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
