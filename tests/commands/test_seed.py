@@ -14,8 +14,9 @@ from typer.testing import CliRunner, Result
 
 from beside import shared
 from judgeloop.cli import app
+from judgeloop.data.detection import detect
 from judgeloop.data.layouts import FORMATS, WORDS
-from judgeloop.data.readers import detect, read_judgements, read_prompts, read_ranked, read_supervised
+from judgeloop.data.readers import read_judgements, read_prompts, read_ranked, read_supervised
 from judgeloop.eft.existing_eft import has_score
 from judgeloop.engines.base import Generation, Request
 from judgeloop.engines.scripted import ScriptedEngine

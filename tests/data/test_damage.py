@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from judgeloop.data.readers import detect, read_judgements, read_prompts, read_ranked, read_supervised
+from judgeloop.data.detection import detect
+from judgeloop.data.readers import read_judgements, read_prompts, read_ranked, read_supervised
 from judgeloop.eft.existing_eft import has_score
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from beside import shared
+from judgeloop.data.detection import detect
 from judgeloop.data.layouts import FORMATS, WORDS
-from judgeloop.data.readers import detect, read_judgements, read_prompts, read_ranked, read_supervised, supervised_row
+from judgeloop.data.readers import read_judgements, read_prompts, read_ranked, read_supervised, supervised_row
 from judgeloop.eft.existing_eft import has_score
 from judgeloop.errors import InputError
 from judgeloop.jsonl import write_rows_atomically

@@ -112,6 +112,22 @@ def test_a_number_that_is_said_to_name_the_answer(tmp_path: Path) -> None:
     assert [r["text"] for r in found.responses] == [A, B]
 
 
+@pytest.mark.parametrize(("votes", "better"), [((3, 1), [A, A]), ((0, 2), [A])])
+def test_a_strength_that_is_no_name_is_signed(votes: tuple[int, int], better: list[str], tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"{U} {n}", "response_1": B, "response_2": A, "preference_strength": v} for n, v in enumerate(votes)
+    ]
+    found, _, _ = read_both(write(tmp_path / "rows.jsonl", rows))
+    assert [ranked.responses[0]["text"] for ranked in found] == better
+
+
+def test_a_reward_is_higher_for_a_better_answer(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{U} {n}", "response": f"{A} {n}", "instruct_reward": n - 2.5} for n in range(6)]
+    found, account = read_supervised(write(tmp_path / "rows.jsonl", rows))
+    assert {row.completion[0]["content"] for row in found} == {f"{A} {n}" for n in (3, 4, 5)}
+    assert account.dropped == {"answer rated low": 3}
+
+
 @pytest.mark.parametrize("form", ["response_{}", "{}", "Response {}"])
 def test_chosen_and_rejected_that_are_but_names(form: str, tmp_path: Path) -> None:
     named = {"chosen": form.format("b"), "rejected": form.format("a")}

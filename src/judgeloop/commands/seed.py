@@ -169,8 +169,8 @@ class _Made:
 def sort_sources(given: Sequence[str], fields: dict[str, str | None]) -> _Inputs:
     """Tell the sources apart by their first rows; what was rated answer by answer may give sets and single rows. Raises
     InputError if one is not of the FORMAT asked for."""
+    from judgeloop.data.detection import detect
     from judgeloop.data.layouts import WORDS
-    from judgeloop.data.readers import detect
 
     word = given[0] if given[0] in WORDS else None
     sources = list(given[1:] if word else given)

@@ -15,11 +15,11 @@ from typing import Any
 
 from judgeloop.data.control_tokens import without_tokens_around
 from judgeloop.data.conversations import answered_in_chat, prompt_of, reply
+from judgeloop.data.detection import checked_rows
 from judgeloop.data.intake import Intake
 from judgeloop.data.layouts import ALPACA, CHAT, PAIRS, RATED, RATED_CHAT, RATED_TRANSCRIPTS, SHAREGPT, TRANSCRIPTS
 from judgeloop.data.messages import messages_of
 from judgeloop.data.provenance import Place, Unusable
-from judgeloop.data.readers import checked_rows
 from judgeloop.data.sources import open_source
 from judgeloop.data.thoughts import split_thought
 from judgeloop.errors import InputError

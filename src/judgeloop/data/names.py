@@ -124,8 +124,8 @@ def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
     if found is None or _ELSEWHERE.fullmatch(found[1]):
         return None
     parts = set(found[1].split("_"))
-    if parts <= _PRAISE:
-        return "good"
+    if parts <= _PRAISE or (name.endswith("_reward") and not parts & _FAULTS):
+        return "good"  # a reward is what is higher for a better answer
     return "bad" if parts & _FAULTS and parts <= _FAULTS | _PRAISE else "unclear"
 
 

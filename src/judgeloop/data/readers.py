@@ -7,38 +7,29 @@ unranked tree, a chat that ends with the user, an empty response) is dropped and
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from judgeloop.data.columns import Columns, columns_of, given_columns
 from judgeloop.data.conversations import Answer
+from judgeloop.data.detection import BEST, IDS, SHOWN, Fields, is_there, layout_of
 from judgeloop.data.fields import number_of
-from judgeloop.data.intake import Intake, Whole
-from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format, Rows, check_ratings, first_format, same_format
+from judgeloop.data.intake import Intake
+from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format
 from judgeloop.data.messages import MEDIA
 from judgeloop.data.provenance import Account, Place, Turns, Unusable
-from judgeloop.data.rating_columns import RATINGS, rates
 from judgeloop.data.ratings import NO_SET, RatedAnswers, rating_of
 from judgeloop.data.scales import lowest_good
-from judgeloop.data.sources import Source, open_source
-from judgeloop.data.survey import survey_of
+from judgeloop.data.sources import open_source
 from judgeloop.data.thoughts import with_thought
 from judgeloop.errors import InputError
 from judgeloop.records import Message, Prompt, RankedSet, SupervisedRow, stable_id
 
 T = TypeVar("T", Prompt, SupervisedRow, RankedSet)
 Thoughts = Literal["leave_out", "train"]
-Fields = Mapping[str, str | None]
-_SHOWN = ("image", "images", "img", "video", "videos", "audio", "audios")  # columns of what a text is about
-_IDS = ("id", "message_tree_id", "question_id")
 _ALONE = ("conversations that part before their last answer", "fewer than two responses")  # no set, but an IFT row
-_BEST = "of each set the best answer"
-_OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
 
 
 def read_prompts(
@@ -195,7 +186,7 @@ def read_both(
     rows, rest = read_supervised(source, turns, lang, fields, thoughts, but=but, empty=bool(sets))
     dropped = Counter({reason: count for reason, count in ranked.dropped.items() if reason not in (*NO_SET, *_ALONE)})
     dropped += Counter(rest.dropped) - dropped
-    notes = (*(note for note in rest.notes if note != _BEST), f"ranked sets: {len(sets)}, more IFT rows: {len(rows)}")
+    notes = (*(note for note in rest.notes if note != BEST), f"ranked sets: {len(sets)}, more IFT rows: {len(rows)}")
     both = replace(rest, taken=len(sets) + len(rows), dropped=dict(sorted(dropped.items())), notes=notes)
     return sets, rows, both
 
@@ -230,22 +221,6 @@ def read_judgements(
     return _read(source, (EFT_ROWS,), take)
 
 
-def checked_rows(
-    source: str | Path, allowed: tuple[Format, ...], fields: Fields | None = None
-) -> tuple[Format, Iterator[tuple[Place, Columns, dict[str, Any]]]]:
-    """The format of a source and its rows, each with its place and its columns, checked as they pass to be of it."""
-    layout = _layout(open_source(source), allowed, fields, learnt=False)
-    return layout.form, layout.rows
-
-
-def detect(source: str | Path, fields: Fields | None = None) -> Format:
-    """The format of a source, from its first row. Raises InputError if there is none or it is unknown."""
-    opened = open_source(source)
-    for place, row in opened.rows:
-        return first_format(row, columns_of(row, given_columns(row, fields, place)), FORMATS, place)
-    raise _empty(opened)
-
-
 def supervised_row(
     kind: Literal["ift", "eft"], about: list[Message], prompt: list[Message], completion: str, source: str
 ) -> SupervisedRow:
@@ -275,7 +250,7 @@ def _read(
     learnt: bool = True,
 ) -> tuple[list[T], Account]:
     opened = open_source(source)
-    layout = _layout(opened, allowed, fields, learnt=learnt)
+    layout = layout_of(opened, allowed, fields, learnt=learnt)
     form, dropped, counted = layout.form, layout.dropped, layout.counted
     found: dict[str, T] = {}
     ids: set[str | int] = set()
@@ -283,7 +258,7 @@ def _read(
         before = len(found)
         intake = Intake(place, dropped, turns, lang, columns, counted, whole=layout.whole)
         try:
-            if any(_is_there(row[key]) for key in row if key.casefold() in _SHOWN):
+            if any(is_there(row[key]) for key in row if key.casefold() in SHOWN):
                 raise Unusable(MEDIA)
             if number_of(intake.value(row, "weight")) == 0:
                 raise Unusable("row of weight 0")
@@ -294,7 +269,7 @@ def _read(
                     found[result.id] = result
         except Unusable as unusable:
             dropped[unusable.reason] += 1
-        name = next((row[key] for key in _IDS if isinstance(row.get(key), (str, int))), None)
+        name = next((row[key] for key in IDS if isinstance(row.get(key), (str, int))), None)
         if name is not None and len(found) > before:
             counted["repeated ids"] += name in ids
             ids.add(name)
@@ -314,95 +289,3 @@ def _read(
         notes=layout.notes(best), columns=layout.columns.of(form.roles),
     )  # fmt: skip
     return list(found.values()), account
-
-
-@dataclass(slots=True)
-class _Layout:
-    """An opened source whose format is known: its rows as they pass, and what is counted of them."""
-
-    form: Format
-    columns: Columns
-    rows: Iterator[tuple[Place, Columns, dict[str, Any]]]
-    whole: Whole
-    dropped: Counter[str] = field(default_factory=Counter)
-    counted: Counter[str] = field(default_factory=Counter)
-    unread: Counter[str] = field(default_factory=Counter)
-
-    def notes(self, best: bool) -> tuple[str, ...]:
-        """What a reader of the account must know besides the counts."""
-        by = [self.columns.roles[role] for role in RATINGS if role in self.columns]
-        by += [key for _, key in self.columns.ratings.more]
-        notes = [f"rated by {', '.join(by)}"] if self.form.rated and by else []
-        if best and self.form.rankings and not self.form.assemble:
-            notes.append(_BEST)
-        return tuple(notes)
-
-
-def _layout(
-    opened: Source, allowed: tuple[Format, ...], fields: Fields | None = None, *, learnt: bool = True
-) -> _Layout:
-    """Detect the format and check every row that passes against it; whether what rates the answers is clear matters
-    only if they are `learnt`."""
-    first = next(opened.rows, None)
-    if first is None:
-        raise _empty(opened)
-    place, row = first
-    given = given_columns(row, fields, place)
-    columns = columns_of(row, given)
-    form = first_format(row, columns, allowed, place, learnt=learnt)
-    layout = _Layout(form, columns, iter(()), survey_of(opened.path, form, columns, row))
-    rows = _same(layout, place, chain([first], opened.rows), given, learnt)
-    if layout.form.assemble is None:
-        layout.rows = rows
-        return layout
-    plain = ((where, found) for where, _, found in rows)
-    layout.rows = ((where, columns, found) for where, found in layout.form.assemble(plain, layout.dropped))
-    return layout
-
-
-def _same(
-    layout: _Layout, first: Place, rows: Rows, given: Fields | None, learnt: bool
-) -> Iterator[tuple[Place, Columns, dict[str, Any]]]:
-    """The rows as they pass, each with its columns, counted. Raises InputError if one is of another format than the
-    first. Rows with the same fields have the same columns."""
-    known: dict[tuple[Any, ...], tuple[Columns, tuple[str, ...]]] = {}
-    for place, row in rows:
-        signature = (*row, row.get("kind") if isinstance(row.get("kind"), str) else None)
-        if signature not in known:
-            columns = layout.columns if not known else columns_of(row, given)
-            same_format(row, columns, layout.form, first, place)
-            if learnt:
-                check_ratings(row, columns, layout.form, place)
-            read = {
-                *columns.of((*layout.form.roles, "weight")).values(),
-                *layout.form.reads,
-                *_IDS,
-                *(key for key in row if key.casefold() in _SHOWN),
-                *(_OURS if _is_ours(row) else ()),
-            }
-            known[signature] = columns, tuple(key for key in row if key not in read)
-        columns, unread = known[signature]
-        mixed = next((key for key in columns.ratings.aside if learnt and rates(row[key])), None)
-        if mixed is not None:
-            raise place.error(
-                f"'{mixed}' is {row[mixed]!r:.60}, which may rate the answer, and not so {first.seen_from(place)}",
-                "mend the rows, or leave the column unread: seed_data.fields: {label: null, bad_label: null}",
-            )
-        layout.counted["rows"] += 1
-        layout.unread.update(key for key in unread if row[key] is not None and row[key] != "")
-        yield place, columns, row
-
-
-def _is_there(value: object) -> bool:
-    """Whether a cell holds something; an empty image of a table is an object of nulls."""
-    return any(value.values()) if isinstance(value, Mapping) else bool(value)
-
-
-def _is_ours(row: Mapping[str, Any]) -> bool:
-    """Whether one of our own stages wrote the row: its id tells."""
-    name = row.get("id")
-    return isinstance(name, str) and re.fullmatch(r"(ift|eft|r|p|pair|t|c)-[0-9a-f]{12}", name) is not None
-
-
-def _empty(opened: Source) -> InputError:
-    return InputError.at(opened.path, None, "has no rows", "add rows or name another file")

@@ -83,7 +83,7 @@ class _Unclear(Exception):
 def _numbered(key: str, number: float, names: list[str], intake: Intake) -> set[str] | None:
     """The winners by a number whose sense is not that of a name; None if it can but be a name."""
     name, sides, seen = plain_name(key), intake.columns.sides, intake.whole.votes | {number}
-    if name in _SIGNED and len(names) == 2 and min(seen) < 0:
+    if name in _SIGNED and len(names) == 2 and (min(seen) < 0 or max(seen) > 2 or seen >= {0, 2}):
         return set(names) if number == 0 else {names[int(number > 0)]}
     if "winner" not in intake.columns.given:  # the user does not say that the number is the answer's
         if name in _SIGNED and len(names) == 2:
