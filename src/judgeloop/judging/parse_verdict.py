@@ -100,8 +100,13 @@ _NOUN = re.compile(
     r"[a-z]"
 )
 _UNNAMED = re.compile(rf"{_OPENERS}(?:the[ \t]+)?(?:a|one|two|first|second|former|latter|1|2)$")
-# After "both" or "neither": the side that is the better one all the same.
-_YET = re.compile(r"(?:\b(?:but|however|though|yet)\b|[;；,]|但是?|不过)[ \t,]*(?=\S)", re.IGNORECASE)
+# After "both" or "neither", the side that is the better one all the same: "but B is better", "so A."
+_YET = re.compile(
+    rf"{_OPENERS}(?:both|neither|都|两者)[^\n]{{0,120}}?(?:\b(?:but|however|though|yet|so)\b|[;；]|但是?|不过)[ \t,]*"
+    rf"(?P<side>{_NAME}{_WORD})(?:(?:[ \t]+(?:is|was)[ \t]+(?:(?:clearly|slightly|much|far|the)[ \t]+){{0,2}}"
+    r"(?:better|best|stronger|superior|preferred)\b|更好)|[^\w\n]*$)",
+    re.IGNORECASE,
+)
 _BRACKETED = re.compile(
     r"\[\[(?P<said>[^\[\]\n]{1,20})\]\]|\\boxed\s?\{(?P<boxed>(?:[^{}\n]|\{[^{}\n]{0,20}\}){1,40})\}"
 )
@@ -273,10 +278,9 @@ def _read(said: str) -> tuple[Preference | None, str | None, int] | None:
     neither = _NEITHER.match(said)
     side = _SIDE.match(said)
     if neither is not None and (side is None or neither.end() > side.end()):
-        for yet in _YET.finditer(said, neither.end()):
-            after = _SIDE.match(said, yet.end())
-            if after is not None and not _NOUN.match(said, after.end()):
-                return _SIDES[after["side"].lower()], None, after.end()
+        yet = _YET.match(said)
+        if yet is not None and (named := _SIDE.match(yet["side"])) is not None:
+            return _SIDES[named["side"].lower()], None, yet.end()
         return "neither", None, neither.end()
     if side is None or _NOT.match(said):
         return None, _NO_SIDE, 0
