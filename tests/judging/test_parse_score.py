@@ -191,6 +191,17 @@ def test_a_rubrics_own_word_counts_beside_the_usual_ones() -> None:
     assert parse_score("Points: 4\nScore: 3", label="Points").value == 4  # it is the one that was asked for
 
 
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("json mark", '{"mark": 4}\n\nOthers might get this.\n\n{"mark": 2}'),
+        ("<mark>", "<mark>4</mark>\n\nOthers might get this.\n\n<mark>2</mark>"),
+    ],
+)
+def test_the_first_answer_counts_in_a_form_of_the_rubrics_own(form: str, text: str) -> None:
+    assert parse_score(text, form=form).value == 4
+
+
 def test_where_the_score_lines_are() -> None:
     text = "Score: high\nI say.\n**Final score: 3** of 5. 得分：４"
     assert [text[start:end] for start, end in score_spans(text)] == ["Final score: 3** of 5", "得分：４"]

@@ -63,7 +63,7 @@ class ScoreWords:
         """How much an answer with this label counts."""
         if self.own and self.whole.fullmatch(words) and _usual().fullmatch(words) is None:
             return OWN
-        if self.whole.fullmatch(words) is None:
+        if words.lower() == _RESULT:
             return WEAK  # "Result: 4", which needs no score to say so
         return FINAL if FINAL_WORDS.search(words) else TOTAL if _TOTAL_WORDS.search(words) else PLAIN
 
