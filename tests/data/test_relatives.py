@@ -14,24 +14,10 @@ from typing import Any
 
 import pytest
 
+from data.rated_rows import A, B, Rows, U, bot, user, write
 from judgeloop.data.readers import read_both, read_prompts, read_supervised
 
-Rows = list[dict[str, Any]]
-U, A, B = "Why does rain smell?", "It is petrichor.", "No idea."
 ONE = (["user: " + U], [A, B])
-
-
-def user(text: str = U) -> dict[str, str]:
-    return {"role": "user", "content": text}
-
-
-def bot(text: str = A) -> dict[str, str]:
-    return {"role": "assistant", "content": text}
-
-
-def write(path: Path, rows: Rows) -> Path:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def turns(messages: list[Any]) -> list[str]:

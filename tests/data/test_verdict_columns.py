@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from data.rated_rows import A, B, Rows, U, write
 from judgeloop.data.answered import read_answered
 from judgeloop.data.readers import read_both, read_prompts, read_ranked, read_supervised
 from judgeloop.errors import InputError
-
-Rows = list[dict[str, Any]]
-U, A, B = "Why does rain smell?", "It is petrichor.", "No idea."
-
-
-def write(path: Path, rows: Rows) -> Path:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
-
 
 UNCLEAR: dict[str, tuple[Rows, str]] = {
     "two that may rate": (

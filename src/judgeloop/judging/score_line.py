@@ -30,7 +30,9 @@ _OF_WHAT = (
 _LABEL = rf"(?:{_PREFIX}(?:score|rating|grade)|total[ \t]+points){_OF_WHAT}|{_ZH_LABEL}|(?:{_BARE})"
 _STRICT = re.compile(rf"{_BARE}|{_RESULT}", re.IGNORECASE)
 _TOTAL_ALONE = re.compile(r"(?:the[ \t]+)?(?:total|overall|sum)(?:[ \t]+points)?|总计|合计", re.IGNORECASE)
-_SCALE_BEFORE = re.compile(r"\bscale[ \t]+(?:of|from)[ \t]+\d{1,3}[ \t]*(?:to|-|–)[ \t]*\d{1,4}(?=[^\d\n]{0,20}$)")
+_SCALE_BEFORE = re.compile(
+    r"\bscale[ \t]+(?:of|from)[ \t]+\d{1,3}[ \t]*(?:to|-|–)[ \t]*\d{1,4}(?=[^\d\n]{0,20}$)", re.IGNORECASE
+)
 _TOTAL_WORDS = re.compile(r"total|overall|sum|aggregate|combined|cumulative|holistic|总|综合|整体|合计", re.IGNORECASE)
 _SCALE = (
     r"(?P<scale>[ \t'”」』)\]]{0,6}[(\[][^()\[\]\n]{1,60}[)\]]|[ \t]{1,4}(?:out[ \t]+of|from)[ \t]+[\d.]{1,9}"

@@ -143,9 +143,8 @@ def _json_answer(
     numeric = [entry for entry in ranked if _json_number(entry[2], scale, None) is not None]
     ranked = numeric or ranked  # "rating": "good" beside a score says it in words
     totals: list[Any] = []
-    if {"score", "rating"} & {
-        name.lower() for _, name, _, _ in ranked
-    }:  # "total" beside "score" may be the highest one
+    # A "total" beside a "score" may be the highest one.
+    if any(name.lower() in ("score", "rating") for _, name, _, _ in ranked):
         others = [entry for entry in ranked if _words_of(entry[1]).lower() not in ("total", "overall", "sum")]
         totals = [entry[2] for entry in ranked if entry not in others and _words_of(entry[1]).lower() == "total"]
         ranked = others or ranked
