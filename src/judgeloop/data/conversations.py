@@ -57,10 +57,8 @@ def asked_in(row: Row, intake: Intake) -> list[Message]:
     if (isinstance(value, str | None) and key in _WITH_INPUT) or type(value) in (int, float, bool):
         given = _optional(intake.value(row, "input"), intake.key("input"), intake)
         constraints = _optional(intake.value(row, "constraints"), intake.key("constraints"), intake)
-        if (
-            given and isinstance(value, str | None) and not (value or "").strip()
-        ):  # all that is asked was written into the input
-            value, given = given, ""
+        if given and (value is None or (isinstance(value, str) and not value.strip())):
+            value, given = given, ""  # all that is asked was written into the input
         text = text_of(value, key, intake.place, what)
         asked = Task.of(text, given, "", "", constraints=constraints).messages()
         if not given and not constraints and split_transcript(text) is not None:

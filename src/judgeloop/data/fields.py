@@ -103,6 +103,11 @@ def rows_of_columns(value: object) -> object:
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
+def items_of(value: object) -> object:
+    """The list that a table keeps as text or as columns; else the value itself."""
+    return decoded(value) if isinstance(value, str) else rows_of_columns(value)
+
+
 def rank_of(value: object, name: str, place: Place) -> int:
     """A whole number; tables store ranks that may be missing as 0.0, 1.0, …"""
     if isinstance(value, float) and value.is_integer():

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in
-from judgeloop.data.fields import decoded, dense, kind_of, number_of, rank_of, rows_of_columns, text_of
+from judgeloop.data.fields import dense, items_of, kind_of, number_of, rank_of, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.marks import is_blank
 from judgeloop.data.messages import answer_of, answerable, turns_of
@@ -68,7 +68,7 @@ def ranked_set(row: Row, intake: Intake) -> Iterator[Ranking]:
 def _native(row: Row, intake: Intake) -> bool:
     """Whether the responses are as our own files have them: texts with ranks or scores from 0 to 5."""
     value = row.get(intake.key("answers"))
-    items = _listed(value)
+    items = items_of(value)
     return (
         intake.whole.own_scores
         and "ranks" not in intake.columns
@@ -82,8 +82,8 @@ def _responses(row: Row, intake: Intake) -> list[dict[str, Any]]:
     key = intake.key("answers")
     value = row.get(key)
     if _native(row, intake):
-        return responses_of(_listed(value), intake)
-    items = _listed(value)
+        return responses_of(items_of(value), intake)
+    items = items_of(value)
     if not isinstance(items, list):
         raise intake.place.error(f"'{key}' is {kind_of(items)}, not a list", f"write {key} as a list of answers")
     orders = numbers_beside(row, "ranks", len(items), intake)
@@ -118,11 +118,6 @@ def _responses(row: Row, intake: Intake) -> list[dict[str, Any]]:
         response: dict[str, Any] = {"text": text, "thought": thought, "rank": -(score or 0.0) if rank is None else rank}
         found.append({**response, "rating": score} if score is not None and _rates(fields, intake) else response)
     return dense(found)
-
-
-def _listed(value: object) -> object:
-    """The list that a table keeps as text or as columns; else the value itself."""
-    return decoded(value) if isinstance(value, str) else rows_of_columns(value)
 
 
 def _rates(fields: Mapping[str, Any], intake: Intake) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from judgeloop.data.columns import Columns
-from judgeloop.data.fields import decoded, number_of, rows_of_columns
+from judgeloop.data.fields import items_of, number_of
 from judgeloop.data.intake import Whole
 from judgeloop.data.layouts import COMPARED, RANKED, Format
 from judgeloop.data.marks import is_blank
@@ -38,7 +38,7 @@ def survey_of(path: str, form: Format, columns: Columns, first: Mapping[str, Any
 
 def _scores(responses: object) -> list[float]:
     """The scores of a list of responses."""
-    listed = decoded(responses) if isinstance(responses, str) else rows_of_columns(responses)
+    listed = items_of(responses)
     items = listed if isinstance(listed, list) else []
     found = (number_of(item.get("score")) for item in items if isinstance(item, Mapping))
     return [number for number in found if number is not None]
