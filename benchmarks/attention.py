@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
 from judgeloop.models.token_tree import trees
-from judgeloop.models.tree_attention import TreePlan, _Attention
+from judgeloop.models.tree_attention import _Attention
+from judgeloop.models.tree_plan import TreePlan
 
 SETS = {"12 × 128": [128] * 12, "6 × 256": [256] * 6, "2 × 768": [768] * 2, "1 × 1,500": [1500]}
 

@@ -103,8 +103,9 @@ def child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learning
     from judgeloop.config import TrainSection
     from judgeloop.training import logprobs
     from judgeloop.training.arguments import choose_precision, trainer_arguments
+    from judgeloop.training.memory import keep_freed_memory, peak_memory_mib
     from judgeloop.training.pair_trainer import PairTrainer
-    from judgeloop.training.trainer import Reporter, fit, keep_freed_memory, peak_memory_mib, private_tokenizer
+    from judgeloop.training.trainer import Reporter, fit, private_tokenizer
     from judgeloop.training.weights import load_model, with_dropout
 
     def tokenised_already(_self: Any, dataset: Dataset, *_args: Any, **_rest: Any) -> Dataset:

@@ -151,7 +151,7 @@ ONLY = {
 HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "openvino", "openvino_genai", "gguf"}
 HEAVY |= {"plotly", "tokenizers", "huggingface_hub"}
 MAY_BE_HEAVY = ("engines/", "training/", "models/dequantise.py", "models/gguf_export.py", "models/merge.py")
-MAY_BE_HEAVY += ("models/tree_attention.py",)
+MAY_BE_HEAVY += ("models/tree_attention.py", "models/tree_plan.py")
 
 
 def part(module: str) -> str:

@@ -33,6 +33,8 @@ def test_everything_is_examined() -> None:
     findings = found()
     places = {"python", "processor", "memory", "accelerator", "cache folder"}
     engines = {f"engine {name}" for name in ENGINES}
+    if Path("/proc/self/maps").is_file():
+        places.add("memory allocator")
     assert set(findings) == {*places, *REQUIRED, *OPTIONAL, *engines}
     assert findings["torch"] == Finding("torch", "ok", importlib.metadata.version("torch"))
 
@@ -43,6 +45,26 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     assert findings["gguf"] == Finding("gguf", "missing", "not installed; pip install gguf")
     assert findings["tensorboard"].state == "note"
     assert "pip install 'judgeloop[tensorboard]'" in findings["tensorboard"].detail
+
+
+@pytest.mark.parametrize(
+    ("loaded", "installed", "state", "says"),
+    [
+        ("/usr/lib/libtcmalloc_minimal.so.4", None, "ok", "tcmalloc_minimal"),
+        ("/usr/lib/libc.so.6", "libjemalloc.so.2", "note", "faster with LD_PRELOAD=libjemalloc.so.2"),
+        ("/usr/lib/libc.so.6", None, "note", "faster with tcmalloc (apt install libtcmalloc-minimal4) in LD_PRELOAD"),
+    ],
+)
+def test_an_allocator_made_for_large_blocks_is_told_or_advised(
+    loaded: str, installed: str | None, state: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = tmp_path / "maps"
+    maps.write_text(f"7f00-7f01 r-xp 00000000 fd:00 1 {loaded}\n", encoding="utf-8")
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: installed if name == "jemalloc" else None)
+    (finding,) = doctor._allocator(maps)
+    assert finding.state == state
+    assert says in finding.detail
+    assert doctor._allocator(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize(

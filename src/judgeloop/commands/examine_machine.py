@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.metadata
 import os
 import platform
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 REQUIRED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "gguf", "safetensors")
+ALLOCATORS = ("tcmalloc_minimal", "tcmalloc", "jemalloc")
 OPTIONAL = {"tensorboard": "pip install 'judgeloop[tensorboard]'"}
 
 
@@ -37,7 +39,7 @@ def examine() -> list[Finding]:
     for name, hint in OPTIONAL.items():
         version = _version(name)
         found.append(Finding(name, "ok" if version else "note", version or f"optional, not installed; {hint}"))
-    found += [_processor(), _memory(), _accelerator(), _cache(cache_folder())]
+    found += [_processor(), _memory(), *_allocator(), _accelerator(), _cache(cache_folder())]
     return found
 
 
@@ -87,6 +89,19 @@ def _memory() -> Finding:
     enough = gib >= 6
     detail = f"{gib:.0f} GiB" + ("" if enough else "; the embedded 135M model needs about 6 to train")
     return Finding("memory", "ok" if enough else "note", detail)
+
+
+def _allocator(maps: Path = Path("/proc/self/maps")) -> list[Finding]:
+    """The C library's own takes longer for tensors of many sizes than the two that are made for it."""
+    if not maps.is_file():
+        return []
+    loaded = maps.read_text(encoding="utf-8", errors="replace")
+    for name in ALLOCATORS:
+        if f"lib{name}" in loaded:
+            return [Finding("memory allocator", "ok", name)]
+    installed = next(filter(None, map(ctypes.util.find_library, ALLOCATORS)), None)
+    how = f"LD_PRELOAD={installed}" if installed else "tcmalloc (apt install libtcmalloc-minimal4) in LD_PRELOAD"
+    return [Finding("memory allocator", "note", f"the C library's; training on a CPU is faster with {how}")]
 
 
 def _accelerator() -> Finding:

@@ -16,7 +16,8 @@ from torch import Tensor
 from judgeloop.engines.gated_mlp import faster, gated_mlps
 from judgeloop.engines.head import Float32Head, keeps_logits
 from judgeloop.models.token_tree import TokenTree, trees
-from judgeloop.models.tree_attention import TreePlan, UnknownAttention, shortest_window, tree_attention
+from judgeloop.models.tree_attention import UnknownAttention, shortest_window, tree_attention
+from judgeloop.models.tree_plan import TreePlan
 
 Ids = tuple[int, ...]
 

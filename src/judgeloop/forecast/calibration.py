@@ -131,7 +131,7 @@ class _Measuring:
 def training(given: _Measuring) -> None:
     """Steps of SFT on one batch, the one whose tree is nearest to the middle."""
     from judgeloop.stages.training import score_alone
-    from judgeloop.training import trainer
+    from judgeloop.training import memory
     from judgeloop.training.sft import train_sft
 
     config = given.config
@@ -145,7 +145,7 @@ def training(given: _Measuring) -> None:
         moments.append(Moment.now())
         if len(moments) > 2:
             given.rate("train", tokens * (len(moments) - 2), moments[1], moments[-1])
-            given.note(memory=trainer.peak_memory_mib() * 2**20)
+            given.note(memory=memory.peak_memory_mib() * 2**20)
         if done >= _STEPS or (len(moments) > 2 and 3 * moments[-1].clock - 2 * moments[-2].clock > given.until):
             raise _Enough
 

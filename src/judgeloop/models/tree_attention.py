@@ -8,8 +8,9 @@ run at the rate of large ones, which those inside PyTorch's own attention do not
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,102 +21,20 @@ from transformers import AttentionInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from judgeloop.models.host import to_device
-from judgeloop.models.token_tree import Branch, TokenTree, trees
+from judgeloop.models.token_tree import TokenTree, trees
+from judgeloop.models.tree_plan import Block, Layout, TreePlan
 
 _NAME = "judgeloop_token_tree"
-_QUERIES = 128  # of a branch at a time: a long branch's first tokens do not look at its last ones
-_ALIKE = 0.7  # pieces are padded to the longest of their block: none has less than this share of it
 _BY_LENGTH = ("dynamic", "longrope")  # kinds of rope whose angles depend on the longest sequence that runs
 _DEVIATION = 1e-2  # of hidden states, as a share of their norm; in float32 a right tree is a thousand times nearer
-_PAIRS = 2**17  # of a query and a key in a block: few enough to stay in a processor's cache
 _TRIED: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # models, and whether they answer trees as sequences alone
+
+
+_Part = Callable[[Tensor], Tensor]
 
 
 class UnknownAttention(Exception):
     """The model's attention does something that this one does not do."""
-
-
-class _Block:
-    """Pieces of branches, of like lengths: `queries` (pieces × q) places in the row, `keys` (pieces × k) places in
-    prefix + row, `positions` (pieces, q) of the queries. Padding repeats what is there; `padding` says which queries
-    are that."""
-
-    def __init__(self, pieces: Sequence[Branch], prefix: int, device: Any) -> None:
-        q = max(len(piece.path) - piece.start for piece in pieces)
-        k = max(len(piece.path) for piece in pieces)
-        positions = [[min(piece.start + n, len(piece.path) - 1) for n in range(q)] for piece in pieces]
-        queries = [piece.path[at] - prefix for at, piece in _each(positions, pieces)]
-        repeated = [row * q + n for row, piece in enumerate(pieces) for n in range(len(piece.path) - piece.start, q)]
-        keys = [place for piece in pieces for place in piece.path + piece.path[-1:] * (k - len(piece.path))]
-        self.pieces = len(pieces)
-        self.on_host = torch.tensor(queries, dtype=torch.long), torch.tensor(repeated, dtype=torch.long)
-        self.queries, self.padding = (to_device(places, device) for places in self.on_host)
-        self.keys = to_device(torch.tensor(keys, dtype=torch.long), device)
-        self._positions = to_device(torch.tensor(positions), device)
-        self._masks: dict[Any, Tensor] = {}
-
-    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
-        """0 for what a query sees, else -inf: (pieces, 1, 1, q, k)."""
-        if (window, dtype) not in self._masks:
-            distance = self._positions[:, :, None] - torch.arange(
-                len(self.keys) // self.pieces, device=self.keys.device
-            )
-            seen = (distance >= 0) if window is None else (distance >= 0) & (distance < window)
-            mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
-            self._masks[window, dtype] = mask[:, None, None]
-        return self._masks[window, dtype]
-
-
-def _each(positions: Sequence[Sequence[int]], pieces: Sequence[Branch]) -> Iterator[tuple[int, Branch]]:
-    return ((at, piece) for row, piece in zip(positions, pieces, strict=True) for at in row)
-
-
-class TreePlan:
-    """What attention needs to know of a tree, made once for all layers.
-
-    `prefix` is the `kept` of the plan of the tokens before the row: keys and values (heads, tokens, head size) of every
-    layer; no gradient reaches them. `keep`: are this tree's wanted?
-    """
-
-    def __init__(
-        self, tree: TokenTree, device: Any, prefix: dict[Any, tuple[Tensor, Tensor]] | None = None, keep: bool = False
-    ) -> None:
-        self.prefix = prefix or {}
-        self.kept: dict[Any, tuple[Tensor, Tensor]] | None = {} if keep else None
-        pieces = sorted(_pieces(tree.branches), key=lambda piece: len(piece.path) - piece.start, reverse=True)
-        self.blocks = [_Block(block, tree.prefix, device) for block in _alike(pieces)]
-        queries = torch.cat([block.on_host[0] for block in self.blocks])
-        real = torch.ones(len(queries), dtype=torch.bool)
-        first = 0
-        for block in self.blocks:
-            real[first + block.on_host[1]] = False
-            first += len(block.queries)
-        back = torch.empty(len(tree.ids), dtype=torch.long)
-        back[queries[real]] = real.nonzero().squeeze(1)
-        self.back = to_device(back, device)
-        """Where in the blocks' queries each token of the row is."""
-
-
-def _pieces(branches: Sequence[Branch]) -> Iterator[Branch]:
-    for branch in branches:
-        for start in range(branch.start, len(branch.path), _QUERIES):
-            yield Branch(start, branch.path[: start + _QUERIES])
-
-
-def _alike(pieces: Sequence[Branch]) -> Iterator[list[Branch]]:
-    """Blocks of pieces, which come with the longest first."""
-    block: list[Branch] = []
-    q = k = 0
-    for piece in pieces:
-        more = max(k, len(piece.path))
-        if block and (len(piece.path) - piece.start < _ALIKE * q or (len(block) + 1) * q * more > _PAIRS):
-            yield block
-            block = []
-        if not block:
-            q, more = len(piece.path) - piece.start, len(piece.path)
-        k = more
-        block.append(piece)
-    yield block
 
 
 def shortest_window(model: Any) -> float | None:
@@ -246,75 +165,83 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, keys: Tensor, values: Tensor, plan: TreePlan, scale: float, window: int | None
     ) -> Tensor:
-        found, shares = [], []
+        layout, shares = plan.layout(len(query), len(keys)), []
         with torch.autocast(query.device.type, enabled=False):
-            for block in plan.blocks:
-                asked, seen, held = _rows(query, block, len(keys)), _columns(keys, block), _columns(values, block)
-                scores = torch.bmm(asked, seen.transpose(1, 2))
+            asked, seen, held = _gathered(query, keys, values, layout)
+            found = asked.new_empty(len(asked), values.shape[-1])
+            for block, rows, columns in _parts(plan, len(query), len(keys)):
+                scores = torch.bmm(rows(asked), columns(seen).transpose(1, 2))
                 mask = block.mask(window, query.dtype)
-                masked = scores.view(block.pieces, len(keys), -1, *mask.shape[-2:])
+                masked = scores.view(len(mask), len(keys), -1, *mask.shape[-2:])
                 torch.add(mask, masked, alpha=scale, out=masked)
                 share = scores.softmax(-1)
-                found.append(_by_token(torch.bmm(share, held), block, len(keys)))
+                torch.bmm(share, columns(held), out=rows(found))
                 shares.append(share)
         ctx.plan, ctx.scale = plan, scale
         ctx.save_for_backward(query, keys, values, *shares)
-        return torch.cat(found).index_select(0, plan.back)
+        return found.index_select(0, layout.back).view(query.shape[1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, keys, values, *shares = ctx.saved_tensors
-        heads, of_query = len(keys), []
-        upstream = gradients[0].to(query.dtype).view(query.shape[1], len(query), -1).transpose(0, 1)
-        # In float32: a rubric's token is the key of every judgement after it.
-        of_keys, of_values = (
-            torch.zeros(states.shape[1], heads * states.shape[2], device=states.device) for states in (keys, values)
-        )
-        for block, share in zip(ctx.plan.blocks, shares, strict=True):
-            above = _rows(upstream, block, heads, padding=0.0)
-            asked, seen, held = _rows(query, block, heads), _columns(keys, block), _columns(values, block)
-            of_values.index_add_(0, block.keys, _by_key(torch.bmm(share.transpose(1, 2), above), block, heads))
-            of_shares = torch.bmm(above, held.transpose(1, 2))
+        layout = ctx.plan.layout(len(query), len(keys))
+        # Gathered again: to keep what was gathered takes as much memory as the attention's input.
+        asked, seen, held = _gathered(query, keys, values, layout)
+        above = gradients[0].to(query.dtype).reshape(-1, values.shape[-1]).index_select(0, layout.queries)
+        above.index_fill_(0, layout.padding, 0.0)
+        of_asked, of_seen, of_held = (torch.empty_like(states) for states in (asked, seen, held))
+        for (_, rows, columns), share in zip(_parts(ctx.plan, len(query), len(keys)), shares, strict=True):
+            torch.bmm(share.transpose(1, 2), rows(above), out=columns(of_held))
+            of_shares = torch.bmm(rows(above), columns(held).transpose(1, 2))
             of_scores = torch._softmax_backward_data(of_shares, share, -1, share.dtype)
-            of_query.append(_by_token(torch.bmm(of_scores, seen), block, heads))
-            of_keys.index_add_(0, block.keys, _by_key(torch.bmm(of_scores.transpose(1, 2), asked), block, heads))
+            torch.bmm(of_scores, columns(seen), out=rows(of_asked))
+            torch.bmm(of_scores.transpose(1, 2), rows(asked), out=columns(of_seen))
         return (
-            _by_head(torch.cat(of_query).index_select(0, ctx.plan.back).mul_(ctx.scale), query),
-            _by_head(of_keys.mul_(ctx.scale), keys),
-            _by_head(of_values, values),
+            _by_head(of_asked.index_select(0, layout.back).mul_(ctx.scale), query),
+            _by_head(_summed(of_seen, layout).mul_(ctx.scale), keys),
+            _by_head(_summed(of_held, layout), values),
             None,
             None,
             None,
         )
 
 
-def _rows(states: Tensor, block: _Block, heads: int, padding: float | None = None) -> Tensor:
-    """(query heads, tokens, size) to (pieces × key heads, query heads of a key head × q, size)."""
-    taken = states.index_select(1, block.queries)
-    if padding is not None and len(block.padding):
-        taken.index_fill_(1, block.padding, padding)
-    split = taken.view(heads, -1, block.pieces, len(block.queries) // block.pieces, states.shape[-1])
-    return split.permute(2, 0, 1, 3, 4).reshape(block.pieces * heads, -1, states.shape[-1])
+def _gathered(query: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of all blocks, one row for each of their tokens and heads."""
+    indices = layout.queries, layout.keys, layout.keys
+    asked, seen, held = (
+        states.transpose(0, 1).reshape(-1, states.shape[-1]).index_select(0, index)
+        for states, index in zip((query, keys, values), indices, strict=True)
+    )
+    return asked, seen, held
 
 
-def _columns(states: Tensor, block: _Block) -> Tensor:
-    """(key heads, tokens, size) to (pieces × key heads, k, size)."""
-    split = states.index_select(1, block.keys).view(len(states), block.pieces, -1, states.shape[-1])
-    return split.transpose(0, 1).reshape(block.pieces * len(states), -1, states.shape[-1])
+def _parts(plan: TreePlan, query_heads: int, key_heads: int) -> Iterator[tuple[Block, _Part, _Part]]:
+    """Each block, and what takes its queries (pieces × key heads, query heads of a key head × q, size) and its keys
+    (pieces × key heads, k, size) from the rows of all blocks."""
+    query = key = 0
+    for block in plan.blocks:
+        pieces, q, k = block.shape
+        yield (
+            block,
+            functools.partial(_part, query, pieces * key_heads, query_heads // key_heads * q),
+            functools.partial(_part, key, pieces * key_heads, k),
+        )
+        query, key = query + pieces * query_heads * q, key + pieces * key_heads * k
 
 
-def _by_token(states: Tensor, block: _Block, heads: int) -> Tensor:
-    """What `_rows` made back to (pieces × q, query heads × size)."""
-    split = states.view(block.pieces, heads, -1, len(block.queries) // block.pieces, states.shape[-1])
-    return split.permute(0, 3, 1, 2, 4).reshape(len(block.queries), -1)
+def _part(first: int, products: int, each: int, rows: Tensor) -> Tensor:
+    return rows[first : first + products * each].view(products, each, -1)
 
 
-def _by_key(states: Tensor, block: _Block, heads: int) -> Tensor:
-    """What `_columns` made back to (pieces × k, key heads × size), in float32."""
-    split = states.view(block.pieces, heads, -1, states.shape[-1])
-    return split.transpose(1, 2).reshape(len(block.keys), -1).float()
+def _summed(gathered: Tensor, layout: Layout) -> Tensor:
+    """What each row that keys were gathered from gets from all of them. A rubric's token is the key of every judgement
+    after it, so the sum is made in float32."""
+    return torch.nn.functional.embedding_bag(
+        layout.key_order, gathered, layout.key_starts, mode="sum", include_last_offset=True
+    )
 
 
-def _by_head(states: Tensor, like: Tensor) -> Tensor:
-    """(tokens, heads × size) to (heads, tokens, size)."""
-    return states.to(like.dtype).view(like.shape[1], len(like), -1).transpose(0, 1)
+def _by_head(rows: Tensor, like: Tensor) -> Tensor:
+    """(tokens × heads, size) to (heads, tokens, size)."""
+    return rows.view(like.shape[1], len(like), -1).transpose(0, 1)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_BLOCK = 2**17  # numbers of a tensor that are worked on at once: 0.5 MiB of float32
+_BLOCK = 2**19  # numbers of a tensor that are worked on at once: 2 MiB of float32
 _NORMS = {"input_layernorm", "post_attention_layernorm"}  # of a layer whose products read its norms and nothing else
 _ROTATE = "apply_rotary_pos_emb"
 _CLOSE = 1e-5  # deviation in float32, as a share of the norm
@@ -144,12 +144,11 @@ class _Norm(torch.autograd.Function):
         rows, upstream = (tensor.reshape(-1, states.shape[-1]) for tensor in (states, gradients[0]))
         found, of_weight = torch.empty_like(rows), torch.zeros_like(weight)
         for block in _blocks(rows):
-            normed = rows[block] * scale[block]
             above = upstream[block].float()
-            both = above * normed
-            of_weight += both.sum(0)
-            along = (both @ weight).div_(rows.shape[1]).unsqueeze(1)
-            torch.mul((above * weight).addcmul_(normed, along, value=-1), scale[block], out=found[block])
+            both = above * rows[block]
+            of_weight.addmv_(both.T, scale[block].squeeze(1))
+            along = (both @ weight).unsqueeze_(1).mul_(scale[block].square()).div_(rows.shape[1])
+            torch.mul((above * weight).addcmul_(rows[block], along, value=-1), scale[block], out=found[block])
         return found.view(states.shape), of_weight, None, None
 
 
@@ -160,8 +159,8 @@ class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, cos: Tensor, sin: Tensor, kind: torch.dtype) -> Tensor:
         ctx.before = states.dtype
-        each = (len(states), *cos.shape[1:-1], states.shape[-1] // 2)
-        cos, sin = (angles[..., : each[-1]].float().expand(each).reshape(-1, 1, each[-1]) for angles in (cos, sin))
+        each = (len(states), *cos.shape[1:])
+        cos, sin = (angles.float().expand(each).reshape(-1, 1, each[-1]) for angles in (cos, sin))
         ctx.save_for_backward(cos, sin)
         return _turned(states, cos, sin, kind)
 
@@ -171,13 +170,15 @@ class _Rotate(torch.autograd.Function):
         return _turned(gradients[0], cos, -sin, ctx.before), None, None, None
 
 
-def _turned(states: Tensor, cos: Tensor, sin: Tensor, kind: torch.dtype) -> Tensor:
-    by_token = states.transpose(1, 2)  # as the products before and after have them
+def _turned(turning: Tensor, cos: Tensor, sin: Tensor, kind: torch.dtype) -> Tensor:
+    by_token = turning.transpose(1, 2)  # as the products before and after have them
     rows = by_token.reshape(-1, *by_token.shape[2:])
     half = rows.shape[-1] // 2
     found = torch.empty(rows.shape, dtype=kind, device=rows.device)
     for block in _blocks(rows):
-        first, second = rows[block].float().split(half, -1)
-        found[block][..., :half] = (first * cos[block]).addcmul_(second, sin[block], value=-1)
-        found[block][..., half:] = (second * cos[block]).addcmul_(first, sin[block])
+        states = rows[block].float()
+        turned = states * cos[block]
+        turned[..., :half].addcmul_(states[..., half:], sin[block][..., :half], value=-1)
+        turned[..., half:].addcmul_(states[..., :half], sin[block][..., half:])
+        found[block] = turned
     return found.view(by_token.shape).transpose(1, 2)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from judgeloop.training.frozen_weights import in_type
+
 _BLOCK = 2**20  # float32 numbers worked on at once on a CPU, 4 MiB
 
 
@@ -21,7 +23,7 @@ def label_log_probs(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     kind = hidden.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
-        hidden, weight = hidden.to(dtype), weight.to(dtype)
+        hidden, weight = hidden.to(dtype), in_type(weight, dtype)
     found: Tensor = _LabelLogProbs.apply(hidden, weight, labels)
     return found
 

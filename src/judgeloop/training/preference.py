@@ -38,6 +38,7 @@ from judgeloop.training.early_stopping import JudgeCheckpoint, StopByJudge
 from judgeloop.training.finished import record_finished
 from judgeloop.training.logprobs import plain_head
 from judgeloop.training.losses import PreferenceLoss
+from judgeloop.training.memory import keep_freed_memory, peak_memory_mib
 from judgeloop.training.order import steps_of_rows, token_blocks
 from judgeloop.training.pair_trainer import PairTrainer, columns
 from judgeloop.training.reference import ReferenceCache
@@ -48,8 +49,6 @@ from judgeloop.training.trainer import (
     Progress,
     Reporter,
     fit,
-    keep_freed_memory,
-    peak_memory_mib,
     private_tokenizer,
 )
 from judgeloop.training.weights import (

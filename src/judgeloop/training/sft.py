@@ -27,6 +27,7 @@ from judgeloop.training.checkpoints import checkpoint_folder, training_key
 from judgeloop.training.data import ScoreAlone, sft_examples
 from judgeloop.training.finished import record_finished
 from judgeloop.training.logprobs import plain_head
+from judgeloop.training.memory import keep_freed_memory, peak_memory_mib
 from judgeloop.training.order import token_blocks
 from judgeloop.training.packs import collate, packs
 from judgeloop.training.summary import TrainingSummary
@@ -37,8 +38,6 @@ from judgeloop.training.trainer import (
     Progress,
     Reporter,
     fit,
-    keep_freed_memory,
-    peak_memory_mib,
     private_tokenizer,
     use_response_head,
 )

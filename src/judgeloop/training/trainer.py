@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import math
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -25,8 +23,11 @@ from judgeloop.models.host import to_device
 from judgeloop.models.tree_attention import tree_attention, tree_limit
 from judgeloop.training import collectives, distributed
 from judgeloop.training.checkpoints import last_checkpoint
+from judgeloop.training.clipping import clip_in_step
+from judgeloop.training.frozen_weights import use_kept_weights
 from judgeloop.training.fused_layers import fuse_layers
 from judgeloop.training.logprobs import HostBatch, add_response_head, length_groups
+from judgeloop.training.memory import KeptMemory
 from judgeloop.training.order import BlockBatches
 from judgeloop.training.sharded_trainer import ShardedTrainer
 
@@ -34,8 +35,6 @@ Progress = Callable[[int, int], None]
 Metrics = Callable[[dict[str, float]], None]
 
 BACKWARD_TOKENS = 3072
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_STEPS_TO_TRIM = 5  # memory kept for good fragments: 0.1 GB more every step with rows of many lengths
 
 
 class ExactLoss(ShardedTrainer, ABC):
@@ -79,6 +78,12 @@ class ExactLoss(ShardedTrainer, ABC):
         if self.accelerator.sync_gradients:
             collectives.add_gradients(model)
         return loss
+
+    def _clip_grad_norm(self, model: Any) -> Tensor:
+        norm = clip_in_step(model.parameters(), self.optimizer, self.args.max_grad_norm)
+        if norm is None:
+            norm = super()._clip_grad_norm(model)
+        return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """The one place where figures of a step leave the device: all of them at once."""
@@ -221,6 +226,7 @@ class Reporter(TrainerCallback):
         self.on_metrics = on_metrics
         self.loss_name = loss_name
         self.losses: list[float] = []
+        self._kept_memory = KeptMemory()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         for logs in state.log_history:  # from before the training was resumed
@@ -229,8 +235,7 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.on_progress(state.global_step, state.max_steps)
-        if state.global_step % _STEPS_TO_TRIM == 0:
-            give_back_freed_memory()
+        self._kept_memory.after_step()
         if state.global_step >= state.max_steps:
             control.should_save = False  # the model itself is written next
 
@@ -263,6 +268,7 @@ def use_response_head(trainer: Any, *, needed: bool = False) -> bool:
     if trainer.accelerator.device.type == "cpu" and not distributed.sharded():
         for model in bare:
             fuse_layers(model)
+            use_kept_weights(model)
     trainer.bare_model, trainer.tree_limit = bare[0], tree_limit(bare[0]) if found[0] else 0.0
     trainer.own_head = all(found)
     return all(found)
@@ -282,36 +288,3 @@ def fit(trainer: Any, reporter: Reporter, folder: Path) -> None:
     trainer.add_callback(reporter)
     found = last_checkpoint(folder)
     trainer.train(resume_from_checkpoint=None if found is None else str(found))
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep freed tensors' memory for the next ones instead of giving every large block back to the system.
-
-    Otherwise each large tensor of each step is fresh pages to be cleared: a quarter of a CPU step's time. Holds for
-    the rest of the process, so only for a process that does nothing but train.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(option, 2**31 - 1)
-
-
-def give_back_freed_memory() -> None:
-    """Hand back what `keep_freed_memory` kept, so that fragments of it do not add up over a long training."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
-    if trim is not None:
-        trim(0)
-
-
-def peak_memory_mib() -> float:
-    """Most memory held so far: of the GPU if there is one, else of this process."""
-    if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated()) / 2**20
-    if sys.platform == "win32":
-        return float("nan")
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
