@@ -12,7 +12,8 @@ from judgeloop.config import JudgeSection
 from judgeloop.engines.open_model import chat_of
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.models.chat import CHATML, Chat
+from judgeloop.models.chat import Chat
+from judgeloop.models.template import CHATML
 from judgeloop.models.run_note import RunNote
 from judgeloop.records import Message
 from judgeloop.stages.run_note import ASKED as OWN_TO_A_RUN

@@ -29,6 +29,9 @@ def base_model(context: Context) -> Outcome:
     written = context.output()
     day = read_json(written).get("date") if written.exists() else None
     model = {"name": name, "path": str(path), **sealed(path), "date": day or date.today().isoformat()}
+    problems = training_problems(path, trust_remote_code=config.trust_remote_code)
+    if problems:  # first, for a template would not help
+        raise InputError(f"{path}: {'; also: '.join(problems)}")
     chat = Chat.load(
         path,
         chat_template=config.chat_template,
@@ -37,7 +40,7 @@ def base_model(context: Context) -> Outcome:
         thinking=config.thinking,
         date=model["date"],
     )
-    problems = [*training_problems(path), *chat.check()]
+    problems = chat.check()
     if problems:
         raise InputError(f"{path}: {'; also: '.join(problems)}")
     write_json(written, model)
