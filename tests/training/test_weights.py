@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from judgeloop.config import LoraSection, SftSection, TrainSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
-from judgeloop.models.template import CHATML
 from judgeloop.models.convert import merged_adapter
+from judgeloop.models.template import CHATML
 from judgeloop.training.preference import train_preference
 from judgeloop.training.sft import train_sft
 from judgeloop.training.weights import load_model, load_policy, lora_config, save_model, with_dropout

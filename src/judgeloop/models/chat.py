@@ -38,7 +38,7 @@ class Chat:
     `close_ids` are the tokens that end a finished answer, and the last of them, the tokenizer's EOS and those of the
     model's generation config are `end_ids`, at which a generation stops. `thinks`: the model may think before it
     answers, and its thought has to be split off (`spoken`). `positions`: how many tokens, prompt and response together,
-    the model has positions for; None if nothing limits them. `rows`: how many token ids the weights know, if it is said.
+    the model has positions for; None if nothing limits them. `rows`: the token ids that the weights know, if that is said.
     """
 
     def __init__(
@@ -214,7 +214,8 @@ class Chat:
         <|endoftext|> after <|end|>) is not of the turn, unless there is nothing else."""
         closing, following = self.template.turn.closing, self._encode(self.template.turn.following)
         ids = self._encode(closing)
-        shared = [token for token, other in takewhile(lambda pair: pair[0] == pair[1], zip(ids, following))]
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(ids, following, strict=False))
+        shared = [token for token, _ in alike]
         if self._special & set(shared):
             ids = shared
         start = next((place for place, token in enumerate(ids) if token in self._special), None)

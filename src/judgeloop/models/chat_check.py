@@ -59,7 +59,8 @@ def _unknown(chat: TemplatedTokenizer) -> list[str]:
         return []
     return [
         f"the chat template writes {chat.tokenizer.decode(beyond[:1])!r} (token {beyond[0]}), and the weights know "
-        f"{chat.rows} tokens; use the tokenizer that belongs to these weights, or resize the embeddings and save the model"
+        f"{chat.rows} tokens; use the tokenizer that belongs to these weights, or resize the embeddings and save the "
+        "model"
     ]
 
 

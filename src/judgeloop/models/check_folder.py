@@ -20,7 +20,6 @@ from judgeloop.models.facts import (
     weight_problems,
 )
 
-
 # Classes that score or classify text, or fill gaps in it. The library would make language models of their bodies.
 _NO_WRITER = re.compile(
     r"For(?:Sequence|Token)Classification|ForMaskedLM|ForQuestionAnswering|ForMultipleChoice|ForScore|Reward"
@@ -34,6 +33,8 @@ def check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: the model folder has no config.json; {_instead(folder)}")
     config = read_config(folder)
+    if (folder / "modules.json").is_file():  # of sentence-transformers
+        raise InputError(f"{folder}: is a model of sentence embeddings, which writes no text; give a language model")
     if problem := _no_writer(config):
         raise InputError(f"{folder}: {problem}")
     weights = sorted(path.name for path in folder.glob("*.safetensors"))
@@ -61,7 +62,9 @@ def check_folder(folder: Path) -> None:
 
 def _instead(folder: Path) -> str:
     """What to give in place of a folder that is no model: what lies in it, if a model does."""
-    inside = sorted(path.parent for pattern in ("*/config.json", "snapshots/*/config.json") for path in folder.glob(pattern))
+    inside = sorted(
+        path.parent for pattern in ("*/config.json", "snapshots/*/config.json") for path in folder.glob(pattern)
+    )
     inside += sorted(folder.glob("*.gguf"))
     return f"give {inside[0]}" if inside else "give the folder of a Hugging Face model"
 
@@ -90,15 +93,26 @@ def training_problems(folder: Path, *, trust_remote_code: bool = False) -> list[
     ]
 
 
+def require_trainable(folder: Path, *, trust_remote_code: bool = False) -> None:
+    """Raise InputError with what keeps a usable model from being trained, if anything does."""
+    if problems := training_problems(folder, trust_remote_code=trust_remote_code):
+        raise InputError(f"{folder}: {'; also: '.join(problems)}")
+
+
 def loading_problem(config: Mapping[str, Any], *, trust_remote_code: bool = False) -> str | None:
     """Why transformers cannot load a language model of this config; None if it can."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
 
     kind = config.get("model_type")
+    name = next(iter(config.get("architectures") or ()), kind)
+    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder"):
+        return f"is an encoder ({name}), which sees what it should write; give a language model"
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (trust_remote_code and config.get("auto_map")):
         return None
-    name = next(iter(config.get("architectures") or ()), kind)
     if config.get("auto_map"):
         return f"is a {name}, whose code comes with the model; read it, and set trust_remote_code: true"
     if kind is None:

@@ -206,8 +206,8 @@ def weight_problems(folder: Path) -> list[str]:
         t.shape == (rows, width) and not _EMBEDDINGS.search(t.name) for t in headers
     ):
         found.append(
-            "config.json says that the output embedding is one of its own, and the weights have none (lm_head); restore "
-            "the weights' missing file, or the config that belongs to them"
+            "config.json says that the output embedding is one of its own, and the weights have none (lm_head); "
+            "restore the missing file, or the config that belongs to these weights"
         )
     beyond = _tokens_beyond(folder, rows)
     if beyond:

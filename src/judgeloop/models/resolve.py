@@ -257,7 +257,9 @@ def _from_hub(model: str, revision: str | None, trust_remote_code: bool) -> Path
 
     patterns = [pattern for pattern in _HUB_PATTERNS if trust_remote_code or pattern not in _OF_CODE]
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=list(_HUB_IGNORED)))
+        return Path(
+            snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=list(_HUB_IGNORED))
+        )
     except GatedRepoError as error:
         raise InputError(f"model: '{model}' is gated; accept its terms on the hub and set HF_TOKEN") from error
     except NoRevision as error:

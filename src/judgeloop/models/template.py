@@ -16,6 +16,7 @@ from typing import Any
 
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
+from judgeloop.models import folding
 from judgeloop.records import Message
 
 CHATML = (
@@ -49,7 +50,9 @@ _THOUGHTS = {
 }
 _MARKED = (*_THOUGHTS, *_THOUGHTS.values(), "<|channel|>")
 _OPENED = re.compile(f"({'|'.join(map(re.escape, _THOUGHTS))})\\s*\\Z")
-_NO_THOUGHT = re.compile(f"(?:{'|'.join(map(re.escape, _THOUGHTS))}).*(?:{'|'.join(map(re.escape, _THOUGHTS.values()))})\\s*\\Z", re.DOTALL)
+_NO_THOUGHT = re.compile(
+    f"(?:{'|'.join(map(re.escape, _THOUGHTS))}).*(?:{'|'.join(map(re.escape, _THOUGHTS.values()))})\\s*\\Z", re.DOTALL
+)
 _DIRECTIVE = re.compile(r"%-?[A-Za-z]")
 _DATE = re.compile(r"strftime_now\(\s*(?P<quote>['\"])(?P<form>.*?)(?P=quote)\s*\)")
 
@@ -132,8 +135,8 @@ class Template:
         text = self.render(messages, generation=True)
         if (_OPENED.search(text) is None) != (_OPENED.search(self.turn.prompt) is None):
             raise InputError(
-                f"{self.origin}: words such as /think or /no_think in the conversation change whether its chat template "
-                "opens a thought; take them out, or put them into system_prompt, where they hold for all"
+                f"{self.origin}: words such as /think or /no_think in the conversation change whether its chat "
+                "template opens a thought; take them out, or put them into system_prompt, where they hold for all"
             )
         return text[: len(text) - self.turn.held] + self.turn.opening
 
@@ -162,9 +165,7 @@ class Template:
         content = message["content"]
         return {**message, "content": [{"type": "text", "text": content}] if self._parts else content}
 
-    def _try(
-        self, messages: Sequence[Message], variables: Mapping[str, int], *, generation: bool = True
-    ) -> str | None:
+    def _try(self, messages: Sequence[Message], variables: Mapping[str, int], *, generation: bool = True) -> str | None:
         try:
             return self._apply(messages, variables, generation=generation)
         except InputError:
@@ -206,50 +207,19 @@ class Template:
             return
         self._parts = False
         self._apply(_ASKED, {})
-        raise InputError(f"{self.origin}: the chat template does not write what a user says; mend it or set chat_template")
+        raise InputError(
+            f"{self.origin}: the chat template does not write what a user says; mend it or set chat_template"
+        )
 
     def notes(self) -> list[str]:
         """What is changed in conversations for this template, in words."""
-        said = []
-        if "system" in self.refused:
-            said.append("takes no system message: its text goes into the first user's turn")
-        elif "later system" in self.refused:
-            said.append("takes a system message only at the start: a later one goes into the next user's turn")
-        if "repeated role" in self.refused:
-            said.append("wants the roles to alternate: consecutive turns of one role are joined by a blank line")
-        if "earlier turns" in self.refused:
-            said.append("does not write the turns before the last: conversations lose them")
+        said = folding.notes(self.refused)
         if self.starts_with_bos:
             said.append("writes no BOS, and the tokenizer puts it before any text: it stands before a conversation too")
         return said
 
     def _fold(self, messages: Sequence[Message]) -> list[Message]:
-        if not self.refused:
-            return list(messages)
-        turns: list[Message] = []
-        waiting: list[str] = []
-        for index, message in enumerate(messages):
-            role, content = message["role"], message["content"]
-            if role == "system" and ("later system" if index else "system") in self.refused:
-                waiting.append(content)
-                self.folded["system"] += 1
-                continue
-            if role == "user" and waiting:
-                content = "\n\n".join([*waiting, content])
-                waiting = []
-            turns.append({"role": role, "content": content})
-        if waiting:
-            turns.append({"role": "user", "content": "\n\n".join(waiting)})
-        if "repeated role" not in self.refused:
-            return turns
-        merged: list[Message] = []
-        for turn in turns:
-            if merged and merged[-1]["role"] == turn["role"]:
-                merged[-1] = {"role": turn["role"], "content": f"{merged[-1]['content']}\n\n{turn['content']}"}
-                self.folded["repeated role"] += 1
-            else:
-                merged.append(turn)
-        return merged
+        return folding.fold(messages, self.refused, self.folded)
 
     # The assistant's turn --------------------------------------------------------------------------------------------
 
@@ -319,5 +289,7 @@ def _with_date(source: str, day: datetime.date) -> str:
     frozen = _DATE.sub(lambda match: repr(day.strftime(match["form"])), source)
     if "strftime_now(" not in frozen:
         return frozen
-    replaced = "".join(f" | replace({part!r}, {day.strftime(part)!r})" for part in sorted(set(_DIRECTIVE.findall(source))))
+    replaced = "".join(
+        f" | replace({part!r}, {day.strftime(part)!r})" for part in sorted(set(_DIRECTIVE.findall(source)))
+    )
     return f"{{% macro strftime_now(form) %}}{{{{ form{replaced} }}}}{{% endmacro %}}{frozen}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, *, trust_remo
         if "trust_remote_code" in str(error):
             raise InputError(
                 f"{folder}: its tokenizer is code that comes with the model; read it, and set trust_remote_code: true"
+            ) from error
+        alone = (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file()
+        if alone and importlib.util.find_spec("sentencepiece") is None:
+            raise InputError(
+                f"{folder}: its only tokenizer is tokenizer.model, which needs sentencepiece; run `pip install "
+                "sentencepiece protobuf`, or copy the model's tokenizer.json into it"
             ) from error
         raise InputError(f"{folder}: its tokenizer cannot be loaded ({first}); mend the folder") from error
     if chat_template in SHIPPED:

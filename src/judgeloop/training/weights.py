@@ -141,8 +141,17 @@ def lora_config(config: TrainingSection, model: Any, *, dropout: float) -> Any:
         lora_alpha=config.lora.alpha,
         lora_dropout=dropout,
         target_modules=_target_modules(config.lora, model),
+        exclude_modules=_read_by_kernels(model) or None,
         task_type="CAUSAL_LM",
     )
+
+
+def _read_by_kernels(model: Any) -> list[str]:
+    """The output projections of Mamba's layers: its kernels read their weights and would pass adapters over."""
+    mixers = (
+        name for name, module in model.named_modules() if hasattr(module, "A_log") and hasattr(module, "out_proj")
+    )
+    return [f"{name}.out_proj" for name in mixers]
 
 
 def _target_modules(lora: LoraSection, model: Any) -> str | list[str]:
