@@ -122,7 +122,8 @@ def test_a_template_that_writes_no_words_is_refused(tmp_path: Path) -> None:
 def test_a_template_beside_the_tokenizer_is_found(tmp_path: Path) -> None:
     write_tokenizer(tmp_path, None, eos="<|im_end|>", tokens=("<|im_start|>",))
     (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": CHATML}), encoding="utf-8")
-    assert shown(chat := Chat.load(tmp_path), chat.prompt_ids(ASKED)).startswith("<|im_start|>user\n")
+    chat = Chat.load(tmp_path)
+    assert shown(chat, chat.prompt_ids(ASKED)).startswith("<|im_start|>user\n")
 
 
 def test_what_ends_a_conversation_alone_is_not_of_the_turn(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ class Chat:
     `close_ids` are the tokens that end a finished answer, and the last of them, the tokenizer's EOS and those of the
     model's generation config are `end_ids`, at which a generation stops. `thinks`: the model may think before it
     answers, and its thought has to be split off (`spoken`). `positions`: how many tokens, prompt and response together,
-    the model has positions for; None if nothing limits them. `rows`: the token ids that the weights know, if that is said.
+    the model has positions for; None if nothing limits them. `rows`: how many token ids the weights know; None if the
+    config does not say.
     """
 
     def __init__(
