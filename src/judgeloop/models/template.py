@@ -34,8 +34,12 @@ PROBE = "judgeloop"
 _ASKED: list[Message] = [{"role": "user", "content": "asked"}]
 _ANSWERED: list[Message] = [*_ASKED, {"role": "assistant", "content": PROBE}]
 # The variables by which templates switch thinking, with the values for off and on.
-_SWITCHES = {"enable_thinking": (False, True), "thinking": (False, True), "use_thinking": (False, True)}
-_SWITCHES |= {"thinking_budget": (0, -1)}
+_SWITCHES: dict[str, tuple[int, int]] = {
+    "enable_thinking": (False, True),
+    "thinking": (False, True),
+    "use_thinking": (False, True),
+    "thinking_budget": (0, -1),
+}
 # What opens a thought, and what closes it.
 _THOUGHTS = {
     "<think>": "</think>",
@@ -49,10 +53,9 @@ _THOUGHTS = {
     "<|channel|>analysis<|message|>": "<|end|>",
 }
 _MARKED = (*_THOUGHTS, *_THOUGHTS.values(), "<|channel|>")
-_OPENED = re.compile(f"({'|'.join(map(re.escape, _THOUGHTS))})\\s*\\Z")
-_NO_THOUGHT = re.compile(
-    f"(?:{'|'.join(map(re.escape, _THOUGHTS))}).*(?:{'|'.join(map(re.escape, _THOUGHTS.values()))})\\s*\\Z", re.DOTALL
-)
+_OPEN, _CLOSE = ("|".join(map(re.escape, marks)) for marks in (_THOUGHTS, _THOUGHTS.values()))
+_OPENED = re.compile(f"({_OPEN})\\s*\\Z")
+_NO_THOUGHT = re.compile(f"(?:{_OPEN})(?:(?!{_OPEN}).)*(?:{_CLOSE})\\s*\\Z", re.DOTALL)  # opened and closed
 _DIRECTIVE = re.compile(r"%-?[A-Za-z]")
 _DATE = re.compile(r"strftime_now\(\s*(?P<quote>['\"])(?P<form>.*?)(?P=quote)\s*\)")
 

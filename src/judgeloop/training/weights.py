@@ -147,10 +147,10 @@ def lora_config(config: TrainingSection, model: Any, *, dropout: float) -> Any:
 
 
 def _read_by_kernels(model: Any) -> list[str]:
-    """The output projections of Mamba's layers: its kernels read their weights and would pass adapters over."""
-    mixers = (
-        name for name, module in model.named_modules() if hasattr(module, "A_log") and hasattr(module, "out_proj")
-    )
+    """The output projections of Mamba's layers: its kernels read their weights and would pass adapters over. Those of
+    gated delta nets (Qwen3.5) are products like any other."""
+    marks = ("A_log", "D", "out_proj")
+    mixers = (name for name, module in model.named_modules() if all(hasattr(module, mark) for mark in marks))
     return [f"{name}.out_proj" for name in mixers]
 
 
