@@ -214,4 +214,4 @@ def test_adapters_leave_out_what_mambas_kernels_read() -> None:
     mamba.D = torch.nn.Parameter(torch.zeros(2))
     model = torch.nn.ModuleDict({"mamba": mamba, "delta_net": delta_net})
     described = lora_config(TrainSection(method="lora"), model, dropout=0.0)
-    assert described.exclude_modules == ["mamba.out_proj"]
+    assert described.exclude_modules == {"mamba.out_proj"}
