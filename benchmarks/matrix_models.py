@@ -101,6 +101,25 @@ ARCHITECTURES = {
     "LFM2": Architecture("lfm2", "lfm2", "<|im_end|>", {"layer_types": ["conv", "full_attention"]}),
 }
 
+_MIXER = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_chunk_size": 16}
+ARCHITECTURES |= {  # with layers of another kind than attention
+    "Mamba 2 (base)": Architecture(
+        "mamba2", "plain", extra={"state_size": 8, "num_heads": 4, "head_dim": 16, "n_groups": 1, "chunk_size": 16}
+    ),
+    "Falcon-H1 (base)": Architecture("falcon_h1", "plain", extra={**_MIXER, "mamba_d_ssm": 64, "head_dim": 8}),
+    "Granite 4 hybrid": Architecture(
+        "granitemoehybrid",
+        GRANITE,
+        extra={
+            **_MIXER,
+            "layer_types": ["mamba", "attention"],
+            "num_local_experts": 4,
+            "num_experts_per_tok": 2,
+            "shared_intermediate_size": 48,
+        },
+    ),
+}
+
 
 def make(name: str, folder: Path) -> str | None:
     """Write a tiny model of the architecture to the folder; return the config's `chat_template` for it."""

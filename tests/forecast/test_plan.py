@@ -29,6 +29,7 @@ from judgeloop.run import driver
 from judgeloop.run.directory import RunDirectory, open_run
 from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.methods import steps_of
+from tiny import make_tiny_model
 
 __all__ = ["make_config", "tiny_model", "without_children"]
 Make = Callable[..., Path]
@@ -200,6 +201,14 @@ def test_few_prompts_to_evaluate_on_are_said_before_the_run(make_config: Make, t
     in_files = planned(path, tmp_path, [files, "evaluation.count=20"]).warnings
     assert in_files[0] == f"{asked}add rows to evaluation.prompts"
     assert not any("too few" in said for said in planned(path, tmp_path).warnings)  # three of three
+
+
+def test_a_model_that_the_run_would_refuse_has_no_plan(make_config: Make, tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "packed")
+    config = folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "quantization_config": {"quant_method": "awq"}}))
+    with pytest.raises(InputError, match=r"its weights are quantised \(awq\) and cannot be trained further"):
+        planned(make_config(iterations=1), tmp_path, [f"model={folder}"])
 
 
 def test_a_faster_machine_takes_less_time(make_config: Make, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from judgeloop.config import JudgeSection
 from judgeloop.engines.open_model import chat_of
 from judgeloop.errors import InputError
 from judgeloop.judging.rubric import load_rubric
-from judgeloop.models.chat import CHATML, Chat
+from judgeloop.models.chat import Chat
 from judgeloop.models.run_note import RunNote
+from judgeloop.models.template import CHATML
 from judgeloop.records import Message
 from judgeloop.stages.run_note import ASKED as OWN_TO_A_RUN
 from tiny import CHAT_TEMPLATE, END_ID, SPECIAL, make_tiny_model
@@ -86,7 +87,7 @@ def test_two_bos_tokens_are_found(folder: Path, tmp_path: Path) -> None:
     assert "starts with 2 BOS tokens; remove bos_token" in problem
 
 
-def test_a_missing_bos_is_found(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_bos_is_put_first(folder: Path, tmp_path: Path) -> None:
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["post_processor"] = {
         "type": "TemplateProcessing",
@@ -97,8 +98,8 @@ def test_a_missing_bos_is_found(folder: Path, tmp_path: Path) -> None:
     made = altered(folder, tmp_path / "m", bos_token=SPECIAL[0], unk_token=None)
     (made / "tokenizer.json").write_text(json.dumps(tokenizer))
     chat = Chat.load(made)
-    (problem,) = chat.check()
-    assert "adds BOS to plain text but a templated prompt has none" in problem
+    assert chat.check() == []
+    assert chat.prompt_ids(ASKED).count(0) == 1
     chat = Chat.load(altered_again(made, "{{ bos_token }}" + CHAT_TEMPLATE))
     assert chat.check() == []
     assert chat.prompt_ids(ASKED).count(0) == 1

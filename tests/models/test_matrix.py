@@ -31,7 +31,20 @@ def test_there_are_at_least_sixteen(matrix: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Llama 2 (base)", "Llama 3.2", "Qwen3", "Qwen3-MoE", "Gemma 2", "Mistral", "gpt-oss", "GPT-NeoX (base)"]
+    "name",
+    [
+        "Llama 2 (base)",
+        "Llama 3.2",
+        "Qwen3",
+        "Qwen3-MoE",
+        "Gemma 2",
+        "Mistral",
+        "gpt-oss",
+        "GPT-NeoX (base)",
+        "Mamba 2 (base)",
+        "Falcon-H1 (base)",
+        "Granite 4 hybrid",
+    ],
 )
 def test_it_works(matrix: ModuleType, name: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():

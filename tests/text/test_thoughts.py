@@ -21,6 +21,8 @@ CLOSED = [
     ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "a", "b"),
     ("<|begin_of_thought|>a<|end_of_thought|>\n<|begin_of_solution|>b<|end_of_solution|>", "a", "b"),
     ("<|channel>thought\na<channel|>b", "a", "b"),
+    ("<|inner_prefix|>a<|inner_suffix|>b", "a", "b"),
+    ("<think>a</think><response>b</response>", "a", "b"),
     ("<reasoning>a</reasoning>b", "a", "b"),
     ("<analysis>a</analysis>\n<think>b</think>c", "a\n\nb", "c"),
     ("<think>a</think>x<think>b</think>y", "axb", "y"),

@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from judgeloop.config import LoraSection, SftSection, TrainSection
 from judgeloop.errors import InputError
-from judgeloop.models.chat import CHATML, Chat
+from judgeloop.models.chat import Chat
 from judgeloop.models.convert import merged_adapter
+from judgeloop.models.template import CHATML
 from judgeloop.training.preference import train_preference
 from judgeloop.training.sft import train_sft
 from judgeloop.training.weights import load_model, load_policy, lora_config, save_model, with_dropout
@@ -203,3 +204,14 @@ def test_adapters_are_not_merged_into_weights_that_lack_tensors(
         merged_adapter(tmp_path / "adapter", short, "sha256:short")
     assert not (tmp_path / "cache" / "models").exists() or not list((tmp_path / "cache" / "models").glob("merged-*/*"))
     assert (merged_adapter(tmp_path / "adapter", model_folder, "sha256:whole") / "model.safetensors").is_file()
+
+
+def test_adapters_leave_out_what_mambas_kernels_read() -> None:
+    mamba, delta_net = torch.nn.Module(), torch.nn.Module()
+    for mixer in (mamba, delta_net):
+        mixer.A_log, mixer.out_proj = torch.nn.Parameter(torch.zeros(2)), torch.nn.Linear(2, 2)
+        mixer.in_proj = torch.nn.Linear(2, 2)
+    mamba.D = torch.nn.Parameter(torch.zeros(2))
+    model = torch.nn.ModuleDict({"mamba": mamba, "delta_net": delta_net})
+    described = lora_config(TrainSection(method="lora"), model, dropout=0.0)
+    assert described.exclude_modules == {"mamba.out_proj"}

@@ -32,6 +32,7 @@ from judgeloop.models.hardware import cpu_has_bf16, has_cuda
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.records import derive_seed
 
+_OWN_STATE = ("recurrent_gemma", "xlstm", "minimax")  # within the model, or in a cache of the family's own
 _COMPACT = 0.75  # finished rows leave when fewer than this share of the batch's rows are still running
 
 
@@ -92,9 +93,15 @@ class TransformersEngine:
         sizes = model.config.get_text_config()
         if getattr(sizes, "output_router_logits", False):  # the router's loss is of no use here, and fails with a cache
             sizes.output_router_logits = False
-        self._last_only = (
-            {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(self._model.forward).parameters else {}
-        )
+        takes = inspect.signature(self._model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        # Mamba's state goes by another name; given under this one it would be passed over without a word.
+        self._cache_name = next((name for name in ("past_key_values", "cache_params") if name in takes), "")
+        if not self._cache_name or sizes.model_type in _OWN_STATE:
+            raise InputError(
+                f"{folder}: a {sizes.model_type} model keeps what it has read in a way of its own, which this engine "
+                "does not know; set engine.kind to vllm if that runs it, or give another model"
+            )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Yield every sample of every request, a request's samples together, as each request finishes."""
@@ -196,13 +203,15 @@ class TransformersEngine:
     def _forward(self, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
         """Logits (rows, vocabulary) after the last of the new `ids` (rows, tokens), given everything in the cache."""
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        state_alone = self._cache_name == "cache_params"  # no position, and a mask for the prompt only
+        later = state_alone and ids.shape[1] < mask.shape[1]
         with torch.inference_mode():
             output = self._model(
                 input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
+                attention_mask=None if later else mask,
                 use_cache=True,
+                **({} if state_alone else {"position_ids": positions}),
+                **{self._cache_name: cache},
                 **self._last_only,
             )
             logits: Tensor = output.logits[:, -1].clone()

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from judgeloop.config import Config
+from judgeloop.errors import InputError
 from judgeloop.forecast import texts, wording
 from judgeloop.forecast.concerns import concerns
 from judgeloop.forecast.estimate import Forecast, forecast
@@ -52,6 +53,7 @@ def plan(
     calibration; 0: arithmetic alone. `recalibrate` measures what is remembered again. Raises InputError for a config,
     model or seed that the run could not use."""
     from judgeloop.models.chat import Chat
+    from judgeloop.models.check_folder import require_trainable
     from judgeloop.models.resolve import resolve
 
     steps = METHODS[LOOP](config)
@@ -65,10 +67,13 @@ def plan(
         measured = calibration_from(remembered("rates", key))
     if known is None or (here.here and seconds and measured is None):
         day = date.today().isoformat()
+        require_trainable(model.path, trust_remote_code=config.trust_remote_code)
         chat = Chat.load(
             model.path, chat_template=config.chat_template, system_prompt=config.system_prompt,
             thinking=config.thinking, date=day, trust_remote_code=config.trust_remote_code,
         )  # fmt: skip
+        if problems := chat.check():
+            raise InputError(f"{model.path}: {'; also: '.join(problems)}")
         say("reading the seed")
         seed = texts.read_seed(config)
         known = texts.as_json(texts.sizes(config, seed, chat))

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
 from judgeloop.models.chat_check import problems
-from judgeloop.models.facts import max_positions
-from judgeloop.models.template import CHATML, PLAIN, PROBE, Template
+from judgeloop.models.facts import configured_vocabulary, max_positions
+from judgeloop.models.template import PROBE, Template
+from judgeloop.models.tokenizer import SHIPPED, end_tokens, load_tokenizer
 from judgeloop.records import Message
 from judgeloop.text.thoughts import Spoken, split_thought
 
-SHIPPED = {"chatml": CHATML, "chatml+tokens": CHATML, "plain": PLAIN}
 # Added tokens that are not "special" to the tokenizer and still mean something other than their letters: a name in
 # brackets or bars of any kind ("<tool_call>", "[EOT]", "]~b]"). Not the words, spaces and HTML tags that some
 # vocabularies add for text.
@@ -37,7 +38,8 @@ class Chat:
     `close_ids` are the tokens that end a finished answer, and the last of them, the tokenizer's EOS and those of the
     model's generation config are `end_ids`, at which a generation stops. `thinks`: the model may think before it
     answers, and its thought has to be split off (`spoken`). `positions`: how many tokens, prompt and response together,
-    the model has positions for; None if nothing limits them.
+    the model has positions for; None if nothing limits them. `rows`: how many token ids the weights know; None if the
+    config does not say.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Chat:
         thinking: Thinking = "auto",
         date: str | None = None,
         positions: int | None = None,
+        rows: int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.system_prompt = system_prompt
         self.origin = origin
         self.positions = positions
+        self.rows = rows
         if not tokenizer.chat_template:
             raise InputError(
                 f"{origin}: its tokenizer has no chat template, as base models have none; set chat_template: plain "
@@ -63,7 +67,16 @@ class Chat:
             )
         if tokenizer.eos_token_id is None:
             raise InputError(f"{origin}: its tokenizer has no EOS token; set eos_token in tokenizer_config.json")
-        self.template = Template(tokenizer, thinking=thinking, date=date, origin=template_origin or origin)
+        options: dict[str, Any] = {
+            "thinking": thinking,
+            "date": date,
+            "origin": template_origin or origin,
+            "system_prompt": system_prompt,
+        }
+        self.template = Template(tokenizer, **options)
+        if self._lacks_bos():
+            self.template = Template(tokenizer, **options, starts_with_bos=True)
+            tokenizer.chat_template = self.template.source  # a model that is trained so is to be asked so
         self.thinks = self.template.turn.thinks
         added = getattr(tokenizer, "added_tokens_decoder", {})
         self._special: set[int] = set(tokenizer.all_special_ids) | set(added)
@@ -87,7 +100,9 @@ class Chat:
         self.close_id: int = self.close_ids[-1]
         self.end_ids: tuple[int, ...] = tuple(dict.fromkeys([self.close_id, *ends]))
         pad = tokenizer.pad_token_id
-        self.pad_id: int = int(pad if pad is not None else tokenizer.eos_token_id)
+        # A padding token that was only added to the tokenizer has no row in the weights; what pads is never looked at.
+        fit = (i for i in (pad, tokenizer.eos_token_id) if i is not None and (rows is None or i < rows))
+        self.pad_id: int = int(next(fit, self.close_id))
         # A tokenizer in the style of SentencePiece writes a space before a text; within a turn there may be none.
         newline = self._encode("\n")
         joined = self._encode("\na")
@@ -112,48 +127,18 @@ class Chat:
 
         Raises InputError if there is no tokenizer or it cannot be used.
         """
-        from transformers import AutoTokenizer, GenerationConfig
-
-        if not any(
-            (folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-        ):
-            raise InputError(f"{folder}: the model folder has no tokenizer; copy the tokenizer's files into it")
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
-        except Exception as error:  # the libraries raise many kinds; each means the same to the user
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"{folder}: its tokenizer cannot be loaded ({first}); mend the folder") from error
-        if chat_template in SHIPPED:
-            if chat_template != "plain" and not {"<|im_start|>", "<|im_end|>"} <= tokenizer.get_vocab().keys():
-                raise InputError(
-                    f"{folder}: its tokenizer has no <|im_start|> and <|im_end|>, which chatml needs; set "
-                    "chat_template: plain, or chatml+tokens to have the two tokens added (they have to be learnt)"
-                )
-            tokenizer.chat_template = SHIPPED[chat_template]
-        elif chat_template is not None:
-            try:
-                tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-                raise InputError.at(
-                    chat_template,
-                    None,
-                    f"the chat template cannot be read ({reason})",
-                    f"set chat_template to {', '.join(SHIPPED)} or a Jinja file",
-                ) from error
-        generation_eos: Sequence[int] = ()
-        if (folder / "generation_config.json").is_file():
-            eos = GenerationConfig.from_pretrained(str(folder)).eos_token_id
-            generation_eos = eos if isinstance(eos, list) else [eos] if eos is not None else []
+        tokenizer = load_tokenizer(folder, chat_template, trust_remote_code=trust_remote_code)
+        configured = (folder / "config.json").is_file()
         return cls(
             tokenizer,
-            generation_eos=generation_eos,
+            generation_eos=end_tokens(folder),
             system_prompt=system_prompt,
             origin=str(folder),
             template_origin=None if chat_template in SHIPPED else chat_template,
             thinking=thinking,
             date=date,
-            positions=max_positions(folder) if (folder / "config.json").is_file() else None,
+            positions=max_positions(folder) if configured else None,
+            rows=configured_vocabulary(folder) if configured else None,
         )
 
     # Prompts ---------------------------------------------------------------------------------------------------------
@@ -226,9 +211,14 @@ class Chat:
 
     def _closing_ids(self, ends: Sequence[int]) -> tuple[int, ...]:
         """What the template writes after an answer, up to its EOS if control tokens lead there without a break, else
-        up to the first control token; EOS if it writes none."""
-        closing = self.template.turn.closing
+        up to the first control token; EOS if it writes none. What it writes at the end of a conversation alone (Phi's
+        <|endoftext|> after <|end|>) is not of the turn, unless there is nothing else."""
+        closing, following = self.template.turn.closing, self._encode(self.template.turn.following)
         ids = self._encode(closing)
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(ids, following, strict=False))
+        shared = [token for token, _ in alike]
+        if self._special & set(shared):
+            ids = shared
         start = next((place for place, token in enumerate(ids) if token in self._special), None)
         if start is None or self.tokenizer.decode(ids[:start]).strip():
             return (ends[0],)
@@ -239,6 +229,14 @@ class Chat:
         space = closing[: len(closing) - len(closing.lstrip())]
         before = self._encode(PROBE + space)[len(self._encode(PROBE)) :] if space else []
         return (*before, *ids[start : stop + 1])
+
+    def _lacks_bos(self) -> bool:
+        """Whether the tokenizer puts BOS before any text, and the template writes none: so models were trained whose
+        template was written out and then tokenised like any text."""
+        bos = self.tokenizer.bos_token_id
+        if bos is None or self.tokenizer.encode("a")[:1] != [bos]:
+            return False
+        return self._encode(self.template.turn.prompt)[:1] != [bos]
 
     # Text and tokens -------------------------------------------------------------------------------------------------
 
@@ -276,6 +274,7 @@ class Chat:
         return [*pieces, text[done:]]
 
     def _encode(self, text: str, **options: bool) -> list[int]:
+        options = {"split_special_tokens": False, **options}  # some tokenizers are set to spell every name
         return [int(i) for i in self.tokenizer.encode(text, add_special_tokens=False, **options)]
 
     def _continued(self, text: str, **options: bool) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from judgeloop.models.template import PROBE, Template
+from judgeloop.models.template import PROBE, Template, begins
 from judgeloop.records import Message
 
 _ASKED: list[Message] = [{"role": "user", "content": "Name a colour."}]
@@ -16,6 +16,7 @@ class TemplatedTokenizer(Protocol):
 
     tokenizer: Any
     template: Template
+    rows: int | None
     close_id: int
     end_ids: tuple[int, ...]
 
@@ -28,9 +29,10 @@ def problems(chat: TemplatedTokenizer) -> list[str]:
     """Problems, each with its remedy.
 
     Checked: exactly one BOS at the start if the model has one; the template opens an assistant's turn when it asks as
-    it does in a conversation; an EOS closes the turn; the tokens of prompt and response are those of the whole.
+    it does in a conversation; an EOS closes the turn; the tokens of prompt and response are those of the whole; the
+    weights know them all.
     """
-    found = [*_bos(chat), *_turn(chat)]
+    found = [*_bos(chat), *_turn(chat), *_unknown(chat)]
     if chat.close_id == chat.tokenizer.unk_token_id:
         found.append("the token that closes a turn is the unknown token; add it to the tokenizer")
     return found
@@ -47,19 +49,25 @@ def _bos(chat: TemplatedTokenizer) -> list[str]:
             f"a prompt starts with {leading} BOS tokens; remove bos_token from the chat template or set "
             "add_bos_token to false in tokenizer_config.json"
         ]
-    plain = chat.tokenizer.encode("a")
-    if leading == 0 and plain and plain[0] == bos:
-        return [
-            "the tokenizer adds BOS to plain text but a templated prompt has none; "
-            "start the chat template with {{ bos_token }}"
-        ]
     return []
+
+
+def _unknown(chat: TemplatedTokenizer) -> list[str]:
+    written = [*chat.prompt_ids(_ASKED), *chat.response_ids(PROBE)]
+    beyond = [token for token in written if chat.rows is not None and token >= chat.rows]
+    if not beyond:
+        return []
+    return [
+        f"the chat template writes {chat.tokenizer.decode(beyond[:1])!r} (token {beyond[0]}), and the weights know "
+        f"{chat.rows} tokens; use the tokenizer that belongs to these weights, or resize the embeddings and save the "
+        "model"
+    ]
 
 
 def _turn(chat: TemplatedTokenizer) -> list[str]:
     turn = chat.template.turn
     opened = turn.prompt + turn.opening
-    if not turn.whole.startswith(turn.prompt) and not (turn.thinks or turn.opening):
+    if not begins(turn.prompt, turn.whole) and not (turn.thinks or turn.opening):
         place = next(
             (n for n, (a, b) in enumerate(zip(turn.prompt, turn.whole, strict=False)) if a != b), len(turn.whole)
         )

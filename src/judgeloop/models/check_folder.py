@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from judgeloop.errors import InputError
 from judgeloop.models.facts import (
     TOKENIZER_FILES,
+    WEIGHTS_INDEX,
     is_lfs_pointer,
+    packed_type,
     quantisation,
     read_config,
     text_config,
+    tokenizer_problem,
     weight_problems,
 )
+
+# Classes that score or classify text, or fill gaps in it. The library would make language models of their bodies.
+_NO_WRITER = re.compile(
+    r"For(?:Sequence|Token)Classification|ForMaskedLM|ForQuestionAnswering|ForMultipleChoice|ForScore|Reward"
+    r"|EncoderModel"
+)
+_PICKLES = ("*.bin", "*.pt", "*.pth")
 
 
 def check_folder(folder: Path) -> None:
     """Raise InputError unless the folder has a config, a tokenizer, and complete safetensors weights that fit both."""
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: the model folder has no config.json; give the folder of a Hugging Face model")
-    if not any(folder.glob("*.safetensors")):
-        if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        raise InputError(f"{folder}: the model folder has no config.json; {_instead(folder)}")
+    config = read_config(folder)
+    if (folder / "modules.json").is_file():  # of sentence-transformers
+        raise InputError(f"{folder}: is a model of sentence embeddings, which writes no text; give a language model")
+    if problem := _no_writer(config):
+        raise InputError(f"{folder}: {problem}")
+    weights = sorted(path.name for path in folder.glob("*.safetensors"))
+    if not weights:
+        if any(any(folder.glob(pattern)) for pattern in _PICKLES):
             raise InputError(
                 f"{folder}: its weights are pickle files, which can run code; save them as safetensors "
                 "(save_pretrained of transformers does)"
             )
         raise InputError(f"{folder}: the model folder has no safetensors weights; copy the model's weights into it")
-    tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not tokenizer:
-        raise InputError(f"{folder}: the model folder has no tokenizer; copy the tokenizer's files into it")
-    for path in tokenizer:
+    if not any((folder / name).is_file() for name in ("model.safetensors", WEIGHTS_INDEX)):
+        raise InputError(
+            f"{folder}: has {weights[0]} and neither model.safetensors nor {WEIGHTS_INDEX}, by which the library finds "
+            "weights; copy what is missing, or rename the file if it holds all of them by the library's names"
+        )
+    if problem := tokenizer_problem(folder):
+        raise InputError(f"{folder}: {problem}")
+    for path in [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]:
         if is_lfs_pointer(path):
             raise InputError(f"{path}: is a git-lfs pointer, not the file; run `git lfs pull` in the model's folder")
     problems = weight_problems(folder)
@@ -38,15 +60,66 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: {'; also: '.join(problems)}")
 
 
-def training_problems(folder: Path) -> list[str]:
+def _instead(folder: Path) -> str:
+    """What to give in place of a folder that is no model: what lies in it, if a model does."""
+    inside = sorted(
+        path.parent for pattern in ("*/config.json", "snapshots/*/config.json") for path in folder.glob(pattern)
+    )
+    inside += sorted(folder.glob("*.gguf"))
+    return f"give {inside[0]}" if inside else "give the folder of a Hugging Face model"
+
+
+def _no_writer(config: Mapping[str, Any]) -> str | None:
+    """Why a model of this config writes no text; None if it may."""
+    name = next(iter(config.get("architectures") or ()), config.get("model_type"))
+    if config.get("is_encoder_decoder"):
+        return f"is a model of encoder and decoder ({name}); give one that continues a text, as chat models do"
+    if _NO_WRITER.search(str(name)):
+        return f"is a {name}, which scores text and writes none; give a language model"
+    return None
+
+
+def training_problems(folder: Path, *, trust_remote_code: bool = False) -> list[str]:
     """What keeps a usable model from being trained, each in one line."""
-    method = quantisation(read_config(folder))
+    config = read_config(folder)
+    if problem := loading_problem(config, trust_remote_code=trust_remote_code):
+        return [problem]
+    method = quantisation(config) or packed_type(folder)
     if method is None:
         return []
     return [
         f"its weights are quantised ({method}) and cannot be trained further; give the model's unquantised folder "
         "(train.method: qlora quantises it while it trains)"
     ]
+
+
+def require_trainable(folder: Path, *, trust_remote_code: bool = False) -> None:
+    """Raise InputError with what keeps a usable model from being trained, if anything does."""
+    if problems := training_problems(folder, trust_remote_code=trust_remote_code):
+        raise InputError(f"{folder}: {'; also: '.join(problems)}")
+
+
+def loading_problem(config: Mapping[str, Any], *, trust_remote_code: bool = False) -> str | None:
+    """Why transformers cannot load a language model of this config; None if it can."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    kind = config.get("model_type")
+    name = next(iter(config.get("architectures") or ()), kind)
+    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder"):
+        return f"is an encoder ({name}), which sees what it should write; give a language model"
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (trust_remote_code and config.get("auto_map")):
+        return None
+    if config.get("auto_map"):
+        return f"is a {name}, whose code comes with the model; read it, and set trust_remote_code: true"
+    if kind is None:
+        return "its config.json has no model_type; restore the config that belongs to these weights"
+    if kind in CONFIG_MAPPING_NAMES:
+        return f"is a {name}, which transformers does not load as a language model; give one that is only that"
+    return f"its model_type is '{kind}', which this transformers does not know; upgrade transformers"
 
 
 def require_layers(folder: Path, frozen: Mapping[str, int]) -> None:

@@ -14,7 +14,14 @@ from judgeloop.models.convert import cache_folder
 from judgeloop.models.facts import TOKENIZER_FILES
 
 _HASHED = (*TOKENIZER_FILES, "config.json", "tokenizer_config.json", "merges.txt", "special_tokens_map.json")
-_HASHED_PATTERNS = ("*.safetensors", "*.safetensors.index.json", "added_tokens.json", "chat_template.*")
+_HASHED_PATTERNS = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "added_tokens.json",
+    "chat_template.*",
+    "*.tiktoken",
+    "*.model",
+)
 _BESIDE = ("generation_config.json", "*.py")
 _SMALL = 2**20  # bytes; reading them costs no more than looking up their hash
 

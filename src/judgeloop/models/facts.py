@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ from typing import Any
 from judgeloop.errors import InputError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+WEIGHTS_INDEX = "model.safetensors.index.json"
 _EMBEDDINGS = re.compile(r"(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings|embedding)\.weight$")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_WRAPPED = re.compile(r"base_model\.model\.|_orig_mod\.|module\.|_fsdp_wrapped_module\.")
+_PACKED = re.compile(r"F[48]|[IU](?:8|16|32)$")
+_TOWER = re.compile(r"vision|visual|audio|image|speech|mtp")
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 _LFS = b"version https://git-lfs"
 
@@ -53,9 +57,27 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, **inner} if isinstance(inner, dict) else config
 
 
+def tokenizer_problem(folder: Path) -> str | None:
+    """Why the folder has no tokenizer that could be loaded, with what to do about it; None if it has one."""
+    if any((folder / name).is_file() for name in TOKENIZER_FILES) or _tokenizer_is_code(folder):
+        return None
+    if (folder / "tekken.json").is_file():
+        return (
+            "its only tokenizer is in Mistral's own form (tekken.json); copy tokenizer.json and tokenizer_config.json "
+            "from a folder of the model for transformers into it"
+        )
+    return "the model folder has no tokenizer; copy the tokenizer's files into it"
+
+
+def _tokenizer_is_code(folder: Path) -> bool:
+    """Whether the model brings the code of its tokenizer, whose files may have any names (Kimi's tiktoken.model)."""
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and "AutoTokenizer" in (read_json_object(path).get("auto_map") or {})
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files in which the model's weights are."""
-    index = folder / "model.safetensors.index.json"
+    index = folder / WEIGHTS_INDEX
     if index.is_file():
         names = read_json_object(index).get("weight_map")
         if not isinstance(names, dict):
@@ -110,14 +132,32 @@ def sliding_window(config: dict[str, Any]) -> int | None:
     return window if kinds is None or any("sliding" in str(kind) for kind in kinds) else None
 
 
+def configured_vocabulary(folder: Path) -> int | None:
+    """The number of token ids that the config says the weights know; None if it leaves it to its class."""
+    said = text_config(read_config(folder)).get("vocab_size")
+    return said if isinstance(said, int) else None
+
+
 def quantisation(config: dict[str, Any]) -> str | None:
     """How the folder's weights are quantised, such as "gptq"; None if they are not."""
+    if isinstance(config.get("quantization"), dict):
+        return f"mlx, {config['quantization'].get('bits')} bits"
     found = config.get("quantization_config")
     if not isinstance(found, dict):
         return None
     bits = next((n for n in (4, 8) if found.get(f"load_in_{n}bit")), found.get("bits") or found.get("w_bit"))
     method = str(found.get("quant_method") or ("bitsandbytes" if bits else "an unknown method"))
     return f"{method}, {bits} bits" if bits else method
+
+
+def packed_type(folder: Path) -> str | None:
+    """The type of number of weights that are quantised, whatever the config says; None if they are not."""
+    return _packed(tensor_headers(folder))
+
+
+def _packed(headers: Iterable[TensorHeader]) -> str | None:
+    matrices = (t.dtype for t in headers if "weight" in t.name and len(t.shape) > 1)
+    return next((dtype for dtype in matrices if _PACKED.match(dtype)), None)
 
 
 def vocabulary_size(folder: Path) -> int | None:
@@ -134,30 +174,41 @@ def parameters(folder: Path) -> int:
 def weight_problems(folder: Path) -> list[str]:
     """What keeps the folder's weights from fitting its config and tokenizer, each in one line; empty if all fits."""
     config = text_config(read_config(folder))
-    if quantisation(config) is not None:
-        list(tensor_headers(folder))  # complete, but shapes of packed weights say nothing
-        return []
     headers = list(tensor_headers(folder))
+    if quantisation(config) is not None or _packed(headers) is not None:
+        return []  # complete, but shapes of packed weights say nothing
     found = []
-    depth = {int(match[1]) for t in headers if (match := _LAYER.search(t.name)) and "vision" not in t.name}
+    if headers and (wrapper := _WRAPPED.match(headers[0].name)):
+        return [
+            f"its tensors are named as a wrapper saved them ('{wrapper[0]}…'); save the model inside it with "
+            "save_pretrained"
+        ]
+    embeddings = [t for t in headers if _EMBEDDINGS.search(t.name) and len(t.shape) == 2 and not _TOWER.search(t.name)]
+    depth = _depth(headers, embeddings)
     layers = config.get("num_hidden_layers", config.get("n_layer"))
     extra = int(config.get("num_nextn_predict_layers") or 0)  # DeepSeek-V3 stores layers that only predict ahead
-    if depth and isinstance(layers, int) and not layers <= max(depth) + 1 <= layers + extra:
+    if depth and isinstance(layers, int) and not layers <= depth <= layers + extra:
         found.append(
-            f"config.json says {layers} layers and the weights have {max(depth) + 1}; restore the config that "
-            "belongs to these weights"
+            f"config.json says {layers} layers and the weights have {depth}; restore the config that belongs to these "
+            "weights"
         )
-    embeddings = [t for t in headers if _EMBEDDINGS.search(t.name) and len(t.shape) == 2]
     if not embeddings:
         return found
     rows, width = max(t.shape for t in embeddings)
-    hidden = config.get("hidden_size", config.get("n_embd"))
+    hidden = config.get("word_embed_proj_dim", config.get("hidden_size", config.get("n_embd")))
     for name, said, stored in (("vocab_size", config.get("vocab_size"), rows), ("hidden_size", hidden, width)):
         if isinstance(said, int) and said != stored:
             found.append(
                 f"config.json says {name} {said} and the weights have {stored}; restore the config that belongs to "
                 "these weights"
             )
+    if config.get("tie_word_embeddings") is False and not any(
+        t.shape == (rows, width) and not _EMBEDDINGS.search(t.name) for t in headers
+    ):
+        found.append(
+            "config.json says that the output embedding is one of its own, and the weights have none (lm_head); "
+            "restore the missing file, or the config that belongs to these weights"
+        )
     beyond = _tokens_beyond(folder, rows)
     if beyond:
         found.append(
@@ -165,6 +216,15 @@ def weight_problems(folder: Path) -> list[str]:
             "use the tokenizer that belongs to these weights, or resize the embeddings and save the model"
         )
     return found
+
+
+def _depth(headers: Iterable[TensorHeader], embeddings: Sequence[TensorHeader]) -> int:
+    """How many layers the language model has in the weights: those beside its embedding, for what sees or hears in
+    other models has layers of its own, and not always fewer."""
+    stem = _EMBEDDINGS.sub("", max(embeddings, key=lambda t: t.shape).name) if embeddings else ""
+    own = (match for t in headers if t.name.startswith(stem) and not _TOWER.search(t.name)
+           if (match := _LAYER.search(t.name)))  # fmt: skip
+    return max((int(match[1]) + 1 for match in own), default=0)
 
 
 def _tokens_beyond(folder: Path, rows: int) -> list[str]:

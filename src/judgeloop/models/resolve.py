@@ -24,7 +24,10 @@ from judgeloop.models.convert import MARKER, cache_folder, from_gguf, in_own_pro
 from judgeloop.models.facts import is_lfs_pointer, read_json_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", "*.py")
+# Copies of the weights in other forms, which would double a download (Mistral's, gpt-oss's).
+_HUB_IGNORED = ("consolidated*", "original/*", "metal/*")
+_HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", "*.py", "*.tiktoken", "*.model")
+_OF_CODE = ("*.py", "*.tiktoken", "*.model")  # a model's own code, and the vocabularies that only such code reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def find(model: str, *, revision: str | None = None, trust_remote_code: bool = F
             f"model: no folder '{model:.80}'; give a model folder, a GGUF file, a hub id such as owner/name, or "
             f"{aliases}"
         )
-    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+    if (path / "adapter_config.json").is_file() and not any(path.glob("model*.safetensors*")):
         return _with_base(path, trust_remote_code)
     return path
 
@@ -140,7 +143,13 @@ def _place(model: str) -> Path | None:
 
 def _with_base(adapter: Path, trust_remote_code: bool) -> Path:
     """An adapter's folder, merged into the base that its adapter_config.json names."""
-    name = read_json_object(adapter / "adapter_config.json").get("base_model_name_or_path")
+    config = read_json_object(adapter / "adapter_config.json")
+    name = config.get("base_model_name_or_path")
+    if config.get("task_type") not in (None, "CAUSAL_LM"):
+        raise InputError(
+            f"{adapter}: is an adapter for another task ({config['task_type']}), which writes no text; give one of a "
+            "language model"
+        )
     if not isinstance(name, str) or not name:
         raise InputError(f"{adapter}: is an adapter whose adapter_config.json names no base; merge it yourself")
     weights = adapter / "adapter_model.safetensors"
@@ -246,9 +255,11 @@ def _from_hub(model: str, revision: str | None, trust_remote_code: bool) -> Path
     from huggingface_hub.errors import RepositoryNotFoundError as NotFound
     from huggingface_hub.errors import RevisionNotFoundError as NoRevision
 
-    patterns = [pattern for pattern in _HUB_PATTERNS if trust_remote_code or pattern != "*.py"]
+    patterns = [pattern for pattern in _HUB_PATTERNS if trust_remote_code or pattern not in _OF_CODE]
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+        return Path(
+            snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=list(_HUB_IGNORED))
+        )
     except GatedRepoError as error:
         raise InputError(f"model: '{model}' is gated; accept its terms on the hub and set HF_TOKEN") from error
     except NoRevision as error:

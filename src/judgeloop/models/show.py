@@ -62,14 +62,14 @@ def report(
     except InputError as error:
         problems.append(str(error).removeprefix(f"{folder}: "))
     if (folder / "config.json").is_file():
-        found = _weights(folder, problems)
+        found = _weights(folder, problems, trust_remote_code)
     found |= _template(folder, chat_template, thinking, trust_remote_code, problems)
     if found.get("architecture") and not problems:
         found["engine"] = engine(folder)
     return ModelReport(name=model, folder=str(folder), problems=problems, **found)
 
 
-def _weights(folder: Path, problems: list[str]) -> dict[str, Any]:
+def _weights(folder: Path, problems: list[str], trust_remote_code: bool) -> dict[str, Any]:
     try:
         config = read_config(folder)
         positions = max_positions(folder)
@@ -82,8 +82,8 @@ def _weights(folder: Path, problems: list[str]) -> dict[str, Any]:
         "positions": positions,
         "sliding_window": sliding_window(config),
     }
-    problems += training_problems(folder)
     try:
+        problems += training_problems(folder, trust_remote_code=trust_remote_code)
         count = parameters(folder)
     except InputError:
         return found  # check_folder has said it

@@ -16,6 +16,7 @@ from typing import Any
 
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
+from judgeloop.models import folding
 from judgeloop.records import Message
 
 CHATML = (
@@ -32,7 +33,13 @@ PLAIN = (
 PROBE = "judgeloop"
 _ASKED: list[Message] = [{"role": "user", "content": "asked"}]
 _ANSWERED: list[Message] = [*_ASKED, {"role": "assistant", "content": PROBE}]
-_SWITCHES = ("enable_thinking", "thinking", "use_thinking")  # the variables by which templates switch thinking
+# The variables by which templates switch thinking, with the values for off and on.
+_SWITCHES: dict[str, tuple[int, int]] = {
+    "enable_thinking": (False, True),
+    "thinking": (False, True),
+    "use_thinking": (False, True),
+    "thinking_budget": (0, -1),
+}
 # What opens a thought, and what closes it.
 _THOUGHTS = {
     "<think>": "</think>",
@@ -46,7 +53,10 @@ _THOUGHTS = {
     "<|channel|>analysis<|message|>": "<|end|>",
 }
 _MARKED = (*_THOUGHTS, *_THOUGHTS.values(), "<|channel|>")
-_OPENED = re.compile(f"({'|'.join(map(re.escape, _THOUGHTS))})\\s*\\Z")
+_OPEN, _CLOSE = ("|".join(map(re.escape, marks)) for marks in (_THOUGHTS, _THOUGHTS.values()))
+_OPENED = re.compile(f"({_OPEN})\\s*\\Z")
+_NO_THOUGHT = re.compile(f"(?:{_OPEN})(?:(?!{_OPEN}).)*(?:{_CLOSE})\\s*\\Z", re.DOTALL)  # opened and closed
+_DIRECTIVE = re.compile(r"%-?[A-Za-z]")
 _DATE = re.compile(r"strftime_now\(\s*(?P<quote>['\"])(?P<form>.*?)(?P=quote)\s*\)")
 
 
@@ -55,29 +65,41 @@ class Turn:
     """How an assistant's turn is written.
 
     `opening` is what follows the template's own prompt, `lead` what comes before the answer within the turn (both
-    may be empty), `closing` what the template writes after the answer. `thinks`: the model may think before it
-    answers. `whole` is a conversation with its answer as the template writes it, `prompt` its beginning as it is
-    asked.
+    may be empty), `closing` what the template writes after the answer, `following` what it writes there in a longer
+    conversation. `thinks`: the model may think before it answers. `whole` is a conversation with its answer as the
+    template writes it, `prompt` its beginning as it is asked, without the `held` last characters of what the template
+    writes: spaces belong to the answer's first token.
     """
 
-    variables: Mapping[str, bool]
+    variables: Mapping[str, int]
     opening: str
     lead: str
     closing: str
+    following: str
     thinks: bool
     prompt: str
     whole: str
+    held: int = 0
 
 
 class Template:
     """The chat template of a tokenizer, or the one given in its place.
 
     `date` (ISO, such as 2026-01-31; none: today) is what a template that writes a date is told. `folded` counts, by
-    kind, the conversations that had to be changed before the template took them.
+    kind, the conversations that had to be changed before the template took them. `system_prompt` stands before
+    conversations without a system message of their own, and may switch thinking. `starts_with_bos`: BOS is written
+    before what the template writes.
     """
 
     def __init__(
-        self, tokenizer: Any, *, thinking: Thinking = "auto", date: str | None = None, origin: str = "the model"
+        self,
+        tokenizer: Any,
+        *,
+        thinking: Thinking = "auto",
+        date: str | None = None,
+        origin: str = "the model",
+        system_prompt: str | None = None,
+        starts_with_bos: bool = False,
     ) -> None:
         self.origin = origin
         self.folded: Counter[str] = Counter()
@@ -87,18 +109,23 @@ class Template:
             source = source.get("default") or next(iter(source.values()))
         if not isinstance(source, str):
             raise InputError(f"{origin}: the chat template is no text; set chat_template")
+        self.starts_with_bos = starts_with_bos
+        if starts_with_bos:
+            source = f"{{{{ bos_token }}}}{source}"
         self.source: str = source
         self.date = date or datetime.date.today().isoformat()
-        day = datetime.date.fromisoformat(self.date)
-        # A literal in place of the call, for today's date would change prompts, and with them scores, overnight.
-        self._frozen = _DATE.sub(lambda match: repr(day.strftime(match["form"])), source)
+        self._frozen = _with_date(source, datetime.date.fromisoformat(self.date))
         self.writes_date = self._frozen != source
+        self._parts = False
         self.refused = self._find_refused()
+        before: list[Message] = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
+        self._asked, self._answered = self._fold([*before, *_ASKED]), self._fold([*before, *_ANSWERED])
+        self.folded.clear()
         self.switches = tuple(
             name
-            for name in _SWITCHES
+            for name, (off, on) in _SWITCHES.items()
             if re.search(rf"(?<![.\w'\"]){name}\b", source)
-            and self._try(_ASKED, {name: False}) != self._try(_ASKED, {name: True})
+            and self._try(self._asked, {name: off}) != self._try(self._asked, {name: on})
         )
         self.can_switch_off = self._off() is not None
         self.turn = self._find_turn(thinking)
@@ -106,18 +133,25 @@ class Template:
     # Rendering -------------------------------------------------------------------------------------------------------
 
     def prompt(self, messages: Sequence[Message]) -> str:
-        """Text of the conversation with the assistant's turn opened. Raises InputError if the template refuses it."""
-        return self.render(messages, generation=True) + self.turn.opening
+        """Text of the conversation with the assistant's turn opened. Raises InputError if the template refuses it, or
+        if words in it have the template open a thought where it opens none otherwise, or none where it opens one."""
+        text = self.render(messages, generation=True)
+        if (_OPENED.search(text) is None) != (_OPENED.search(self.turn.prompt) is None):
+            raise InputError(
+                f"{self.origin}: words such as /think or /no_think in the conversation change whether its chat "
+                "template opens a thought; take them out, or put them into system_prompt, where they hold for all"
+            )
+        return text[: len(text) - self.turn.held] + self.turn.opening
 
     def render(self, messages: Sequence[Message], *, generation: bool) -> str:
         """Text of the conversation as the template writes it, after what it would refuse was folded."""
         return self._apply(self._fold(messages), self.turn.variables, generation=generation)
 
-    def _apply(self, messages: Sequence[Message], variables: Mapping[str, bool], *, generation: bool = True) -> str:
+    def _apply(self, messages: Sequence[Message], variables: Mapping[str, int], *, generation: bool = True) -> str:
         try:
             return str(
                 self._tokenizer.apply_chat_template(
-                    list(messages),
+                    [self._shaped(message) for message in messages],
                     chat_template=self._frozen,
                     tokenize=False,
                     add_generation_prompt=generation,
@@ -129,9 +163,12 @@ class Template:
                 f"{self.origin}: the chat template fails ({error}); mend it or set chat_template"
             ) from error
 
-    def _try(
-        self, messages: Sequence[Message], variables: Mapping[str, bool], *, generation: bool = True
-    ) -> str | None:
+    def _shaped(self, message: Message) -> dict[str, Any]:
+        """A message as the template reads it: its content a text, or parts of which one is the text."""
+        content = message["content"]
+        return {**message, "content": [{"type": "text", "text": content}] if self._parts else content}
+
+    def _try(self, messages: Sequence[Message], variables: Mapping[str, int], *, generation: bool = True) -> str | None:
         try:
             return self._apply(messages, variables, generation=generation)
         except InputError:
@@ -140,7 +177,7 @@ class Template:
     # Conversations that a template refuses ---------------------------------------------------------------------------
 
     def _find_refused(self) -> frozenset[str]:
-        self._apply(_ASKED, {})  # a template that fails on the simplest conversation fails here, with its reason
+        self._find_parts()
         refused = set()
         first: Message = {"role": "system", "content": "instructed early"}
         later: Message = {"role": "system", "content": "instructed late"}
@@ -156,70 +193,68 @@ class Template:
             refused.add("later system")
         if self._try([*_ASKED, *_ASKED], {}) is None:
             refused.add("repeated role")
+        if lost([*_ANSWERED, {"role": "user", "content": "once more"}], *(message["content"] for message in _ANSWERED)):
+            refused.add("earlier turns")
         return frozenset(refused)
+
+    def _find_parts(self) -> None:
+        """Does the template take contents in parts only? Many of models that also see do: of a text they write nothing.
+
+        Raises InputError for a template that fails on the simplest conversation, with its reason, or loses its words.
+        """
+        words = _ASKED[0]["content"]
+        if words in (self._try(_ASKED, {}) or ""):
+            return
+        self._parts = True
+        if words in (self._try(_ASKED, {}) or ""):
+            return
+        self._parts = False
+        self._apply(_ASKED, {})
+        raise InputError(
+            f"{self.origin}: the chat template does not write what a user says; mend it or set chat_template"
+        )
 
     def notes(self) -> list[str]:
         """What is changed in conversations for this template, in words."""
-        said = []
-        if "system" in self.refused:
-            said.append("takes no system message: its text goes into the first user's turn")
-        elif "later system" in self.refused:
-            said.append("takes a system message only at the start: a later one goes into the next user's turn")
-        if "repeated role" in self.refused:
-            said.append("wants the roles to alternate: consecutive turns of one role are joined by a blank line")
+        said = folding.notes(self.refused)
+        if self.starts_with_bos:
+            said.append("writes no BOS, and the tokenizer puts it before any text: it stands before a conversation too")
         return said
 
     def _fold(self, messages: Sequence[Message]) -> list[Message]:
-        if not self.refused:
-            return list(messages)
-        turns: list[Message] = []
-        waiting: list[str] = []
-        for index, message in enumerate(messages):
-            role, content = message["role"], message["content"]
-            if role == "system" and ("later system" if index else "system") in self.refused:
-                waiting.append(content)
-                self.folded["system"] += 1
-                continue
-            if role == "user" and waiting:
-                content = "\n\n".join([*waiting, content])
-                waiting = []
-            turns.append({"role": role, "content": content})
-        if waiting:
-            turns.append({"role": "user", "content": "\n\n".join(waiting)})
-        if "repeated role" not in self.refused:
-            return turns
-        merged: list[Message] = []
-        for turn in turns:
-            if merged and merged[-1]["role"] == turn["role"]:
-                merged[-1] = {"role": turn["role"], "content": f"{merged[-1]['content']}\n\n{turn['content']}"}
-                self.folded["repeated role"] += 1
-            else:
-                merged.append(turn)
-        return merged
+        return folding.fold(messages, self.refused, self.folded)
 
     # The assistant's turn --------------------------------------------------------------------------------------------
 
-    def _off(self) -> dict[str, bool] | None:
+    def _whole(self, variables: Mapping[str, int]) -> str | None:
+        """A conversation with its answer; for a template that wants a user last, with one more question."""
+        whole = self._try(self._answered, variables, generation=False)
+        return whole or self._try([*self._answered, *_ASKED], variables, generation=False)
+
+    def _off(self) -> dict[str, int] | None:
         """Variables under which the template writes an answer without a thought after its own prompt, if any do."""
-        for variables in (*({name: False} for name in self.switches), {}):
-            prompt = self._try(_ASKED, variables)
-            whole = self._try(_ANSWERED, variables, generation=False)
-            if prompt is not None and whole is not None and whole.startswith(prompt) and not _OPENED.search(prompt):
+        for variables in (*({name: _SWITCHES[name][0]} for name in self.switches), {}):
+            prompt = self._try(self._asked, variables)
+            whole = self._whole(variables)
+            if prompt is not None and whole is not None and begins(prompt, whole) and not _OPENED.search(prompt):
                 return variables
         return None
 
     def _find_turn(self, thinking: Thinking) -> Turn:
         off = self._off()
-        on: dict[str, bool] = {self.switches[0]: True} if self.switches else {}
-        opened = _OPENED.search(self._apply(_ASKED, {}))
+        on = {name: _SWITCHES[name][1] for name in self.switches[:1]}
+        opened = _OPENED.search(self._apply(self._asked, {}))
         thinks = thinking == "on" or (thinking == "auto" and off is None and opened is not None)
         variables = on if thinks else off or {}
-        prompt = self._apply(_ASKED, variables)
-        whole = self._apply(_ANSWERED, variables, generation=False)
+        prompt = self._apply(self._asked, variables)
+        held = len(prompt) - len(prompt.rstrip(" "))
+        prompt = prompt[: len(prompt) - held]
+        whole = self._whole(variables) or self._apply(self._answered, variables, generation=False)
         closing = whole.rpartition(PROBE)[2]
+        longer = self._try([*self._answered, *_ASKED], variables, generation=False) or whole
+        following = longer.rpartition(PROBE)[2].partition(_ASKED[0]["content"])[0]
         if not closing.strip():  # GLM: the next turn's token is what ends this one
-            longer = self._try([*_ANSWERED, *_ASKED], variables, generation=False) or whole
-            closing = longer.rpartition(PROBE)[2].partition(_ASKED[0]["content"])[0]
+            closing = following
         between = whole[len(prompt) :].partition(PROBE)[0] if whole.startswith(prompt) else ""
         opened = _OPENED.search(prompt)
         if opened is not None:
@@ -232,8 +267,8 @@ class Template:
                 "answer) is not known here; set thinking: off"
             )
         if not thinks and (between.strip() or between.endswith("\n")):
-            return Turn(variables, between, "", closing, thinks, prompt, whole)
-        return Turn(variables, "", between, closing, thinks, prompt, whole)
+            return Turn(variables, between, "", closing, following, thinks, prompt, whole, held)
+        return Turn(variables, "", between, closing, following, thinks, prompt, whole, held)
 
     @property
     def opens_thought(self) -> bool:
@@ -243,3 +278,21 @@ class Template:
     def knows_thoughts(self) -> bool:
         """Whether the template has anything to do with thoughts."""
         return bool(self.switches) or any(mark in self.source for mark in _THOUGHTS) or "<|channel|>" in self.source
+
+
+def begins(prompt: str, whole: str) -> bool:
+    """Whether a conversation with its answer begins as it is asked. The prompt may end with a thought that is closed
+    already: many templates write none into a conversation."""
+    return whole.startswith(prompt) or whole.startswith(_NO_THOUGHT.sub("", prompt))
+
+
+def _with_date(source: str, day: datetime.date) -> str:
+    """The template with the day in place of today's date, which would change prompts, and with them scores, overnight.
+    A date whose form is written in the call becomes a literal, any other is made of the directives in the template."""
+    frozen = _DATE.sub(lambda match: repr(day.strftime(match["form"])), source)
+    if "strftime_now(" not in frozen:
+        return frozen
+    replaced = "".join(
+        f" | replace({part!r}, {day.strftime(part)!r})" for part in sorted(set(_DIRECTIVE.findall(source)))
+    )
+    return f"{{% macro strftime_now(form) %}}{{{{ form{replaced} }}}}{{% endmacro %}}{frozen}"

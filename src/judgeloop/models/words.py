@@ -18,6 +18,8 @@ class PlainTokens:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()  # which some folders were saved with, from a training
+        self._tokenizer.no_padding()
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the messages, each after the tokens of its turn's marks."""

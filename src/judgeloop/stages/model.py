@@ -21,7 +21,7 @@ def base_model(context: Context) -> Outcome:
     takes and whenever it is resumed.
     """
     from judgeloop.models.chat import Chat
-    from judgeloop.models.check_folder import training_problems
+    from judgeloop.models.check_folder import require_trainable
 
     config = context.config
     context.progress(0, None, config.model)
@@ -29,6 +29,7 @@ def base_model(context: Context) -> Outcome:
     written = context.output()
     day = read_json(written).get("date") if written.exists() else None
     model = {"name": name, "path": str(path), **sealed(path), "date": day or date.today().isoformat()}
+    require_trainable(path, trust_remote_code=config.trust_remote_code)  # first, for a template would not help
     chat = Chat.load(
         path,
         chat_template=config.chat_template,
@@ -37,7 +38,7 @@ def base_model(context: Context) -> Outcome:
         thinking=config.thinking,
         date=model["date"],
     )
-    problems = [*training_problems(path), *chat.check()]
+    problems = chat.check()
     if problems:
         raise InputError(f"{path}: {'; also: '.join(problems)}")
     write_json(written, model)

@@ -2,8 +2,8 @@
 
 A thought is not speech: it is never judged, and no score is read from it. The marks are those of the chat formats in
 use: `<think>` (Qwen3, DeepSeek, GLM, Nemotron), `<thought>` (EXAONE), `<seed:think>`, `[THINK]` (Magistral),
-`◁think▷` (Kimi), `<|START_THINKING|>` (Command A), `<|begin_of_thought|>` (Sky-T1), `<|channel>thought` (Gemma), and
-the channels of gpt-oss (harmony), with or without their control tokens.
+`◁think▷` (Kimi), `<|START_THINKING|>` (Command A), `<|begin_of_thought|>` (Sky-T1), `<|channel>thought` (Gemma),
+`<|inner_prefix|>` (Apertus), and the channels of gpt-oss (harmony), with or without their control tokens.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ _NAMES = r"(?:think|thinking|thought|thoughts|seed:think)"
 _LEADING = re.compile(r"\s*<(?P<name>reasoning|reflection|analysis|scratchpad)>", re.IGNORECASE)
 _OPEN = (
     rf"<{_NAMES}>|\[think\]|◁think▷|<\|(?:start_thinking|begin_of_thought|begin▁of▁thinking)\|>"
-    r"|<\|channel>(?:thought|analysis)\b|<unused94>"
+    r"|<\|channel>(?:thought|analysis)\b|<unused94>|<\|inner_prefix\|>"
 )
 _CLOSE = (
     rf"</{_NAMES}>|\[/think\]|◁/think▷|<\|(?:end_thinking|end_of_thought|end▁of▁thinking)\|>|<channel\|>|<unused95>"
+    r"|<\|inner_suffix\|>"
 )
 _CLOSING = re.compile(_CLOSE, re.IGNORECASE)
 MARKS = re.compile(rf"{_OPEN}|{_CLOSE}|<\|channel\|>(?:final)?", re.IGNORECASE)
@@ -31,7 +32,8 @@ _HARMONY_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 _BARE_HARMONY = re.compile(r"\s*analysis(?=[A-Z<*\"“'(\[\d\u4e00-\u9fff])")
 _BARE_FINAL = re.compile(r"assistant\s?final")
 _AROUND_ANSWER = re.compile(
-    r"\s*<\|(?:start_response|begin_of_solution|start_text)\|>|<\|(?:end_response|end_of_solution|end_text)\|>\s*$",
+    r"\s*<\|(?:start_response|begin_of_solution|start_text)\|>|<\|(?:end_response|end_of_solution|end_text)\|>\s*$"
+    r"|^\s*<response>|</response>\s*$",
     re.IGNORECASE,
 )
 _QUOTES = "`\"'“”‘’「」"

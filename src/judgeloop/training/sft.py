@@ -60,6 +60,9 @@ class ResponseSFTTrainer(ExactLoss, SFTTrainer):
         self.packed = packed
         self.blocks = blocks
         super().__init__(*args, **kwargs)
+        experts = self.model.config.get_text_config()
+        if hasattr(experts, "output_router_logits"):
+            experts.output_router_logits = False  # TRL asks for the router's loss, which is no part of this one
         self.shard()
         use_response_head(self, needed=packed)
 

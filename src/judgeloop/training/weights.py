@@ -141,8 +141,17 @@ def lora_config(config: TrainingSection, model: Any, *, dropout: float) -> Any:
         lora_alpha=config.lora.alpha,
         lora_dropout=dropout,
         target_modules=_target_modules(config.lora, model),
+        exclude_modules=_read_by_kernels(model) or None,
         task_type="CAUSAL_LM",
     )
+
+
+def _read_by_kernels(model: Any) -> list[str]:
+    """The output projections of Mamba's layers: its kernels read their weights and would pass adapters over. Those of
+    gated delta nets (Qwen3.5) are products like any other."""
+    marks = ("A_log", "D", "out_proj")
+    mixers = (name for name, module in model.named_modules() if all(hasattr(module, mark) for mark in marks))
+    return [f"{name}.out_proj" for name in mixers]
 
 
 def _target_modules(lora: LoraSection, model: Any) -> str | list[str]:

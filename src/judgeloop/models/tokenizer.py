@@ -1,0 +1,73 @@
+"""A model folder's tokenizer, with the chat template that it is used with, and the tokens at which the model ends."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from judgeloop.errors import InputError
+from judgeloop.models.facts import read_config, read_json_object, text_config, tokenizer_problem
+from judgeloop.models.template import CHATML, PLAIN
+
+SHIPPED = {"chatml": CHATML, "chatml+tokens": CHATML, "plain": PLAIN}
+
+
+def load_tokenizer(folder: Path, chat_template: str | None = None, *, trust_remote_code: bool = False) -> Any:
+    """The folder's tokenizer. `chat_template`: the name of a shipped template, or a Jinja file; the model's own if
+    None. Raises InputError if there is no tokenizer or it cannot be used."""
+    from transformers import AutoTokenizer
+
+    if problem := tokenizer_problem(folder):
+        raise InputError(f"{folder}: {problem}")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
+    except Exception as error:  # the libraries raise many kinds; each means the same to the user
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"{folder}: its tokenizer is code that comes with the model; read it, and set trust_remote_code: true"
+            ) from error
+        alone = (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file()
+        if alone and importlib.util.find_spec("sentencepiece") is None:
+            raise InputError(
+                f"{folder}: its only tokenizer is tokenizer.model, which needs sentencepiece; run `pip install "
+                "sentencepiece protobuf`, or copy the model's tokenizer.json into it"
+            ) from error
+        raise InputError(f"{folder}: its tokenizer cannot be loaded ({first}); mend the folder") from error
+    if chat_template in SHIPPED:
+        if chat_template != "plain" and not {"<|im_start|>", "<|im_end|>"} <= tokenizer.get_vocab().keys():
+            raise InputError(
+                f"{folder}: its tokenizer has no <|im_start|> and <|im_end|>, which chatml needs; set "
+                "chat_template: plain, or chatml+tokens to have the two tokens added (they have to be learnt)"
+            )
+        tokenizer.chat_template = SHIPPED[chat_template]
+    elif chat_template is not None:
+        tokenizer.chat_template = _read_template(chat_template)
+    elif not tokenizer.chat_template and (folder / "chat_template.json").is_file():
+        # Where models that also see have theirs: transformers reads it with the processor, not with the tokenizer.
+        tokenizer.chat_template = read_json_object(folder / "chat_template.json").get("chat_template")
+    return tokenizer
+
+
+def _read_template(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise InputError.at(
+            path,
+            None,
+            f"the chat template cannot be read ({reason})",
+            f"set chat_template to {', '.join(SHIPPED)} or a Jinja file",
+        ) from error
+
+
+def end_tokens(folder: Path) -> list[int]:
+    """The tokens at which the model's generation config ends, or its config where there is none."""
+    found: Any = None
+    if (folder / "generation_config.json").is_file():
+        found = read_json_object(folder / "generation_config.json").get("eos_token_id")
+    elif (folder / "config.json").is_file():
+        found = text_config(read_config(folder)).get("eos_token_id")
+    return [int(token) for token in (found if isinstance(found, list) else [found]) if token is not None]
