@@ -77,7 +77,7 @@ MODELS = [
          make=copied(config__json="{")),
     Case("model with a list as config", RUN, ("config.json", "not a JSON object"), config=MODEL,
          make=copied(config__json=[1])),
-    Case("model that is an encoder", RUN, ("mine", "lack 44 tensors of a BertLMHeadModel", "restore the config"),
+    Case("model that is an encoder", RUN, ("mine", "is an encoder (BertModel)", "give a language model"),
          config=MODEL, make=copied(config__json={"model_type": "bert", "architectures": ["BertModel"]})),
     Case("model without weights", RUN, ("mine", "no safetensors weights"), config=MODEL,
          make=copied(without=("*.safetensors",))),

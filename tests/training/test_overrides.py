@@ -23,6 +23,7 @@ OVERRIDDEN: list[tuple[type, type, str]] = [
     (Trainer, PairTrainer, "_get_train_sampler"),
     *((base, ExactLoss, "_send_telemetry") for base in (DPOTrainer, SFTTrainer)),
     (Trainer, ExactLoss, "_get_num_items_in_batch"),
+    (Trainer, ExactLoss, "_clip_grad_norm"),
     *((base, ExactLoss, "_prepare_inputs") for base in (DPOTrainer, SFTTrainer)),
     (Trainer, ShardedTrainer, "_move_model_to_device"),
     (Trainer, ShardedTrainer, "_get_grad_norm"),

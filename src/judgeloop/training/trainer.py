@@ -27,7 +27,7 @@ from judgeloop.training.clipping import clip_in_step
 from judgeloop.training.frozen_weights import use_kept_weights
 from judgeloop.training.fused_layers import fuse_layers
 from judgeloop.training.logprobs import HostBatch, add_response_head, length_groups
-from judgeloop.training.memory import KeptMemory
+from judgeloop.training.memory import give_back_freed_memory
 from judgeloop.training.order import BlockBatches
 from judgeloop.training.sharded_trainer import ShardedTrainer
 
@@ -226,7 +226,6 @@ class Reporter(TrainerCallback):
         self.on_metrics = on_metrics
         self.loss_name = loss_name
         self.losses: list[float] = []
-        self._kept_memory = KeptMemory()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         for logs in state.log_history:  # from before the training was resumed
@@ -235,7 +234,7 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.on_progress(state.global_step, state.max_steps)
-        self._kept_memory.after_step()
+        give_back_freed_memory(state.global_step)
         if state.global_step >= state.max_steps:
             control.should_save = False  # the model itself is written next
 
