@@ -70,7 +70,8 @@ def test_every_token_and_head_is_gathered_once_besides_padding() -> None:
     real[layout.padding] = False
     assert torch.equal(layout.queries[real].sort().values, torch.arange(len(tree.ids) * HEADS))
     assert torch.equal(layout.queries[layout.back], torch.arange(len(tree.ids) * HEADS))
+    order, starts = layout.gathered_from
     for row in range(len(tree.ids) * KEY_HEADS):
-        gathered = layout.key_order[layout.key_starts[row] : layout.key_starts[row + 1]]
+        gathered = order[starts[row] : starts[row + 1]]
         assert set(layout.keys[gathered].tolist()) == {row}
     assert all(block.shape[2] % 32 == 0 for block in plan.blocks)

@@ -11,7 +11,6 @@ from judgeloop.config import EngineSection
 from judgeloop.config.tree import Thinking
 from judgeloop.engines import open_engine
 from judgeloop.engines.base import Engine
-from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.contents import content_hash
 from judgeloop.models.convert import cache_folder, with_chatml_tokens
@@ -53,9 +52,7 @@ def loaded(
         path = with_chatml_tokens(found.path, found.hash)
         found = ModelFolder(found.name, path, content_hash(path))
     chat = chat_of(found.path, chat_template, system_prompt, trust_remote_code, thinking)
-    problems = chat.check()
-    if problems:
-        raise InputError(f"{found.path}: {'; also: '.join(problems)}")
+    chat.require_sound()
     opened = open_engine(
         engine or EngineSection(),
         found.path,

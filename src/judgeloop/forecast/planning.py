@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 
 from judgeloop.config import Config
-from judgeloop.errors import InputError
 from judgeloop.forecast import texts, wording
 from judgeloop.forecast.concerns import concerns
 from judgeloop.forecast.estimate import Forecast, forecast
@@ -72,8 +71,7 @@ def plan(
             model.path, chat_template=config.chat_template, system_prompt=config.system_prompt,
             thinking=config.thinking, date=day, trust_remote_code=config.trust_remote_code,
         )  # fmt: skip
-        if problems := chat.check():
-            raise InputError(f"{model.path}: {'; also: '.join(problems)}")
+        chat.require_sound()
         say("reading the seed")
         seed = texts.read_seed(config)
         known = texts.as_json(texts.sizes(config, seed, chat))

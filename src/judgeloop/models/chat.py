@@ -321,3 +321,8 @@ class Chat:
     def check(self) -> list[str]:
         """Problems of tokenizer and template, each with its remedy; empty if all is well (`models.chat_check`)."""
         return problems(self)
+
+    def require_sound(self) -> None:
+        """Raise InputError with the problems that `check` finds, if there are any."""
+        if found := self.check():
+            raise InputError(f"{self.origin}: {'; also: '.join(found)}")

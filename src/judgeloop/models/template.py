@@ -129,6 +129,7 @@ class Template:
         )
         self.can_switch_off = self._off() is not None
         self.turn = self._find_turn(thinking)
+        self._ends_in_thought = _OPENED.search(self.turn.prompt) is not None
 
     # Rendering -------------------------------------------------------------------------------------------------------
 
@@ -136,7 +137,7 @@ class Template:
         """Text of the conversation with the assistant's turn opened. Raises InputError if the template refuses it, or
         if words in it have the template open a thought where it opens none otherwise, or none where it opens one."""
         text = self.render(messages, generation=True)
-        if (_OPENED.search(text) is None) != (_OPENED.search(self.turn.prompt) is None):
+        if (_OPENED.search(text) is not None) != self._ends_in_thought:
             raise InputError(
                 f"{self.origin}: words such as /think or /no_think in the conversation change whether its chat "
                 "template opens a thought; take them out, or put them into system_prompt, where they hold for all"
@@ -273,7 +274,7 @@ class Template:
     @property
     def opens_thought(self) -> bool:
         """Whether the prompt ends within a thought, so that the model's text starts with it, unmarked."""
-        return self.turn.thinks and _OPENED.search(self.turn.prompt) is not None
+        return self.turn.thinks and self._ends_in_thought
 
     def knows_thoughts(self) -> bool:
         """Whether the template has anything to do with thoughts."""

@@ -237,9 +237,8 @@ def _part(first: int, products: int, each: int, rows: Tensor) -> Tensor:
 def _summed(gathered: Tensor, layout: Layout) -> Tensor:
     """What each row that keys were gathered from gets from all of them. A rubric's token is the key of every judgement
     after it, so the sum is made in float32."""
-    return torch.nn.functional.embedding_bag(
-        layout.key_order, gathered, layout.key_starts, mode="sum", include_last_offset=True
-    )
+    order, starts = layout.gathered_from
+    return torch.nn.functional.embedding_bag(order, gathered, starts, mode="sum", include_last_offset=True)
 
 
 def _by_head(rows: Tensor, like: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -51,22 +52,27 @@ class Block:
         return self._masks[window, dtype]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Rows of all blocks, one after the other, for some number of heads. Within a block they are ordered by piece, key
     head, query head of that key head, and place.
 
-    `queries` and `keys` index states of (tokens × heads) rows; `padding` says which gathered queries are padding, and
-    `back` which gathered query each of the (tokens × heads) rows is. `key_order` lists the gathered keys by the row
-    that they were gathered from, and `key_starts` says where each row's begin.
+    `queries` and `keys` index states of (tokens × heads) rows, of which `key_rows` have keys; `padding` says which
+    gathered queries are padding, and `back` which gathered query each of the rows is.
     """
 
     queries: Tensor
     keys: Tensor
     padding: Tensor
     back: Tensor
-    key_order: Tensor
-    key_starts: Tensor
+    key_rows: int
+
+    @cached_property
+    def gathered_from(self) -> tuple[Tensor, Tensor]:
+        """The gathered keys by the row that they were gathered from, and where in that order each row's begin: what a
+        gradient alone asks for."""
+        rows, order = self.keys.sort(stable=True)
+        return order, torch.searchsorted(rows, torch.arange(self.key_rows + 1, device=rows.device))
 
 
 class TreePlan:
@@ -100,10 +106,9 @@ class TreePlan:
         keys = _flat(block.keys[:, None] * key_heads + torch.arange(key_heads)[:, None] for block in self.blocks)
         back = torch.empty(self._tokens * query_heads, dtype=torch.long)
         back[queries[~padding]] = (~padding).nonzero().squeeze(1)
-        times = torch.bincount(keys, minlength=self._with_prefix * key_heads)
-        starts = torch.cat([times.new_zeros(1), times.cumsum(0)])
-        made = queries, keys, padding.nonzero().squeeze(1), back, keys.argsort(stable=True), starts
-        return Layout(*(to_device(tensor, self._device) for tensor in made))
+        places = padding.nonzero().squeeze(1)
+        queries, keys, places, back = (to_device(index, self._device) for index in (queries, keys, places, back))
+        return Layout(queries, keys, places, back, self._with_prefix * key_heads)
 
 
 def _flat(parts: Iterator[Tensor]) -> Tensor:

@@ -6,7 +6,6 @@ from datetime import date
 from pathlib import Path
 
 from judgeloop.config import Config
-from judgeloop.errors import InputError
 from judgeloop.run.json_artifacts import read_json, write_json
 from judgeloop.run.seals import sealed
 from judgeloop.run.stage import Stage
@@ -38,9 +37,7 @@ def base_model(context: Context) -> Outcome:
         thinking=config.thinking,
         date=model["date"],
     )
-    problems = chat.check()
-    if problems:
-        raise InputError(f"{path}: {'; also: '.join(problems)}")
+    chat.require_sound()
     write_json(written, model)
     account = {"end_tokens": list(chat.end_ids), "thinks": chat.thinks}
     notes = [f"the chat template {note}" for note in chat.template.notes()]

@@ -72,8 +72,8 @@ class Model:
             date=self.run.day(),
             trust_remote_code=config.trust_remote_code,
         )
-        if not self.ours and (problems := chat.check()):
-            raise InputError(f"{self.folder}: {'; also: '.join(problems)}")
+        if not self.ours:
+            chat.require_sound()
         return chat
 
     def open(self, chat: Chat, folder: Path | None = None) -> Engine:

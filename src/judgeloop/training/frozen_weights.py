@@ -17,6 +17,12 @@ _MOST = 256 * 2**20  # bytes of copies in a process; beyond that time is cheaper
 _KEPT: Any = WeakTensorKeyDictionary()  # weights: their version and the copy
 
 
+def product_type(states: Tensor) -> torch.dtype:
+    """What a matrix product would cast these states to."""
+    kind = states.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
+
+
 def in_type(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """`weight.to(dtype)`, made once for a weight in the host's memory that is not trained, and again if it changes."""
     if weight.requires_grad or weight.dtype == dtype or weight.device.type != "cpu":
@@ -44,8 +50,5 @@ def use_kept_weights(model: Any) -> int:
 
 
 def _forward(self: Any, states: Tensor) -> Tensor:
-    kind = states.device.type
-    weight = self.weight
-    if torch.is_autocast_enabled(kind):
-        weight = in_type(weight, torch.get_autocast_dtype(kind))
+    weight = in_type(self.weight, product_type(states))
     return torch.nn.functional.linear(states, weight, self.bias)

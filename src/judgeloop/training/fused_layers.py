@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from judgeloop.training.frozen_weights import product_type
+
 _BLOCK = 2**19  # numbers of a tensor that are worked on at once: 2 MiB of float32
 _NORMS = {"input_layernorm", "post_attention_layernorm"}  # of a layer whose products read its norms and nothing else
 _ROTATE = "apply_rotary_pos_emb"
@@ -93,7 +95,7 @@ def _norm_forward(self: Any, hidden_states: Tensor) -> Tensor:
     if hidden_states.dtype != torch.float32:
         found: Tensor = type(self).forward(self, hidden_states)
         return found
-    normed: Tensor = _Norm.apply(hidden_states, self.weight, self.variance_epsilon, _product_type(hidden_states))
+    normed: Tensor = _Norm.apply(hidden_states, self.weight, self.variance_epsilon, product_type(hidden_states))
     return normed
 
 
@@ -108,14 +110,8 @@ def _with_rotate(forward: types.FunctionType) -> types.FunctionType:
 def _rotate(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     """Queries and keys (rows, heads, tokens, size) turned by the angles of their tokens, (rows or 1, tokens, size), of
     which the second half repeats the first."""
-    kind = _product_type(query)
+    kind = product_type(query)
     return _Rotate.apply(query, cos, sin, kind), _Rotate.apply(key, cos, sin, kind)
-
-
-def _product_type(states: Tensor) -> torch.dtype:
-    """What a matrix product would cast these states to."""
-    kind = states.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
 
 
 def _blocks(rows: Tensor) -> Iterator[slice]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from judgeloop.training.frozen_weights import in_type
+from judgeloop.training.frozen_weights import in_type, product_type
 
 _BLOCK = 2**20  # float32 numbers worked on at once on a CPU, 4 MiB
 
@@ -20,11 +20,8 @@ _BLOCK = 2**20  # float32 numbers worked on at once on a CPU, 4 MiB
 def label_log_probs(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     """log softmax(hidden · weightᵀ) at the labels, float32 of shape (tokens,). `hidden` (tokens, size), `weight`
     (vocabulary, size), `labels` (tokens,). Projects in autocast's type if it is on, else in the weight's."""
-    kind = hidden.device.type
-    if torch.is_autocast_enabled(kind):
-        dtype = torch.get_autocast_dtype(kind)
-        hidden, weight = hidden.to(dtype), in_type(weight, dtype)
-    found: Tensor = _LabelLogProbs.apply(hidden, weight, labels)
+    dtype = product_type(weight)
+    found: Tensor = _LabelLogProbs.apply(hidden.to(dtype), in_type(weight, dtype), labels)
     return found
 
 
