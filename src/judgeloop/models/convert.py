@@ -1,8 +1,8 @@
 """Models that are not folders of plain weights, made into such folders once and kept in the user's cache: a GGUF file,
 an adapter and its base, a vocabulary with two tokens added.
 
-The work is done by a process of its own (`models.dequantise`, `models.merge`), for this one may have to stay free of
-torch.
+The work (`models.dequantise`, `models.merge`) is done by a process of its own if this one has not imported torch, for
+it may have to stay free of it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -91,21 +93,30 @@ def _kept(name: str, function: str, arguments: Sequence[str], failure: str) -> P
 def _make(target: Path, function: str, arguments: Sequence[str], failure: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f"{target.name}.partial-", dir=target.parent) as work:
         made = Path(work) / "model"
-        done = in_own_process(function, [*arguments, str(made)])
-        if done.returncode:
-            raise InputError(f"{failure} ({last_line(done)}); get it again, or give another model")
+        if reason := why_not(function, [*arguments, str(made)]):
+            raise InputError(f"{failure} ({reason}); get it again, or give another model")
         (made / MARKER).write_text(json.dumps({"made_by": function, "from": list(arguments)}), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)  # without its marker, so never finished
         made.rename(target)
 
 
-def in_own_process(function: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Call `module:function` of this package with the arguments in a new interpreter."""
+def why_not(function: str, arguments: Sequence[str]) -> str | None:
+    """Call `module:function` of this package with the arguments, and return why it failed, None if it did not. Called
+    here if that imports nothing heavy that is not imported yet, else in a new interpreter."""
     module, _, name = function.partition(":")
+    if {"torch", "transformers"} <= sys.modules.keys():
+        try:
+            getattr(importlib.import_module(f"judgeloop.models.{module}"), name)(*arguments)
+        except (InputError, SystemExit) as error:
+            return str(error)
+        except Exception as error:  # whatever a library makes of a damaged file
+            return traceback.format_exception_only(error)[-1].strip()
+        return None
     call = f"import sys; from judgeloop.models.{module} import {name}; {name}(*sys.argv[1:])"
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
-    return run([sys.executable, "-c", call, *arguments], environment)
+    done = run([sys.executable, "-c", call, *arguments], environment)
+    return last_line(done) if done.returncode else None
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
