@@ -77,7 +77,8 @@ def _check(folder: Path, template: str | None) -> str:
 
 def _logits(folder: Path, template: str | None) -> str:
     import torch
-    from transformers import AutoModelForCausalLM
+
+    from judgeloop.models.auto_class import auto_class
 
     chat = _chat(folder, template)
     engine = _engine(folder, chat)
@@ -85,7 +86,7 @@ def _logits(folder: Path, template: str | None) -> str:
     prompts = [tuple(chat.prompt_ids([{"role": "user", "content": text}])) for text in QUESTIONS]
     requests = [OptionRequest(str(n), ids, options) for n, ids in enumerate(prompts)]
     ours = {row.request_id: row.logprobs for row in engine.option_logprobs(requests)}
-    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    plain = auto_class(folder).from_pretrained(folder, dtype=torch.float32).eval()
     worst = 0.0
     for request in requests:
         for option, logprob in zip(options, ours[request.id], strict=True):
@@ -132,9 +133,10 @@ def _greedy_requests(chat: Any, questions: Sequence[str]) -> list[Request]:
 def _plain_greedy(folder: Path, chat: Any, requests: Sequence[Request]) -> dict[str, tuple[int, ...]]:
     """What plain transformers generates in float32, one request at a time."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    from judgeloop.models.auto_class import auto_class
+
+    plain = auto_class(folder).from_pretrained(folder, dtype=torch.float32).eval()
     found = {}
     for request in requests:
         ids = torch.tensor([request.prompt_ids])

@@ -57,18 +57,21 @@ DEEPSEEK = {
     "topk_group": 1,
     "first_k_dense_replace": 1,
 }
+_CONV = {"layer_types": ["conv", "full_attention"]}
 
 
 @dataclass(frozen=True)
 class Architecture:
     """A family: transformers' model type, its template (a file of TRL's, a Jinja text, or one that ships here), its
-    closing token, what its config needs besides the sizes, and how its tokenizer splits text (`tiny.Splitting`)."""
+    closing token, what its config needs besides the sizes, how its tokenizer splits text (`tiny.Splitting`), and, of a
+    model that also sees, the config of that part."""
 
     model_type: str
     template: str
     eos: str = "</s>"
     extra: dict[str, Any] = field(default_factory=dict)
     splitting: str = "bytes"
+    sees: dict[str, Any] | None = None
 
     @property
     def template_name(self) -> str:
@@ -98,7 +101,7 @@ ARCHITECTURES = {
     "Falcon (base)": Architecture(
         "falcon", "plain", extra={"alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2}
     ),
-    "LFM2": Architecture("lfm2", "lfm2", "<|im_end|>", {"layer_types": ["conv", "full_attention"]}),
+    "LFM2": Architecture("lfm2", "lfm2", "<|im_end|>", _CONV),
 }
 
 _MIXER = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_chunk_size": 16}
@@ -120,12 +123,60 @@ ARCHITECTURES |= {  # with layers of another kind than attention
     ),
 }
 
+_SEES = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "depth": 1, "num_attention_heads": 2,
+    "num_heads": 2, "image_size": 28, "patch_size": 14, "out_hidden_size": 32, "vision_output_dim": 32,
+    "fullatt_block_indexes": [0], "deepstack_visual_indexes": [0],
+}  # fmt: skip
+_MROPE: dict[str, Any] = {
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]},
+    "head_dim": 8,
+}
+_CLIP, _SIGLIP = ({**_SEES, "model_type": kind} for kind in ("clip_vision_model", "siglip_vision_model"))
+_QWEN, _COMMAND = ("qwen2_5", "<|im_end|>"), ("cohere", "<|END_OF_TURN_TOKEN|>")
+_GLM = {
+    "rope_parameters": {**_MROPE["rope_parameters"], "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]},
+    "head_dim": 8,
+    "n_routed_experts": 4,
+}
+_MIXED = ["linear_attention", "full_attention"]
+_GEMMA = {"head_dim": 8, "sliding_window": 64, "model_type": "gemma3_text"}
+ARCHITECTURES |= {
+    "Mistral 3 (Small 3.2)": Architecture(
+        "mistral3", MISTRAL, extra={"model_type": "mistral", "head_dim": 8}, sees=_SEES
+    ),
+    "Ministral 3": Architecture("mistral3", MISTRAL, extra={"model_type": "ministral3", "head_dim": 8}, sees=_SEES),
+    "Qwen2-VL": Architecture("qwen2_vl", *_QWEN, _MROPE, sees=_SEES),
+    "Qwen2.5-VL": Architecture("qwen2_5_vl", *_QWEN, _MROPE, sees=_SEES),
+    "Qwen3-VL": Architecture("qwen3_vl", "qwen3", "<|im_end|>", _MROPE, sees=_SEES),
+    "Qwen3-VL-MoE": Architecture("qwen3_vl_moe", "qwen3", "<|im_end|>", {**MOE, **_MROPE}, sees=_SEES),
+    "Qwen3.5": Architecture("qwen3_5", "qwen3", "<|im_end|>", {"layer_types": _MIXED, "head_dim": 8}, sees=_SEES),
+    "Qwen3.5-MoE": Architecture(
+        "qwen3_5_moe", "qwen3", "<|im_end|>", {**MOE, "layer_types": _MIXED, "head_dim": 8}, sees=_SEES
+    ),
+    "GLM 4.1V": Architecture("glm4v", OLMO, extra=_MROPE, sees=_SEES),
+    "GLM 4.6V Flash": Architecture("glm46v", OLMO, extra=_MROPE, sees=_SEES),
+    "GLM 4.5V": Architecture("glm4v_moe", OLMO, extra={**MOE, **_GLM}, sees=_SEES),
+    "InternVL": Architecture("internvl", *_QWEN, {"model_type": "qwen2"}, sees=_SEES),
+    "LLaVA": Architecture("llava", "plain", extra={"model_type": "llama"}, sees=_CLIP),
+    "LLaVA-NeXT": Architecture("llava_next", "plain", extra={"model_type": "mistral"}, sees=_CLIP),
+    "LLaVA-OneVision": Architecture("llava_onevision", *_QWEN, {"model_type": "qwen2"}, sees=_SIGLIP),
+    "SmolVLM": Architecture("smolvlm", *_QWEN, {"model_type": "llama"}, sees=_SEES),
+    "Idefics 3": Architecture("idefics3", *_QWEN, {"model_type": "llama"}, sees=_SEES),
+    "LFM2-VL": Architecture("lfm2_vl", "lfm2", "<|im_end|>", {"model_type": "lfm2", **_CONV}, sees=_SEES),
+    "Aya Vision": Architecture("aya_vision", *_COMMAND, {"model_type": "cohere2"}, sees=_SEES),
+    "Command A Vision": Architecture("cohere2_vision", *_COMMAND, {"model_type": "cohere2"}, sees=_SEES),
+    "Gemma 3, with vision": Architecture("gemma3", "gemma3", "<end_of_turn>", _GEMMA, "gemma", sees=_SEES),
+    "Llama 4": Architecture("llama4", "llama3_2", "<|eot_id|>", {**MOE, "head_dim": 8}, sees=_SEES),
+    "Llama 3.2 Vision": Architecture("mllama", "llama3_2", "<|eot_id|>", sees=_SEES),
+}
+
 
 def make(name: str, folder: Path) -> str | None:
     """Write a tiny model of the architecture to the folder; return the config's `chat_template` for it."""
     import torch
     import trl
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
     made = ARCHITECTURES[name]
     file = Path(trl.__file__).parent / "chat_templates" / f"{made.template}.jinja"
@@ -137,8 +188,13 @@ def make(name: str, folder: Path) -> str | None:
     torch.manual_seed(0)
     # No padding token of the model's own: its embedding is all zeros, and if it were the end token, none would end.
     ids = {"eos_token_id": end, "pad_token_id": None, "bos_token_id": 0}
-    config = AutoConfig.for_model(made.model_type, vocab_size=size, **{**SIZES, **ids, **made.extra})
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    values = {"vocab_size": size, **SIZES, **ids, **made.extra}
+    if made.sees is not None:  # saved whole, with what sees
+        config = AutoConfig.for_model(made.model_type, text_config=values, vision_config=made.sees)
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+    else:
+        config = AutoConfig.for_model(made.model_type, **values)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     for weight in model.parameters():  # what float16 holds exactly, so that a GGUF file computes the same
         weight.data = weight.data.half().float()
     model.save_pretrained(folder)

@@ -117,8 +117,8 @@ def tekken(folder: Path) -> None:
             r"is a model of encoder and decoder \(T5ForConditionalGeneration\)",
         ),
         (
-            config(architectures=["Mistral3ForConditionalGeneration"], model_type="mistral3"),
-            "is a Mistral3ForConditionalGeneration, which transformers does not load as a language model",
+            config(architectures=["PaliGemmaForConditionalGeneration"], model_type="paligemma"),
+            "is a PaliGemmaForConditionalGeneration, which transformers does not load as a language model",
         ),
         (config(model_type="qwen99"), "its model_type is 'qwen99', which this transformers does not know"),
         (config(model_type=None), r"its config\.json has no model_type"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError
+from judgeloop.models.auto_class import writes_text
 from judgeloop.models.facts import (
     TOKENIZER_FILES,
     WEIGHTS_INDEX,
@@ -102,16 +103,13 @@ def require_trainable(folder: Path, *, trust_remote_code: bool = False) -> None:
 def loading_problem(config: Mapping[str, Any], *, trust_remote_code: bool = False) -> str | None:
     """Why transformers cannot load a language model of this config; None if it can."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     kind = config.get("model_type")
     name = next(iter(config.get("architectures") or ()), kind)
     if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder"):
         return f"is an encoder ({name}), which sees what it should write; give a language model"
-    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (trust_remote_code and config.get("auto_map")):
+    if writes_text(kind) or (trust_remote_code and config.get("auto_map")):
         return None
     if config.get("auto_map"):
         return f"is a {name}, whose code comes with the model; read it, and set trust_remote_code: true"

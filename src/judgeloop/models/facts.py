@@ -195,6 +195,7 @@ def weight_problems(folder: Path) -> list[str]:
     if not embeddings:
         return found
     rows, width = max(t.shape for t in embeddings)
+    rows -= 8 if config.get("model_type") == "mllama_text_model" else 0  # Llama 3.2 Vision's, for tokens of pictures
     hidden = config.get("word_embed_proj_dim", config.get("hidden_size", config.get("n_embd")))
     for name, said, stored in (("vocab_size", config.get("vocab_size"), rows), ("hidden_size", hidden, width)):
         if isinstance(said, int) and said != stored:
@@ -202,9 +203,8 @@ def weight_problems(folder: Path) -> list[str]:
                 f"config.json says {name} {said} and the weights have {stored}; restore the config that belongs to "
                 "these weights"
             )
-    if config.get("tie_word_embeddings") is False and not any(
-        t.shape == (rows, width) and not _EMBEDDINGS.search(t.name) for t in headers
-    ):
+    tied = read_config(folder).get("tie_word_embeddings", config.get("tie_word_embeddings"))  # the outer config decides
+    if tied is False and not any(t.shape == (rows, width) and not _EMBEDDINGS.search(t.name) for t in headers):
         found.append(
             "config.json says that the output embedding is one of its own, and the weights have none (lm_head); "
             "restore the missing file, or the config that belongs to these weights"

@@ -21,6 +21,7 @@ from transformers import AttentionInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from judgeloop.models.host import to_device
+from judgeloop.models.model_parts import body
 from judgeloop.models.token_tree import TokenTree, trees
 from judgeloop.models.tree_plan import Block, Layout, TreePlan
 
@@ -81,7 +82,7 @@ def _answers_alike(model: Any) -> bool:
             ((tree, _),) = trees(tries, 0, sum(map(len, tries)))
             found = hidden_states(model, tree)
             alone = [
-                model.base_model(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0]
+                body(model)(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0]
                 for ids in tries
             ]
     except (UnknownAttention, KeyError, RuntimeError, TypeError, ValueError):
@@ -96,7 +97,7 @@ def hidden_states(model: Any, tree: TokenTree) -> Tensor:
     """The last hidden state of every place of the row, (tokens, size)."""
     device = model.get_input_embeddings().weight.device
     with tree_attention(model):
-        found = model.base_model(
+        found = body(model)(
             input_ids=to_device(torch.tensor([tree.ids]), device),
             position_ids=to_device(torch.tensor([tree.positions]), device),
             use_cache=False,

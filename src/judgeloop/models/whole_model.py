@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError
+from judgeloop.models.auto_class import auto_class
 
 
 def load_whole_model(folder: Path, **options: Any) -> Any:
-    """`AutoModelForCausalLM.from_pretrained(folder, **options)`, refused if the folder lacks weights of the model that
-    its config describes: the library would draw them at random and only warn."""
-    from transformers import AutoModelForCausalLM
-
-    model, found = AutoModelForCausalLM.from_pretrained(str(folder), output_loading_info=True, **options)
+    """`from_pretrained(folder, **options)` of the folder's auto class, refused if the folder lacks weights of the model
+    that its config describes: the library would draw them at random and only warn."""
+    model, found = auto_class(folder).from_pretrained(str(folder), output_loading_info=True, **options)
     lacking = sorted(found["missing_keys"])
     if lacking:
         raise InputError(

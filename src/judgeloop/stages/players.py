@@ -12,6 +12,7 @@ from judgeloop.judging.pairwise import SIDES
 from judgeloop.judging.pointwise import tokens_written
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.judging.score_distribution import option_problems
+from judgeloop.models.auto_class import writes_text
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import check_folder
 from judgeloop.run.directory import RunDirectory
@@ -92,7 +93,6 @@ def _loaded(model: Model) -> Chat:
 def _check_architecture(folder: Path, trust_remote_code: bool) -> None:
     """Raise InputError unless the config is one of a causal language model that transformers knows."""
     from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
@@ -100,7 +100,7 @@ def _check_architecture(folder: Path, trust_remote_code: bool) -> None:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"{folder}: its config cannot be loaded ({first}); name another model") from error
     own = getattr(config, "auto_map", None) or {}
-    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and "AutoModelForCausalLM" not in own:
+    if not writes_text(config.model_type) and "AutoModelForCausalLM" not in own:
         raise InputError(f"{folder}: is a {config.model_type}, which writes no text; name a causal language model")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from judgeloop.models.model_parts import body
 from judgeloop.training.frozen_weights import product_type
 
 _BLOCK = 2**19  # numbers of a tensor that are worked on at once: 2 MiB of float32
@@ -32,7 +33,7 @@ def fuse_layers(model: Any) -> int:
     with or without autocast."""
     if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
         return 0
-    base = model.base_model
+    base = body(model)
     layers = [module for module in base.modules() if {name for name, _ in module.named_children()} >= _NORMS]
     norms: list[Any] = []
     for layer in layers:

@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
 from judgeloop.models.host import to_device
+from judgeloop.models.model_parts import body
 from judgeloop.models.token_tree import trees
 from judgeloop.models.tree_attention import hidden_states, tree_limit
 from judgeloop.training.label_logprobs import label_log_probs
@@ -138,7 +139,7 @@ def _separate(
         width = lengths[group[0]]
         index = torch.tensor(group, device=labels.device)
         ids = input_ids[to_device(index, input_ids.device), :width]
-        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        hidden = body(model)(input_ids=ids, use_cache=False).last_hidden_state
         row, column = (labels[index, 1:width] != IGNORED).nonzero(as_tuple=True)
         states.append(hidden[to_device(row, hidden.device), to_device(column, hidden.device)])
         places.append(torch.stack([index[row], column]))

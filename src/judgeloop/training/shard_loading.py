@@ -13,6 +13,8 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from judgeloop.models.auto_class import auto_class
+
 _FROM = "_judgeloop_weights_from"
 
 
@@ -21,11 +23,11 @@ def empty_model(folder: Path, **options: Any) -> Any:
     None if its files do not hold each parameter under its own name, so that it has to be loaded whole. `options`: those
     of `from_config`."""
     from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoConfig, GenerationConfig
 
     config = AutoConfig.from_pretrained(str(folder), trust_remote_code=options.get("trust_remote_code", False))
     with init_empty_weights(include_buffers=False):
-        model: Any = AutoModelForCausalLM.from_config(config, **options)
+        model: Any = auto_class(folder).from_config(config, **options)
     model.tie_weights()
     with ExitStack() as stack:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in _holders(folder, stack).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import shutil
 import tempfile
 import warnings
@@ -16,6 +17,7 @@ from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import require_layers
+from judgeloop.models.model_parts import beside_text
 from judgeloop.models.permissions import follow_umask
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.training import distributed
@@ -69,6 +71,8 @@ def load_policy(
             trust_remote_code=trust_remote_code,
             by_layer=by_layer and config.method == "full",  # adapters begin with the numbers of one process
         )
+        for name in beside_text(model):
+            model.get_submodule(name).requires_grad_(False)
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
         if config.freeze_layers:
@@ -141,17 +145,23 @@ def lora_config(config: TrainingSection, model: Any, *, dropout: float) -> Any:
         lora_alpha=config.lora.alpha,
         lora_dropout=dropout,
         target_modules=_target_modules(config.lora, model),
-        exclude_modules=_read_by_kernels(model) or None,
+        exclude_modules=_without_adapters(model),
         task_type="CAUSAL_LM",
     )
 
 
-def _read_by_kernels(model: Any) -> list[str]:
-    """The output projections of Mamba's layers: its kernels read their weights and would pass adapters over. Those of
-    gated delta nets (Qwen3.5) are products like any other."""
+def _without_adapters(model: Any) -> str | None:
+    """An expression for the names of modules that get none: those that no text goes through, linear layers that
+    compute more than a product (Llama 4's router), and the output projections of Mamba's layers, whose kernels read
+    their weights and would pass adapters over. Those of gated delta nets (Qwen3.5) are products like any other."""
     marks = ("A_log", "D", "out_proj")
-    mixers = (name for name, module in model.named_modules() if all(hasattr(module, mark) for mark in marks))
-    return [f"{name}.out_proj" for name in mixers]
+    names = [rf"{re.escape(name)}(\..*)?" for name in beside_text(model)]
+    for name, module in model.named_modules():
+        if all(hasattr(module, mark) for mark in marks):
+            names.append(rf"{re.escape(name)}\.out_proj")
+        elif isinstance(module, torch.nn.Linear) and type(module).__module__.startswith("transformers.models."):
+            names.append(re.escape(name))
+    return "|".join(names) or None
 
 
 def _target_modules(lora: LoraSection, model: Any) -> str | list[str]:

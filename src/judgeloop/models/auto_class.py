@@ -1,0 +1,30 @@
+"""Which of transformers' classes a language model is loaded by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from judgeloop.models.facts import read_config
+
+# Models that also see, and whose language model has no class of its own that reads these weights. Without a picture
+# each answers as its language model does; what sees stays in the folder as it is. Each was tried, see docs/models.md.
+_ALSO_SEE = frozenset({
+    "aya_vision", "cohere2_vision", "glm46v", "glm4v", "glm4v_moe", "idefics3", "internvl", "lfm2_vl", "llama4",
+    "llava", "llava_next", "llava_onevision", "mistral3", "mllama", "qwen2_5_vl", "qwen2_vl", "qwen3_5",
+    "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "smolvlm",
+})  # fmt: skip
+
+
+def writes_text(model_type: str | None) -> bool:
+    """Whether transformers has a class of its own that makes a language model of this type."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return model_type in _ALSO_SEE or model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+
+def auto_class(folder: Path) -> Any:
+    """The class whose `from_pretrained` and `from_config` make the language model in `folder`."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText if read_config(folder).get("model_type") in _ALSO_SEE else AutoModelForCausalLM
