@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import importlib.metadata
 import os
 import platform
@@ -12,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from judgeloop.compute import allocator
+
 REQUIRED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "gguf", "safetensors")
-ALLOCATORS = ("tcmalloc_minimal", "tcmalloc", "jemalloc")
 OPTIONAL = {"tensorboard": "pip install 'judgeloop[tensorboard]'"}
 
 
@@ -91,17 +91,14 @@ def _memory() -> Finding:
     return Finding("memory", "ok" if enough else "note", detail)
 
 
-def _allocator(maps: Path = Path("/proc/self/maps")) -> list[Finding]:
-    """The C library's own takes longer for tensors of many sizes than the two that are made for it."""
-    if not maps.is_file():
+def _allocator() -> list[Finding]:
+    """Runs preload another than the C library's if there is one (`compute.allocator`)."""
+    if sys.platform != "linux":
         return []
-    loaded = maps.read_text(encoding="utf-8", errors="replace")
-    for name in ALLOCATORS:
-        if f"lib{name}" in loaded:
-            return [Finding("memory allocator", "ok", name)]
-    installed = next(filter(None, map(ctypes.util.find_library, ALLOCATORS)), None)
-    how = f"LD_PRELOAD={installed}" if installed else "tcmalloc (apt install libtcmalloc-minimal4) in LD_PRELOAD"
-    return [Finding("memory allocator", "note", f"the C library's; training on a CPU is faster with {how}")]
+    if found := allocator.loaded() or allocator.installed():
+        return [Finding("memory allocator", "ok", f"{found}, which runs use")]
+    advice = "training on a CPU is faster with tcmalloc, which runs use if it is there (apt install libtcmalloc-minimal4)"
+    return [Finding("memory allocator", "note", f"the C library's; {advice}")]
 
 
 def _accelerator() -> Finding:

@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from judgeloop.compute import allocator
 from judgeloop.compute.cluster import require_ray
 from judgeloop.compute.forks import ForkServer
 from judgeloop.compute.local import run_child
@@ -17,7 +18,7 @@ from judgeloop.errors import InputError
 from judgeloop.export.cards import write_cards
 from judgeloop.forecast.planning import said_before
 from judgeloop.models.check_folder import require_layers
-from judgeloop.models.hardware import require_gpu_settings
+from judgeloop.models.hardware import has_driver, require_gpu_settings
 from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
 from judgeloop.run.directory import RunDirectory, describe, read_facts
@@ -351,4 +352,4 @@ def _environment(config: Config, *, trains: bool = False) -> dict[str, str]:
     if trains:
         own |= distributed.variables()
         threads = max(1, threads // _processes(config)[0])
-    return {"OMP_NUM_THREADS": str(threads), **own}
+    return {"OMP_NUM_THREADS": str(threads), **({} if has_driver() else allocator.preload()), **own}
