@@ -96,8 +96,10 @@ def _allocator() -> list[Finding]:
     if sys.platform != "linux":
         return []
     if found := allocator.loaded() or allocator.installed():
-        return [Finding("memory allocator", "ok", f"{found}, which runs use")]
-    advice = "training on a CPU is faster with tcmalloc, which runs use if it is there (apt install libtcmalloc-minimal4)"
+        return [Finding("memory allocator", "ok", f"{found}, for runs on a CPU")]
+    advice = (
+        "with tcmalloc (apt install libtcmalloc-minimal4), which runs use if it is there, training on a CPU is faster"
+    )
     return [Finding("memory allocator", "note", f"the C library's; {advice}")]
 
 
