@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from judgeloop.compute import allocator
+
 STAGES = ("sft", "dpo")
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
 COPIES = ("aten::copy_", "aten::cat", "aten::index_select", "aten::clone")
@@ -134,12 +136,13 @@ def shares(profile: Any, torch: Any) -> dict[str, Any]:
 
 
 def measured(source: str, stage: str, options: argparse.Namespace, *, profiled: bool = False) -> dict[str, Any]:
-    """`train` in a process that takes judgeloop from `source`."""
+    """`train` in a process that takes judgeloop from `source`, with the allocator that its runs would use."""
+    own = allocator.preload() if (Path(source) / "judgeloop" / "compute" / "allocator.py").is_file() else {}
     with tempfile.TemporaryDirectory() as work:
         result = Path(work) / "result.json"
         asked = [sys.executable, __file__, str(options.run), "--steps", str(options.steps), "--child", stage]
         asked += ["--out", str(result), *(["--profile"] if profiled else [])]
-        subprocess.run(asked, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": source})
+        subprocess.run(asked, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **own, "PYTHONPATH": source})
         found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
         return found
 
