@@ -32,6 +32,7 @@ from judgeloop.judging.verdict_words import (
     NOUN,
     OPENERS,
     RELATION,
+    SIDE,
     SIDES,
     SUPPOSED,
     THING,
@@ -47,7 +48,7 @@ _Found = Answer[Preference]
 _LABEL_WORDS = (
     rf"(?:i[ \t]+(?:think|believe|find)[ \t]+(?:that[ \t]+)?)?"
     r"(?:(?:the|my|final|overall|revised|corrected|which[ \t]+is|slightly|marginally|clearly|much)[ \t]+){0,3}"
-    rf"(?:answer|better|best|preferred|preference|winner|verdict|choice|judge?ment|decision|chosen|stronger|superior){THING}"
+    rf"(?:answer|better|best|preferred|preference|winner|verdict|choice|judge?ment|decision|chosen|pick|selection|selected|stronger|superior){THING}"
     r"|(?:最终|最后|修正后?的?|更正后?的?|总体|我的)?"
     r"(?:更好|较好|最好|更优|更佳|最佳|胜出|胜者|获胜|获胜者|优胜者|判断|判定|裁决|结论|选择|偏好|优选|答案)"
     r"(?:的)?(?:一个|回答|答案|回复|评语|评委|是|为)?(?:的)?"
@@ -57,7 +58,7 @@ _LABEL_WORDS = (
 )
 _LABEL = re.compile(
     rf"{BEGINNING}(?P<label>{_LABEL_WORDS})(?:(?![A-Za-z])|(?<=[\u4e00-\u9fff]))[ \t\"'“”‘’」』)\]]*"
-    r"(?:[ \t]?\([^()\n]{1,40}\)[ \t]?)?(?P<separator>[:=][ \t]*(?:is[ \t])?"
+    r"(?:[ \t]?\([^()\n]{1,40}\)[ \t]?)?(?P<separator>[ \t]*(?:[-=]>|→)|[:=][ \t]*(?:is[ \t])?"
     r"|[ \t]*\b(?:is|goes[ \t]+to|would[ \t]+be)\b(?:[ \t]+(?:that|therefore|thus|hence|clearly|obviously)\b)?[ \t]*:?"
     r"|[ \t]+[-–—][ \t]+|(?<=[是为])[ \t]*:?|[是为][ \t]*:?|(?<=[\u4e00-\u9fff])[ \t]+"
     r"|[ \t]*(?=(?-i:[AB])[^\w\n]*(?:\n|$)))",
@@ -113,7 +114,7 @@ _ONLY_WORDS = re.compile(
 )
 _ONLY_TIE = re.compile(r"(?:an?[ \t]+)?(?:tied?|draw)|neither|both|平局|平手", re.IGNORECASE)
 _STRICT = re.compile(r"(?:(?:the|my|final)[ \t]+){0,2}answer|答案", re.IGNORECASE)
-_NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
+_NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?:[-•][ \t]+)?(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
 _NOTHING = re.compile(r"[^\w\n]*$")
 _LINE = 200  # characters after the label in which the verdict is read
 
@@ -187,6 +188,9 @@ def _lines(text: str) -> Iterator[_Found]:
             below = _NEXT_LINE.match(text, begins)
             if below is None:
                 continue
+            another = _NEXT_LINE.match(text, below.end())
+            if another and (named := SIDE.match(another["line"])) and _NOTHING.match(another["line"], named.end()):
+                continue  # a list
             said, begins, strict = below["line"], below.start("line"), True
         for answer in _answer(label.start("label"), begins, said, rank):
             if not strict or (answer.value is not None and _NOTHING.match(said[answer.end - begins :])):

@@ -13,7 +13,7 @@ THINGS = (
     r"one|answer|response|assistant|option|output|candidate|model|choice|reply|completion|preference|judge?ment|judge"
 )
 THING = rf"(?:[ \t]+(?:{THINGS}))?"
-OPENERS = r"[ \t\"'“”‘’「『<(\[{]*"
+OPENERS = r"[ \t\"'“”‘’「『<(\[{→✅✔☑⭐★✨➡👉🏆🥇]*"
 _CLOSERS = r"[ \t\"'“”‘’」』>)\]}]*"
 NAME = (
     r"(?:(?:the|answer|response|assistant|option|output|candidate|model|choice|reply|completion|judge?ment|judge"
