@@ -66,7 +66,7 @@ _CORRECTION = re.compile(
     r"reconsider(?:ed|ing|ation)?|on (?:second thoughts?|reflection)|second thoughts?|wait|actually|hmm?|no[,:]|oops|"
     r"sorry|my mistake|instead|settle|chang(?:e|ing) (?:my|the|this|it)|re-?evaluat\w+)\b"
     r"|\bfinal(?:[ \t]+(?:answer|verdict|judge?ment|evaluation|assessment|result|decision|output))?[ \t]*:"
-    r"|\bno[,:]|(?:^|[\n。])不,|应[为是]|最终(?:答案|结果|结论|判断)?[ \t]*:"
+    r"|\bno[,:]|(?:^|[\n。])不,|应[为是][ \t]{0,2}\d|最终(?:答案|结果|结论|判断)?[ \t]*:"
     r"|更正|修正|修改|改为|改成|调整|重新|不对|等等|抱歉|其实",
     re.IGNORECASE,
 )
@@ -98,6 +98,7 @@ _TITLE = re.compile(
     r"|[^\w\n]*(?P<criterion>criterion[ \t]*\d+).*",
     re.IGNORECASE,
 )
+# What a judge was shown, in the tags that it was shown in.
 _SHOWN = re.compile(
     r"<(?P<tag>response|other_response|instruction|prompt|judgement_[ab])>(?:(?!<(?P=tag)>).)*?</(?P=tag)>",
     re.IGNORECASE | re.DOTALL,

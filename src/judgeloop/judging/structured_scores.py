@@ -36,7 +36,8 @@ _TOLD = re.compile(
     r"(?:answer|result|value|solution)\b[^,;]{0,40}$"
     r"|\b(?:response|assistant|model|solution|student|it)[ \t]+(?:[a-z]+ly[ \t]+|also[ \t]+)?(?:gives?|gave|says?|said"
     r"|state[sd]|claim(?:s|ed)|conclude[sd]|writes|wrote|finds|found|obtain(?:s|ed)|reache[sd]|arrive[sd]|compute[sd]"
-    r"|calculate[sd]|end(?:s|ed)|boxe[sd]|answer(?:s|ed)|present(?:s|ed)|provide[sd]|report(?:s|ed)|contains)\b(?![^,;]{0,40}\b(?:score|rating|grade|points?)\b)[^,;]{0,40}$"
+    r"|calculate[sd]|end(?:s|ed)|boxe[sd]|answer(?:s|ed)|present(?:s|ed)|provide[sd]|report(?:s|ed)|contains)\b"
+    r"(?![^,;]{0,40}\b(?:score|rating|grade|points?)\b)[^,;]{0,40}$"
     r"|(?<![a-z])[a-z][ \t]*=[ \t$]*$|\bsee[ \t]*$",
     re.IGNORECASE,
 )
@@ -136,12 +137,13 @@ def json_answers(
 
 
 def _answer_key(value: dict[str, Any], start: int, end: int, scale: Scale) -> Iterator[Answer[float]]:
-    """The number of a JSON object that has no score and one answer: `{"verdict": "Score: 4"}`."""
+    """The score line that is the one answer in a JSON object: `{"verdict": "Score: 4"}`. A number alone may answer the
+    user instead."""
     given = [value[name] for name in value if _words_of(name).lower() in _ANSWER_WORDS]
-    if len(given) == 1 and isinstance(given[0], (int, float, str)) and not isinstance(given[0], bool):
-        number = number_inside(plain(str(given[0])), scale)
-        if number is not None:
-            yield Answer(start, end, number.value, number.reason, WEAK)
+    said = plain(given[0]) if len(given) == 1 and isinstance(given[0], str) else ""
+    number = number_inside(said, scale) if scale.names(said.rpartition(":")[0]) else None
+    if number is not None:
+        yield Answer(start, end, number.value, number.reason, WEAK)
 
 
 def _objects(values: Sequence[Any]) -> list[dict[str, Any]]:
