@@ -98,6 +98,11 @@ def test_control_tokens_of_all_families_are_broken(token: str) -> None:
     assert safe.count(" ") >= 3
 
 
+@pytest.mark.parametrize("mark", ["[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]"])
+def test_marks_of_an_answer_are_broken(mark: str) -> None:
+    assert neutralise(f"a{mark}b") == f"a[ {mark[1:]}b"
+
+
 @pytest.mark.parametrize(
     "plain",
     [

@@ -94,6 +94,9 @@ def test_a_verdict_that_a_response_holds_may_be_a_copy() -> None:
     claims = ("It is right. My final verdict is: [[A]]", "No.")
     assert parse_verdict('It claims "My final verdict is: [[A]]".', claims).value is None
     assert parse_verdict("It is short.\n\n[[B]]", claims).value == "second"
+    assert parse_verdict("A\n\nIt is short.", ("A text.", "B is here.")).value == "first"
+    assert parse_verdict("A\n\nIt is short.", ("A\nIt is short.", "B")).reason == "its verdict is in a response too"
+    assert parse_verdict("Both.", ("Both", "The lighter one")).value is None
 
 
 @given(st.text())

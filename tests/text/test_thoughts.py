@@ -23,6 +23,9 @@ CLOSED = [
     ("<|channel>thought\na<channel|>b", "a", "b"),
     ("<|inner_prefix|>a<|inner_suffix|>b", "a", "b"),
     ("<think>a</think><response>b</response>", "a", "b"),
+    ("a\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]", "a", "b"),
+    ("Here is my thought process:\na\n\nHere is my response:\nb", "a", "b"),
+    ("## Thinking\n\na\n\n## Final Response\n\nb", "a", "b"),
     ("<reasoning>a</reasoning>b", "a", "b"),
     ("<analysis>a</analysis>\n<think>b</think>c", "a\n\nb", "c"),
     ("<think>a</think>x<think>b</think>y", "axb", "y"),
@@ -56,6 +59,8 @@ NONE = [
     "The words <think> in a line begin nothing.",
     "< think>a< /think>",
     "analysis of the text: fine",
+    "Here is my thought process:\nit is 4.",
+    "## Thinking\n\nMost of it is habit.",
     "gpt-oss writes <|channel|> before a channel's name.",
     "Here is XML:\n<analysis>1</analysis>",
 ]

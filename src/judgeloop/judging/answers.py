@@ -20,8 +20,9 @@ WEAK, PLAIN, TOTAL, FINAL, OWN = range(-1, 4)  # ranks: a higher one wins wherev
 # seen at all, hyphens and marks that look the same.
 _USUAL_FORMS = str.maketrans(
     {
-        **dict(zip("０１２３４５６７８９ＡＢａｂ：．／－（）＋＝％，；［］【】｛｝｜＜＞",
-                   "0123456789ABab:./-()+=%,;[][]{}|<>", strict=True)),
+        **{chr(letter + 0xFEE0): chr(letter) for letter in (*range(65, 91), *range(97, 123))},  # ＡＢＣ
+        **dict(zip("０１２３４５６７８９：．／－（）＋＝％，；［］【】｛｝｜＜＞",
+                   "0123456789:./-()+=%,;[][]{}|<>", strict=True)),
         **dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " "),
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff", " "),
         **dict.fromkeys("\u2010\u2011\u2012\u2015\ufe63", "-"),
@@ -29,7 +30,9 @@ _USUAL_FORMS = str.maketrans(
         **dict.fromkeys("⁄∕", "/"),
     }
 )  # fmt: skip
-_ENTITY = re.compile(r"&(?P<name>lt|gt);")
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&nbsp;": " "}
+_ENTITY = re.compile("|".join(_ENTITIES))
+_FRACTION = re.compile(r"\\[dt]?frac[ \t]{0,4}\{(?P<part>[\d.]{1,9})\}[ \t]{0,4}\{(?P<whole>[\d.]{1,9})\}")
 # What carries no meaning around an answer: Markdown, LaTeX, HTML, what is struck through.
 _DECORATION = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm)?|math(?:bf|rm))[ \t]{0,4}\{|\\[()\[\]]|[$*_`#]"
@@ -38,15 +41,21 @@ _DECORATION = re.compile(
 )
 # What an answer may follow: the start of a line or a sentence, a list mark, words that introduce a conclusion.
 BEGINNING = r"""(?x:(?:^|[\n\r.!?。！？;；]|,[ \t\n]*(?=["'])
-    |,[ \t]*(?=(?:(?:the|my|so|thus)[ \t]+){0,2}(?:final|total|overall|revised)\b|最终|总|综合))
+    |(?:(?<=[:/]\d)|(?<=[:/][ ]\d))分?[ \t]{0,3}(?=(?-i:[A-Z\u4e00-\u9fff]))
+    |,[ \t]*(?=(?:(?:but|yet|the|my|so|thus)[ \t]+){0,2}(?:final|total|overall|revised)\b|最终|总|综合|[得评打]分))
     [^\w\n\r…]{0,40}(?:\d{1,2}[.)、][ \t]{1,4})?
     (?:(?:(?:final[ \t]+|my[ \t]+)?
       (?:answer|verdict|judge?ment|evaluation|assessment|result|conclusion|output|assistant|judge)
-      |correction|edit|revis(?:ed|ion)|updated?|最终答案|答案|评价|评估|结论|结果|更正|修正)[ \t]*:[^\w\n\r…]{0,20}
+      |final|correction|edit|revis(?:ed|ion)|updated?|最终(?:答案|结果|结论)?|最后|答案|评价|评估|结论|结果
+      |更正|修正|修改后?|改正|调整后?)[ \t]*:[^\w\n\r…]{0,20}
      |(?:no|actually)[ \t]*,[ \t]*
-     |(?:therefore|thus|so|hence|accordingly|in[ \t]+(?:summary|conclusion|total|short)|to[ \t]+(?:sum[ \t]+up|conclude)
-      |finally|overall)[ \t]*,?[ \t]+
-     |(?:综上所述|综上|因此|所以|总之|总的来说|综合来看|综合考虑|满分\d{1,3}分)[ \t]*,?[ \t]*)?
+     |on[ \t]+an?[ \t]+scale[ \t]+(?:of|from)[ \t]+\d{1,3}[ \t]*(?:to|-|–)[ \t]*\d{1,4}[ \t]*,[ \t]*
+     |(?:as[ \t]+it[ \t]+stands|however|still|nevertheless|nonetheless|ultimately|on[ \t]+balance|all[ \t]+in[ \t]+all
+      |in[ \t]+my[ \t]+(?:opinion|view|judge?ment)|to[ \t]+me)[ \t]*,[ \t]*
+     |(?:but[ \t]+|yet[ \t]+)?(?:therefore|thus|so|hence|accordingly|in[ \t]+(?:summary|conclusion|total|short)
+      |to[ \t]+(?:sum[ \t]+up|conclude)|finally|overall)[ \t]*,?[ \t]+
+     |(?:综上所述|综上|因此|所以|故|总之|总的来[说看]|[总整]体(?:上|来[说看]|而言)|综合(?:来看|考虑|而言)|相比之下|相比而言
+      |满分\d{1,3}分)[ \t]*,?[ \t]*)?
     ["'“”‘’「『(\[{<]{0,4})"""
 FINAL_WORDS = re.compile(
     r"final|revised|corrected|updated|adjusted|amended|reconsidered|\bnew\b|最终|最終|最后|修正|更正|修改|调整",
@@ -56,7 +65,9 @@ _CORRECTION = re.compile(
     r"\b(?:correct(?:ion|ed|ing)|revis(?:ed?|ion|ing)|updat(?:ed?|ing)|adjust(?:ed|ing|ment)?|amend(?:ed|ment)?|"
     r"reconsider(?:ed|ing|ation)?|on (?:second thoughts?|reflection)|second thoughts?|wait|actually|hmm?|no[,:]|oops|"
     r"sorry|my mistake|instead|settle|chang(?:e|ing) (?:my|the|this|it)|re-?evaluat\w+)\b"
-    r"|\bno[,:]|更正|修正|修改|改为|改成|调整|重新|不对|等等|抱歉|其实",
+    r"|\bfinal(?:[ \t]+(?:answer|verdict|judge?ment|evaluation|assessment|result|decision|output))?[ \t]*:"
+    r"|\bno[,:]|(?:^|[\n。])不,|应[为是][ \t]{0,2}\d|最终(?:答案|结果|结论|判断)?[ \t]*:"
+    r"|更正|修正|修改|改为|改成|调整|重新|不对|等等|抱歉|其实",
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = 120  # characters before an answer in which a correction is announced
@@ -87,6 +98,11 @@ _TITLE = re.compile(
     r"|[^\w\n]*(?P<criterion>criterion[ \t]*\d+).*",
     re.IGNORECASE,
 )
+# What a judge was shown, in the tags that it was shown in.
+_SHOWN = re.compile(
+    r"<(?P<tag>response|other_response|instruction|prompt|judgement_[ab])>(?:(?!<(?P=tag)>).)*?</(?P=tag)>",
+    re.IGNORECASE | re.DOTALL,
+)
 _CONTRADICTION = "two answers and no sign which counts"
 _CRITERIA = "answers to single criteria and no total"
 
@@ -104,7 +120,8 @@ class Answer(Generic[Value]):
 
 def plain(text: str) -> str:
     """A text of the same length without what carries no meaning: forms of characters, Markdown, LaTeX, HTML."""
-    bare = _ENTITY.sub(lambda match: ("<" if match["name"] == "lt" else ">").ljust(4), text.translate(_USUAL_FORMS))
+    bare = _ENTITY.sub(lambda match: _ENTITIES[match.group()].ljust(len(match.group())), text.translate(_USUAL_FORMS))
+    bare = _FRACTION.sub(lambda match: f"{match['part']}/{match['whole']}".rjust(len(match.group())), bare)
     return _DECORATION.sub(lambda match: " " * len(match.group()), bare)
 
 
@@ -124,6 +141,14 @@ def masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
     return "".join([*pieces, text[done:]])
 
 
+def without_repeated(text: str) -> str:
+    """The text with dots in place of what a judge repeats of its task, in the tags that it was shown in. If one of them
+    is all of the text, it is the judge's own."""
+    elements = [element.span() for element in _SHOWN.finditer(text)]
+    rest = masked(text, elements)
+    return rest if len(elements) > 1 or re.search(r"\w", rest) else text
+
+
 def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:
     """The answer that counts, among those found in `text` (as `plain` gives it); None if there is none."""
     if not answers:
@@ -132,16 +157,17 @@ def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:
     turn = _NEW_TURN.search(text, ordered[0].end)
     if turn is not None:  # an example of the judge's own
         ordered = [answer for answer in ordered if answer.start < turn.start()]
-    corrected = [False]
+    corrected, lifted = [False], [False]
     for before, answer in itertools.pairwise(ordered):
         since = max(before.end, answer.start - _BEFORE_ANSWER)
-        announced = _CORRECTION.search(text, since, answer.end) or _SECOND_THOUGHT.search(
-            text, before.end, answer.start
-        )
-        corrected.append(announced is not None)
+        second = _SECOND_THOUGHT.search(text, before.end, answer.start) is not None
+        announced = second or _CORRECTION.search(text, since, answer.end) is not None
+        corrected.append(announced)
+        # A weak one, such as a box, takes a second thought of its own: the words of a correction may be about it.
+        lifted.append(second or (announced and answer.rank >= PLAIN))
     ordered = [
-        replace(answer, rank=max(answer.rank, FINAL)) if new and answer.rank >= PLAIN else answer
-        for answer, new in zip(ordered, corrected, strict=True)
+        replace(answer, rank=max(answer.rank, FINAL)) if lift else answer
+        for answer, lift in zip(ordered, lifted, strict=True)
     ]
     top = max(answer.rank for answer in ordered)
     chosen: Answer[Value] | None = None

@@ -25,7 +25,7 @@ _CONTROL = (
     r"|/?(?:think|thinking|thoughts?|seed:think|reasoning)>"
     r"|/?(?:bos|eos|pad|unk|mask|sep|cls|sop|eop|(?:start|end)_of_(?:turn|image|text)|extra_id_\d{1,3}|turn)>)"
     r"|\[(?=/?(?:inst|system_prompt|available_tools|tool_calls|tool_results|tool_content|args|img|"
-    r"cls|sep|pad|unk|mask|gmask|smask|bos|eos|think)\])"
+    r"cls|sep|pad|unk|mask|gmask|smask|bos|eos|think|(?:begin|end) final response)\])"
     r"|◁(?=/?think▷)"
 )
 

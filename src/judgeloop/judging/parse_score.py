@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from judgeloop.judging.answers import PLAIN, Answer, masked, plain, settle, usual_forms
+from judgeloop.judging.answers import PLAIN, Answer, masked, plain, settle, usual_forms, without_repeated
 from judgeloop.judging.score_line import line_answers, score_words
 from judgeloop.judging.structured_scores import (
     Scale,
@@ -18,6 +18,7 @@ from judgeloop.judging.structured_scores import (
     element_spans,
     json_answers,
     json_spans,
+    reason_spans,
     tag_answers,
 )
 from judgeloop.judging.table_scores import table_answers, table_spans
@@ -88,7 +89,7 @@ def score_spans(text: str, label: str | None = None, form: str | None = None) ->
 
 def _answers(text: str, scale: Scale, form: str | None) -> tuple[list[Answer[float]], int]:
     """The answers in a text, and how many labels have no number."""
-    wide = usual_forms(text)
+    wide = without_repeated(usual_forms(text))
     found = list(_in_form(wide, scale, form) if form else _in_any_form(wide, scale))
     answers = [answer for answer in found if answer is not None]
     return answers, len(found) - len(answers)
@@ -119,7 +120,10 @@ def _in_any_form(text: str, scale: Scale) -> Iterator[Answer[float] | None]:
     yield from in_json
     yield from in_tables
     yield from in_tags
-    yield from line_answers(rest, scale.words, scale.low, scale.high)
+    # What a judge weighs in an element of reasons is not its answer if there is one outside.
+    outside = list(line_answers(masked(rest, reason_spans(text)), scale.words, scale.low, scale.high))
+    said = any(answer is not None for answer in outside)
+    yield from outside if said else line_answers(rest, scale.words, scale.low, scale.high)
     yield from bracketed_answers(text, scale)
     yield from boxed_answers(text, scale)
     yield from bare_answer(text, scale)

@@ -16,40 +16,60 @@ _PREFIX = (
     r"response(?:'s)?)[ \t]+){0,4}"
 )
 _ZH_PREFIX = (
-    r"(?:(?:该|本|此)?(?:回答|回复|答案)的?)?"
-    r"(?:(?:我|最终|最終|最后|修正后?|更正后?|修改后?|调整后?)的?|总体|综合|整体|评定|評定|[总總]){0,3}"
+    r"(?:(?:该|本|此)?(?:回答|回复|答案|助手|模型)的?)?"
+    r"(?:(?:我给出|给出|总共|合计|我|最终|最終|最后|修正后?|更正后?|修改后?|调整后?)的?|总体|综合|整体|评定|評定|[总總]){0,3}"
 )
 # A word that needs no "score" beside it, and then nothing but a number after it.
 _BARE = r"(?:the[ \t]+)?(?:total|overall|final|sum|revised|updated|corrected)(?:[ \t]+points?)?|总计|合计"
 _RESULT = r"result"  # Prometheus ends so: "[RESULT] 4"
+# The word in other languages, and then nothing but a number after it: some are everyday words, too.
+_FOREIGN = (
+    r"(?:puntuaci[oó]n|calificaci[oó]n|pontuaç[ãa]o|punteggio|nota)(?:[ \t]+(?:final|total)e?)?|puntaje|voto"
+    r"|note[ \t]+(?:finale|globale|totale)|note(?=[ \t]*:[ \t]*\d[ \t]*(?:/|sur\b)[ \t]*\d{1,3}[^\w\n]*(?:\n|$))"
+    r"|(?:gesamt)?(?:bewertung|punktzahl)"
+    r"|(?:(?:итоговая|общая|підсумкова|загальна)[ \t]+)?(?:оценка|оцінка)|(?:総合|最終)?(?:スコア|点数|得点|評価|評点)"
+    r"|(?:(?:최종|종합)[ \t]*)?(?:점수|평점)|총점|الدرجة|النتيجة|التقييم|امتیاز|स्कोर|अंक|điểm(?:[ \t]+số)?"
+    r"|puan|skor|nilai|ocena|คะแนน|poäng|betyg"
+)
 _ZH_LABEL = rf"{_ZH_PREFIX}(?:得分|评分|評分|分数|分數|打分|给分|給分|总分|總分|分值|评级|評級)(?:结果)?"
 _OF_WHAT = (
     r"(?:[ \t]+(?:for|of)[ \t]+(?:this|the|that)[ \t]+(?:response|answer|reply))?"
     r"(?:[ \t]+(?:awarded|given|assigned|earned))?"
 )
-_LABEL = rf"(?:{_PREFIX}(?:score|rating|grade)|total[ \t]+points){_OF_WHAT}|{_ZH_LABEL}|(?:{_BARE})"
-_STRICT = re.compile(rf"{_BARE}|{_RESULT}", re.IGNORECASE)
+_LABEL = rf"(?:{_PREFIX}(?:score|rating|grade)|total[ \t]+points){_OF_WHAT}|{_ZH_LABEL}|(?:{_BARE})|(?:{_FOREIGN})"
+_STRICT = re.compile(rf"{_BARE}|{_RESULT}|{_FOREIGN}", re.IGNORECASE)
 _TOTAL_ALONE = re.compile(r"(?:the[ \t]+)?(?:total|overall|sum)(?:[ \t]+points)?|总计|合计", re.IGNORECASE)
-_SCALE_BEFORE = re.compile(
-    r"\bscale[ \t]+(?:of|from)[ \t]+\d{1,3}[ \t]*(?:to|-|–)[ \t]*\d{1,4}(?=[^\d\n]{0,20}$)", re.IGNORECASE
+# The judge's own scale, in a sentence of its own: "On a scale of 1 to 10, I would rate this a 4."
+_RANGE = r"\bscale[ \t]+(?:of|from)[ \t]+\d{1,3}[ \t]*(?:to|-|–)[ \t]*\d{1,4}"
+_OWN_SCALE = re.compile(
+    rf"\bI(?:'d|[ \t]+(?:would|will))?[ \t]+(?:rate|score|grade|give|evaluate)\b[^.!?\n]{{0,100}}{_RANGE}"
+    rf"|{_RANGE},[ \t]*I\b",
+    re.IGNORECASE,
 )
+_ITS_TOTAL = re.compile(r"/|\bof\b|满分", re.IGNORECASE)
+_SCALE_BEFORE = re.compile(rf"{_RANGE}(?=[^\d\n]{{0,20}}$)", re.IGNORECASE)
 _TOTAL_WORDS = re.compile(r"total|overall|sum|aggregate|combined|cumulative|holistic|总|综合|整体|合计", re.IGNORECASE)
 _SCALE = (
-    r"(?P<scale>[ \t'”」』)\]]{0,6}[(\[][^()\[\]\n]{1,60}[)\]]|[ \t]{1,4}(?:out[ \t]+of|from)[ \t]+[\d.]{1,9}"
+    r"(?P<scale>[ \t'”」』)\]]{0,6}[(\[](?!\d{1,3}[)\]][^\w\n:=]*(?:\n|$))[^()\[\]\n]{1,60}[)\]]"
+    r"|[ \t]{1,4}(?:out[ \t]+of|from)[ \t]+[\d.]{1,9}"
     r"|[ \t]?/[ \t]?[\d.]{1,9}"
     r"|[ \t]{1,4}on[ \t]+an?[ \t]+scale[ \t]+(?:of|from)[ \t]+\d{1,3}[ \t]*(?:to|-|–)[ \t]*\d{1,4})?"
 )
 _SEPARATOR = re.compile(
-    r"[ \t]{0,8}(?:(?:is|was|为|是)?[ \t]{0,4}(?::=|:|=(?!>))"
+    r"[ \t]{0,8}(?:(?:is|was|would[ \t]+be|为|是)?[ \t]{0,4}(?::=|:|=(?!>))"
     r"|\b(?:is|was)\b(?:[ \t]+(?:now|therefore|thus|hence|then|clearly)\b)?"
     r"|为|是|[-=]>|→)[ \t]*"
     r"|(?<=[ \t])[-–—][ \t]+",
     re.IGNORECASE,
 )
+# The form that was asked for, before the number: "Score: <total points> = 4".
+_PLACEHOLDER = re.compile(r"[<\[][^<>\[\]\d\n]{1,30}[>\]][ \t]*[:=]?[ \t]*(?=\d)")
 _AFTER_ALONE = re.compile(rf"{CLOSERS}(?:{UNIT})?[^\w\n]*$", re.IGNORECASE)
 _AFTER_BARE = re.compile(rf"{CLOSERS}(?:{UNIT})?(?:[^\w\n]*$|[ \t]*[,;.。()!][^\d]|[ \t]+[{DASHES}(])", re.IGNORECASE)
 _AFTER_ZH = re.compile(rf"{CLOSERS}分?{CLOSERS}(?:$|[,;.。!()])")
 _NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?:[-•][ \t]+)?(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
+_OTHER_THAN_SCORE = "a total that is not the score"
+_CONDITION = re.compile(r"(?:如果|假如|要是|倘若|除非)[^。!?;\n]*,[ \t]*$")  # "如果有例子，得分：5"
 _LINE = 200  # characters after the label in which its number is read
 
 
@@ -89,21 +109,30 @@ def line_answers(text: str, words: ScoreWords, low: int, high: int) -> Iterator[
     """The score lines of a text (as `plain` gives it): answers, and None for each label that no number follows.
 
     The number is on the label's own line. Under a heading ("Score:") it may be alone on the next line; a first item of
-    a list is not alone. A bare "Total: 3" before a score line that says another number is the total of something else.
+    a list is not alone. A bare "Total: 3" before a score line that says another number is the total of something else;
+    after a single one it contradicts it.
     """
-    said_as_score: Answer[float] | None = None
-    for label in reversed(list(words.line.finditer(text))):
+    found: list[tuple[str, Answer[float]]] = []
+    own_scale = _OWN_SCALE.search(text)
+    for label in words.line.finditer(text):
         number, begins = _number_after(text, label, low, high)
         if number is None:
             yield None
-        elif not number.supposed:
-            rank = words.rank(label["label"])
-            found = Answer(label.start("label"), begins + number.end, number.value, number.reason, rank)
-            if rank == PLAIN:
-                said_as_score = found
-            elif rank == TOTAL and said_as_score is not None and _TOTAL_ALONE.fullmatch(label["label"]):
-                found = found if found.value == said_as_score.value else replace(found, rank=WEAK)
-            yield found
+        elif not number.supposed and not _CONDITION.search(text, max(0, label.start() - 80), label.start("label")):
+            start, end, value, reason = label.start("label"), begins + number.end, number.value, number.reason
+            if own_scale and own_scale.end() <= start and not (label["scale"] or _ITS_TOTAL.search(text, start, end)):
+                most = int(re.findall(r"\d+", own_scale.group())[-1])
+                value, reason = (value, reason) if most == high else (None, f"score out of {most}, not {high}")
+            found.append((label["label"], Answer(start, end, value, reason, words.rank(label["label"]))))
+    scores = [answer for _, answer in found if answer.rank == PLAIN]
+    for name, answer in found:
+        if answer.rank == TOTAL and _TOTAL_ALONE.fullmatch(name):
+            later = next((one for one in scores if one.start > answer.start), None)
+            if later is not None and later.value != answer.value:
+                answer = replace(answer, rank=WEAK)
+            elif later is None and len(scores) == 1 and scores[0].value not in (None, answer.value):
+                answer = replace(answer, value=None, reason=_OTHER_THAN_SCORE)
+        yield answer
 
 
 def _number_after(text: str, label: re.Match[str], low: int, high: int) -> tuple[Number | None, int]:
@@ -111,13 +140,16 @@ def _number_after(text: str, label: re.Match[str], low: int, high: int) -> tuple
     # A label may take the brackets and spaces after it along; the separator is looked for after the word itself.
     separator = _SEPARATOR.match(text, label.end())
     begins = separator.end() if separator else label.end()
+    if separator is not None and (placeholder := _PLACEHOLDER.match(text, begins)) is not None:
+        begins = placeholder.end()
     region = _rest_of_line(text, begins)
     strict = _STRICT.fullmatch(label["label"]) is not None
     chinese = "\u4e00" <= label["label"][-1] <= "\u9fff"
     before = _SCALE_BEFORE.search(text, max(0, label.start("label") - _LINE), label.start("label"))
     scale = label["scale"] or (before.group() if before else None)
     if region.strip():
-        number = read_number(region, low, high, scale)
+        next_lines = text[begins + len(region) : begins + len(region) + _LINE]
+        number = read_number(region, low, high, scale, next_lines)
         if number is None:
             return None, begins
         if separator is None:

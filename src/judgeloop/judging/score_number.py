@@ -6,14 +6,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-OPENERS = r"""[ \t"'“”‘’「『<(\[{}★☆⭐✩✨]*"""
+OPENERS = (
+    r"""[ \t"'“”‘’「『<(\[{}⭐\u2605-\u2775\u2794-\u27bf\U0001f300-\U0001faff]*"""  # brackets, stars, signs such as ✅
+)
 CLOSERS = r"""[ \t"'“”‘’」』》>)\]}]*"""
 DASHES = "-\u2013\u2014\u2212"
-UNIT = r"(?:points?(?:[ \t]+(?:awarded|earned))?|pts\.?|stars?|分|[点點점](?!\d)|★|⭐)"
-NUMBER = re.compile(rf"{OPENERS}(?P<sign>[{DASHES}]\s*)?(?P<value>\d{{1,9}}(?:\.\d{{1,9}})?)")
+UNIT = (
+    r"(?:points?(?:[ \t]+(?:awarded|earned))?|pts\.?|stars?|分|[点點점](?!\d)|★|⭐"
+    r"|punkt(?:en?)?|puntos|pontos|punti|балл(?:а|ов)?)"
+)
+NUMBER = re.compile(rf"{OPENERS}(?P<sign>[{DASHES}]\s*)?(?P<value>\d{{1,9}}(?:\.\d{{1,20}})?)")
 _OUT_OF = re.compile(
     rf"{CLOSERS}(?:{UNIT}{CLOSERS})?[(\[<]?{OPENERS}"
-    rf"(?:/|out[ \t]+of[ \t]+|of[ \t]+|满分(?:为|是)?|共){OPENERS}(?P<total>\d{{1,9}})(?:\.0{{1,4}})?(?![\d.]*\d)",
+    rf"(?:/|(?:out[ \t]+of|of|von|sur|de|di|su|van|dari|из|із)[ \t]+|满分(?:为|是)?|共)"
+    rf"{OPENERS}(?P<total>\d{{1,9}})(?:\.0{{1,4}})?(?![\d.]*\d)",
     re.IGNORECASE,
 )
 _TO = rf"[ \t]*(?:[{DASHES}~]|to\b|到|至)[ \t]*"
@@ -34,16 +40,20 @@ _NAMED_SCALE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_WORD = re.compile(r"[ \t]+[^\W\d_]{1,4}[ \t]+(?P<total>\d{1,4})[^\w\n]*$")  # "4 sur 10"
-_TERM = rf"\d{{1,3}}(?:\.\d{{1,2}})?(?:[ \t]*{UNIT})?(?:[ \t]*\([^()\n]{{1,80}}\)|[ \t]+for[ \t]+[^\d+=\n]{{1,60}}?)?"
+_TERM = (
+    rf"\d{{1,3}}(?:\.\d{{1,2}})?(?:/\d{{1,2}})?(?:[ \t]*{UNIT})?"
+    r"(?:[ \t]*\([^()\n]{1,80}\)|[ \t]+for[ \t]+[^\d+=\n]{1,60}?)?"
+)
 _TERMS = rf"{_TERM}(?:[ \t]*(?:[+{DASHES}]|plus\b|minus\b)[ \t]*{_TERM}){{1,20}}"
-_SUM = re.compile(rf"{_TERMS}[ \t]*=[ \t]*(?P<total>\d{{1,4}}(?:\.\d{{1,2}})?)(?!\.?\d)", re.IGNORECASE)
+_SUM = re.compile(rf"{_TERMS}[ \t)\]]*=[ \t]*(?P<total>\d{{1,4}}(?:\.\d{{1,2}})?)(?!\.?\d)", re.IGNORECASE)
 _SUM_AFTER = re.compile(rf"[ \t]*=[ \t]*(?P<sum>{_TERMS})(?![\d.]*\d)", re.IGNORECASE)
 _PERCENT = re.compile(r"[ \t]*[=(≈][ \t]*(?P<percent>\d{1,3}(?:\.\d{1,2})?)[ \t]*%[ \t]*\)?")
 _SUMMAND = re.compile(rf"(?P<minus>[{DASHES}]|minus\b)?[ \t]*(?P<value>\d{{1,3}}(?:\.\d{{1,2}})?)", re.IGNORECASE)
 # A first summand without the sum's total: "1 (relevance) + 1", "1 for relevance, 1 for coverage".
 _SUMMANDS = re.compile(
     rf"(?:[ \t]*{UNIT})?(?:[ \t]*\([^()\n]{{1,80}}\)|[ \t]+for[ \t]+[^\d+=\n]{{1,60}})?[ \t]*(?:\+|plus\b)[ \t]*\d"
-    r"|[ \t]+for[ \t]+[^\d\n]{1,60}[,;][ \t]*(?:and[ \t]+)?\d{1,2}[ \t]+for\b",
+    rf"|(?:[ \t]*{UNIT})?[ \t]+(?:each\b"
+    rf"|for[ \t]+[^\d\n]{{1,60}}(?:[,;]|[ \t]and\b)[ \t]*(?:and[ \t]+)?\d{{1,2}}(?:[ \t]*{UNIT})?[ \t]+for\b)",
     re.IGNORECASE,
 )
 _JOINER = (
@@ -57,20 +67,30 @@ _SECOND = re.compile(
     rf"|[,;|(]?[ \t]*[(]?(?:or|maybe|perhaps|possibly|也许|可能)[ \t]*(?:(?:even|an?)[ \t]+){{0,2}}"
     rf"|[,;|][ \t\"'“”‘’(\[<]*(?=\d[\d.,;| \t]*$))\d"
     r"|[ \t]+or[ \t]+(?:(?:a|low|high)[ \t]+){0,2}(?:more|higher|less|lower|above|below|\d|one|two|three|four|five)\b"
+    r"|[ \t]+(?:or[ \t]+so|at[ \t]+(?:least|most|best)|and[ \t]+(?:above|below|up)(?![ \t]+[a-z]))\b"
     r"|(?:[ \t]*\([^()\n]{1,40}\))?[ \t]*(?:→|[-=]>)[^\d\n]{0,12}\d|[.?…\W]{1,6}(?:actually|no,)[^\d\n]{0,30}\d"
     rf"|{CLOSERS}{UNIT}{CLOSERS}(?:[{DASHES}~]|(?:to|or)\b|到|至|还是|或[者是]?)[ \t]*{_FILLER}\d{{1,3}}[ \t]*{UNIT}",
     re.IGNORECASE,
 )
+# What makes the number a part of another word or number; a new sentence may follow without a space.
 _GLUED = re.compile(
-    r"[.,/]\d|[.,/]?[ \t]*[¼-¾⅐-⅞↉]|[ \t]*%|[ \t]+and[ \t]+a[ \t]+half\b|"
-    r"e[-+]?\d|分?[中里]|(?!(?:points?|pts|stars?|out|of|to|or|and|p)(?![a-z]))[a-z]",
+    r"[.,/:]\d|[.,/]?[ \t]*[¼-¾⅐-⅞↉]|[ \t]*%|[ \t]+and[ \t]+a[ \t]+half\b"
+    r"|e[-+]?\d|\+(?![ \t]*\d)|-?ish\b|分?(?:[中里多]|以[上下]|左右|上下)|比\d"
+    r"|(?!(?:points?|pts|stars?|out|of|to|or|and|p)(?![a-z])|(?-i:[A-Z][a-z]{2}))[a-z]",
     re.IGNORECASE,
 )
+_MARK = re.compile(r"[.):](?=[ \t]*[^\W\d])|[ \t]+(?:is|means)\b")  # of an item in a list
 _WHOLE_SCALE = re.compile(rf"{_TO}(?P<high>\d{{1,4}})[^\w\n]*$", re.IGNORECASE)
 # What speaks of a score rather than giving it: "Score: 5 would need examples".
 _SUPPOSED = re.compile(
-    rf"{CLOSERS}[,;]?[ \t]*(?:\?|(?:would|could|might|should|requires?|needs?|means?|demands?|implies|if|when|unless)\b"
-    r"|is[ \t]+(?:for|reserved|given|only|when|if)\b|(?:则|才|需要|要求|意味着|表示|应该|将会|会是))",
+    rf"{CLOSERS}(?:{UNIT}{CLOSERS})?[,;]?[ \t]*(?:\?|(?:at[ \t]+first|initially|so[ \t]+far|for[ \t]+now|if|when|unless"
+    r"|would|could|might|should|requires?|needs?|means?|demands?|implies|(?:is|was)n't)\b"
+    r"|(?:is|was)[ \t]+(?:for|reserved|given|only|when|if|not|the[ \t]+(?:highest|maximum|lowest|top)"
+    r"|what[ \t]+i[ \t]+(?:would|could|might))\b"
+    r"|(?:is|was|seems|looks|feels)[ \t]+(?:(?:a[ \t]+(?:bit|little)|rather|somewhat|far|much)[ \t]+)?"
+    r"(?:too|low|high|harsh|generous|unfair)\b"
+    rf"|(?!{UNIT}|marks\b)[a-z]{{2,20}}s[ \t]+(?:are|were|have|do)\b"  # "3 tips are given"
+    r"|(?:则|才|需要|要求|意味着|表示|应该|将会|会是|太|过[高低]|偏[高低]))",
     re.IGNORECASE,
 )
 
@@ -89,15 +109,17 @@ class Number:
     supposed: bool = False
 
 
-def read_number(text: str, low: int, high: int, scale: str | None = None) -> Number | None:
-    """Read the number that a text begins with; None if it begins with none. `scale` is what the label says of it, such
-    as "(out of 5)"."""
+def read_number(text: str, low: int, high: int, scale: str | None = None, below: str = "") -> Number | None:
+    """Read the number that a line begins with; None if it begins with none. `scale` is what the label says of it, such
+    as "(out of 5)"; `below` is what stands on the next lines."""
     match = NUMBER.match(text)
     if match is None:
         return None
     found = Number(None, None, match.end(), text[match.end() :])
     if match["sign"]:
         return replace(found, reason="negative score")
+    if "<" in match.group() and ">" not in found.rest:
+        return replace(found, reason="less than a number on the score line")
     value, end = float(match["value"]), match.end()
     whole = _WHOLE_SCALE.match(text, end)
     if whole is not None and value == low and int(whole["high"]) == high:  # "[0-5]": the form that was asked for
@@ -120,6 +142,8 @@ def read_number(text: str, low: int, high: int, scale: str | None = None) -> Num
         return replace(found, reason=f"score out of {outside}, not {high}")
     if rest[:1].isnumeric() or _GLUED.match(rest):
         return replace(found, reason="malformed number")
+    if _begins_list(match["value"], rest, below):
+        return replace(found, reason="a list on the score line")
     if _SECOND.match(rest) or _SUMMANDS.match(rest):
         return replace(found, reason="more than one number on the score line")
     if not low <= value <= high:
@@ -127,9 +151,18 @@ def read_number(text: str, low: int, high: int, scale: str | None = None) -> Num
     return replace(found, value=value)
 
 
+def _begins_list(value: str, rest: str, below: str) -> bool:
+    """Whether the number is the mark of an item: "1. It is on topic. 2. It is complete.", "1 is poor, 2 is fair"."""
+    mark = _MARK.match(rest)
+    if mark is None or not value.isdigit():
+        return False
+    following = rf"[,.!?;\n][ \t]*{int(value) + 1}{re.escape(mark.group())}[ \t]"
+    return re.search(following, rest[mark.end() :] + below) is not None
+
+
 def _summed(terms: str) -> float:
-    """The value of "1 (relevance) + 1 point - 0.5"."""
-    bare = re.sub(r"\([^()]*\)", " ", terms)
+    """The value of "1 (relevance) + 1 point + 0/1 - 0.5"."""
+    bare = re.sub(r"\([^()]*\)|/\d+", " ", terms)
     return sum(float(one["value"]) * (-1 if one["minus"] else 1) for one in _SUMMAND.finditer(bare))
 
 
@@ -150,5 +183,7 @@ def _other_total(total: re.Match[str] | None, high: int) -> int | None:
 
 def _other_scale(scale: str | None, high: int) -> int | None:
     """The highest score of the scale that a label names, if it is not `high`."""
+    if scale is not None and "%" in scale:
+        return 100
     numbers = [float(number) for number in re.findall(r"\d{1,9}(?:\.\d{1,9})?", scale or "")]
     return int(numbers[-1]) if numbers and numbers[-1] != high else None

@@ -22,12 +22,31 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _ELEMENT = re.compile(r"<(?P<tag>[^\W\d][\w -]{0,30})>[^<]{0,20000}</(?P=tag)>", re.IGNORECASE)
-_ANSWER_TAGS = frozenset({"answer", "result", "output", "verdict", "evaluation", "judgement", "judgment"})
+_REASONS = re.compile(
+    r"<(?P<tag>rationale|justification|explanation|feedback|critique|reason(?:ing|s)?|analysis|thoughts?|draft|notes?|review"
+    r"|details|reflection|scratchpad)(?:[ \t][^<>\n]{0,80})?>(?:(?!<(?P=tag)\b).)*?</(?P=tag)>",
+    re.IGNORECASE | re.DOTALL,
+)
+_ANSWER_WORDS = frozenset({"answer", "result", "output", "verdict", "evaluation", "judgement", "judgment"})
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}\{(?P<content>(?:[^{}\n]|\{[^{}\n]{0,60}\}){1,80})\}")
 _BRACKETED = re.compile(r"\[\[(?P<content>[^\[\]\n]{1,20})\]\]")
+# A box that is told of the response, and gives it no score: "Its final answer \\boxed{4} is right."
+_TOLD = re.compile(
+    r"\b(?:correct|right|wrong|incorrect|expected|reference|true|actual|its|their|'s)[ \t]+(?:final[ \t]+)?"
+    r"(?:answer|result|value|solution)\b[^,;]{0,40}$"
+    r"|\b(?:response|assistant|model|solution|student|it)[ \t]+(?:[a-z]+ly[ \t]+|also[ \t]+)?(?:gives?|gave|says?|said"
+    r"|state[sd]|claim(?:s|ed)|conclude[sd]|writes|wrote|finds|found|obtain(?:s|ed)|reache[sd]|arrive[sd]|compute[sd]"
+    r"|calculate[sd]|end(?:s|ed)|boxe[sd]|answer(?:s|ed)|present(?:s|ed)|provide[sd]|report(?:s|ed)|contains)\b"
+    r"(?![^,;]{0,40}\b(?:score|rating|grade|points?)\b)[^,;]{0,40}$"
+    r"|(?<![a-z])[a-z][ \t]*=[ \t$]*$|\bsee[ \t]*$",
+    re.IGNORECASE,
+)
+_OF_IT = re.compile(
+    r"[^\w\n.]{0,4}\b(?:is|was|are|were|equals?|does|matches|follows|which|instead|in[ \t]+the)\b", re.IGNORECASE
+)
 _INSIDE = re.compile(r"\\[a-z]{1,8}\s?\{|[{}$\\]")
 _BARE = re.compile(r"[^\w\n]{0,20}\d{1,9}(?:\.\d{1,9})?(?:[ \t]*/[ \t]*\d{1,9}(?:\.0)?)?[^\w\n]{0,20}")
-_GLOSS = re.compile(r"[ \t]*(?:[-–—:,][ \t]+|\()[^\d\n]{1,60}")
+_GLOSS = re.compile(r"[ \t]*(?:[-–—:,][ \t]+|\(|[ \t](?:because|since|as)[ \t])[^\d\n]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +131,19 @@ def json_answers(
                 break
             above += level
             level = _objects([inner for item in level for inner in item.values()])
+        else:
+            if key is None and isinstance(value, dict):
+                yield from _answer_key(value, start, end, scale)
+
+
+def _answer_key(value: dict[str, Any], start: int, end: int, scale: Scale) -> Iterator[Answer[float]]:
+    """The score line that is the one answer in a JSON object: `{"verdict": "Score: 4"}`. A number alone may answer the
+    user instead."""
+    given = [value[name] for name in value if _words_of(name).lower() in _ANSWER_WORDS]
+    said = plain(given[0]) if len(given) == 1 and isinstance(given[0], str) else ""
+    number = number_inside(said, scale) if scale.names(said.rpartition(":")[0]) else None
+    if number is not None:
+        yield Answer(start, end, number.value, number.reason, WEAK)
 
 
 def _objects(values: Sequence[Any]) -> list[dict[str, Any]]:
@@ -189,7 +221,7 @@ def _json_number(value: object, scale: Scale, named: str | None) -> Number | Non
         return _json_number(inner[0], scale, named) if len(inner) == 1 and not isinstance(inner[0], dict) else None
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    return scale.alone(str(value), named, gloss=True)
+    return number_inside(plain(str(value)), scale, named, gloss=True)
 
 
 # Tags, brackets, boxes
@@ -200,7 +232,7 @@ def tag_answers(text: str, scale: Scale, tag: str | None = None) -> Iterator[Ans
     for match in _TAG.finditer(text):
         name = _words_of(match["tag"])
         usual = scale.names(name) is not None
-        if match["tag"].lower() == tag.lower() if tag else usual or name.lower() in _ANSWER_TAGS:
+        if match["tag"].lower() == tag.lower() if tag else usual or name.lower() in _ANSWER_WORDS:
             number = number_inside(plain(match["content"]), scale, gloss=usual or tag is not None)
             if number is not None:
                 rank = scale.words.rank(name) if usual or tag else WEAK
@@ -213,6 +245,11 @@ def element_spans(text: str, answers: Sequence[Answer[float]]) -> list[tuple[int
     """The closed elements of a text that hold other words than these answers, such as a rationale."""
     starts = {answer.start for answer in answers}
     return [element.span() for element in _ELEMENT.finditer(text) if element.start() not in starts]
+
+
+def reason_spans(text: str) -> list[tuple[int, int]]:
+    """The closed elements of a text that are named as reasons."""
+    return [element.span() for element in _REASONS.finditer(text)]
 
 
 def bracketed_answers(text: str, scale: Scale, rank: int = WEAK) -> Iterator[Answer[float]]:
@@ -228,15 +265,21 @@ def boxed_answers(text: str, scale: Scale) -> Iterator[Answer[float]]:
 def _enclosed(pattern: re.Pattern[str], text: str, scale: Scale, rank: int) -> Iterator[Answer[float]]:
     for match in pattern.finditer(text):
         number = number_inside(match["content"], scale)
-        if number is not None:
+        if number is not None and (rank > WEAK or not _told_of(text, match)):
             yield Answer(match.start(), match.end(), number.value, number.reason, rank)
 
 
-def number_inside(content: str, scale: Scale, *, gloss: bool = False) -> Number | None:
-    """The number in a tag or a box, which may repeat the label."""
+def _told_of(text: str, box: re.Match[str]) -> bool:
+    """Whether the sentence around a box tells of the response."""
+    before = re.split(r"[.!?。！？\n]", text[max(0, box.start() - 200) : box.start()])[-1]
+    return _TOLD.search(before) is not None or _OF_IT.match(text, box.end()) is not None
+
+
+def number_inside(content: str, scale: Scale, named: str | None = None, *, gloss: bool = False) -> Number | None:
+    """The number in a tag, a box or a string, which may repeat the label."""
     said = _INSIDE.sub(" ", content).strip()
     label, colon, number = said.rpartition(":")
-    return scale.alone(number if colon and scale.names(label) else said, gloss=gloss)
+    return scale.alone(number if colon and scale.names(label) else said, named, gloss=gloss)
 
 
 def bare_answer(text: str, scale: Scale) -> Iterator[Answer[float]]:

@@ -39,7 +39,7 @@ def table_answers(text: str, spans: Sequence[tuple[int, int]], scale: Scale) -> 
     says of the most that can be given, or of something else, is no score."""
     for start, end in spans:
         rows = _rows(text, start, end)
-        header = rows.pop(0) if len(rows) > 1 and rows[1] == [] else []
+        header = rows.pop(0) if len(rows) > 2 and rows[1] == [] else []
         rows = [row for row in rows if row]
         named = [row for row in rows if scale.names(row[0].text)]
         for row in named:

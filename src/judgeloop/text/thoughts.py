@@ -3,7 +3,8 @@
 A thought is not speech: it is never judged, and no score is read from it. The marks are those of the chat formats in
 use: `<think>` (Qwen3, DeepSeek, GLM, Nemotron), `<thought>` (EXAONE), `<seed:think>`, `[THINK]` (Magistral),
 `◁think▷` (Kimi), `<|START_THINKING|>` (Command A), `<|begin_of_thought|>` (Sky-T1), `<|channel>thought` (Gemma),
-`<|inner_prefix|>` (Apertus), and the channels of gpt-oss (harmony), with or without their control tokens.
+`<|inner_prefix|>` (Apertus), `[BEGIN FINAL RESPONSE]` (Apriel), the words that Granite and HuatuoGPT write instead of
+marks, and the channels of gpt-oss (harmony), with or without their control tokens.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from dataclasses import dataclass
 
 _NAMES = r"(?:think|thinking|thought|thoughts|seed:think)"
 # Tags that an answer may well use for its own purposes: a thought only if the text begins with one.
-_LEADING = re.compile(r"\s*<(?P<name>reasoning|reflection|analysis|scratchpad)>", re.IGNORECASE)
+_LEADING = re.compile(
+    r"\s*<(?P<name>reasoning|reflection|analysis|scratchpad|inner_thoughts?|internal_thoughts?|inner_monologue|internal_monologue|chain_of_thought|cot)>",
+    re.IGNORECASE,
+)
 _OPEN = (
-    rf"<{_NAMES}>|\[think\]|◁think▷|<\|(?:start_thinking|begin_of_thought|begin▁of▁thinking)\|>"
+    rf"<\|?{_NAMES}\|?>|\[think\]|◁think▷|<\|(?:start_thinking|begin_of_thought|begin▁of▁thinking)\|>"
     r"|<\|channel>(?:thought|analysis)\b|<unused94>|<\|inner_prefix\|>"
 )
 _CLOSE = (
-    rf"</{_NAMES}>|\[/think\]|◁/think▷|<\|(?:end_thinking|end_of_thought|end▁of▁thinking)\|>|<channel\|>|<unused95>"
-    r"|<\|inner_suffix\|>"
+    rf"<\|?/{_NAMES}\|?>|\[/think\]|◁/think▷|<\|(?:end_thinking|end_of_thought|end▁of▁thinking)\|>|<channel\|>|<unused95>"
+    r"|<\|inner_suffix\|>|\[begin final response\]"
 )
 _CLOSING = re.compile(_CLOSE, re.IGNORECASE)
 MARKS = re.compile(rf"{_OPEN}|{_CLOSE}|<\|channel\|>(?:final)?", re.IGNORECASE)
@@ -31,8 +35,15 @@ _HARMONY_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 # Harmony decoded without its control tokens: "analysisThe user asks …assistantfinalParis."
 _BARE_HARMONY = re.compile(r"\s*analysis(?=[A-Z<*\"“'(\[\d\u4e00-\u9fff])")
 _BARE_FINAL = re.compile(r"assistant\s?final")
+# Words that announce a thought, and the answer after it. Without the second they announce the answer's own reasons.
+_ANNOUNCED = re.compile(
+    r"\s*(?:here is my thought process:|#{1,3}[ \t]*thinking[ \t]*\n)(?P<thought>.*?)"
+    r"\n[ \t]*(?:here is my response:|#{1,3}[ \t]*final response[ \t]*\n)",
+    re.IGNORECASE | re.DOTALL,
+)
 _AROUND_ANSWER = re.compile(
     r"\s*<\|(?:start_response|begin_of_solution|start_text)\|>|<\|(?:end_response|end_of_solution|end_text)\|>\s*$"
+    r"|\[end final response\]\s*$"
     r"|^\s*<response>|</response>\s*$",
     re.IGNORECASE,
 )
@@ -71,6 +82,8 @@ def split_thought(text: str) -> Spoken:
             return Spoken(text[leading.end() :].strip(), None)
         inner = split_thought(text[end + len(leading["name"]) + 3 :])
         return Spoken(_joined(text[leading.end() : end], inner.thought), inner.answer and inner.answer.strip())
+    if announced := _ANNOUNCED.match(text):
+        return Spoken(announced["thought"].strip(), text[announced.end() :].strip())
     closes = [mark for mark in _CLOSING.finditer(text) if not _named(text, mark)]
     start = closes[-1].end() if closes else 0
     rest = text[start:]
