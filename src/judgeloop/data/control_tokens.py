@@ -11,6 +11,7 @@ ENDS = (
     "</s>", "<eos>", "<|eos|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|endoftext|>", "<|end_of_text|>",
     "<end_of_turn>", "<turn|>", "<|end|>", "<|return|>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>", "<|END_RESPONSE|>",
     "<EOS_TOKEN>", "<｜end▁of▁sentence｜>", "<|end▁of▁sentence|>", "<|end_of_sentence|>", "<pad>", "<|pad|>",
+    "<extra_id_1>",
 )  # fmt: skip
 
 
