@@ -57,6 +57,15 @@ ASKED: dict[str, tuple[Rows, str]] = {
         [{"user_prompt": "Please act as a judge.", "judgment": "Rating: [[9]]", "score": 9}], "'judgment' stands"
     ),
     "a summary called a label": ([{"prompt": U, "label": "It is petrichor."}], "'label' stands beside the prompt"),
+    "a pair turned round": (
+        [{"prompt": U, "chosen": B, "rejected": A, "swapped": True}],
+        r"'swapped' is True: 'chosen' may not be .*\{chosen: chosen, rejected: rejected\}",
+    ),
+    "a margin below 0": ([{"prompt": U, "chosen": B, "rejected": A, "margin": -1.5}], "'margin' is -1.5: 'chosen' may"),
+    "a pair that was discarded": (
+        [{"prompt": U, "chosen": A, "rejected": B, "status": "submitted"},
+         {"prompt": "x?", "chosen": B, "rejected": A, "status": "discarded"}], ":2: 'status' is 'discarded'"
+    ),
     "a turn rated by aspect (SteerLM)": (
         [{"conversations": [{"from": "User", "value": U},
                             {"from": "Assistant", "value": A, "label": "quality:0,toxicity:4"}]}],
@@ -73,19 +82,19 @@ def test_what_speaks_against_an_answer_is_asked_for(name: str, tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
-ANSWERED: dict[str, tuple[str, dict[str, str | None]]] = {
-    "a word in a column of an unknown name": ("a critique", {"label": None}),
-    "a critique in prose": ("a critique", {"label": None}),
-    "an error": ("an error", {"bad_label": None}),
-    "a better answer": ("the answer", {"response": "corrected"}),
-    "an evolved instruction": ("the prompt", {"prompt": "evolved_instruction"}),
-    "votes against": ("the votes", {"score": "upvotes"}),
+ANSWERED: dict[str, dict[str, str | None]] = {
+    "a word in a column of an unknown name": {"label": None},
+    "a critique in prose": {"label": None},
+    "an error": {"bad_label": None},
+    "a better answer": {"response": "corrected"},
+    "an evolved instruction": {"prompt": "evolved_instruction"},
+    "votes against": {"score": "upvotes"},
 }
 
 
 @pytest.mark.parametrize("name", ANSWERED)
 def test_the_answer_to_the_question_is_understood(name: str, tmp_path: Path) -> None:
-    rows, account = read_supervised(write(tmp_path / "rows.jsonl", ASKED[name][0]), fields=ANSWERED[name][1])
+    rows, account = read_supervised(write(tmp_path / "rows.jsonl", ASKED[name][0]), fields=ANSWERED[name])
     assert (rows[0].prompt, rows[0].completion) == ([user()], [bot()])
     assert len(rows) == account.rows
 
@@ -100,6 +109,12 @@ def test_a_column_said_to_be_a_label_leaves_out_what_it_calls_bad(tmp_path: Path
 def test_a_corrected_answer_said_to_be_chosen_makes_a_pair(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", ASKED["a better answer"][0])
     (ranked,), _ = read_ranked(path, fields={"chosen": "corrected", "rejected": "output"})
+    assert [response["text"] for response in ranked.responses] == [A, B]
+
+
+def test_a_pair_said_to_be_in_order_is_taken(tmp_path: Path) -> None:
+    rows: Rows = [{"prompt": U, "chosen": A, "rejected": B, "swapped": True, "margin": -1, "status": "rejected"}]
+    (ranked,), _ = read_ranked(write(tmp_path / "r.jsonl", rows), fields={"chosen": "chosen", "rejected": "rejected"})
     assert [response["text"] for response in ranked.responses] == [A, B]
 
 

@@ -65,6 +65,11 @@ LEARNT: dict[str, Rows] = {
     "Firefly": [{"kind": "NLI", "input": U, "target": A}],
     "WildChat": [{"conversation": [{**user(), "toxic": True}, {**bot(), "toxic": False}], "toxic": False}],
     "LMSYS with moderation": [{"conversation": [user(), bot()], "openai_moderation": [{"flagged": False}] * 2}],
+    "an answer that a template opened": [
+        {"prompt": U, "response": f"<|start_header_id|>assistant<|end_header_id|>\n\n{A}<|eot_id|>"}
+    ],
+    "an answer that a mark of ChatML opened": [{"prompt": U, "response": f"<|im_start|>assistant\n{A}<|im_end|>"}],
+    "an answer after which a turn is opened": [{"prompt": U, "response": f"{A}\n\nHuman: "}],
     "turns that say nothing": [{"messages": [user(), {**bot(), "rating": None, "label": "gardening", "weight": None}]}],
     "a caption": [{"prompt": U, "response": A, "image_caption": "a cat"}],
 }
@@ -90,6 +95,17 @@ def test_answers_to_learn_from(name: str, tmp_path: Path) -> None:
 def test_what_is_dropped_for_which_reason(row: dict[str, Any], reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"no usable row \(1 {reason}\)"):
         read_supervised(write(tmp_path / "rows.jsonl", [row]))
+
+
+@pytest.mark.parametrize("names", ["chosen_reward rejected_reward", "reward_chosen reward_rejected"])
+def test_rewards_beside_the_sides_must_agree_and_are_no_ratings(names: str, tmp_path: Path) -> None:
+    chosen, rejected = names.split()
+    rows: Rows = [
+        {"prompt": U, "chosen": A, "rejected": B, chosen: 0.3, rejected: 0.1},
+        {"prompt": "x?", "chosen": A, "rejected": B, chosen: 0.1, rejected: 0.9},
+    ]
+    (row,), account = read_supervised(write(tmp_path / "rows.jsonl", rows))
+    assert (row.prompt, account.dropped) == ([user()], {"chosen is scored below rejected": 1})
 
 
 def test_an_answer_that_speaks_of_a_call_is_taken(tmp_path: Path) -> None:

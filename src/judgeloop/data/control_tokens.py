@@ -6,6 +6,8 @@ from __future__ import annotations
 BEGINNINGS = (
     "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>", "<BOS_TOKEN>", "[gMASK]", "<sop>",
     "<｜begin▁of▁sentence｜>", "<|begin▁of▁sentence|>", "<|begin_of_sentence|>",
+    "<|im_start|>assistant", "<|start_header_id|>assistant<|end_header_id|>", "<start_of_turn>model", "<|assistant|>",
+    "<｜Assistant｜>", "<|start_of_role|>assistant<|end_of_role|>", "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
 )  # fmt: skip
 ENDS = (
     "</s>", "<eos>", "<|eos|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|endoftext|>", "<|end_of_text|>",

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from judgeloop.data.columns import Columns
 from judgeloop.data.fields import number_of
-from judgeloop.data.marks import condemns, is_blank
+from judgeloop.data.marks import condemns, fault_of, is_blank
 from judgeloop.data.names import plain_name, words
 
 _ELSEWHERE = words(
@@ -35,7 +35,12 @@ _FAILED = ("error", "errors", "exception", "failure", "failure_reason", "rejecti
 _FOR, _AGAINST = ("upvotes", "votes", "likes"), ("downvotes", "dislikes")
 _NONE = words("none false no 0 success ok")
 
-Kind = Literal["prompt", "better", "critic", "failed", "votes", "word"]
+_SWAPPED = words("swapped swap flipped reversed inverted")
+_MARGIN = re.compile(r"(?:score|reward|rating)?_?margin|(?:score|reward|rating)_(?:diff|difference|gap)")
+_DECIDED = ("status", "label", "answer", "decision", "review", "annotation", "verdict", "outcome")
+
+Kind = Literal["prompt", "better", "critic", "failed", "votes", "word", "swapped", "margin", "pair"]
+Shape = Literal["single", "rated", "pair", "other"]
 
 
 class Suspect(NamedTuple):
@@ -45,32 +50,44 @@ class Suspect(NamedTuple):
     kind: Kind
 
 
-def suspects_of(
-    columns: Columns, unread: Iterable[str], *, asked: bool, single: bool, rated: bool
-) -> tuple[Suspect, ...]:
-    """The columns of a row that may speak against it. `asked`: its prompt has a column; `single`: it has one answer;
-    `rated`: columns say how good."""
+def suspects_of(columns: Columns, unread: Iterable[str], *, asked: bool, shape: Shape) -> tuple[Suspect, ...]:
+    """The columns of a row of a shape that may speak against it. `asked`: its prompt has a column."""
     given = columns.given
-    found: list[Suspect] = []
+    kinds: dict[str, Kind | None] = {}
     for key in unread:
         name = plain_name(key)
         if _PROMPT.fullmatch(name) and asked and "prompt" in columns and "prompt" not in given:
-            found.append(Suspect(key, "prompt"))
-        if not single:
-            continue
-        if _BETTER.fullmatch(name) and not given & {"response", "chosen", "conversation"}:
-            found.append(Suspect(key, "better"))
-        elif name in _AGAINST and plain_name(columns.roles.get("score", "")) in _FOR and "score" not in given:
-            found.append(Suspect(key, "votes"))
-        elif given & {"label", "bad_label"}:
-            continue
-        elif name in _FAILED:
-            found.append(Suspect(key, "failed"))
-        elif not _ELSEWHERE & set(name.split("_")):
-            if not rated and "score" not in given and _CRITIC.fullmatch(name):
-                found.append(Suspect(key, "critic"))
-            found.append(Suspect(key, "word"))
-    return tuple(found)
+            kinds[key] = "prompt"
+        elif shape == "pair" and "chosen" not in given:
+            kinds[key] = _of_a_pair(name)
+        elif shape in ("single", "rated"):
+            kinds[key] = _of_an_answer(name, columns, rated=shape == "rated")
+    return tuple(Suspect(key, kind) for key, kind in kinds.items() if kind is not None)
+
+
+def _of_a_pair(name: str) -> Kind | None:
+    """What a column may say of a pair: that it was turned round, that it is none, or how far apart its sides are."""
+    if _SWAPPED & set(name.split("_")):
+        return "swapped"
+    if _MARGIN.fullmatch(name):
+        return "margin"
+    return "pair" if name in _DECIDED else None
+
+
+def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
+    """What a column may say of the one answer of a row."""
+    given = columns.given
+    if _BETTER.fullmatch(name) and not given & {"response", "chosen", "conversation"}:
+        return "better"
+    if name in _AGAINST and plain_name(columns.roles.get("score", "")) in _FOR and "score" not in given:
+        return "votes"
+    if given & {"label", "bad_label"}:
+        return None
+    if name in _FAILED:
+        return "failed"
+    if _ELSEWHERE & set(name.split("_")):
+        return None
+    return "critic" if not rated and "score" not in given and _CRITIC.fullmatch(name) else "word"
 
 
 def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Columns) -> tuple[str, str] | None:
@@ -107,6 +124,13 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
                 f"write their difference in a column 'score', or say that '{voted}' is enough: "
                 f"seed_data.fields: {{score: {voted}}}",
             )
+        elif kind in ("swapped", "margin", "pair"):
+            chosen = columns.roles["chosen"]
+            return (
+                f"{said}: '{chosen}' may not be the better answer",
+                f"mend or remove such rows, or say that it is: seed_data.fields: {{chosen: {chosen}, "
+                f"rejected: {columns.roles['rejected']}}}",
+            )
         elif kind == "critic":
             return (
                 f"{said}, which may call the answer bad, and bad ones must not be learnt",
@@ -122,8 +146,12 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
 
 def _speaks(value: object, kind: Kind) -> bool:
     """Whether a cell says something of its column's kind: a lone word is no prompt, no answer and no prose."""
-    if kind == "word":
+    if kind in ("word", "pair") or (kind == "critic" and isinstance(value, str) and len(value.split()) < 3):
         return condemns(value)
+    if kind == "swapped":
+        return fault_of(value) is True
+    if kind == "margin":
+        return (number_of(value) or 0.0) < 0
     if kind == "votes":
         return bool(number_of(value))
     if kind == "failed":

@@ -12,7 +12,7 @@ from judgeloop.data import compared, oasst, preferences, ranked_lists
 from judgeloop.data import conversations as said
 from judgeloop.data.columns import Columns, columns_of
 from judgeloop.data.conversations import Answer, Ranking, Row
-from judgeloop.data.doubts import Suspect, suspects_of
+from judgeloop.data.doubts import Shape, Suspect, suspects_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
@@ -236,7 +236,10 @@ def suspects_in(unread: Sequence[str], columns: Columns, form: Format) -> tuple[
     """The columns that may speak against a row of this format."""
     if "text" in columns and form in (TRANSCRIPTS, RATED_TRANSCRIPTS) and "response" in columns:
         unread = [*unread, columns.roles["response"]]  # an annotator's "accept", not what was said
-    return suspects_of(columns, unread, asked="prompt" in form.roles, single=form in _SINGLE, rated=form.rated)
+    shape: Shape = "pair" if form is PREFERENCES else "other"
+    if form in _SINGLE:
+        shape = "rated" if form.rated else "single"
+    return suspects_of(columns, unread, asked="prompt" in form.roles, shape=shape)
 
 
 def same_format(row: Row, columns: Columns, form: Format, first: Place, place: Place) -> None:

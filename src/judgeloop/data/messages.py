@@ -166,7 +166,7 @@ def answer_of(text: str, fields: Mapping[str, Any], intake: Intake) -> tuple[str
 
     Raises Unusable for a thought without an answer, for padding alone and for what a forum leaves of a deleted answer.
     """
-    text = _LED.sub("", without_tokens_around(text))
+    text = _FOLLOWED.sub("", _LED.sub("", without_tokens_around(text)))
     if _PADDING.fullmatch(text):
         raise Unusable("response of padding alone")
     text, inside = thoughts.split_thought(text)
@@ -183,6 +183,7 @@ def answer_of(text: str, fields: Mapping[str, Any], intake: Intake) -> tuple[str
 
 
 _LED = re.compile(r"\A\s*\n\s*(?:### )?(?:Assistant|Response):[ \t]*")  # as a transcript begins an answer
+_FOLLOWED = re.compile(r"\s*\n\s*(?:### )?(?:Human|User|Instruction):\s*\Z")  # and opens the turn after it
 _DELETED = ("[deleted]", "[removed]")  # as a forum leaves it
 _CALL = re.compile(  # a call that was written into the text
     r"^\s*(?:<(?:tool_call|functioncall|function_call)>\s*[{\[\n]|\[TOOL_CALLS\]\s*\[|<\|python_tag\|>|<\|tool_calls?_begin\|>"

@@ -28,6 +28,12 @@ def _with_nouns(words: str) -> tuple[str, ...]:
     )
 
 
+def _of_a_side(side: str) -> tuple[str, ...]:
+    """What a score of one side of a pair is called: score_chosen, chosen_reward, chosen_avg_rating …"""
+    scores = ("score", "rating", "avg_rating", "reward", "rm_score", "reward_score", "reward_model_score")
+    return tuple(name for score in scores for name in (f"{score}_{side}", f"{side}_{score}"))
+
+
 NAMES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input",
@@ -91,8 +97,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "verdict", "selected", "human_preference", "safer_response_id", "orig_preference",
     ),
     "tie": ("winner_tie", "tie", "is_tie"),
-    "chosen_score": ("score_chosen", "chosen_score", "chosen_rating", "rating_chosen", "chosen_avg_rating"),
-    "rejected_score": ("score_rejected", "rejected_score", "rejected_rating", "rating_rejected", "rejected_avg_rating"),
+    "chosen_score": _of_a_side("chosen"),
+    "rejected_score": _of_a_side("rejected"),
     "thought": THOUGHTS,
     "text": ("text",),
     "group": ("group",),

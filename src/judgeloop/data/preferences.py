@@ -7,6 +7,7 @@ chosen better than all rejected.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,8 +68,9 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
     if scores[0] is not None and scores[1] is not None and marks[0].total == marks[1].total and scores[0] <= scores[1]:
         alike = scores[0] == scores[1]
         raise Unusable("chosen and rejected are scored alike" if alike else "chosen is scored below rejected")
+    rewarded = re.search("reward|rm_", intake.key("chosen_score")) is not None  # whose size says nothing by itself
     responses: list[dict[str, Any]] = [
-        {"text": text, "rank": rank, "thought": thought, "rating": score}
+        {"text": text, "rank": rank, "thought": thought, "rating": None if rewarded else score}
         for rank, ((text, thought), score) in enumerate(zip(texts, scores, strict=True))
     ]
     own = sides[0][-1].marks
