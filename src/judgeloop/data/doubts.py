@@ -104,7 +104,7 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
                     f"prompt: {key}", f"prompt: {asked}"
                 )
         elif kind == "better":
-            answer = columns.roles.get("response") or columns.roles.get("conversation", "")
+            answer = next(columns.roles[role] for role in ("response", "conversation", "text") if role in columns)
             if value != row.get(answer):
                 return (
                     f"'{key}' may be better than the answer in '{answer}'",
@@ -139,7 +139,8 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
         else:
             return (
                 f"{said}, which may call the answer bad, and bad ones must not be learnt",
-                _say(f"label: {key}", "label: null") + " if it does not rate the answer",
+                _say(f"label: {key}", f"label: {columns.roles.get('label', 'null')}")
+                + " if it does not rate the answer",
             )
     return None
 
