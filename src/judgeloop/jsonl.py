@@ -80,6 +80,8 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except ValueError:
             value = None
         if isinstance(value, dict):
+            if (twice := repeated_in(value, raw)) is not None:
+                raise InputError.at(path, number, TWICE.format(twice), "mend or remove the line")
             yield number, value
             continue
         try:
@@ -100,7 +102,31 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             ) from error
         if not isinstance(value, dict):
             raise InputError.at(path, number, "is not a JSON object", 'write one {"…": …} object a line')
+        if (twice := repeated_in(value, raw)) is not None:
+            raise InputError.at(path, number, TWICE.format(twice), "mend or remove the line")
         yield number, value
+
+
+def repeated_in(value: Mapping[str, Any], raw: bytes) -> str | None:
+    """The field that an object's JSON has twice with different values, of which a parser keeps but the last; None if
+    there is none. Only what has a name twice is parsed again."""
+    if all(raw.count(b'"%b"' % key.encode("utf-8", "surrogatepass")) < 2 for key in value):
+        return None
+    pairs: list[tuple[str, Any]] = []
+
+    def keep(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        pairs[:] = found  # the outermost object comes last
+        return dict(found)
+
+    try:
+        json.loads(raw, object_pairs_hook=keep)
+    except (ValueError, RecursionError):  # what it refuses, the faster parser may take
+        return None
+    seen: dict[str, str] = {}
+    return next((key for key, other in pairs if seen.setdefault(key, said := json.dumps(other)) != said), None)
+
+
+TWICE = "has the field '{}' twice, with different values"
 
 
 def why_broken(error: ValueError | RecursionError) -> str:

@@ -71,6 +71,34 @@ BAD: dict[str, Rows] = {
     ],
     "chosen by chance": [{"prompt": U, "chosen": A, "rejected": B, "score_chosen": 8.0, "score_rejected": 8.0}],
     "a wrong solution": [{"problem": U, "solution": A, "is_correct": False}],
+    "a wrong generated solution": [{"problem": U, "generated_solution": A, "is_correct": False}],
+    "a merit by its parts": [{"prompt": U, "response": A, "answer_is_correct": False}],
+    "a fault by its parts": [{"prompt": U, "response": A, "contains_hallucination": "yes"}],
+    "a fault of the answer": [
+        {"prompt": U, "response": A, "prompt_harm_label": "unharmful", "response_harm_label": "harmful"}
+    ],
+    "a verdict": [{"prompt": U, "response": A, "verdict": "incorrect"}],
+    "a judge's grade": [{"prompt": U, "response": A, "deepseek_grade": "No"}],
+    "a guard": [{"instruction": U, "response": A, "llama_guard_2": "unsafe", "instruct_reward": 3.0}],
+    "an outcome": [{"messages": [user(), bot()], "outcome": "fail"}],
+    "moderation of each turn": [
+        {"conversation": [user(), bot()], "openai_moderation": [{"flagged": False}, {"flagged": True}]}
+    ],
+    "not to be trained on": [{"messages": [user(), bot()], "train": False}],
+    "a turn with a thumb": [{"messages": [user(), {**bot(), "rating": "thumbs_down"}]}],
+    "a turn with a note (Open WebUI)": [
+        {"messages": [user(), {**bot(), "annotation": {"rating": -1}}]},
+        {"messages": [user("x"), {**bot("y"), "annotation": {"rating": 1}}]},
+    ],
+    "a turn with a low score": [
+        {"conversations": [{"from": "human", "value": U}, {"from": "gpt", "value": A, "score": 1}]},
+        {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y", "score": 5}]},
+    ],
+    "a toxic turn": [{"conversation": [{**user(), "toxic": False}, {**bot(), "toxic": True}]}],
+    "a turn of no loss": [{"messages": [user(), {**bot(), "loss_scale": 0.0}]}],
+    "a chosen turn with a thumb": [
+        {"prompt": U, "chosen": [user(), {**bot(), "feedback": "bad"}], "rejected": [user(), bot(B)]}
+    ],
 }  # fmt: skip
 
 

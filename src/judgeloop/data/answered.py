@@ -67,7 +67,7 @@ def read_answered(source: str | Path) -> list[AnsweredRow]:
         intake = Intake(place, Counter(), columns=columns)
         try:
             if form in _TALKS:
-                (answer,) = answered_in_chat(row, intake)
+                (answer,) = answered_in_chat(row, intake, learnt=False)
                 prompt, text = answer.prompt, answer.text
             else:
                 (prompt,) = prompt_of(row, intake)

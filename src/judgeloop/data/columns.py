@@ -11,11 +11,12 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from judgeloop.data.cells import are_texts, asks, ends_with_answer, in_turn, is_listed, says
 from judgeloop.data.fields import decoded, numbers_of
 from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of, mark_of, says_neither
-from judgeloop.data.names import BARE, NAMES, ROLES, plain_name
+from judgeloop.data.names import BARE, NAMES, ROLES, may_answer, plain_name
 from judgeloop.data.provenance import Place
-from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, rating_columns
+from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, label_by_parts, rating_columns
 from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with
 from judgeloop.errors import InputError
 
@@ -32,9 +33,9 @@ _HALF = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Role → column. `sides` are answers that have a column each; `given` are the roles that the user names; `ratings`
-    says which columns may rate the answer, though it is not known how; `half` is one side of a pair without the
-    other."""
+    """Role → column. `sides` are answers that have a column each; `given` are the roles that the user speaks of;
+    `ratings` says which columns may rate the answer, though it is not known how; `half` is one side of a pair without
+    the other, or what may be an answer."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
     sides: tuple[AnswerColumn, ...] = ()
@@ -95,6 +96,8 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
         if given and role in given:
             continue
         found = next((free[name] for name in known if name in free and _fits(role, row[free[name]], name, roles)), None)
+        if found is None and role in ("label", "bad_label"):
+            found = next((key for name, key in free.items() if label_by_parts(name, row[key]) == role), None)
         if found is not None:
             roles[role] = found
     roles = {**roles, **{role: key for role, key in (given or {}).items() if key is not None}}
@@ -103,11 +106,11 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
 
 def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool:
     """Whether a value can be what its column's name promises. A null can be anything."""
-    listed = _listed(value)
+    listed = is_listed(value)
     if role == "conversation" and name in ("contents", "data"):  # names that say little by themselves
-        return "prompt" not in roles and _in_turn(value, name)
+        return "prompt" not in roles and in_turn(value, name)
     if role == "conversation":
-        return name in ("messages", "conversations") or (listed and not (name in _USER_ONLY and _texts(value)))
+        return name in ("messages", "conversations") or (listed and not (name in _USER_ONLY and are_texts(value)))
     if role == "answers":
         return name == "responses" or listed
     if role in ("ranks", "scores"):
@@ -175,8 +178,15 @@ def _settled(
             del roles[role]
     half = None
     if not several and not one and not {"chosen", "rejected", "response"} & set(given):
-        half = next((key for name, key in free.items() if _HALF.fullmatch(name) and _says(row[key])), None)
-    return Columns(roles, sides, ratings, half, frozenset(role for role, key in given.items() if key is not None))
+        half = next((key for name, key in free.items() if _is_half(name, row[key])), None)
+    return Columns(roles, sides, ratings, half, frozenset(given))
+
+
+def _is_half(name: str, value: object) -> bool:
+    """Whether a column may answer the prompt, or is one side of a pair. A `label` may be what is to be written."""
+    if name in ("label", "labels"):
+        return isinstance(value, str) and len(value.split()) > 2
+    return (_HALF.fullmatch(name) is not None or may_answer(name)) and says(value)
 
 
 def _pair(
@@ -206,9 +216,9 @@ def _pair(
     rejected = found[1]
     if found[0] is None and rejected is not None and "chosen" not in given:
         match = _REJECTED.fullmatch(plain_name(rejected))
-        if "rejected" in given or (match and (match[1] or _says(row[rejected]))):
+        if "rejected" in given or (match and (match[1] or says(row[rejected]))):
             talk = roles.get("conversation")
-            whole = talk is not None and "prompt" not in roles and _ends_with_answer(row[talk])
+            whole = talk is not None and "prompt" not in roles and ends_with_answer(row[talk])
             role = "conversation" if whole or "response" not in roles else "response"
             if role in roles:
                 roles["chosen"] = roles.pop(role)
@@ -230,12 +240,14 @@ def _ask(
     own = "prompt" not in given
     if "prompt" not in roles and "conversation" not in roles:
         texts = [name for name in ("input", "history", "context", "post", "info") if name in free]
-        texts = [name for name in texts if name != "info" or _asks(row[free[name]])]
-        rest = [name for name in texts if isinstance(row[free[name]], (str, list)) or _asks(row[free[name]])]
+        texts = [name for name in texts if name != "info" or asks(row[free[name]])]
+        rest = [name for name in texts if isinstance(row[free[name]], (str, list)) or asks(row[free[name]])]
         if rest and answered and own:
             roles["prompt"] = free[rest[0]]
+    if own and "prompt" in roles and (asked := _rendered(row, free, roles)) is not None:
+        roles["prompt"] = asked
     named = plain_name(roles.get("prompt", "")) in _OFTEN_A_NAME
-    if named and answered and own and _says(row.get(free.get("input", ""))):
+    if named and answered and own and says(row.get(free.get("input", ""))):
         roles["prompt"] = free["input"]
     context = free.get("context", "")
     said = row.get(context)
@@ -256,40 +268,12 @@ def _ask(
         del roles["prompt"]  # a "user" or a "request" with nothing beside it may be anything
 
 
-def _says(value: object) -> bool:
-    """Whether a cell holds a text, or messages, and no flag."""
-    return isinstance(value, (str, list, Mapping)) and bool(value) and not is_blank(value) and not is_flag(value)
-
-
-def _ends_with_answer(value: object) -> bool:
-    """Whether the last of these messages is no user's."""
-    said = decoded(value) if isinstance(value, str) else value
-    last = said[-1] if isinstance(said, list) and said else None
-    return isinstance(last, Mapping) and last.get("role", last.get("from")) not in ("user", "human")
-
-
-def _listed(value: object) -> bool:
-    """A list, also one in a string, or an object of columns."""
-    if isinstance(value, str):
-        value = decoded(value)
-    return isinstance(value, (list, Mapping)) or value is None
-
-
-def _asks(value: object) -> bool:
-    """An object that holds what is asked: messages (OpenAI's preference format), or a post (TL;DR)."""
-    return isinstance(value, Mapping) and (
-        isinstance(value.get("messages"), list) or isinstance(value.get("post"), str)
-    )
-
-
-def _in_turn(value: object, name: str) -> bool:
-    """Whether a list is a conversation as Gemini (`contents`) or UltraChat (`data`) writes one."""
-    if name == "data":
-        return isinstance(value, list) and len(value) % 2 == 0 and _texts(value)
-    return isinstance(value, list) and bool(value) and all(isinstance(i, Mapping) and "parts" in i for i in value)
-
-
-def _texts(value: object) -> bool:
-    """A list of texts alone: turns of whom?"""
-    value = decoded(value) if isinstance(value, str) else value
-    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+def _rendered(row: Mapping[str, Any], free: Mapping[str, str], roles: Mapping[str, str]) -> str | None:
+    """The column with what is asked, where the prompt's own column holds question and answer in one text."""
+    whole, answer = row[roles["prompt"]], row.get(roles.get("response", ""))
+    if not isinstance(whole, str) or not isinstance(answer, str) or len(answer.split()) < 3:
+        return None
+    if not whole.rstrip().endswith(answer.strip()):
+        return None
+    asked = [free[name] for name in NAMES["prompt"] if name in free and free[name] != roles["prompt"]]
+    return next((key for key in asked if isinstance(row[key], str) and row[key].strip() in whole), None)

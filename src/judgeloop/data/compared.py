@@ -131,7 +131,7 @@ def _told(row: Row, side: AnswerColumn, given: list[Message] | None, intake: Int
         turns = alternating(both, side.answer, intake, "response")
         first = with_system(row, [turns[0].message], intake)
         return [*(Turn(message) for message in first), *turns[1:]]
-    turns = side_turns(value, side.answer, intake, told=not given)
+    turns = _judged(side_turns(value, side.answer, intake, told=not given), row)
     if turns[-1].role != "assistant":
         raise intake.place.error(f"'{side.answer}' does not end with an answer", "end it with the assistant's turn")
     before = [turn.message for turn in turns[:-1]]
@@ -142,6 +142,15 @@ def _told(row: Row, side: AnswerColumn, given: list[Message] | None, intake: Int
     if not given:
         raise Unusable("empty prompt")
     return [*(Turn(message) for message in given), turns[-1]]
+
+
+def _judged(turns: list[Turn], row: Row) -> list[Turn]:
+    """The turns up to the answer that was judged: a column `turn` may count fewer than there are (MT-Bench)."""
+    count = number_of(row.get("turn"))
+    ends = [number for number, turn in enumerate(turns, 1) if turn.role == "assistant"]
+    if count is None or not 0 < count < len(ends) or not count.is_integer():
+        return turns
+    return turns[: ends[int(count) - 1]]
 
 
 def _turns_in(row: Row, intake: Intake) -> list[Any] | None:

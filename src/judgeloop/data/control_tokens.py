@@ -6,11 +6,14 @@ from __future__ import annotations
 BEGINNINGS = (
     "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>", "<BOS_TOKEN>", "[gMASK]", "<sop>",
     "<｜begin▁of▁sentence｜>", "<|begin▁of▁sentence|>", "<|begin_of_sentence|>",
+    "<|im_start|>assistant", "<|start_header_id|>assistant<|end_header_id|>", "<start_of_turn>model", "<|assistant|>",
+    "<｜Assistant｜>", "<|start_of_role|>assistant<|end_of_role|>", "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
 )  # fmt: skip
 ENDS = (
     "</s>", "<eos>", "<|eos|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|endoftext|>", "<|end_of_text|>",
     "<end_of_turn>", "<turn|>", "<|end|>", "<|return|>", "<|end_of_turn|>", "<|END_OF_TURN_TOKEN|>", "<|END_RESPONSE|>",
     "<EOS_TOKEN>", "<｜end▁of▁sentence｜>", "<|end▁of▁sentence|>", "<|end_of_sentence|>", "<pad>", "<|pad|>",
+    "<extra_id_1>",
 )  # fmt: skip
 
 

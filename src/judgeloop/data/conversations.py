@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from judgeloop.data.cells import bare_text
 from judgeloop.data.fields import decoded, kind_of, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.messages import (
@@ -28,6 +29,7 @@ from judgeloop.records import Message, Task
 
 Row = Mapping[str, Any]
 Ranking = tuple[list[Message], list[dict[str, Any]], str]  # prompt, responses, group
+NO_ANSWER = "last turn is not the assistant's"
 _NOTHING = frozenset({"<noinput>", "<no input>", "<nooutput>", "<no output>"})
 _WITH_INPUT = ("instruction", "question", "query", "problem", "orig_instruction", "question_text")
 
@@ -92,7 +94,7 @@ def first_turn_of(row: Row, intake: Intake) -> Iterator[list[Message]]:
         raise Unusable("empty prompt")
     if not isinstance(turns, list):
         raise intake.place.error(f"'turns' is {kind_of(turns)}, not a list", "write turns as a list of questions")
-    messages = messages_of(turns[0], "turns[0]", intake)
+    messages = messages_of(bare_text(turns[0]), "turns[0]", intake)
     intake.dropped["later turn of a question"] += len(turns) - 1
     yield messages
 
@@ -122,8 +124,7 @@ def reply(value: object, name: str, intake: Intake, beside: Mapping[str, Any]) -
         turns = turns_of(value, name, intake, "response")
         if len(turns) != 1 or turns[0].role != "assistant":
             raise intake.place.error(f"'{name}' is not one assistant message", "put earlier turns into 'prompt'")
-        if not turns[0].imitable:
-            raise Unusable("answer of weight 0")
+        turns[0].marks.check("answer", intake.place)
         return turns[0].content, turns[0].thought
     text = text_of(value, name, intake.place, "response")
     if text.strip().casefold() in _NOTHING:
@@ -155,9 +156,9 @@ def asked_in_chat(row: Row, intake: Intake) -> Iterator[list[Message]]:
     yield answerable(with_system(row, messages, intake) if messages else messages)
 
 
-def answered_in_chat(row: Row, intake: Intake) -> Iterator[Answer]:
+def answered_in_chat(row: Row, intake: Intake, *, learnt: bool = True) -> Iterator[Answer]:
     """The last turn, which must be the assistant's, and what comes before it; or a conversation that the row's own
-    answer column goes on with."""
+    answer column goes on with. `learnt`: it matters whether the turn says that it is not to be imitated."""
     turns = conversation_in(row, intake)
     messages = with_system(row, [turn.message for turn in turns], intake)
     if messages[-1]["role"] == "user" and intake.value(row, "response") is not None:
@@ -165,13 +166,16 @@ def answered_in_chat(row: Row, intake: Intake) -> Iterator[Answer]:
         yield Answer(answerable(messages), text, thought)
         return
     if messages[-1]["role"] != "assistant":
-        raise Unusable("last turn is not the assistant's")
-    if not turns[-1].imitable:
-        raise Unusable("last turn has weight 0")
+        raise Unusable(NO_ANSWER)
+    marks = turns[-1].marks
+    if learnt:
+        marks.check("last turn", intake.place)
     thought = turns[-1].thought
     if not thought:
         _, thought = answer_of(turns[-1].content, {"thinking": intake.value(row, "thought")}, intake)
-    yield Answer(answerable(messages[:-1]), turns[-1].content, thought)
+    if marks.rating is not None:
+        intake.ratings.append(marks.rating)
+    yield Answer(answerable(messages[:-1]), turns[-1].content, thought, marks.rating)
 
 
 def conversation_in(row: Row, intake: Intake) -> list[Turn]:

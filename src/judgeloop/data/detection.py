@@ -6,13 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from judgeloop.data.columns import Columns, columns_of, given_columns
+from judgeloop.data.doubts import Suspect, doubt_of
 from judgeloop.data.intake import Whole
-from judgeloop.data.layouts import FORMATS, Format, Rows, check_ratings, first_format, same_format
+from judgeloop.data.layouts import FORMATS, Format, Rows, check_ratings, first_format, same_format, suspects_in
+from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import RATINGS, rates
 from judgeloop.data.sources import Source, open_source
@@ -20,7 +23,9 @@ from judgeloop.data.survey import survey_of
 from judgeloop.errors import InputError
 
 Fields = Mapping[str, str | None]
-SHOWN = ("image", "images", "img", "video", "videos", "audio", "audios")  # columns of what a text is about
+_SHOWN = re.compile(  # columns of what a text is about
+    r"(?:image|img|picture|photo|video|audio)s?(?:_?\d+)?(?:_(?:path|url|uri|file|file_?name|id|base64|bytes|data)s?)?"
+)
 IDS = ("id", "message_tree_id", "question_id")
 _OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
 BEST = "of each set the best answer"
@@ -91,7 +96,7 @@ def _same(
 ) -> Iterator[tuple[Place, Columns, dict[str, Any]]]:
     """The rows as they pass, each with its columns, counted. Raises InputError if one is of another format than the
     first. Rows with the same fields have the same columns."""
-    known: dict[tuple[Any, ...], tuple[Columns, tuple[str, ...]]] = {}
+    known: dict[tuple[Any, ...], tuple[Columns, tuple[str, ...], tuple[Suspect, ...]]] = {}
     for place, row in rows:
         signature = (*row, row.get("kind") if isinstance(row.get("kind"), str) else None)
         if signature not in known:
@@ -103,20 +108,29 @@ def _same(
                 *columns.of((*layout.form.roles, "weight")).values(),
                 *layout.form.reads,
                 *IDS,
-                *(key for key in row if key.casefold() in SHOWN),
+                *(key for key in row if shows_media(key)),
                 *(_OURS if _is_ours(row) else ()),
             }
-            known[signature] = columns, tuple(key for key in row if key not in read)
-        columns, unread = known[signature]
+            left = tuple(key for key in row if key not in read)
+            known[signature] = columns, left, suspects_in(left, columns, layout.form) if learnt else ()
+        columns, unread, suspects = known[signature]
         mixed = next((key for key in columns.ratings.aside if learnt and rates(row[key])), None)
         if mixed is not None:
             raise place.error(
                 f"'{mixed}' is {row[mixed]!r:.60}, which may rate the answer, and not so {first.seen_from(place)}",
                 "mend the rows, or leave the column unread: seed_data.fields: {label: null, bad_label: null}",
             )
+        if (doubt := doubt_of(row, suspects, columns)) is not None:
+            raise place.error(*doubt)
         layout.counted["rows"] += 1
         layout.unread.update(key for key in unread if row[key] is not None and row[key] != "")
         yield place, columns, row
+
+
+@cache
+def shows_media(key: str) -> bool:
+    """Whether a column is named as one that holds, or names, what a text is about: `image`, `image_path`, `videos`."""
+    return _SHOWN.fullmatch(plain_name(key)) is not None
 
 
 def is_there(value: object) -> bool:

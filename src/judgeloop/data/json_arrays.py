@@ -9,7 +9,7 @@ from typing import Any
 
 from judgeloop.data.provenance import Place
 from judgeloop.errors import InputError
-from judgeloop.jsonl import raw_lines, why_broken
+from judgeloop.jsonl import TWICE, raw_lines, repeated_in, why_broken
 
 _BLANK = " \t\r\n"
 
@@ -93,6 +93,10 @@ class _Text:
                 raise self.error(f"row {number} is nested too deeply", "mend the row") from error
             except ValueError as error:
                 raise self.error(f"broken JSON in row {number} ({why_broken(error)})", "mend the row") from error
+            if isinstance(value, dict):
+                twice = repeated_in(value, self._text[self._at : end].encode("utf-8", "surrogatepass"))
+                if twice is not None:
+                    raise self.error(f"row {number} {TWICE.format(twice)}", "mend or remove the row")
             self._at = end
             return value
 

@@ -12,6 +12,7 @@ from judgeloop.data import compared, oasst, preferences, ranked_lists
 from judgeloop.data import conversations as said
 from judgeloop.data.columns import Columns, columns_of
 from judgeloop.data.conversations import Answer, Ranking, Row
+from judgeloop.data.doubts import Shape, Suspect, suspects_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
@@ -100,7 +101,7 @@ PREFERENCES = Format(
 COMPARED = Format(
     "compared answers", "compared", lambda _, columns: bool(columns.sides), {},
     compared.asked_of_all, compared.best_of_all, compared.ranked_of_all,
-    roles=(*_PROMPT, "conversation", "winner", "tie", "ranks", "scores"),
+    roles=(*_PROMPT, "conversation", "winner", "tie", "ranks", "scores"), reads=("turn",),
 )  # fmt: skip
 SEED_TASKS = Format(
     "Self-Instruct seed tasks", "self-instruct", lambda row, _: "instruction" in row and "instances" in row,
@@ -171,6 +172,7 @@ FORMATS = (
 )  # fmt: skip
 _BARE = (INSTRUCTIONS, QUESTIONS, PROMPTS)
 _UNRATED = (ALPACA, PAIRS, CHAT, SHAREGPT, TRANSCRIPTS)
+_SINGLE = (*_UNRATED, RATED, RATED_CHAT, RATED_TRANSCRIPTS)
 WORDS = tuple(dict.fromkeys(form.word for form in FORMATS))
 
 
@@ -224,10 +226,20 @@ def check_ratings(row: Row, columns: Columns, found: Format, place: Place) -> No
         )
     if columns.half is not None and found in _BARE:
         raise place.error(
-            f"'{columns.half}' stands beside the prompt without its counterpart",
+            f"'{columns.half}' stands beside the prompt without its counterpart, or answers it",
             f"say what it is: seed_data.fields: {{response: {columns.half}}}, or {{chosen: …, rejected: …}}, or "
             "{response: null} to use the file as prompts",
         )
+
+
+def suspects_in(unread: Sequence[str], columns: Columns, form: Format) -> tuple[Suspect, ...]:
+    """The columns that may speak against a row of this format."""
+    if "text" in columns and form in (TRANSCRIPTS, RATED_TRANSCRIPTS) and "response" in columns:
+        unread = [*unread, columns.roles["response"]]  # an annotator's "accept", not what was said
+    shape: Shape = "pair" if form is PREFERENCES else "other"
+    if form in _SINGLE:
+        shape = "rated" if form.rated else "single"
+    return suspects_of(columns, unread, asked="prompt" in form.roles, shape=shape)
 
 
 def same_format(row: Row, columns: Columns, form: Format, first: Place, place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from judgeloop.data.fields import number_of
@@ -12,14 +13,17 @@ from judgeloop.data.names import words
 _BLANK = frozenset(["", "na", "n/a", "nan", "null", "none", "nil", "<na>", "#n/a", "-"])  # as tables write a null
 _GOOD = words(
     """good great excellent chosen accepted accept positive preferred desirable like liked up thumbs_up upvote upvoted
-    correct pass passed safe better win won approved helpful harmless ok satisfactory 👍 true yes"""
+    correct pass passed safe better win won approved helpful harmless unharmful ok satisfactory valid accurate
+    👍 true yes"""
 )
 _BAD = words(
     """bad poor terrible awful rejected reject negative dispreferred undesirable dislike disliked down thumbs_down
     downvote downvoted incorrect wrong fail failed unsafe worse lose lost disapproved unhelpful harmful toxic ko
-    unsatisfactory 👎 false no"""
+    unsatisfactory 👎 false no invalid inaccurate failure discarded discard hallucinated
+    wrong_answer"""
 )
-_NEITHER = frozenset(["neutral", "mixed", "unsure", "undecided", "neither", "unrated", "not_rated"])
+_NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure")  # of anything
+_NEITHER = words("neutral mixed unsure undecided neither unrated not_rated ignore ignored skip skipped")
 _OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|\bout of\b|\bof\b)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _STARS = re.compile(r"(\d+(?:\.\d+)?)\s*stars?", re.IGNORECASE)
 
@@ -60,10 +64,19 @@ def fault_of(value: object) -> bool | None:
     number = number_of(value)
     if number is not None:
         return number >= 0.5 if 0 <= number <= 1 else None
+    if isinstance(value, list) and value:  # OpenAI's moderation of each turn, the answer's last
+        value = value[-1]
+    if isinstance(value, Mapping):
+        return fault_of(value["flagged"]) if isinstance(value.get("flagged"), bool) else None
     if isinstance(value, str) and _word(value) in ("true", "yes", "false", "no"):
         return _word(value) in ("true", "yes")
     good = label_of(value)
     return None if good is None else not good
+
+
+def condemns(value: object) -> bool:
+    """Whether a cell is a word that calls an answer bad whatever its column is called ("incorrect", "rejected")."""
+    return isinstance(value, str) and (word := _word(value)) in _BAD and word not in _NO_VERDICT
 
 
 def is_flag(value: object) -> bool:
@@ -89,5 +102,5 @@ def mark_of(value: object) -> Mark | None:
 
 
 def _word(text: str) -> str:
-    word = re.sub(r"[\s\-]+", "_", text.strip().casefold())
+    word = re.sub(r"[\s\-]+", "_", text.strip(" \t\r\n.!*\"'").casefold())
     return re.sub(r"^(?:very|extremely|mostly)_", "", word)

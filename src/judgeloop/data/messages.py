@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from judgeloop.data import thoughts
 from judgeloop.data.control_tokens import without_tokens_around
-from judgeloop.data.fields import decoded, kind_of, number_of, rows_of_columns, text_of
+from judgeloop.data.fields import decoded, kind_of, rows_of_columns, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.provenance import Place, Unusable
 from judgeloop.data.transcripts import split_transcript
+from judgeloop.data.turn_marks import UNMARKED, TurnMarks, marks_of
 from judgeloop.records import Message
 
 ROLES = {
@@ -29,18 +30,16 @@ TOOL_ROLES = frozenset(
 )  # fmt: skip
 _WHO = ("role", "from", "speaker", "author", "sender")
 _SAID = ("content", "value", "text", "message", "utterance", "parts")
-_TRAINED = ("weight", "train", "trainable", "training", "train_on_turn", "loss", "loss_weight", "loss_mask")
-_UNTRAINED = ("masked",)
 _ASKED = ("user", "human", "input", "instruction", "question", "prompt", "query")
 _ANSWERED = ("assistant", "bot", "gpt", "output", "response", "answer", "completion", "model")
 
 
 class Turn(NamedTuple):
-    """One turn: its message, the thought that came with it, and whether it may be imitated."""
+    """One turn: its message, the thought that came with it, and what it says of itself."""
 
     message: Message
     thought: str = ""
-    imitable: bool = True
+    marks: TurnMarks = UNMARKED
 
     @property
     def role(self) -> str:
@@ -67,7 +66,7 @@ def turns_of(value: object, name: str, intake: Intake, what: str = "prompt") -> 
             return [Turn({"role": "user", "content": text})]
         if not found:
             raise Unusable(f"empty {what}")
-        return [_turn(message, {}, True, name, intake) for message in found]
+        return [_turn(message, {}, name, intake) for message in found]
     value = rows_of_columns(value)
     if is_message(value):
         value = [value]
@@ -97,14 +96,13 @@ def alternating(value: object, name: str, intake: Intake, what: str, *, alone: b
     holds nothing but transcripts."""
     found = split_transcript(value, alone=True) if alone and isinstance(value, str) else None
     if found:
-        return [_turn(message, {}, True, name, intake) for message in found]
+        return [_turn(message, {}, name, intake) for message in found]
     read = decoded(value) if isinstance(value, str) else value
     value = read if isinstance(read, list) else value
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         roles = ("user", "assistant")
         return [
-            _turn({"role": roles[n % 2], "content": text}, {}, True, f"{name}[{n}]", intake)
-            for n, text in enumerate(value)
+            _turn({"role": roles[n % 2], "content": text}, {}, f"{name}[{n}]", intake) for n, text in enumerate(value)
         ]
     return turns_of(value, name, intake, what)
 
@@ -129,10 +127,10 @@ def _turns(item: object, here: str, intake: Intake) -> Iterator[Turn]:
         answered = [key for key in _ANSWERED if isinstance(item, dict) and isinstance(item.get(key), str)]
         if not isinstance(item, dict) or len(asked) != 1 or len(answered) > 1 or not (answered or len(item) == 1):
             raise place.error(f"'{here}' is not a chat message", 'write {"role": …, "content": …}')
-        yield _turn({"role": "user", "content": item[asked[0]]}, {}, True, f"{here}.{asked[0]}", intake)
+        yield _turn({"role": "user", "content": item[asked[0]]}, {}, f"{here}.{asked[0]}", intake)
         for key in answered:
             said = {"role": "assistant", "content": item[key]}
-            yield _turn(said, item, _imitable(item), f"{here}.{key}", intake)
+            yield _turn(said, item, f"{here}.{key}", intake)
         return
     key = next((key for key in _WHO if item.get(key) is not None), "from")
     speaker = item.get(key)
@@ -149,24 +147,18 @@ def _turns(item: object, here: str, intake: Intake) -> Iterator[Turn]:
     if ROLES[role] == "system" and (content is None or (isinstance(content, str) and not content.strip())):
         return
     fields = {**item, "thinking": thought} if thought else item
-    yield _turn({"role": ROLES[role], "content": content}, fields, _imitable(item), f"{here}.{key}", intake)
+    yield _turn({"role": ROLES[role], "content": content}, fields, f"{here}.{key}", intake)
 
 
-def _imitable(item: Mapping[str, Any]) -> bool:
-    """Whether no field of a message says that it is not to be trained on: a weight of 0, `"train": false`, a mask."""
-    left_out = any(number_of(item.get(name)) == 0 for name in _TRAINED)
-    return not left_out and all(number_of(item.get(name)) in (None, 0) for name in _UNTRAINED)
-
-
-def _turn(message: Mapping[str, Any], fields: Mapping[str, Any], imitable: bool, here: str, intake: Intake) -> Turn:
-    """The turn, checked; what a model thought is taken out of it."""
+def _turn(message: Mapping[str, Any], fields: Mapping[str, Any], here: str, intake: Intake) -> Turn:
+    """The turn, checked; what a model thought is taken out of it. `fields` are those of the whole message."""
     if message["role"] in TOOL_ROLES:
         raise Unusable("conversation with tool calls")
     text = text_of(message["content"], here, intake.place, "message")
     if message["role"] != "assistant":
         return Turn({"role": message["role"], "content": text})
     text, inside = answer_of(text, fields, intake)
-    return Turn({"role": "assistant", "content": text}, inside, imitable)
+    return Turn({"role": "assistant", "content": text}, inside, marks_of(fields))
 
 
 def answer_of(text: str, fields: Mapping[str, Any], intake: Intake) -> tuple[str, str]:
@@ -174,7 +166,7 @@ def answer_of(text: str, fields: Mapping[str, Any], intake: Intake) -> tuple[str
 
     Raises Unusable for a thought without an answer, for padding alone and for what a forum leaves of a deleted answer.
     """
-    text = without_tokens_around(text)
+    text = _FOLLOWED.sub("", _LED.sub("", without_tokens_around(text)))
     if _PADDING.fullmatch(text):
         raise Unusable("response of padding alone")
     text, inside = thoughts.split_thought(text)
@@ -183,11 +175,21 @@ def answer_of(text: str, fields: Mapping[str, Any], intake: Intake) -> tuple[str
         intake.counted["thoughts"] += 1
     if not text.strip():
         raise Unusable("thought without an answer")
-    if text.strip().casefold() in ("[deleted]", "[removed]"):
+    if text.strip().casefold() in _DELETED:
         raise Unusable("answer that was deleted")
+    if _CALL.search(text):
+        raise Unusable("conversation with tool calls")
     return text, thought
 
 
+_LED = re.compile(r"\A\s*\n\s*(?:### )?(?:Assistant|Response):[ \t]*")  # as a transcript begins an answer
+_FOLLOWED = re.compile(r"\s*\n\s*(?:### )?(?:Human|User|Instruction):\s*\Z")  # and opens the turn after it
+_DELETED = ("[deleted]", "[removed]")  # as a forum leaves it
+_CALL = re.compile(  # a call that was written into the text
+    r"^\s*(?:<(?:tool_call|functioncall|function_call)>\s*[{\[\n]|\[TOOL_CALLS\]\s*\[|<\|python_tag\|>|<\|tool_calls?_begin\|>"
+    r"|<｜tool▁calls▁begin｜>|<function=\w+>)",
+    re.M,
+)
 _PADDING = re.compile(r"\s*(?:(?:\[PAD\]|<pad>|<\|pad\|>|<unk>|</?s>)\s*)*")
 
 
@@ -242,6 +244,8 @@ def answerable(messages: list[Message]) -> list[Message]:
     Unusable."""
     if not messages or messages[-1]["role"] != "user":
         raise Unusable("prompt does not end with a user turn")
+    if messages[-1]["content"].strip().casefold() in _DELETED:
+        raise Unusable("prompt that was deleted")
     if not turns_alternate(messages):
         raise Unusable("user and assistant do not take turns")
     if any(_SHOWN.search(message["content"]) for message in messages if message["role"] == "user"):

@@ -16,13 +16,22 @@ def words(text: str) -> frozenset[str]:
 
 def _with_nouns(words: str) -> tuple[str, ...]:
     """Words for the better or the worse side, alone and with what it is: chosen, chosen_response, answer_chosen …"""
-    nouns = ("response", "answer", "output", "completion", "text", "reply", "generation", "message")
+    nouns = (
+        "response", "answer", "output", "completion", "text", "reply", "generation", "message", "resp", "conversation",
+        "conversations", "solution", "summary",
+    )  # fmt: skip
     pairs = [(word, noun) for noun in nouns for word in words.split()]
     return (
         *words.split(),
         *(f"{word}_{noun}" for word, noun in pairs),
         *(f"{noun}_{word}" for word, noun in pairs),
     )
+
+
+def _of_a_side(side: str) -> tuple[str, ...]:
+    """What a score of one side of a pair is called: score_chosen, chosen_reward, chosen_avg_rating …"""
+    scores = ("score", "rating", "avg_rating", "reward", "rm_score", "reward_score", "reward_model_score")
+    return tuple(name for score in scores for name in (f"{score}_{side}", f"{side}_{score}"))
 
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -43,6 +52,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "orig_response", "response", "completion", "output", "solution", "answer", "reply", "model_output",
         "generation", "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
         "generated_text", "target_text", "output_text", "reply_text", "targets", "targets_pretokenized",
+        "generated_solution", "generated_answer", "generated_response", "llm_response", "model_answer", "bot_response",
+        "target",
     ),
     "chosen": (
         *_with_nouns(
@@ -78,7 +89,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
-        "harmful", "is_harmful", "flagged", "deleted", "is_deleted",
+        "harmful", "is_harmful", "flagged", "deleted", "is_deleted", "openai_moderation", "moderation",
     ),
     "winner": (
         "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
@@ -86,12 +97,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "verdict", "selected", "human_preference", "safer_response_id", "orig_preference",
     ),
     "tie": ("winner_tie", "tie", "is_tie"),
-    "chosen_score": ("score_chosen", "chosen_score", "chosen_rating", "rating_chosen", "chosen_avg_rating"),
-    "rejected_score": ("score_rejected", "rejected_score", "rejected_rating", "rating_rejected", "rejected_avg_rating"),
+    "chosen_score": _of_a_side("chosen"),
+    "rejected_score": _of_a_side("rejected"),
     "thought": THOUGHTS,
     "text": ("text",),
     "group": ("group",),
-    "weight": ("weight", "row_weight", "sample_weight", "example_weight", "loss_weight"),
+    "weight": ("weight", "row_weight", "sample_weight", "example_weight", "loss_weight", "train", "trainable"),
 }  # fmt: skip
 ROLES = tuple(NAMES)
 BARE = ("prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "orig_instruction")
@@ -120,6 +131,8 @@ _ELSEWHERE = re.compile(
 def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
     """What more of a column such as `gpt4_score` says of the answer: that it is good or bad, or it cannot be known
     (`style_score`). None if it is no score, or one of something else (`difficulty_score`)."""
+    if name in ("grade", "grades", "marks", "points"):
+        return "unclear"
     found = _SCORE.fullmatch(name)
     if found is None or _ELSEWHERE.fullmatch(found[1]):
         return None
@@ -127,6 +140,50 @@ def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
     if parts <= _PRAISE or (name.endswith("_reward") and not parts & _FAULTS):
         return "good"  # a reward is what is higher for a better answer
     return "bad" if parts & _FAULTS and parts <= _FAULTS | _PRAISE else "unclear"
+
+
+_CARRIERS = words(
+    """is was has contains response answer output completion reply solution generation model assistant ai llm gpt gpt4
+    chatgpt claude gemini llama deepseek judge human annotator expert final label flag"""
+)
+_MERITS = words("correct good valid passed accepted approved safe helpful harmless acceptable desirable")
+_VERDICTS = words("verdict grade judgement judgment outcome assessment guard")
+_WRONGS = words(
+    """hallucination hallucinations hallucinated incorrect wrong invalid unsafe spam bad failed harm harmful toxic
+    toxicity broken flagged offensive inappropriate misleading"""
+)
+
+
+def label_named(name: str) -> Literal["label", "bad_label", "verdict"] | None:
+    """What label a column is by the parts of its name: of a merit (`response_is_correct`), of a fault
+    (`is_hallucination`, `response_harm_label`), or a verdict in words (`deepseek_grade`). None if it is none: a
+    `correct_answer` is an answer, a `prompt_harm_label` is of something else."""
+    parts = [part for part in name.split("_") if not part.isdigit()]
+    rest = set(parts) - _CARRIERS
+    known = _MERITS | _VERDICTS | _WRONGS
+    if not rest or not (parts[0] in ("is", "was", "has", "contains") or parts[-1] in known | {"label", "flag"}):
+        return None
+    if rest <= _VERDICTS:
+        return "verdict"
+    return "label" if rest <= _MERITS else "bad_label" if rest <= _WRONGS else None
+
+
+_ANSWERS = words(
+    """response responses resp answer answers solution solutions completion completions output outputs reply replies
+    generation generations summary judgement judgment target targets ideal"""
+)
+_ABOUT = words(
+    """reference references ref expected gold golden ground truth gt final key letter choice option index idx id ids
+    type types format formats length len tokens token count num source model models name lang language style schema
+    config configs params settings kwargs time date at max min score scores rating ratings reward category path url
+    file tests test is has hash"""
+)
+
+
+def may_answer(name: str) -> bool:
+    """Whether a column of an unknown name may hold an answer to the prompt beside it, and no reference or setting."""
+    parts = set(name.split("_"))
+    return bool(parts & _ANSWERS) and not parts & _ABOUT
 
 
 TAGS = ("tag", "rule", "kind", "category")

@@ -7,6 +7,7 @@ chosen better than all rejected.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from judgeloop.data.marks import Mark, mark_of
 from judgeloop.data.messages import Turn, alternating, answer_of, answerable, messages_in
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
+from judgeloop.data.turn_marks import UNMARKED
 from judgeloop.records import Message
 
 
@@ -29,8 +31,7 @@ def asked_in_pair(row: Row, intake: Intake) -> Iterator[list[Message]]:
 def chosen_in_pair(row: Row, intake: Intake) -> Iterator[Answer]:
     """The chosen response."""
     for prompt, responses, _ in pair_in(row, intake):
-        if not responses[0].get("imitable", True):
-            raise Unusable("answer of weight 0")
+        responses[0].get("marks", UNMARKED).check("answer", intake.place)
         intake.ratings.extend(response["rating"] for response in responses if response["rating"] is not None)
         yield Answer(prompt, responses[0]["text"], responses[0]["thought"], responses[0]["rating"])
 
@@ -67,12 +68,13 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
     if scores[0] is not None and scores[1] is not None and marks[0].total == marks[1].total and scores[0] <= scores[1]:
         alike = scores[0] == scores[1]
         raise Unusable("chosen and rejected are scored alike" if alike else "chosen is scored below rejected")
-    responses = [
-        {"text": text, "rank": rank, "thought": thought, "rating": score}
+    rewarded = re.search("reward|rm_", intake.key("chosen_score")) is not None  # whose size says nothing by itself
+    responses: list[dict[str, Any]] = [
+        {"text": text, "rank": rank, "thought": thought, "rating": None if rewarded else score}
         for rank, ((text, thought), score) in enumerate(zip(texts, scores, strict=True))
     ]
-    if not sides[0][-1].imitable:
-        responses[0]["imitable"] = False
+    own = sides[0][-1].marks
+    responses[0] |= {"marks": own, "imitable": own.trained and own.good and not own.unclear}
     yield answerable(prompt), dense(responses), ""
 
 
@@ -148,8 +150,9 @@ def side_turns(value: object, key: str, intake: Intake, told: bool) -> list[Turn
 
 
 def belongs(given: list[Message] | None, heard: list[Message]) -> bool:
-    """Whether a prompt beside a conversation is what the conversation asks, or its beginning."""
+    """Whether a prompt beside a conversation is what the conversation asks, or its beginning.
+    A set may keep the system message as the prompt."""
     if given is None:
         return True
-    said = {message["content"].strip() for message in heard if message["role"] == "user"}
+    said = {message["content"].strip() for message in heard if message["role"] != "assistant"}
     return given[-1]["content"].strip() in said

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from judgeloop.data.fields import number_of
 from judgeloop.data.marks import fault_of, is_blank, label_of, mark_of
-from judgeloop.data.names import NAMES, says_of
+from judgeloop.data.names import NAMES, label_named, says_of
 
 RATINGS = ("score", "bad_score", "rank", "label", "bad_label")
 _STRICT = ("kto_tag", "desirable", "thumbs_up", "upvoted", "liked", "thumbs_down", "downvoted", "disliked", "toxicity",
@@ -41,7 +41,15 @@ def rating_columns(
     """What of a row may rate its answer besides the roles that are known; a lone score of the answer becomes a role."""
     labels = [(role, free[name]) for role in _FITS if role not in given for name in NAMES[role] if name in free]
     labels = [(role, key) for role, key in labels if key not in roles.values()]
-    more = tuple((role, key) for role, key in labels if _FITS[role](row[key]) is not None)
+    found = [(role, key) for role, key in labels if _FITS[role](row[key]) is not None]
+    for name, key in free.items():  # and those of names that only their parts tell
+        if (named := label_named(name)) is None or any(key in (other, *roles.values()) for _, other in labels):
+            continue
+        role = "bad_label" if named == "bad_label" else "label"
+        if role not in given:
+            labels.append((role, key))
+            found += [(role, key)] if label_by_parts(name, row[key]) is not None else []
+    more = tuple(found)
     if "score" in roles or "bad_score" in roles:
         if "score" in roles and "bad_score" not in given:
             roles.pop("bad_score", None)
@@ -51,9 +59,9 @@ def rating_columns(
     if "score" not in given:
         scores = {name: key for name, key in free.items() if says_of(name) and mark_of(row[key]) is not None}
         sense = says_of(next(iter(scores))) if len(scores) == 1 else None
-        role = {"good": "score", "bad": "bad_score"}.get(sense or "")
-        if role is not None and role not in given:
-            roles[role] = next(iter(scores.values()))
+        sort = {"good": "score", "bad": "bad_score"}.get(sense or "")
+        if sort is not None and sort not in given:
+            roles[sort] = next(iter(scores.values()))
             return RatingColumns(more)
         if not labelled:
             numbered = free.get("label")
@@ -64,11 +72,21 @@ def rating_columns(
         return RatingColumns(more, tuple(doubtful))
     promised = {name for role, names in PROMISE.items() if role not in given for name in names}
     if "score" not in given:
-        promised |= {name for name in free if says_of(name) in ("good", "bad")}
+        promised |= {name for name in free if name == "grade" or says_of(name) in ("good", "bad")}
     unreadable = next(
         (key for name, key in free.items() if name in promised and key not in doubtful and not is_blank(row[key])), None
     )
     return RatingColumns((), tuple(doubtful), unreadable, tuple(key for _, key in labels))
+
+
+def label_by_parts(name: str, value: object) -> str | None:
+    """The role of a label that is known by the parts of its name, if the cell says that the answer is good or bad. What
+    a number means in a `grade` is not known."""
+    kind = label_named(name)
+    if kind == "verdict":
+        said = isinstance(value, (bool, str)) and not str(value).strip().isdigit() and label_of(value) is not None
+        return "label" if said else None
+    return kind if kind is not None and not is_blank(value) and _FITS[kind](value) is not None else None
 
 
 def rates(value: object) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from judgeloop.data.conversations import Answer
-from judgeloop.data.detection import BEST, IDS, SHOWN, Fields, is_there, layout_of
+from judgeloop.data.conversations import NO_ANSWER, Answer
+from judgeloop.data.detection import BEST, IDS, Fields, is_there, layout_of, shows_media
 from judgeloop.data.fields import number_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format
@@ -84,7 +84,7 @@ def read_supervised(
     in `but` are passed over; `empty` allows that nothing is left.
     """
     rated = RatedAnswers()
-    low: list[tuple[float, str]] = []
+    low: list[tuple[float, str, str]] = []
     ratings: list[float] = []
 
     def made(answer: Answer, place: Place) -> SupervisedRow:
@@ -101,15 +101,16 @@ def read_supervised(
             if found.prompt_id in but:
                 continue
             if answer.rating is not None:
-                low.append((answer.rating, found.id))
+                reason = "best answer that is rated low" if form.rankings else "answer rated low"
+                low.append((answer.rating, found.id, reason))
             yield found
         ratings.extend(intake.ratings)
 
     def finish(found: dict[str, SupervisedRow], dropped: Counter[str]) -> Iterator[SupervisedRow]:
         least = lowest_good(ratings, unbounded=False)
-        for rating, name in low:
+        for rating, name, reason in low:
             if rating < least and found.pop(name, None) is not None:
-                dropped["best answer that is rated low"] += 1
+                dropped[reason] += 1
         for answer, place in rated.imitable(dropped, but):
             yield made(answer, place)
 
@@ -258,7 +259,7 @@ def _read(
         before = len(found)
         intake = Intake(place, dropped, turns, lang, columns, counted, whole=layout.whole)
         try:
-            if any(is_there(row[key]) for key in row if key.casefold() in SHOWN):
+            if any(is_there(row[key]) for key in row if shows_media(key)):
                 raise Unusable(MEDIA)
             if number_of(intake.value(row, "weight")) == 0:
                 raise Unusable("row of weight 0")
@@ -280,9 +281,11 @@ def _read(
     reasons = {reason: count for reason, count in sorted(dropped.items()) if count}
     if not found and not empty:
         listed = "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or "nothing in it"
-        raise InputError.at(
-            opened.path, None, f"{form.name}, but no usable row ({listed})", "bring other data or other keys"
+        prompts_alone = set(reasons) == {NO_ANSWER}
+        remedy = (
+            "they can be prompts: name the file in prompts.files" if prompts_alone else "bring other data or other keys"
         )
+        raise InputError.at(opened.path, None, f"{form.name}, but no usable row ({listed})", remedy)
     account = Account(
         form.name, len(found), reasons, counted["rows"], opened.container, counted["repeated ids"],
         unread=dict(layout.unread), thoughts=counted["thoughts"], trained_thoughts=trained,

@@ -82,7 +82,13 @@ _STYLES = (
         plain=True,
     ),
     _Style(re.compile(rf"(?:\A\s*|\n[ \t]*\n[ \t]*)(?P<who>{_WORDS}|H|A)[ ]*:[ \t]*"), plain=True),
-    _Style(re.compile(rf"(?:\A\s*|\n[ \t]*)(?P<who>{_WORDS})[ ]*:[ \t]*", re.IGNORECASE), plain=True),
+    _Style(
+        re.compile(
+            rf"(?:\A\s*|\n[ \t]*|(?<=\S)[ \t]+(?=Assistant[ ]*:\s*\Z))(?P<who>{_WORDS})[ ]*:[ \t]*",
+            re.IGNORECASE,  # the mark that the answer is to follow may stand on the same line (DeepSpeed-Chat)
+        ),
+        plain=True,
+    ),
     _Style(re.compile(r"(?:\A|(?<=\s)|(?<=</s>))(?P<who>SYSTEM|USER|ASSISTANT):[ \t]*"), re.compile("</s>"), True),
     _Style(
         re.compile(r"(?:\A\s*|\n[ \t]*)(?P<who>Question|Answer|Q|A)[ ]*:[ \t]*", re.IGNORECASE),

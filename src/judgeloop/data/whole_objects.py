@@ -48,13 +48,13 @@ def rows_of_object(value: Mapping[str, Any], path: Path) -> tuple[str, list[dict
         names = ", ".join(splits)
         remedy = f"write the one that is meant to a file of its own, such as {splits[0]}.json"
         raise InputError.at(path, None, f"holds {len(splits)} splits ({names})", remedy)
-    for name in _WRAPPERS:
+    for name in (*_WRAPPERS, *(("instances",) if set(value) == {"type", "instances"} else ())):  # LMFlow
         rows = value.get(name)
-        alone = all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name)
-        if alone and _are_rows(rows):
-            viewed = all(set(row) == _VIEWED and isinstance(row["row"], dict) for row in rows)
-            inner = [row["row"] for row in rows] if viewed else rows
-            return f"JSON, rows under '{name}'", inner
+        if not _are_rows(rows):
+            continue
+        viewed = all(set(row) == _VIEWED and isinstance(row["row"], dict) for row in rows)
+        if viewed or all(not isinstance(other, (list, dict)) for key, other in value.items() if key != name):
+            return f"JSON, rows under '{name}'", [row["row"] for row in rows] if viewed else rows
     table = _split_table(value)
     if table is not None:
         return "JSON, split table", table

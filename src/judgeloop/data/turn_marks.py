@@ -1,0 +1,78 @@
+"""What a message says of itself besides its words: not to be trained on, bad, or how good it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from judgeloop.data.fields import number_of
+from judgeloop.data.marks import fault_of, label_of, mark_of
+from judgeloop.data.names import NAMES, plain_name
+from judgeloop.data.provenance import Place, Unusable
+
+_TRAINED = (
+    "weight",
+    "train",
+    "trainable",
+    "training",
+    "train_on_turn",
+    "loss",
+    "loss_weight",
+    "loss_mask",
+    "loss_scale",
+)
+_UNTRAINED = ("masked",)
+_NOTES = ("annotation", "feedback")  # Open WebUI keeps a rating there
+_BY_ASPECT = re.compile(r"\s*\w+\s*:\s*\d+(?:\s*,\s*\w+\s*:\s*\d+)*\s*")  # SteerLM: "quality:4,toxicity:0"
+
+
+class TurnMarks(NamedTuple):
+    """Whether a turn is to be trained on, whether no label calls it bad, its rating if that is a number, and what of it
+    may rate it in a way that is not known."""
+
+    trained: bool = True
+    good: bool = True
+    rating: float | None = None
+    unclear: str = ""
+
+    def check(self, what: str, place: Place) -> None:
+        """Raise Unusable if the turn is not to be imitated, InputError if that cannot be known."""
+        if self.unclear:
+            raise place.error(
+                f"{self.unclear}, which may rate the turn, and bad ones must not be learnt",
+                "write one number as the turn's 'rating', or remove it",
+            )
+        if not self.trained:
+            raise Unusable(f"{what} has weight 0" if what == "last turn" else f"{what} of weight 0")
+        if not self.good:
+            raise Unusable(f"{what} that its label calls bad")
+
+
+UNMARKED = TurnMarks()
+
+
+def marks_of(item: Mapping[str, Any]) -> TurnMarks:
+    """The marks of a message: a weight of 0, `"train": false`, a mask; a thumb, a rating, `"toxic": true`."""
+    trained = not any(number_of(item.get(name)) == 0 for name in _TRAINED)
+    trained = trained and all(number_of(item.get(name)) in (None, 0) for name in _UNTRAINED)
+    good, rating, unclear = True, None, ""
+    for key, value in _fields(item):
+        name = plain_name(key)
+        scored = mark_of(value) if name in NAMES["score"] else None
+        if scored is not None and scored.value is not None:
+            rating = scored.value if rating is None else rating
+        elif name in NAMES["label"] or scored is not None:
+            good = good and label_of(value) is not False
+        elif name in NAMES["bad_label"]:
+            good = good and fault_of(value) is not True
+        if name in ("label", "labels") and isinstance(value, str) and _BY_ASPECT.fullmatch(value):
+            unclear = f"a turn's '{key}' is {value!r:.60}"
+    return TurnMarks(trained, good, rating, unclear)
+
+
+def _fields(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from item.items()
+    for note in _NOTES:
+        if isinstance(item.get(note), Mapping):
+            yield from item[note].items()
