@@ -130,6 +130,23 @@ def test_log_probabilities_in_the_older_form_are_read() -> None:
     assert [(token.text, dict(token.top)) for token in found.tokens] == [("Score: ", {"Score: ": 0.0}), ("4", TOP)]
 
 
+@pytest.mark.parametrize(("text", "score"), [("Score: 4", "▁4"), ("\nScore: 4", "Ġ4")])
+def test_tokens_spelt_as_the_vocabulary_has_them_are_read(text: str, score: str) -> None:
+    start = {"▁4": "▁Score", "Ġ4": "ĊScore"}[score]
+    top = {score: -0.5, score.replace("4", "3"): -1.2}
+    sent = says(text, tokens=[(start, {start: 0.0}), (":", {":": 0.0}), (score, top)])
+    tokens = answered(sent, top_logprobs=20).tokens
+    assert tokens is not None
+    assert "".join(token.text for token in tokens).strip() == "Score: 4"
+    assert dict(tokens[-1].top) == {" 4": -0.5, " 3": -1.2}
+
+
+def test_a_mark_of_vocabularies_that_the_answer_itself_has_stays() -> None:
+    tokens = answered(says("▁4", tokens=[("▁4", {"▁4": -0.5, "▁3": -1.2})]), top_logprobs=20).tokens
+    assert tokens is not None
+    assert tokens[0].text == "▁4"
+
+
 @pytest.mark.parametrize(
     "logprobs",
     [

@@ -62,6 +62,29 @@ def test_a_fault_that_names_a_field_by_chance_is_asked_again(words: str) -> None
     assert {"seed", "temperature"} <= set(server.asked[1].body)
 
 
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        ("Unsupported parameter: 'seed'. You may use top_p or temperature.", {}),
+        ("Unknown parameter: 'seed' in {'temperature': 0.7, 'seed': 7, 'top_p': 0.9}", {}),
+        ("temperature and top_p are fine, this one is not", {"param": "seed"}),
+    ],
+)
+def test_only_the_field_that_the_error_is_about_is_left_out(words: str, more: dict[str, str]) -> None:
+    with serving(lambda asked: of_openai(words, **more) if "seed" in asked.body else says("yes")) as server:
+        assert replies(engine(server.url), ask())["r"].text == "yes"
+    assert {"temperature", "top_p", "max_tokens"} <= set(server.asked[-1].body)
+    assert len(server.asked) == 2
+
+
+def test_what_an_error_repeats_of_the_request_names_no_field() -> None:
+    sent = {"temperature": 0.7, "top_p": 0.9, "messages": [{"role": "user", "content": "x" * 20_000}]}
+    refused = Answer({"detail": [{"input": sent, "loc": ["body", "seed"], **FASTAPI}]}, 422)
+    with serving(lambda asked: refused if "seed" in asked.body else says("yes")) as server:
+        assert replies(engine(server.url), ask())["r"].text == "yes"
+    assert {"temperature", "top_p"} <= set(server.asked[-1].body)
+
+
 def test_of_two_fields_that_exclude_each_other_the_temperature_stays() -> None:
     refused = of_openai("`temperature` and `top_p` cannot both be specified for this model.")
     with serving(lambda asked: refused if {"temperature", "top_p"} <= set(asked.body) else says("yes")) as server:

@@ -15,6 +15,8 @@ from judgeloop.text.thoughts import split_thought
 _ROUNDING = 1e-3  # nats above 0 that a server's arithmetic may give a certain token
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details")
 _INSIDE = ("text", "thinking", "reasoning", "content", "summary", "refusal")  # of a part, the first that it has
+# The marks of SentencePiece and of byte-level vocabularies for a space and a line break.
+_SPELT = {"▁": " ", "Ġ": " ", "Ċ": "\n"}
 # Why an answer ended, in the words of many servers.
 _CUT = re.compile(r"(?:.*[_ ])?(?:length|limit|max_tokens|max_(?:new_|output_)?tokens|context_window_exceeded)")
 _BROKEN = re.compile(
@@ -69,6 +71,8 @@ def read_reply(request: MessageRequest, value: Mapping[str, Any]) -> Reply:
     if not thoughts and not content and _thought_unseen(value.get("usage")):
         thoughts = [""]
     thought = "\n\n".join(part.strip() for part in thoughts if part.strip()) if thoughts else None
+    if tokens is not None:
+        tokens = _in_letters(tokens, said)
     if thought is not None and tokens is not None:
         tokens = _after(tokens, text)
     unread = _unread(end, message, said, refused)
@@ -162,6 +166,17 @@ def _tokens(logprobs: Any) -> tuple[Token, ...] | None:
                 top.setdefault(str(other["token"]), _logprob(other))
         found.append(Token(str(entry["token"]), top))
     return tuple(found)
+
+
+def _in_letters(tokens: tuple[Token, ...], said: str) -> tuple[Token, ...]:
+    """The tokens as they are read, where a server gives them as its vocabulary spells them ("▁4", "Ġ4" for " 4")."""
+    if not any(mark in token.text and mark not in said for token in tokens for mark in _SPELT):
+        return tokens
+    letters = str.maketrans(_SPELT)
+    return tuple(
+        Token(token.text.translate(letters), {name.translate(letters): value for name, value in token.top.items()})
+        for token in tokens
+    )
 
 
 def _from_lists(tokens: Sequence[Any], logprobs: Sequence[Any], tops: Sequence[Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from judgeloop.engines.messages import MessageRequest
 
 MOST_LOGPROBS = 20  # what the API allows
 NO_LOGPROBS = "the endpoint gives no log-probabilities: scores and preferences are read from the text"
-_OPTIONAL = {  # fields that a model may refuse, and what is lost without them; of two that exclude each other the first
+_OPTIONAL = {  # fields that a model may refuse, and what is lost without them
     "top_p": "it draws from all tokens",
     "top_k": "it draws from all tokens",
     "temperature": "it draws at a temperature of its own",
@@ -19,6 +19,9 @@ _OPTIONAL = {  # fields that a model may refuse, and what is lost without them; 
     "stop": "its answers end where it ends them",
 }
 _THINKS_IN_STREAMS = re.compile(r"enable_thinking.{0,60}(?:false|non-?stream)", re.IGNORECASE)  # DashScope
+_NAMES = {"max_tokens": r"\bmax_(?:completion_)?tokens\b", "stop": r"['\"`.]stop\b"}
+_EXCLUSIVE = re.compile(r"\bboth\b|only one|either|exclusive|together", re.IGNORECASE)
+_LOGPROBS = ("logprobs", "top_logprobs")
 _BEGUN = ("continue_final_message", "add_generation_prompt")
 _REFUSED = re.compile(
     r"not (?:yet )?(?:support(?:ed)?|permitted|allowed|recogni[sz]ed|available|implemented|enabled|accept(?:ed)?|take)"
@@ -80,29 +83,40 @@ class Fields:
             with self._lock:
                 self._thinking = {"enable_thinking": False}
             return "the endpoint thinks only where it streams: its thinking is switched off"
-        if "max_tokens" in body and refused and re.search(r"\bmax_(?:completion_)?tokens\b", text):
-            return self._leave_out("the answers' limit is asked for as max_completion_tokens", "max_tokens")
-        if "logprobs" in body and "logprobs" in text:
+        field = _named(body, words, refused)
+        if field == "max_tokens":
+            return self._leave_out("the answers' limit is asked for as max_completion_tokens", field)
+        if field in _LOGPROBS:
             most = _AT_MOST.search(text)
             if most is not None and 0 < int(most.group(1)) < body["top_logprobs"]:
                 with self._lock:
                     self._most_logprobs = int(most.group(1))
                 return f"the endpoint gives the {most.group(1)} likeliest tokens only: scores are read from those"
-            return self._leave_out(NO_LOGPROBS, "logprobs", "top_logprobs")
-        if _BEGUN[0] in body and re.search("continue_final|add_generation_prompt", text):
+            return self._leave_out(NO_LOGPROBS, *_LOGPROBS)
+        if field in _BEGUN:
             return self._leave_out(
                 "the endpoint takes no continue_final_message: a begun answer is sent without it", *_BEGUN
             )
-        for field, loss in _OPTIONAL.items():
-            name = rf"['\"`.]{field}\b" if field == "stop" else rf"\b{field}\b"
-            if field in body and re.search(name, text):
-                return self._leave_out(f"the endpoint takes no {field}: {loss}", field)
-        return None
+        return None if field is None else self._leave_out(f"the endpoint takes no {field}: {_OPTIONAL[field]}", field)
 
     def _leave_out(self, note: str, *fields: str) -> str:
         with self._lock:
             self._without |= set(fields)
         return note
+
+
+def _named(body: dict[str, Any], words: Words, refused: bool) -> str | None:
+    """The field of `body` that the words are about: the one that the error gives as its field, else the first that its
+    text names, for a text may go on with what else was sent. Of two that exclude each other the temperature stays."""
+    fields = [*_LOGPROBS, *_BEGUN, *_OPTIONAL, *(["max_tokens"] if refused else [])]
+    for text in (words.field, words.all):
+        found = {field: re.search(_NAMES.get(field, rf"\b{field}\b"), text) for field in fields if field in body}
+        places = {field: match.start() for field, match in found.items() if match is not None}
+        if {"temperature", "top_p"} <= places.keys() and _EXCLUSIVE.search(text):
+            return "top_p"
+        if places:
+            return min(places, key=lambda field: places[field])
+    return None
 
 
 def begun(request: MessageRequest) -> bool:

@@ -9,13 +9,13 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-_MOST = 10_000  # bytes of an error that are read
+_MOST = 10_000  # characters of a text that are read
 _TEXTS = ("message", "msg", "detail", "error", "error_msg", "status_msg", "error_description", "errors", "base_resp",
           "metadata", "raw", "reasons")  # fmt: skip
-_MARKS = ("code", "type", "param", "status", "error_type", "error_code", "status_code")
+_MARKS = ("code", "type", "status", "error_type", "error_code", "status_code")
 _DEEPEST = 8
 _UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "h": 3600.0}
 _TIME = r"\d+(?:\.\d+)?[ \t]*(?:ms|milliseconds?|s|sec(?:ond)?s?|m|min(?:ute)?s?|h|hours?)\b"
@@ -27,28 +27,29 @@ _ONE_TIME = re.compile(r"(\d+(?:\.\d+)?)[ \t]*([a-z]+)", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`text` is for a person, in one line; `marks` are the codes and names of fields beside it. Both may hold the key.
-    `status`: the HTTP status that the body names, None if it names none. `wait`: the seconds that it asks to wait."""
+    """`text` is for a person, in one line; `marks` are the codes and types beside it; `field` is the one of the request
+    that they are about, as far as they name it by itself. All may hold the key. `status`: the HTTP status that the body
+    names, None if it names none. `wait`: the seconds that it asks to wait."""
 
     text: str
     marks: str = ""
+    field: str = ""
     status: int | None = None
     wait: float | None = None
 
     @property
     def all(self) -> str:
-        return f"{self.text} {self.marks}"
+        return f"{self.text} {self.marks} {self.field}"
 
 
 def words_of(content: bytes, otherwise: str = "") -> Words:
     """The words of the body of an error; `otherwise` where it has none."""
-    text = content[:_MOST].decode("utf-8", "replace")
     try:
-        value = json.loads(text)
-        found = _read(value)
+        found = _read(json.loads(content))
     except (ValueError, RecursionError):
+        text = content[:_MOST].decode("utf-8", "replace")
         found = _read(page_title(text) or text)
-    return found if found.text else Words(otherwise or found.marks or "no message", found.marks, found.status)
+    return found if found.text else replace(found, text=otherwise or found.marks or "no message")
 
 
 def error_in(value: Mapping[str, Any]) -> Words | None:
@@ -93,7 +94,10 @@ def _read(value: Any) -> Words:
     text = " ".join("; ".join(dict.fromkeys(_texts(value, _DEEPEST))).split())
     marks = [str(mark) for name in _MARKS for mark in _named(value, name, _DEEPEST) if isinstance(mark, str | int)]
     statuses = (int(mark[:3]) for mark in marks if re.fullmatch(r"[45]\d\d(?:\d\d)?", mark))
-    return Words(text, " ".join(dict.fromkeys(marks)), next(statuses, None), _wait(value, text))
+    fields = [str(field) for field in _named(value, "param", _DEEPEST) if isinstance(field, str)]
+    return Words(
+        text, " ".join(dict.fromkeys(marks)), " ".join(fields), next(statuses, None), _wait(value, text[:_MOST])
+    )
 
 
 def _texts(value: Any, depth: int) -> Iterator[str]:
