@@ -56,6 +56,7 @@ def test_an_answer_in_parts_is_put_together_without_its_thought(
         ({"content": None, "refusal": "I cannot give Score: 5."}, "stop", "refuses"),
         ({"content": [{"type": "refusal", "refusal": "No."}]}, "stop", "refuses"),
         ({"content": "I will not.", "refusal": None}, "refusal", "refuses"),
+        ({"content": [{"type": "tool_result", "content": "Score: 4"}]}, "stop", "without text"),
         ({"content": None, "tool_calls": [{"function": {"name": "score"}}]}, "tool_calls", "tool call"),
     ],
 )
@@ -80,6 +81,7 @@ def test_an_answer_that_was_cut_off_is_known_by_any_word(word: str) -> None:
         Answer({"choices": [{"message": {"content": ""}, "error": {"code": 502, "message": "Provider disconnected"}}]}),
         Answer({"error": {"message": "Provider returned error", "code": 502}}),
         Answer({"choices": None, "error": {"message": "overloaded", "code": 503}}),
+        Answer({"choices": [{"message": {"content": "Sco"}, "error": {"message": "the seed node is lost"}}]}),
         Answer({"choices": []}),
     ],
 )

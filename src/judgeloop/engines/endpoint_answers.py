@@ -14,7 +14,7 @@ from judgeloop.text.thoughts import split_thought
 
 _ROUNDING = 1e-3  # nats above 0 that a server's arithmetic may give a certain token
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details")
-_INSIDE = ("text", "thinking", "reasoning", "content", "summary", "refusal")  # of a part, the first that it has
+_INSIDE = ("text", "thinking", "reasoning", "content", "summary")  # of a part, the first that it has
 # The marks of SentencePiece and of byte-level vocabularies for a space and a line break.
 _SPELT = {"▁": " ", "Ġ": " ", "Ċ": "\n"}
 # Why an answer ended, in the words of many servers.
@@ -64,7 +64,7 @@ def read_reply(request: MessageRequest, value: Mapping[str, Any]) -> Reply:
     end = finish.lower()
     if _BROKEN.fullmatch(end):
         raise Retry(f"an answer that broke off with '{finish}'")
-    said, thoughts, refused = _parts(content)
+    said, thoughts, others = _parts(content)
     spoken = split_thought(said)
     text = spoken.before if spoken.answer is None else spoken.answer
     thoughts = [*shown[:1], *thoughts, *([] if spoken.thought is None else [spoken.thought])]
@@ -75,7 +75,7 @@ def read_reply(request: MessageRequest, value: Mapping[str, Any]) -> Reply:
         tokens = _in_letters(tokens, said)
     if thought is not None and tokens is not None:
         tokens = _after(tokens, text)
-    unread = _unread(end, message, said, refused)
+    unread = _unread(end, message, said, others)
     if _CUT.fullmatch(end):
         finish = "length"
     return Reply(request.id, request.index, text, finish, None if unread else tokens, thought, unread)
@@ -87,21 +87,21 @@ def _choice(choices: Any) -> dict[str, Any]:
     return first
 
 
-def _parts(content: Any) -> tuple[str, list[str], bool]:
-    """What is said in a content, its thoughts, and whether a part of it refuses. The content is a text, or a list of
+def _parts(content: Any) -> tuple[str, list[str], set[str]]:
+    """What is said in a content, its thoughts, and the types of its other parts. The content is a text, or a list of
     parts: texts, and objects with a type."""
     if isinstance(content, str):
-        return content, [], False
-    said, thoughts, refused = [], [], False
+        return content, [], set()
+    said, thoughts, others = [], [], set[str]()
     for part in content if isinstance(content, list) else [content] if content else []:
         kind = str(part.get("type", "")) if isinstance(part, dict) else ""
         if "think" in kind or "reason" in kind:
             thoughts.append(_joined(part))
-        elif kind == "refusal":
-            refused = True
-        else:
+        elif not kind or "text" in kind:
             said.append(_joined(part))
-    return "".join(said), thoughts, refused
+        else:
+            others.add(kind)
+    return "".join(said), thoughts, others
 
 
 def _joined(value: Any) -> str:
@@ -115,15 +115,17 @@ def _joined(value: Any) -> str:
     return ""
 
 
-def _unread(end: str, message: Mapping[str, Any], said: str, refused: bool) -> str | None:
+def _unread(end: str, message: Mapping[str, Any], said: str, others: set[str]) -> str | None:
     """Why what is said is no answer, None if it is one."""
     if _FILTERED.fullmatch(end):
         return "stopped by the endpoint's content filter"
-    if refused or end == "refusal" or (message.get("refusal") and not said.strip()):
+    if "refusal" in others or end == "refusal" or (message.get("refusal") and not said.strip()):
         return "the model refuses to answer"
-    if not said.strip() and (message.get("tool_calls") or message.get("function_call")):
+    if said.strip():
+        return None
+    if message.get("tool_calls") or message.get("function_call"):
         return "a tool call in place of an answer"
-    return None
+    return "an answer without text" if others else None
 
 
 def _thought_unseen(usage: Any) -> bool:

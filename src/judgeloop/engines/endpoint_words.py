@@ -54,12 +54,12 @@ def words_of(content: bytes, otherwise: str = "") -> Words:
 
 def error_in(value: Mapping[str, Any]) -> Words | None:
     """The words of an error that was sent in place of an answer, or of a choice, with status 200; None if there is no
-    error. Beside choices it must name its status to count."""
+    error. One beside choices must name its status to count."""
     choices = value.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     inner = first.get("error") if isinstance(first, dict) else None
     found = _read(value.get("error") or inner or ({} if choices else value))
-    return found if found.status is not None or (found.text and not choices) else None
+    return found if found.status is not None or (found.text and (inner or not choices)) else None
 
 
 def page_title(text: str) -> str | None:
@@ -91,13 +91,11 @@ def wait_asked_for(headers: Mapping[str, str]) -> float | None:
 
 
 def _read(value: Any) -> Words:
-    text = " ".join("; ".join(dict.fromkeys(_texts(value, _DEEPEST))).split())
+    text = " ".join("; ".join(dict.fromkeys(_texts(value, _DEEPEST))).split())[:_MOST]
     marks = [str(mark) for name in _MARKS for mark in _named(value, name, _DEEPEST) if isinstance(mark, str | int)]
     statuses = (int(mark[:3]) for mark in marks if re.fullmatch(r"[45]\d\d(?:\d\d)?", mark))
     fields = [str(field) for field in _named(value, "param", _DEEPEST) if isinstance(field, str)]
-    return Words(
-        text, " ".join(dict.fromkeys(marks)), " ".join(fields), next(statuses, None), _wait(value, text[:_MOST])
-    )
+    return Words(text, " ".join(dict.fromkeys(marks)), " ".join(fields), next(statuses, None), _wait(value, text))
 
 
 def _texts(value: Any, depth: int) -> Iterator[str]:

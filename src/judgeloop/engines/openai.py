@@ -269,10 +269,11 @@ class OpenAiEngine:
     ) -> None:
         """Leave out what the endpoint refuses, so that it can be asked again. Raises the error that its words mean if
         that is not the cause. `code` is None for an error that has no status."""
-        refused = self._refusals.of_one_request(code or 400, words)
+        like = 500 if code is None else code  # only what words say for certain is read from an error without a status
+        refused = self._refusals.of_one_request(like, words)
         if refused is not None:
             raise refused
-        loss = self._fields.can_do_without(code or 400, body, words)
+        loss = self._fields.can_do_without(like, body, words)
         if loss is not None:
             self.note(loss)
         elif code is None:

@@ -32,7 +32,7 @@ NO_LOGPROBS = "no log-probabilities"
 NOTHING_SAID = "a thought and no answer"
 CUT_IN_THOUGHT = "cut off in its thought; raise judge.sampling.max_new_tokens"
 _TOP = 20
-_MOST_REFUSED = 100  # rows at the beginning
+_MOST_REFUSED = 100  # rows that are refused before any is answered: then all are
 _PROBES = 3  # answers that show whether an endpoint goes on with a begun score line
 _SPOKEN = str.maketrans("０１２３４５６７８９ＡＢ", "0123456789AB")
 
