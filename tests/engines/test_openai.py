@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import math
 import socket
-import threading
 from email.utils import formatdate
-from typing import Any
 
 import pytest
 
+from asking import KEY, Stop, ask, engine, replies
 from endpoint import Answer, Asked, fails, says, serving
 from judgeloop.config import EndpointSection
-from judgeloop.engines.base import Sampling
-from judgeloop.engines.messages import MessageEngine, MessageRequest, Reply
+from judgeloop.engines.messages import MessageEngine, Reply
 from judgeloop.engines.openai import OpenAiEngine, completions_url
 from judgeloop.errors import InputError, JudgeloopError
 
-KEY = "sk-very-secret-1234"
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-def engine(url: str, **settings: Any) -> OpenAiEngine:
-    values = {"url": url, "timeout": 5.0, "attempts": 4, **settings}
-    return OpenAiEngine(EndpointSection.model_validate(values), "judge-1", first_wait=0.001)
-
-
-def ask(text: str = "Rain?", name: str = "r", **more: Any) -> MessageRequest:
-    return MessageRequest(name, [{"role": "user", "content": text}], Sampling(20, 0.7, 0.9), **more)
-
-
-def replies(engine: OpenAiEngine, *requests: MessageRequest) -> dict[str, Reply]:
-    return {reply.request_id: reply for reply in engine.generate(list(requests))}
+pytestmark = pytest.mark.usefixtures("endpoint_key")
 
 
 def test_what_is_sent_and_what_comes_back() -> None:
@@ -74,18 +54,6 @@ def test_a_busy_endpoint_is_asked_again(status: int) -> None:
         assert replies(judge, ask())["r"].text == "yes"
     assert len(server.asked) == 3
     assert judge.retries == {str(status): 2}
-
-
-class Stop(threading.Event):
-    """Notes how long it is waited for, and does not wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waits.append(timeout or 0.0)
-        return False
 
 
 def test_it_waits_as_long_as_the_endpoint_says() -> None:
@@ -150,7 +118,6 @@ def test_a_broken_answer_may_be_mended_by_asking_again() -> None:
         (fails(403), ["OPENAI_API_KEY is not accepted"]),
         (fails(404, "The model `judge-1` does not exist"), ["404", "does not exist", "check the URL"]),
         (fails(400, f"bad {KEY} thing"), ["400", "bad *** thing"]),
-        (Answer({"detail": "too long"}, 413), ["413", "too long"]),
         (Answer({"error": {"message": "pay", "code": "insufficient_quota"}}, 429), ["quota"]),
         (Answer(b"", 302, {"Location": "http://elsewhere.invalid/v1"}), ["redirects to http://elsewhere.invalid/v1"]),
     ],
@@ -203,8 +170,11 @@ def test_a_field_that_is_refused_is_left_out_and_noted(refused: str, message: st
 
 def test_a_context_that_is_too_long_is_not_taken_for_a_field_it_does_not_know() -> None:
     message = "'max_tokens' or 'max_completion_tokens' is too large: 20. This model's maximum context length is 10"
-    with serving(lambda asked: fails(400, message)) as server, pytest.raises(InputError, match="too large"):
-        replies(engine(server.url), ask())
+    with serving(lambda asked: fails(400, message)) as server:
+        found = replies(engine(server.url), ask())["r"]
+    assert (found.unread, found.text) == ("refused by the endpoint: too long for the model", message)
+    assert "max_tokens" in server.asked[0].body
+    assert len(server.asked) == 1
 
 
 def test_log_probabilities_come_as_tokens() -> None:
@@ -227,8 +197,8 @@ def test_log_probabilities_that_do_not_come_are_noted_once() -> None:
 
 
 def test_an_empty_answer_is_an_answer() -> None:
-    with serving(lambda asked: says(None, finish="content_filter")) as server:
-        assert replies(engine(server.url), ask())["r"] == Reply("r", 0, "", "content_filter", None)
+    with serving(lambda asked: says(None)) as server:
+        assert replies(engine(server.url), ask())["r"] == Reply("r", 0, "", "stop", None)
 
 
 def test_who_stops_listening_stops_the_asking() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 
 from judgeloop.errors import InputError
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")  # never asked for through a proxy
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # never asked for through a proxy
 
 
 def completions_url(base: str | None) -> str:
@@ -28,9 +29,8 @@ def completions_url(base: str | None) -> str:
         raise InputError(
             "endpoint.url: holds a password or a query other than api-version; put the key into the environment instead"
         )
-    path = parts.path.rstrip("/")
-    if not path.endswith("/chat/completions"):
-        path += "/chat/completions"
+    path = parts.path.rstrip("/").removesuffix("/chat/completions")
+    path = re.sub(r"(?<=/v1)/(?:completions|responses|models)$", "", path) + "/chat/completions"
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 
@@ -38,3 +38,9 @@ def is_azure(url: str) -> bool:
     """Whether the key goes into the header `api-key`, as Azure wants it."""
     parts = urllib.parse.urlsplit(url)
     return (parts.hostname or "").endswith(".azure.com") or "api-version" in parts.query
+
+
+def address_doubt(url: str) -> str:
+    """What may be wrong with an address at which no API is found, as words after "the URL"."""
+    path = urllib.parse.urlsplit(url).path
+    return "" if re.search(r"/v\d|/openai/", path) or is_azure(url) else " (most end with /v1)"

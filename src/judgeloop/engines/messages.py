@@ -11,9 +11,18 @@ from judgeloop.engines.base import Sampling
 from judgeloop.errors import InputError
 from judgeloop.records import Message
 
+NOT_ANSWERED = "refused by the endpoint"
+TOO_LONG = f"{NOT_ANSWERED}: too long for the model"
+CONTENT_REFUSED = f"{NOT_ANSWERED}: its content filter"
+
 
 class Refused(InputError):
-    """The endpoint does not take the request as it is."""
+    """The endpoint does not take the request as it is: `code` is the status, `words` what it says."""
+
+    def __init__(self, message: str, code: int, words: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.words = words
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +49,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one request. `finish_reason` is the endpoint's word for it ("stop", "length", …); `tokens` is None
-    if the endpoint gives no log-probabilities. A thought is no part of `text` and `tokens`: `thought` has it, as far as
-    the endpoint shows it, None if there was none."""
+    """The answer to one request. `finish_reason` is the endpoint's word for it ("stop", …), and "length" whatever its
+    word is for an answer that was cut off; `tokens` is None if the endpoint gives no log-probabilities. A thought is no
+    part of `text` and `tokens`: `thought` has it, as far as the endpoint shows it, None if there was none. `unread`
+    says why the text is no answer: a filter, a refusal, a tool call, or a request that was not taken (`NOT_ANSWERED`;
+    the text is then what the endpoint says about it)."""
 
     request_id: str
     index: int
@@ -50,6 +61,7 @@ class Reply:
     finish_reason: str
     tokens: tuple[Token, ...] | None = None
     thought: str | None = None
+    unread: str | None = None
 
 
 @runtime_checkable

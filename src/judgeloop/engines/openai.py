@@ -7,36 +7,36 @@ the header would go with them, and messages of the endpoint are shown without it
 
 from __future__ import annotations
 
-import json
-import os
 import queue
 import random
-import re
 import threading
 import time
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from judgeloop.config import EndpointSection
-from judgeloop.engines.endpoint_address import LOOPBACK, completions_url, is_azure
-from judgeloop.engines.endpoint_answers import read_reply
-from judgeloop.engines.endpoint_errors import Refusals, Retry, message_of
-from judgeloop.engines.messages import MessageRequest, Reply
+from judgeloop.engines.endpoint_address import LOOPBACK, address_doubt, completions_url, is_azure
+from judgeloop.engines.endpoint_answers import object_of, read_reply
+from judgeloop.engines.endpoint_errors import NotAnswered, Refusals, Retry
+from judgeloop.engines.endpoint_fields import NO_LOGPROBS, Fields, begun
+from judgeloop.engines.endpoint_key import ApiKey
+from judgeloop.engines.endpoint_words import Words, error_in, words_of
+from judgeloop.engines.messages import NOT_ANSWERED, MessageRequest, Refused, Reply
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.records import derive_seed
 
 _LONGEST_WAIT = 60.0
-_MOST_LOGPROBS = 20  # what the API allows
-_OPTIONAL = {  # fields that a model may refuse, and what is lost without them
-    "temperature": "it draws at a temperature of its own",
-    "top_p": "it draws from all tokens",
-    "top_k": "it draws from all tokens",
-    "seed": "asked again, it may answer otherwise",
-    "stop": "its answers end where it ends them",
-}
-_NO_LOGPROBS = "the endpoint gives no log-probabilities: scores and preferences are read from the text"
+_MOST_REFUSED = 20  # requests in a row: then the cause is not their text
+_NO_USAGE = "the endpoint does not say how many tokens it used: they are not counted, limited or priced"
+
+
+@dataclass(frozen=True, slots=True)
+class _RefusedRequest:
+    request: MessageRequest
+    error: Refused
 
 
 class OpenAiEngine:
@@ -55,15 +55,10 @@ class OpenAiEngine:
         self.tokens: Counter[str] = Counter()
         self.notes: list[str] = []
         self._section = section
-        self._key = os.environ.get(section.key_variable) or None
-        if self._key is not None and not re.fullmatch(r"[!-~]+", self._key):
-            raise InputError(
-                f"endpoint.key_variable: the key in {section.key_variable} has a space, a line break or a character "
-                "that no key has; copy it again"
-            )
-        self._refusals = Refusals(self.url, model, section.key_variable, self._key)
+        self._key = ApiKey.from_environment(section.key_variable, "endpoint.key_variable")
+        self._refusals = Refusals(self.url, model, self._key)
+        self._fields = Fields(model)
         self._first_wait = first_wait
-        self._without: frozenset[str] = frozenset()  # request fields that this endpoint refuses
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._client_made: Any = None
@@ -78,29 +73,37 @@ class OpenAiEngine:
                 import openai
 
                 parts = urllib.parse.urlsplit(self.url)
-                key: Any = self._key
+                key = self._key.value
                 azure = is_azure(self.url)
                 if key is None or azure:
                     self._headers["Authorization"] = openai.Omit()
                 if key is not None and azure:
                     self._headers["api-key"] = key
                 base = parts._replace(path=parts.path.removesuffix("/chat/completions"), query="")
+                try:
+                    carrier = openai.DefaultHttpxClient(
+                        follow_redirects=False, trust_env=parts.hostname not in LOOPBACK
+                    )
+                except (ImportError, ValueError) as error:
+                    raise self._refusals.unusable_proxy(error) from None
                 self._client_made = openai.OpenAI(
                     api_key=key or "none",
                     base_url=urllib.parse.urlunsplit(base),
                     default_query=dict(urllib.parse.parse_qsl(parts.query)),
                     timeout=self._section.timeout,
                     max_retries=0,
-                    http_client=openai.DefaultHttpxClient(
-                        follow_redirects=False, trust_env=parts.hostname not in LOOPBACK
-                    ),
+                    http_client=carrier,
                 )
             return self._client_made
 
     def generate(self, requests: Sequence[MessageRequest]) -> Iterator[Reply]:
-        """Yield the reply to every request as it comes in. An error ends all: what was yielded before stays."""
+        """Yield the reply to every request as it comes in. An error ends all: what was yielded before stays.
+
+        Options and key are those of all requests, so one that is refused while others are answered is refused for its
+        own text, whatever the words: it is left out, with the reason. Raises Refused if none is answered, or so many in
+        a row are not."""
         waiting: queue.SimpleQueue[MessageRequest] = queue.SimpleQueue()
-        found: queue.SimpleQueue[Reply | BaseException] = queue.SimpleQueue()
+        found: queue.SimpleQueue[Reply | _RefusedRequest | BaseException] = queue.SimpleQueue()
         for request in requests:
             waiting.put(request)
         stop = self._stop = threading.Event()
@@ -108,9 +111,13 @@ class OpenAiEngine:
         def work() -> None:
             while not stop.is_set():
                 try:
-                    found.put(self._ask(waiting.get_nowait(), stop))
+                    request = waiting.get_nowait()
                 except queue.Empty:
                     return
+                try:
+                    found.put(self._ask(request, stop))
+                except Refused as error:
+                    found.put(_RefusedRequest(request, error))
                 except BaseException as error:  # handed to whoever reads the replies
                     found.put(error)
                     return
@@ -118,14 +125,38 @@ class OpenAiEngine:
         # Daemons: Ctrl-C must not wait for an answer that takes minutes.
         for _ in range(min(self._section.concurrency, len(requests))):
             threading.Thread(target=work, daemon=True).start()
+        answered, held = False, list[_RefusedRequest]()
         try:
             for _ in requests:
                 answer = found.get()
                 if isinstance(answer, BaseException):
                     raise answer
+                if isinstance(answer, _RefusedRequest):
+                    held.append(answer)
+                    if len(held) == _MOST_REFUSED:
+                        break
+                    continue
+                if not (answer.unread or "").startswith(NOT_ANSWERED):
+                    answered = True
+                    yield from self._left_out(held)
+                    held = []
                 yield answer
+            if held and (len(held) == _MOST_REFUSED or not answered):
+                raise held[0].error
+            yield from self._left_out(held)
         finally:
             stop.set()
+
+    def _left_out(self, refused: Sequence[_RefusedRequest]) -> Iterator[Reply]:
+        for one in refused:
+            yield self._unread(one.request, f"{NOT_ANSWERED}: status {one.error.code}", one.error.words)
+
+    def _unread(self, request: MessageRequest, reason: str, words: str) -> Reply:
+        """The reply to a request that the endpoint does not take; what it says of the first one is noted."""
+        with self._lock:
+            if not any(note.startswith(reason) for note in self.notes):
+                self.notes.append(f"{reason} ({words})")
+        return Reply(request.id, request.index, words, "refused", unread=reason)
 
     def close(self) -> None:
         """Give up what is under way."""
@@ -152,6 +183,10 @@ class OpenAiEngine:
             self._take_turn(stop)
             try:
                 return self._reply(request, self._post(request))
+            except NotAnswered as refused:
+                if refused.reason is None:  # all tokens went into a thought
+                    return Reply(request.id, request.index, "", "length", thought="")
+                return self._unread(request, refused.reason, refused.words)
             except Retry as failed:
                 last = failed
                 with self._lock:
@@ -159,13 +194,18 @@ class OpenAiEngine:
             growing = self._first_wait * 2 ** (attempt - 1) * (0.5 + jitter.random())
             if attempt < tries and stop.wait(min(_LONGEST_WAIT, last.wait if last.wait is not None else growing)):
                 break
+        what = self._key.hidden(f"{last.cause}{last.in_brackets}")
         if last.malformed:
             raise InputError(
-                f"{self.url}: gives {last.cause} to {request.id}; check that it is the URL of an OpenAI-compatible API"
+                f"{self.url}: gives {what} to {request.id}; check that it is the URL of an OpenAI-compatible API"
+                f"{address_doubt(self.url)}"
             )
+        if begun(request) and last.cause == "500":  # a chat template that cannot go on with an answer
+            never = "set endpoint.begin_score: never"
+            raise Refused(f"{self.url}: still {what} after {tries} tries; {never}", 500, what)
         raise JudgeloopError(
-            f"{self.url}: still {last.cause} after {tries} tries of {request.id}; what was answered is kept, "
-            "start again later"
+            f"{self.url}: still {last.cause} after {tries} tries of {request.id}{last.in_brackets}; what was answered "
+            "is kept, start again later"
         )
 
     def check(self) -> None:
@@ -180,7 +220,7 @@ class OpenAiEngine:
             )
         except openai.APIStatusError as error:
             if error.status_code == 401:
-                raise self._refusals.refusal(401, error.response.headers, "") from None
+                raise self._refusals.refusal(401, error.response.headers, words_of(error.response.content)) from None
         except openai.APITimeoutError:
             return
         except openai.APIConnectionError as error:
@@ -204,90 +244,63 @@ class OpenAiEngine:
         import openai
 
         while True:
-            body = self._body(request)
-            own = {"model": body.pop("model"), "messages": body.pop("messages")}
+            body = self._fields.body(request)
+            rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
             try:
                 response = client.chat.completions.with_raw_response.create(
-                    **own, extra_body=body, extra_headers=self._headers
+                    model=body["model"], messages=body["messages"], extra_body=rest, extra_headers=self._headers
                 )
-                value = json.loads(response.http_response.content)
             except openai.APIStatusError as error:
-                message = self._refusals.hidden(message_of(error.response))
-                if error.status_code in (400, 422) and self._can_do_without(body, message):
-                    continue
-                raise self._refusals.refusal(error.status_code, error.response.headers, message) from None
-            except (ValueError, RecursionError):
-                raise Retry("an answer that is not JSON", malformed=True) from None
+                words = words_of(error.response.content, error.response.reason_phrase)
+                self._mend(request, body, error.status_code, error.response.headers, words)
+                continue
             except openai.APITimeoutError:
                 raise Retry("a timeout") from None
             except openai.APIConnectionError as error:
                 raise self._refusals.unreachable(error) from None
-            if not isinstance(value, dict):
-                raise Retry("an answer that is not a JSON object", malformed=True)
-            return value
+            value = object_of(response.http_response.content)
+            wrong = error_in(value)
+            if wrong is None:
+                return value
+            self._mend(request, body, wrong.status, response.headers, wrong)
 
-    def _body(self, request: MessageRequest) -> dict[str, Any]:
-        sampling, without = request.sampling, self._without
-        body: dict[str, Any] = {
-            "model": self.name,
-            "messages": list(request.messages),
-            "max_tokens": sampling.max_new_tokens,
-            "temperature": sampling.temperature,
-            "seed": request.seed,
-        }
-        if sampling.temperature > 0:
-            body["top_p"] = sampling.top_p
-            if sampling.top_k:
-                body["top_k"] = sampling.top_k
-        if sampling.stop_strings:
-            body["stop"] = list(sampling.stop_strings)
-        if request.top_logprobs:
-            body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, _MOST_LOGPROBS)}
-        if request.messages and request.messages[-1]["role"] == "assistant":
-            # vLLM goes on with a begun answer only if told to; llama.cpp does by itself.
-            body |= {"continue_final_message": True, "add_generation_prompt": False}
-        if "max_tokens" in without:
-            body["max_completion_tokens"] = body["max_tokens"]
-        return {name: value for name, value in body.items() if name not in without}
-
-    def _can_do_without(self, body: dict[str, Any], message: str) -> bool:
-        """Does the endpoint refuse a field that can be done without? Then it is left out from now on, and noted."""
-        names: set[str] | None = None
-        if "max_tokens" in body and re.search(r"max_completion_tokens.* instead", message):
-            names, note = {"max_tokens"}, "the answers' limit is asked for as max_completion_tokens"
-        elif "logprobs" in body and "logprobs" in message:
-            names, note = {"logprobs", "top_logprobs"}, _NO_LOGPROBS
-        elif "continue_final_message" in body and re.search("continue_final|add_generation_prompt", message):
-            names = {"continue_final_message", "add_generation_prompt"}
-            note = "the endpoint takes no continue_final_message: a begun answer is sent without it"
+    def _mend(
+        self, request: MessageRequest, body: dict[str, Any], code: int | None, headers: Mapping[str, str], words: Words
+    ) -> None:
+        """Leave out what the endpoint refuses, so that it can be asked again. Raises the error that its words mean if
+        that is not the cause. `code` is None for an error that has no status."""
+        like = 500 if code is None else code  # only what words say for certain is read from an error without a status
+        refused = self._refusals.of_one_request(like, words)
+        if refused is not None:
+            raise refused
+        loss = self._fields.can_do_without(like, body, words)
+        if loss is not None:
+            self.note(loss)
+        elif code is None:
+            raise Retry("an error in place of an answer", malformed=True, words=self._refusals.shown(words))
         else:
-            for field, loss in _OPTIONAL.items():
-                if field in body and re.search(
-                    rf"['\"`]{field}['\"`]" if field == "stop" else rf"\b{field}\b", message
-                ):
-                    names, note = {field}, f"the endpoint takes no {field}: {loss}"
-                    break
-        if names is None:
-            return False
-        with self._lock:
-            self._without |= names
-        self.note(note)
-        return True
+            raise self._refusals.refusal(code, headers, words, begun=begun(request))
 
     def _reply(self, request: MessageRequest, value: dict[str, Any]) -> Reply:
+        self._count(value.get("usage"))
         reply = read_reply(request, value)
-        usage = value.get("usage")
-        if isinstance(usage, dict):
-            with self._lock:
-                for name in ("prompt_tokens", "completion_tokens"):
-                    if isinstance(usage.get(name), int):
-                        self.tokens[name] += usage[name]
-                        if self._section.tokens_per_minute is not None:
-                            spent = 60 * usage[name] / self._section.tokens_per_minute
-                            self._next_start = max(self._next_start, time.monotonic()) + spent
-        if request.top_logprobs and reply.tokens is None and reply.text:
-            self.note(_NO_LOGPROBS)
+        if request.top_logprobs and reply.tokens is None and reply.text and reply.unread is None:
+            self.note(NO_LOGPROBS)
         return reply
+
+    def _count(self, usage: Any) -> None:
+        """Add up what an answer used, and put the next request off as a limit of tokens wants it."""
+        section = self._section
+        given = usage if isinstance(usage, dict) else {}
+        with self._lock:
+            for name in ("prompt_tokens", "completion_tokens"):
+                if isinstance(given.get(name), int | float):
+                    self.tokens[name] += int(given[name])
+                    if section.tokens_per_minute is not None:
+                        spent = 60 * given[name] / section.tokens_per_minute
+                        self._next_start = max(self._next_start, time.monotonic()) + spent
+        if not given and (section.prices is not None or section.tokens_per_minute is not None):
+            self.note(_NO_USAGE)
 
     def note(self, text: str) -> None:
         """Keep what the endpoint could not do, once."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import random
 import threading
 import urllib.error
@@ -15,12 +14,13 @@ import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 from judgeloop.config import ServerSection
 from judgeloop.engines.endpoint_address import LOOPBACK
-from judgeloop.engines.endpoint_errors import Refusals, Retry, message_of
+from judgeloop.engines.endpoint_errors import Refusals, Retry
+from judgeloop.engines.endpoint_key import ApiKey
+from judgeloop.engines.endpoint_words import words_of
 from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.records import derive_seed
 
@@ -42,9 +42,10 @@ class ServerClient:
         self.stop = threading.Event()
         self._section = section
         self._first_wait = first_wait
-        key = os.environ.get(section.key_variable) or None
-        self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-        self._refusals = Refusals(self.url, "", section.key_variable, key)
+        key = ApiKey.from_environment(section.key_variable, "engine.server.key_variable")
+        authorization = {"Authorization": f"Bearer {key.value}"} if key.value else {}
+        self._headers = {"Content-Type": "application/json", **authorization}
+        self._refusals = Refusals(self.url, "", key)
         local = urllib.parse.urlsplit(self.url).hostname in LOOPBACK
         self._opener = urllib.request.build_opener(_NoRedirect, *([urllib.request.ProxyHandler({})] if local else []))
         self._lock = threading.Lock()
@@ -74,8 +75,7 @@ class ServerClient:
         """One try. Raises Retry where another is worth it."""
         code, content, headers = self.send(path, body)
         if code != 200:
-            message = self._refusals.hidden(message_of(SimpleNamespace(content=content, reason_phrase="")))
-            raise self._refusals.refusal(code, headers, message)
+            raise self._refusals.refusal(code, headers, words_of(content))
         try:
             return json.loads(content) if content else None
         except (ValueError, RecursionError):
@@ -84,7 +84,7 @@ class ServerClient:
     def tell(self, path: str, body: Any) -> tuple[int, str]:
         """One try of a command that is answered in words: status, and the words in one line."""
         code, content, _ = self.send(path, body)
-        return code, self._refusals.hidden(message_of(SimpleNamespace(content=content, reason_phrase="")))
+        return code, self._refusals.shown(words_of(content))
 
     def send(self, path: str, body: Any = None) -> tuple[int, bytes, Mapping[str, str]]:
         """Status, content and headers of the answer, whatever the status. Raises Retry or InputError without one."""

@@ -10,7 +10,8 @@ from typing import Literal, Protocol
 
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Engine, Sampling
-from judgeloop.engines.messages import MessageEngine, MessageRequest, Refused, Reply, Token
+from judgeloop.engines.messages import NOT_ANSWERED, MessageEngine, MessageRequest, Refused, Reply, Token
+from judgeloop.errors import InputError
 from judgeloop.judging.pairwise import (
     SIDES,
     ToCompare,
@@ -28,8 +29,10 @@ from judgeloop.records import Comparison, Judgement, Message, derive_seed
 
 BeginScore = Literal["auto", "always", "never"]
 NO_LOGPROBS = "no log-probabilities"
+NOTHING_SAID = "a thought and no answer"
 CUT_IN_THOUGHT = "cut off in its thought; raise judge.sampling.max_new_tokens"
 _TOP = 20
+_MOST_REFUSED = 100  # rows that are refused before any is answered: then all are
 _PROBES = 3  # answers that show whether an endpoint goes on with a begun score line
 _SPOKEN = str.maketrans("０１２３４５６７８９ＡＢ", "0123456789AB")
 
@@ -90,27 +93,50 @@ class EndpointJudge:
     written: bool = False
     begin_score: BeginScore = "never"
     settled: Callable[[BeginScore], None] = lambda _: None
+    answered: bool = False  # whether any row was answered before
 
     def going_on(self, rows: Iterable[Judgement]) -> EndpointJudge:
         """The same judge, which reads scores as those that are there already were read."""
-        way = way_of(rows) if self.begin_score == "auto" else None
-        return self if way is None else replace(self, begin_score=way)
+        have = list(rows)
+        way = way_of(have) if self.begin_score == "auto" else None
+        return replace(self, begin_score=way or self.begin_score, answered=any(not _refused(row) for row in have))
 
     def scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
-        if items and self._may_begin():
-            tried = items if self.begin_score == "always" else items[:_PROBES]
-            found = self._after_score_line(tried)
-            if self.begin_score == "always":
-                yield from found
-                return
-            try:
-                first = list(found)
+        """Raises InputError if the endpoint refuses every row: rows that it refuses beside others have no score."""
+        answered, refused = self.answered, list[Judgement]()
+        for row in self._scores(items):
+            if not answered and _refused(row):
+                refused.append(row)
+                if len(refused) == _MOST_REFUSED:
+                    break
+                continue
+            yield from refused
+            answered, refused = True, []
+            yield row
+        if refused:
+            raise InputError(
+                f"{self.name}: answers none of {len(refused)} rows, the first is {refused[0].reason} "
+                f"({refused[0].text}); choose another judge or other rows"
+            )
+
+    def _scores(self, items: Sequence[ToJudge]) -> Iterator[Judgement]:
+        if self.begin_score == "always" and self._may_begin():
+            yield from self._after_score_line(items)
+            return
+        if self.begin_score == "auto" and self._may_begin():
+            first: list[Judgement] = []
+            try:  # rows that are refused show nothing
+                while len(first) < len(items) and all(_refused(row) for row in first):
+                    first += self._after_score_line(items[len(first) : len(first) + _PROBES])
             except Refused:
                 first = []
+            if first and all(_refused(row) for row in first):
+                yield from first
+                return
             if any(row.score is not None for row in first):
                 self.settled("always")
                 yield from first
-                yield from self._after_score_line(items[_PROBES:])
+                yield from self._after_score_line(items[len(first) :])
                 return
             self.settled("never")
             self.engine.note("the endpoint does not go on with a begun score line: the judge writes the line itself")
@@ -136,7 +162,9 @@ class EndpointJudge:
         ]
         for reply in self.engine.generate(requests):
             name = judgement_id(reply.request_id, reply.index)
-            if reply.tokens:
+            if reply.unread is not None:
+                yield Judgement(name, reply.request_id, reply.index, reply.text, None, reply.unread)
+            elif reply.tokens:
                 yield _expected(name, reply, reply.tokens[0], self.rubric, self.config.min_mass, "")
             else:
                 yield Judgement(name, reply.request_id, reply.index, reply.text, None, NO_LOGPROBS)
@@ -180,8 +208,10 @@ class EndpointJudge:
         by_id = {item.id: item for item in items}
         for reply in self.engine.generate(requests):
             said = read_comparison(by_id[reply.request_id], reply.text, reply.finish_reason)
-            if _only_thought(reply):
-                said = replace(said, reason=CUT_IN_THOUGHT)
+            reason = _why_unread(reply)
+            if reason is not None:
+                yield replace(said, better=None, reason=reason)
+                continue
             side = {"first": "A", "second": "B"}.get(said.better or "")
             token = _token_at(reply, _verdict_place(_text_of(reply), self.pairwise), side) if side else None
             if token is None:
@@ -196,7 +226,7 @@ def way_of(rows: Iterable[Judgement]) -> BeginScore | None:
     for row in rows:
         if not row.text and row.distribution is not None:
             return "always"
-        if row.text and row.reason != NO_LOGPROBS:
+        if row.text and row.reason != NO_LOGPROBS and not _refused(row):
             return "never"
     return None
 
@@ -205,8 +235,9 @@ def read_judgement(reply: Reply, response: str, rubric: Rubric, min_mass: float)
     """The judgement in a reply: the score of its text, made an expected score if the endpoint gave
     probabilities."""
     name = judgement_id(reply.request_id, reply.index)
-    if _only_thought(reply):
-        return Judgement(name, reply.request_id, reply.index, reply.text, None, CUT_IN_THOUGHT)
+    reason = _why_unread(reply)
+    if reason is not None:
+        return Judgement(name, reply.request_id, reply.index, reply.text, None, reason)
     score = read_score(rubric, reply.text, response, reply.finish_reason)
     answers = [str(value) for value in rubric.scores]
     one_token = all(len(answer) == 1 for answer in answers)  # on longer scales "1" may be the start of "10"
@@ -235,9 +266,16 @@ def _expected(name: str, reply: Reply, token: Token, rubric: Rubric, min_mass: f
     )
 
 
-def _only_thought(reply: Reply) -> bool:
-    """Whether the tokens were used up before the thought was done."""
-    return reply.thought is not None and not reply.text.strip() and reply.finish_reason == "length"
+def _refused(row: Judgement) -> bool:
+    """Whether the endpoint does not take what the row asks."""
+    return row.reason is not None and row.reason.startswith(NOT_ANSWERED)
+
+
+def _why_unread(reply: Reply) -> str | None:
+    """Why a reply has no answer that could be read, None if it may have one."""
+    if reply.unread is None and reply.thought is not None and not reply.text.strip():
+        return CUT_IN_THOUGHT if reply.finish_reason == "length" else NOTHING_SAID
+    return reply.unread
 
 
 def _text_of(reply: Reply) -> str:
