@@ -53,9 +53,9 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("loaded", "installed", "state", "says"),
     [
-        ("tcmalloc_minimal", None, "ok", "tcmalloc_minimal, for runs on a CPU"),
-        (None, "libjemalloc.so.2", "ok", "libjemalloc.so.2, for runs on a CPU"),
-        (None, None, "note", "with tcmalloc (apt install libtcmalloc-minimal4), which runs use if it is there"),
+        ("tcmalloc_minimal", None, "ok", "tcmalloc_minimal, for training on a CPU"),
+        (None, "libjemalloc.so.2", "ok", "libjemalloc.so.2, for training on a CPU"),
+        (None, None, "note", "faster with tcmalloc, and uses it if it is there (apt install libtcmalloc-minimal4)"),
     ],
 )
 def test_an_allocator_made_for_large_blocks_is_told_or_advised(

@@ -92,14 +92,12 @@ def _memory() -> Finding:
 
 
 def _allocator() -> list[Finding]:
-    """Runs preload another than the C library's if there is one (`compute.allocator`)."""
+    """Training preloads another than the C library's if there is one (`compute.allocator`)."""
     if sys.platform != "linux":
         return []
     if found := allocator.loaded() or allocator.installed():
-        return [Finding("memory allocator", "ok", f"{found}, for runs on a CPU")]
-    advice = (
-        "with tcmalloc (apt install libtcmalloc-minimal4), which runs use if it is there, training on a CPU is faster"
-    )
+        return [Finding("memory allocator", "ok", f"{found}, for training on a CPU")]
+    advice = "training on a CPU is faster with tcmalloc, and uses it if it is there (apt install libtcmalloc-minimal4)"
     return [Finding("memory allocator", "note", f"the C library's; {advice}")]
 
 

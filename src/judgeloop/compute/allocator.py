@@ -1,5 +1,5 @@
-"""The memory allocator of processes that hold tensors. The C library's keeps all free blocks of more than 768 KB in one
-list and walks it for every tensor; others, made for many sizes and threads, do not."""
+"""The memory allocator of a process that trains on a CPU. The C library's keeps all free blocks of more than 768 KB in
+one list and walks it for every tensor; others, made for many sizes and threads, do not."""
 
 from __future__ import annotations
 

@@ -329,6 +329,9 @@ def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServe
     compute, trains = run.config.compute, step.stage.trains is not None
     several = trains and _processes(run.config)[1] > 1
     ours = compute.processes if trains and distributed.processes() == 1 else 1
+    # OpenVINO, which an engine may be, frees what it did not allocate with another allocator, and ends the process.
+    asks = run.config.train.early_stopping.every is not None
+    preload = allocator.preload() if trains and not asks and not has_driver() else {}
     arguments = command(ours, compute.restarts, ["judgeloop.run.worker", str(run.path), step.name])
     if trains and compute.cluster is not None:
         arguments = ["judgeloop.run.cluster_training", str(run.path), step.name]
@@ -337,8 +340,9 @@ def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServe
         run.path / "logs" / f"{step.model}.{step.label}.log",
         show,
         keep_open=[run.lock_fd] if run.lock_fd is not None else [],
-        environment=_environment(run.config, trains=trains),
-        server=None if several else server,  # each of several processes has threads and a device of its own
+        environment={**_environment(run.config, trains=trains), **preload},
+        # Each of several processes has threads and a device of its own, and a fork has its server's allocator.
+        server=None if several or preload else server,
     )
 
 
@@ -352,4 +356,4 @@ def _environment(config: Config, *, trains: bool = False) -> dict[str, str]:
     if trains:
         own |= distributed.variables()
         threads = max(1, threads // _processes(config)[0])
-    return {"OMP_NUM_THREADS": str(threads), **({} if has_driver() else allocator.preload()), **own}
+    return {"OMP_NUM_THREADS": str(threads), **own}
