@@ -12,6 +12,7 @@ import torch
 
 from judgeloop.config import parse
 from judgeloop.errors import InputError
+from judgeloop.loop import method
 from judgeloop.run import driver, stopping
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.samples import Samples
@@ -157,3 +158,29 @@ def test_a_step_that_only_checks_is_carried_out_again_and_nothing_is_refused(
     assert made == ["M1/rows"]
     with pytest.raises(InputError, match=r"M1/sft is stale.*sft\.max_length"):
         driver.execute(parse({**longer, "sft": {"max_length": 77}}, "test"), tmp_path / "run", Silent())
+
+
+@pytest.mark.parametrize(("every", "trained"), [(None, {"M1/sft", "M2/train"}), (50, set())])
+def test_training_alone_preloads_an_allocator(
+    every: int | None, trained: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with early stopping, for which training asks engines."""
+    config = parse(
+        {"seed_data": {"ift": "no/such/file.jsonl"}, "iterations": 1, "train": {"early_stopping": {"every": every}}},
+        "test",
+    )
+    steps, server = method(config), object()
+    run = RunDirectory(tmp_path / "run", config, steps)
+    preloading: set[str] = set()
+
+    def child(*_: object, environment: Mapping[str, str], server: object, **__: object) -> None:
+        if "LD_PRELOAD" in environment:
+            preloading.add(step.name)
+        assert (server is None) is ("LD_PRELOAD" in environment)
+
+    monkeypatch.setattr(driver, "run_child", child)
+    monkeypatch.setattr(driver, "has_driver", lambda: False)
+    monkeypatch.setattr(driver.allocator, "preload", lambda: {"LD_PRELOAD": "libtcmalloc.so"})
+    for step in steps:
+        driver._in_child(run, step, Silent(), server)
+    assert preloading == trained
