@@ -461,8 +461,8 @@ def test_a_wrong_key_ends_with_2_and_is_not_shown(tmp_path: Path) -> None:
         assert server.asked[0].headers["Authorization"] == f"Bearer {key}"
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines() == [
-        f"judgeloop: {server.url}/chat/completions: refuses access (401); the key in OPENAI_API_KEY is not accepted, "
-        "put a valid one into the environment"
+        f"judgeloop: {server.url}/chat/completions: refuses access (401: Incorrect API key: Bearer ***); the key in "
+        "OPENAI_API_KEY is not accepted, put a valid one into the environment"
     ]
     assert done.stdout == ""
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
