@@ -22,8 +22,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from judgeloop.compute import allocator
-
 STAGES = ("sft", "dpo")
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
 COPIES = ("aten::copy_", "aten::cat", "aten::index_select", "aten::clone")
@@ -137,6 +135,8 @@ def shares(profile: Any, torch: Any) -> dict[str, Any]:
 
 def measured(source: str, stage: str, options: argparse.Namespace, *, profiled: bool = False) -> dict[str, Any]:
     """`train` in a process that takes judgeloop from `source`, with the allocator that its runs would use."""
+    from judgeloop.compute import allocator  # not in the process that measures, whose sources may have none
+
     own = allocator.preload() if (Path(source) / "judgeloop" / "compute" / "allocator.py").is_file() else {}
     with tempfile.TemporaryDirectory() as work:
         result = Path(work) / "result.json"
