@@ -15,6 +15,7 @@ from judgeloop.engines.base import Request, Sampling
 from judgeloop.engines.transformers import TransformersEngine
 from judgeloop.models.chat import Chat
 from judgeloop.models.resolve import resolve
+from judgeloop.models.show import report
 from judgeloop.records import SupervisedRow
 from judgeloop.training.sft import train_sft
 from judgeloop.training.weights import load_model, lora_config
@@ -56,6 +57,8 @@ def seeing(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_it_is_used_for_its_text(seeing: Path, tmp_path: Path) -> None:
     folder = resolve(str(seeing)).path
+    (note,) = report(str(seeing), lambda _: "transformers").notes
+    assert note.startswith("it also sees: it is used for its text")
     chat = Chat.load(folder)
     assert chat.check() == []
     prompt = chat.prompt_ids([{"role": "user", "content": "Why is the Moon round?"}])

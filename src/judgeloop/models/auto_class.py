@@ -16,15 +16,20 @@ _ALSO_SEE = frozenset({
 })  # fmt: skip
 
 
+def also_sees(model_type: str | None) -> bool:
+    """Whether a model of this type is used for its text and saved with what sees."""
+    return model_type in _ALSO_SEE
+
+
 def writes_text(model_type: str | None) -> bool:
     """Whether transformers has a class of its own that makes a language model of this type."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    return model_type in _ALSO_SEE or model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return also_sees(model_type) or model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
 def auto_class(folder: Path) -> Any:
     """The class whose `from_pretrained` and `from_config` make the language model in `folder`."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    return AutoModelForImageTextToText if read_config(folder).get("model_type") in _ALSO_SEE else AutoModelForCausalLM
+    return AutoModelForImageTextToText if also_sees(read_config(folder).get("model_type")) else AutoModelForCausalLM

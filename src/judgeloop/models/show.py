@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
+from judgeloop.models.auto_class import also_sees
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import check_folder, training_problems
 from judgeloop.models.facts import max_positions, parameters, quantisation, read_config, sliding_window
@@ -17,6 +18,7 @@ from judgeloop.models.resolve import find
 # Bytes a parameter takes, activations aside. Full training: weights, gradient and AdamW's two moments in float32. LoRA:
 # the frozen weights in bfloat16, and a fifth more for the adapters.
 _RUN, _LORA, _FULL = 2, 2 * 1.2, 16
+_SEES = "it also sees: it is used for its text, and what sees stays as it is in the models that are trained"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def report(
         problems.append(str(error).removeprefix(f"{folder}: "))
     if (folder / "config.json").is_file():
         found = _weights(folder, problems, trust_remote_code)
-    found |= _template(folder, chat_template, thinking, trust_remote_code, problems)
+    told = _template(folder, chat_template, thinking, trust_remote_code, problems)
+    found |= {**told, "notes": [*found.get("notes", ()), *told.get("notes", ())]}
     if found.get("architecture") and not problems:
         found["engine"] = engine(folder)
     return ModelReport(name=model, folder=str(folder), problems=problems, **found)
@@ -78,6 +81,7 @@ def _weights(folder: Path, problems: list[str], trust_remote_code: bool) -> dict
         return {}
     found: dict[str, Any] = {
         "architecture": next(iter(config.get("architectures") or ()), config.get("model_type")),
+        "notes": [_SEES] if also_sees(config.get("model_type")) else [],
         "quantised": quantisation(config),
         "positions": positions,
         "sliding_window": sliding_window(config),
