@@ -197,3 +197,11 @@ def test_a_row_without_one_of_its_fields_is_named_whatever_its_kind(tmp_path: Pa
     path.write_text('{"id": "a", "prompt_id": "p", "prompt": [], "chosen": [], "rejected": []}\n')
     with pytest.raises(InputError, match=r"pairs\.jsonl:1: a PreferencePair row without 'chosen_id'; restore the file"):
         read_rows(path, PreferencePair)
+
+
+def test_a_field_that_is_there_twice_is_looked_for_in_what_a_user_brings(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1, "a": 2}\n', encoding="utf-8")
+    assert list(read_objects(path)) == [(1, {"a": 2})]
+    with pytest.raises(InputError, match=":1: has the field 'a' twice, with different values"):
+        list(read_objects(path, brought=True))

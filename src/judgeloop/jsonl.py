@@ -67,10 +67,11 @@ def raw_lines(path: Path) -> Iterator[bytes]:
             raise InputError.at(path, None, f"broken gzip ({error})", "copy the file again") from error
 
 
-def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) of a JSONL file a person wrote, gzipped or not; blank lines are skipped.
+def read_objects(path: Path, *, brought: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of a JSONL file, gzipped or not; blank lines are skipped.
 
-    Raises InputError with file and line where a line is not a JSON object or not UTF-8.
+    Raises InputError with file and line where a line is not a JSON object or not UTF-8. `brought`: by a user, so that a
+    field that is there twice with different values is an error too; to look for it takes longer than to read.
     """
     from pydantic_core import from_json
 
@@ -80,7 +81,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except ValueError:
             value = None
         if isinstance(value, dict):
-            if (twice := repeated_in(value, raw)) is not None:
+            if brought and (twice := repeated_in(value, raw)) is not None:
                 raise InputError.at(path, number, TWICE.format(twice), "mend or remove the line")
             yield number, value
             continue
@@ -102,7 +103,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             ) from error
         if not isinstance(value, dict):
             raise InputError.at(path, number, "is not a JSON object", 'write one {"…": …} object a line')
-        if (twice := repeated_in(value, raw)) is not None:
+        if brought and (twice := repeated_in(value, raw)) is not None:
             raise InputError.at(path, number, TWICE.format(twice), "mend or remove the line")
         yield number, value
 

@@ -104,7 +104,7 @@ def _file(path: Path) -> tuple[str, Objects]:
             path, head.count(b"\n", 0, head.index(b"{")) + 1, "an object over several lines",
             "write one object a line (JSONL), or a JSON array of them",
         )  # fmt: skip
-    return "JSONL" + suffix, ((Place(path, line), row) for line, row in read_objects(path))
+    return "JSONL" + suffix, ((Place(path, line), row) for line, row in read_objects(path, brought=True))
 
 
 def _is_table(start: bytes) -> bool:

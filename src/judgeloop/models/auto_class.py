@@ -7,11 +7,11 @@ from typing import Any
 
 from judgeloop.models.facts import read_config
 
-# Models that also see, and whose language model has no class of its own that reads these weights. Without a picture
-# each answers as its language model does; what sees stays in the folder as it is. Each was tried, see docs/models.md.
+# Models that also see, loaded whole: transformers has no class for the language model alone, or one that would be saved
+# without what sees. Without a picture each answers as its language model does. Each was tried, see docs/models.md.
 _ALSO_SEE = frozenset({
-    "aya_vision", "cohere2_vision", "glm46v", "glm4v", "glm4v_moe", "idefics3", "internvl", "lfm2_vl", "llama4",
-    "llava", "llava_next", "llava_onevision", "mistral3", "mllama", "qwen2_5_vl", "qwen2_vl", "qwen3_5",
+    "aya_vision", "cohere2_vision", "gemma3", "glm46v", "glm4v", "glm4v_moe", "idefics3", "internvl", "lfm2_vl",
+    "llama4", "llava", "llava_next", "llava_onevision", "mistral3", "mllama", "qwen2_5_vl", "qwen2_vl", "qwen3_5",
     "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "smolvlm",
 })  # fmt: skip
 
@@ -22,7 +22,7 @@ def also_sees(model_type: str | None) -> bool:
 
 
 def writes_text(model_type: str | None) -> bool:
-    """Whether transformers has a class of its own that makes a language model of this type."""
+    """Whether transformers makes a language model of this type, without code of the model's own."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     return also_sees(model_type) or model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES

@@ -329,9 +329,9 @@ def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServe
     compute, trains = run.config.compute, step.stage.trains is not None
     several = trains and _processes(run.config)[1] > 1
     ours = compute.processes if trains and distributed.processes() == 1 else 1
-    # OpenVINO, which an engine may be, frees what it did not allocate with another allocator, and ends the process.
-    asks = run.config.train.early_stopping.every is not None
-    preload = allocator.preload() if trains and not asks and not has_driver() else {}
+    # OpenVINO, which the judge of early stopping may be, ends a process with another allocator than the C library's.
+    alone = compute.cluster is None and run.config.train.early_stopping.every is None
+    preload = allocator.preload() if trains and alone and not has_driver() else {}
     arguments = command(ours, compute.restarts, ["judgeloop.run.worker", str(run.path), step.name])
     if trains and compute.cluster is not None:
         arguments = ["judgeloop.run.cluster_training", str(run.path), step.name]

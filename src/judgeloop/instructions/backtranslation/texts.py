@@ -135,7 +135,7 @@ def _decode(path: Path, form: Form) -> str:
 
 
 def _json_rows(path: Path, key: str) -> Iterator[tuple[int, Any]]:
-    for line, row in read_objects(path):
+    for line, row in read_objects(path, brought=True):
         if key not in row:
             raise InputError.at(path, line, f"a row without '{key}'", "name its key in backtranslation.text_key")
         yield line, row[key]
