@@ -1,7 +1,7 @@
 """The seed's other methods at work on the embedded model: what each yields, and whether it helps.
 
     python benchmarks/methods.py [backtranslation] [sources] [meta] [--seed 1] [--threads N] [--out runs/methods]
-                                 [--texts N] [--ifeval N] [--count 250] [--dev] [--table]
+                                 [--texts N] [--ifeval N] [--count 250] [--recipe ARM] [--dev] [--table]
 
 - backtranslation: Instruction Backtranslation's two rounds to the end, from texts that code makes
   (backtranslation_texts.py, or `--texts-from FOLDER`) and Open Assistant seed rows: its yields by round, and M1 with
@@ -12,7 +12,8 @@
 - meta: a judge that writes its judgements, with and without the meta-judge: judge pairs, and M2 − M1.
 
 Each arm is one run with one seed; what arms make alike is made once. Started again it goes on where it was; `--table`
-runs nothing. `--texts`, `--ifeval`, `--count` and `--samples` say how much work there is.
+runs nothing. `--texts`, `--ifeval`, `--count` and `--samples` say how much work there is; `--recipe` (an arm of
+evidence.py) is what the arms of sources and meta build on.
 """
 
 from __future__ import annotations
@@ -122,11 +123,16 @@ def interval(values: Any) -> Interval | None:
 def track(options: argparse.Namespace, arms: Sequence[str]) -> argparse.Namespace:
     """The command line of evidence.py for arms of the verifiable track."""
     given = ["--out", str(options.out / "track"), "--config", str(options.config), "--seeds", str(options.seed),
-             "--iterations", "1", "--arms", *arms, "--define", "sized", f"prompts.count={options.count}"]  # fmt: skip
+             "--iterations", "1", "--arms", *(on_recipe(arm, options) for arm in arms),
+             "--define", "sized", f"prompts.count={options.count}"]  # fmt: skip
     given += ["--dev"] if options.dev else []
     given += ["--threads", str(options.threads)] if options.threads else []
     given += ["--samples", str(options.samples)] if options.samples else []
     return evidence.parsed(given)
+
+
+def on_recipe(arm: str, options: argparse.Namespace) -> str:
+    return f"{options.recipe}+{arm}" if options.recipe else arm
 
 
 def run_track(options: argparse.Namespace, arms: Sequence[str]) -> None:
@@ -139,7 +145,7 @@ def show_sources(options: argparse.Namespace) -> None:
     """How many requests and items each source needed, and how varied its prompts are."""
     print("\n| source | prompts | requests | instructions read | dropped | distinct first words | seconds |\n|---|---|---|---|---|---|---|")  # fmt: skip  # noqa: E501
     for arm in SOURCES:
-        folder = options.out / "track" / f"{arm}-s{options.seed}" / "M2"
+        folder = options.out / "track" / f"{on_recipe(arm, options)}-s{options.seed}" / "M2"
         if not (folder / "prompts.json").exists():
             continue
         account = read_json(folder / "prompts.json")
@@ -152,7 +158,7 @@ def show_sources(options: argparse.Namespace) -> None:
 
 def show_meta(options: argparse.Namespace) -> None:
     """What became of the judgements that were compared."""
-    found = options.out / "track" / f"{META[1]}-s{options.seed}" / "M2" / "judge_pairs.json"
+    found = options.out / "track" / f"{on_recipe(META[1], options)}-s{options.seed}" / "M2" / "judge_pairs.json"
     if found.exists():
         print(f"\nmeta-judge: {read_json(found)}")
 
@@ -174,6 +180,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="backtranslation: for all its runs")
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "verifiable-cpu.yaml")
     parser.add_argument("--count", type=int, default=250, help="sources, meta: new prompts")
+    parser.add_argument("--recipe", help="sources, meta: an arm of evidence.py that theirs build on; default: plain")
     parser.add_argument("--samples", type=int, help="sources, meta: answers to each evaluation prompt")
     parser.add_argument("--dev", action="store_true", help="sources, meta: on the development prompts")
     options = parser.parse_args(arguments)
@@ -200,7 +207,7 @@ def main() -> None:
         show_meta(options)
     if arms:
         asked = track(options, arms)
-        show(asked.out, asked.known.what, arms[0])
+        show(asked.out, asked.known.what, on_recipe(arms[0], options))
 
 
 if __name__ == "__main__":
