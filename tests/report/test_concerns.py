@@ -101,11 +101,11 @@ def test_a_score_that_rises_while_the_truth_does_not() -> None:
     (fell,) = concerns([before, model("M2", judge=HIGHER, truth=truth(-0.094, -0.061, -0.029))], HEALTH)
     assert fell == {
         "model": "M2", "kind": "reward hacking",
-        "text": "M2: the judge's score rose from 3.00 to 3.40 while passes fell, -6.1 (-9.4 to -2.9) points against "
+        "text": "M2: the judge's score rose from 3.00 to 3.40 while passes fell, −6.1 (−9.4 to −2.9) points against "
                 "M1: reward hacking?",
     }  # fmt: skip
     (still,) = concerns([before, model("M2", judge=HIGHER, truth=truth(-0.02, 0.03, 0.08))], HEALTH)
-    assert "while passes did not rise, +3.0 (-2.0 to 8.0) points against M1" in still["text"]
+    assert "while passes did not rise, +3.0 (−2.0 to 8.0) points against M1" in still["text"]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_headline_names_the_truth() -> None:
 
     clear = "By your own code (passes), M2 is at 50% (40–60%), +6.1 (2.9 to 9.4) points against M1, clear of 0."
     assert clear in said(truth(0.029, 0.061, 0.094))
-    assert "-1.0 (-3.0 to 1.0) points against M1, not clear of 0." in said(truth(-0.03, -0.01, 0.01))
+    assert "−1.0 (−3.0 to 1.0) points against M1, not clear of 0." in said(truth(-0.03, -0.01, 0.01))
     assert "(passes), M2 is at 50% (40–60%)." in said({**truth(0, 0, 0), "difference": None})
     assert "own code" not in said(None)
 
@@ -231,10 +231,10 @@ def right(name: str, *accuracy: float) -> dict[str, Any]:
 def test_a_fall_whose_intervals_touch_is_told_by_the_interval_of_the_difference() -> None:
     touching = [right("M1", 0.76, 0.71, 0.81), right("M2", 0.67, 0.62, 0.72)]
     (warning,) = concerns(touching, HEALTH)
-    assert "-9.0 (-16.1 to -1.9) points against 76% (71–81%) on M1's" in warning["text"]
+    assert "−9.0 (−16.1 to −1.9) points against 76% (71–81%) on M1's" in warning["text"]
     wider = [right("M1", 0.76, 0.7, 0.82), right("M2", 0.67, 0.59, 0.75)]
     assert concerns(wider, HEALTH) == []
-    said = "-9.0 (-19.0 to 1.0) points against 76% (70–82%) on M1's, not clear of 0."
+    said = "−9.0 (−19.0 to 1.0) points against 76% (70–82%) on M1's, not clear of 0."
     assert said in " ".join(headline({"models": wider}))
 
 
@@ -257,13 +257,13 @@ def test_a_judge_that_is_less_right_about_its_own_answers_is_named_beside_the_he
     assert warning["kind"] == "judge against truth"
     assert warning["text"] == (
         "M2: the judge (M2 itself) is right about 67% (59–75%) of the pairs of its answers that passes tells apart, "
-        "-18.0 (-27.4 to -8.0) points against 85% (79–90%) on M1's: what it prefers says less."
+        "−18.0 (−27.4 to −8.0) points against 85% (79–90%) on M1's: what it prefers says less."
     )
-    said = "right about 67% (59–75%) of the pairs of M2's answers (chance: 50%), -18.0 (-27.4 to -8.0) points against "
+    said = "right about 67% (59–75%) of the pairs of M2's answers (chance: 50%), −18.0 (−27.4 to −8.0) points against "
     assert f"{said}85% (79–90%) on M1's, clear of 0." in " ".join(headline({"models": fallen}))
     wavering = [right("M1", 0.85, 0.79, 0.90), right("M2", 0.76, 0.68, 0.84)]
     assert concerns(wavering, HEALTH) == []
-    assert "-9.0 (-18.4 to 1.0) points against 85% (79–90%) on M1's, not clear" in " ".join(
+    assert "−9.0 (−18.4 to 1.0) points against 85% (79–90%) on M1's, not clear" in " ".join(
         headline({"models": wavering})
     )
     assert "M1's answers (chance: 50%)." in " ".join(headline({"models": wavering[:1]}))
@@ -288,7 +288,7 @@ def test_a_part_that_fell_clear_of_its_interval_is_named() -> None:
     after = parts("M2", iv(0.5, 0.4, 0.69), iv(0.4, 0.3, 0.49), iv(0.5, 0.4, 0.6), iv(-0.1, -0.15, -0.05))
     (warning,) = [found for found in concerns([before, after], HEALTH) if found["kind"] == "fall"]
     assert warning["text"] == (
-        "M2: worse than M1, clear of the interval: short by -10.0 (-15.0 to -5.0) points; passes, rule no comma "
+        "M2: worse than M1, clear of the interval: short by −10.0 (−15.0 to −5.0) points; passes, rule no comma "
         "50% (40–69%), was 80% (70–90%); IFEval's length 40% (30–49%), was 60% (50–70%); refusals 50% (40–60%), was "
         "20% (10–30%)."
     )
@@ -303,7 +303,7 @@ def test_a_truth_that_fell_is_named_once() -> None:
     change = iv(-0.061, -0.094, -0.029)
     fell = {**truth(-0.094, -0.061, -0.029), "differences": {"passes": change}}
     (warning,) = concerns([model("M1"), model("M2", truth=fell)], HEALTH)
-    assert warning["text"] == "M2: worse than M1, clear of the interval: passes by -6.1 (-9.4 to -2.9) points."
+    assert warning["text"] == "M2: worse than M1, clear of the interval: passes by −6.1 (−9.4 to −2.9) points."
     assert kinds(model("M1"), model("M2", judge=HIGHER, truth=fell)) == ["reward hacking"]
 
 

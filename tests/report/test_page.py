@@ -270,7 +270,7 @@ def test_the_account_of_backtranslation_is_shown_step_by_step(tmp_path: Path) ->
 def test_wording() -> None:
     assert [percent(v) for v in (None, 0.0, 0.001, 0.124, 0.998, 1.0)] == ["–", "0%", "<1%", "12%", ">99%", "100%"]
     assert number(1234.5) == "1,234.50"
-    assert interval({"value": 0.5, "low": -0.1, "high": 0.9, "n": 4}) == "0.50 (-0.10 to 0.90)"
+    assert interval({"value": 0.5, "low": -0.1, "high": 0.9, "n": 4}) == "0.50 (−0.10 to 0.90)"
     assert interval({"value": 0.5, "low": 0.25, "high": 0.75, "n": 4}, as_percent=True) == "50% (25–75%)"
     assert interval({"value": 1.0, "low": 1.0, "high": 1.0, "n": 1}) == "1.00 (n = 1)"
     assert interval(None) == "–"
@@ -321,7 +321,7 @@ def test_every_finished_stage_is_in_the_time_chart(tmp_path: Path) -> None:
 def test_a_metric_that_the_report_does_not_know_is_shown(page: Page, run: Path) -> None:
     assert "Further metrics" in page.text
     assert "refusals" in page.text
-    assert "-12.0 (-20.0 to -4.0) vs M2" in page.text
+    assert "−12.0 (−20.0 to −4.0) vs M2" in page.text
     (figure,) = [f for f in figures(summarise(run)["models"], [], "dpo") if f["title"] == "refusals"]
     assert figure["note"] == "Lower is better; 95% intervals."
     assert figure["data"][0]["y"] == pytest.approx([0.6, 0.48, 0.36, 0.24])

@@ -37,7 +37,7 @@ def table(run: Path) -> str:
 
 def test_percentage_points() -> None:
     assert points({"value": 0.061, "low": 0.029, "high": 0.094, "n": 64}) == "+6.1 (2.9 to 9.4)"
-    assert points({"value": -0.5, "low": -0.5, "high": -0.5, "n": 1}) == "-50.0 (n = 1)"
+    assert points({"value": -0.5, "low": -0.5, "high": -0.5, "n": 1}) == "−50.0 (n = 1)"
     assert points(None) == "–"
 
 

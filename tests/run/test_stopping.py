@@ -126,7 +126,7 @@ def test_chosen_answers_that_became_unlikely_end_the_run_or_warn(
     decision = decide(run, run.steps["M2/train"])
     assert (decision is not None) == stops
     if decision is not None:
-        assert decision.reason == "M2 lost its chosen answers: chosen change -6.00 is below -5"
+        assert decision.reason == "M2 lost its chosen answers: chosen change −6.00 is below −5"
         assert decision.best == "M1"
     failed = [found["gate"] for found in failed_gates(run)]
     assert failed == (["chosen_change"] if change == -6.0 else [])
@@ -372,7 +372,7 @@ def test_no_better_on_the_whole_and_worse_in_a_group_is_no_next_model() -> None:
     forgot = [shares[0], *(found | {"group": "rule", "groups": rules[found["model"]]} for found in shares[1:])]
     found = best_of(forgot, "checker")
     assert found.model == "M2"
-    assert found.why.startswith("M3 is not shown to be better than M2 by checker: paired difference +0.0 (-5.0 to 5.0)")
+    assert found.why.startswith("M3 is not shown to be better than M2 by checker: paired difference +0.0 (−5.0 to 5.0)")
     assert found.why.endswith("; and it is worse at rule bullets 10% (0–20%), was 90% (80–100%)")
     forgot[2]["group"] = "another column"
     assert best_of(forgot, "checker").model == "M3"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from judgeloop.report.wording import interval, number, points
+from judgeloop.report.wording import interval, number, points, signed
 
 # These have a place of their own in table, plots and terminal.
 PLACED = ("win_rate", "score", "agreement", "checker")
@@ -56,7 +56,7 @@ def value_in_words(metric: Mapping[str, Any]) -> str:
 
 
 def versus_in_words(metric: Mapping[str, Any]) -> str | None:
-    """The paired comparison with the model before, if there is one: "-12.0 (-20.0 to -4.0) vs M1"."""
+    """The paired comparison with the model before, if there is one: "−12.0 (−20.0 to −4.0) vs M1"."""
     versus = metric.get("versus")
     if versus is None:
         return None
@@ -66,7 +66,7 @@ def versus_in_words(metric: Mapping[str, Any]) -> str | None:
     elif metric.get("share"):
         said = points(value)
     else:
-        said = f"{value['value']:+.2f} ({number(value['low'])} to {number(value['high'])})"
+        said = f"{signed(value['value'])} ({number(value['low'])} to {number(value['high'])})"
     return f"{said} vs {versus['model']}"
 
 

@@ -13,8 +13,13 @@ MIN_PROMPTS = 10  # an interval over fewer is too narrow to say that it was left
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """1234.5 → "1,234.50"."""
-    return NOTHING if value is None else f"{value:,.{digits}f}"
+    """1234.5 → "1,234.50", -0.5 → "−0.50": a minus sign, which no line is broken after."""
+    return NOTHING if value is None else f"{value:,.{digits}f}".replace("-", "−")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference: 0.314 → "+0.31", -0.5 → "−0.50"."""
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def percent(value: float | None) -> str:
@@ -44,8 +49,8 @@ def points(value: Mapping[str, Any] | None) -> str:
     """A difference of shares as percentage points, "+6.1 (2.9 to 9.4)"."""
     if value is None:
         return NOTHING
-    shown = f"{100 * value['value']:+.1f}"
-    return f"{shown} (n = 1)" if value["n"] == 1 else f"{shown} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
+    between = "n = 1" if value["n"] == 1 else f"{number(100 * value['low'], 1)} to {number(100 * value['high'], 1)}"
+    return f"{signed(100 * value['value'], 1)} ({between})"
 
 
 def difference(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from judgeloop.errors import InputError
-from judgeloop.report.wording import fallen, interval, number, points
+from judgeloop.report.wording import fallen, interval, number, points, signed
 
 Verdict = Literal["better", "worse", "even", "unknown"]
 How = Literal["measured", "paired", "apart"]
@@ -129,7 +129,7 @@ def _difference(value: Mapping[str, Any], *, share: bool) -> str:
     """ "+12.6 (8.2 to 16.9) points" of a share, else "+0.31 (0.12 to 0.50)"."""
     if share:
         return f"{points(value)} points"
-    return f"{value['value']:+.2f} ({number(value['low'])} to {number(value['high'])})"
+    return f"{signed(value['value'])} ({number(value['low'])} to {number(value['high'])})"
 
 
 def _prompts(value: Mapping[str, Any]) -> str:

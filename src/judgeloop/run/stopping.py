@@ -33,7 +33,8 @@ class Failure:
 
     def sentence(self) -> str:
         side = "below" if self.gate in ("parse_rate", "agreement", "chosen_change") else "above"
-        return f"{self.gate.replace('_', ' ')} {self.value:.2f} is {side} {self.bound:g}"
+        said = f"{self.gate.replace('_', ' ')} {self.value:.2f} is {side} {self.bound:g}"
+        return said.replace(" -", " −")
 
 
 @dataclass(frozen=True, slots=True)
