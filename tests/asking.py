@@ -9,7 +9,7 @@ from judgeloop.config import EndpointSection, JudgeSection
 from judgeloop.engines.base import Sampling
 from judgeloop.engines.messages import MessageRequest, Reply
 from judgeloop.engines.openai import OpenAiEngine
-from judgeloop.judging.judges import BeginScore, EndpointJudge
+from judgeloop.judging.endpoint_judge import BeginScore, EndpointJudge
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.judging.rubric import load_rubric

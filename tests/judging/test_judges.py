@@ -11,7 +11,8 @@ import pytest
 from judgeloop.config import JudgeSection
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.engines.messages import MessageRequest, Reply, Token
-from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
+from judgeloop.judging.endpoint_judge import EndpointJudge
+from judgeloop.judging.judges import Judge, LocalJudge
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge
 from judgeloop.judging.rubric import load_rubric

@@ -17,8 +17,9 @@ from judgeloop.eft.from_ranks import eft_rows
 from judgeloop.eft.sampled_scores import drawn
 from judgeloop.engines.base import Generation, OptionLogprobs, OptionRequest, Request
 from judgeloop.engines.messages import MessageRequest, Reply
+from judgeloop.judging.endpoint_judge import EndpointJudge
 from judgeloop.judging.function_judge import judge_by_function
-from judgeloop.judging.judges import EndpointJudge, LocalJudge
+from judgeloop.judging.judges import LocalJudge
 from judgeloop.judging.meta import Contested, Written, to_compare
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge

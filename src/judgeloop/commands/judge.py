@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from judgeloop.config import Config
     from judgeloop.engines.base import Engine
     from judgeloop.engines.openai import OpenAiEngine
-    from judgeloop.judging.judges import EndpointJudge
+    from judgeloop.judging.endpoint_judge import EndpointJudge
     from judgeloop.judging.rubric import Rubric
     from judgeloop.judging.score_rows import Summary
     from judgeloop.models.chat import Chat
@@ -155,7 +155,7 @@ class _Remote:
 def _remote(model: str, config: Config, rubric: Rubric) -> _Remote:
     """The judge behind the config's endpoint."""
     from judgeloop.engines.openai import OpenAiEngine
-    from judgeloop.judging.judges import EndpointJudge
+    from judgeloop.judging.endpoint_judge import EndpointJudge
     from judgeloop.judging.rubric import load_rubric
 
     if config.judge.max_samples is not None:

@@ -17,7 +17,8 @@ from judgeloop.commands.learnt import judge_section, learnt_judge
 from judgeloop.config import EndpointSection, JudgeSection, validated
 from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
-from judgeloop.judging.judges import EndpointJudge, Judge, LocalJudge
+from judgeloop.judging.endpoint_judge import EndpointJudge
+from judgeloop.judging.judges import Judge, LocalJudge
 from judgeloop.judging.pairwise import SIDES
 from judgeloop.judging.rubric import Rubric, load_rubric
 from judgeloop.models.chat import Chat

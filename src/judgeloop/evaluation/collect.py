@@ -16,7 +16,8 @@ from judgeloop.engines.base import Engine, Request, Sampling
 from judgeloop.errors import InputError
 from judgeloop.evaluation.win_rates import Outcome, outcome_of_orders, outcome_of_scores
 from judgeloop.jsonl import RowLog, append_missing, each_row, read_objects, write_text_atomically
-from judgeloop.judging.judges import EndpointJudge, Judge
+from judgeloop.judging.endpoint_judge import EndpointJudge
+from judgeloop.judging.judges import Judge
 from judgeloop.judging.mean_scores import mean_scores
 from judgeloop.judging.pairwise import ToCompare
 from judgeloop.judging.pointwise import ToJudge, judgement_id

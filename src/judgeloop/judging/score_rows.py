@@ -18,7 +18,7 @@ from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, read_objects, write_rows_atomically
 from judgeloop.judging.adaptive import judge_in_rounds
-from judgeloop.judging.judges import EndpointJudge
+from judgeloop.judging.endpoint_judge import EndpointJudge
 from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
 from judgeloop.judging.reasons import grouped
 from judgeloop.judging.rubric import Rubric

@@ -15,7 +15,7 @@ import torch
 from tokenizers import Regex, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from judgeloop.models.gguf_export import SPLIT_NAMES
+from judgeloop.models.gguf_tokenizer import SPLIT_NAMES
 from judgeloop.models.permissions import follow_umask
 
 

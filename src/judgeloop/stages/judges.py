@@ -13,7 +13,7 @@ from judgeloop.engines.base import Engine
 from judgeloop.errors import InputError
 from judgeloop.jsonl import RowLog, append_missing, each_row
 from judgeloop.judging.adaptive import judge_in_rounds
-from judgeloop.judging.judges import BeginScore, EndpointJudge
+from judgeloop.judging.endpoint_judge import BeginScore, EndpointJudge
 from judgeloop.judging.pairwise import ToCompare, compare
 from judgeloop.judging.pointwise import ToJudge, judgement_id, judgements_each
 from judgeloop.judging.rubric import Rubric, load_rubric
