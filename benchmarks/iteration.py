@@ -1,13 +1,14 @@
 """One iteration of the loop, by `judgeloop run` and by a plain loop of transformers and TRL, one after the other.
 
-    python benchmarks/iteration.py RUN [--prompts 64] [--sides ours plain] [--out FILE.json]
+    python benchmarks/iteration.py RUN [--prompts 64] [--sides ours alike plain] [--out FILE.json]
 
 RUN is a finished run, made by this version: both sides start from its M1 with its prompts, sampling, rubric, scores and
 margin. Ours is the run itself, gone on with in a copy that has no M2, and its seconds are those of its stages with
 their loading. The plain side is what a user would write: `generate` in bf16, in batches of 128 sequences; the expected
 score from the logits of padded batches of 32 prompts that hold rubric, prompt and response; TRL's DPOTrainer in bf16
-autocast with the run's batch size; weights saved. It does less: ours also trains on the chosen responses' likelihood
-and on replayed judgements. Each side is a process of its own, loading and imports included.
+autocast with the run's batch size; weights saved. The two differ in work: ours also trains on the chosen responses'
+likelihood and on replayed judgements, and leaves the layers alone that the run freezes. `alike` is ours with none of
+these, so that all layers learn from the pairs alone. Each side is a process of its own, loading and imports included.
 """
 
 from __future__ import annotations
@@ -33,13 +34,21 @@ from judgeloop.run.json_artifacts import read_json
 
 STAGES = ("prompts", "candidates", "judge", "pairs", "train")
 SEQUENCES, JUDGED = 128, 32
+ALIKE = (
+    "train.eft_replay=0",
+    "train.ift_replay=0",
+    "train.solved_replay=0",
+    "train.nll_weight=0",
+    "train.freeze_layers=0",
+)
 
 
-def ours(run: Path, prompts: int, folder: Path) -> dict[str, Any]:
-    """Go on with a copy of the run until M2 is trained."""
+def ours(run: Path, prompts: int, folder: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """Go on with a copy of the run, with some keys changed, until M2 is trained."""
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("M2", "best", "report.html"))
     command = [sys.executable, "-m", "judgeloop", "run", str(run / "config.yaml"), "--out", str(folder)]
-    command += ["--set", f"prompts.count={prompts}", "--set", "iterations=1"]
+    for change in (f"prompts.count={prompts}", "iterations=1", *changes):
+        command += ["--set", change]
     child = subprocess.Popen(command)
     trained = folder / "M2" / ".train.done.json"
     while child.poll() is None and not trained.exists():
@@ -136,21 +145,21 @@ def _chat(tokenizer: Any, messages: Sequence[Message]) -> str:
 
 
 def report(found: dict[str, dict[str, Any]]) -> None:
-    """Print the sides' seconds by stage."""
+    """Print the sides' seconds by stage, and how they compare."""
     names = ["loading", *STAGES]
     print(f"{'side':<8}" + "".join(f"{name:>12}" for name in names) + f"{'total':>10}{'pairs':>8}")
     for side, result in found.items():
         cells = "".join(f"{result['seconds'].get(name, 0.0):>12.1f}" for name in names)
         print(f"{side:<8}{cells}{result['total']:>10.1f}{result['pairs']:>8}")
-    if len(found) == 2:
-        print(f"ours is {found['plain']['total'] / found['ours']['total']:.2f} times as fast")
+    for side in [side for side in found if side != "plain" and "plain" in found]:
+        print(f"{side} is {found['plain']['total'] / found[side]['total']:.2f} times as fast as plain")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--sides", nargs="+", choices=["ours", "plain"], default=["ours", "plain"])
+    parser.add_argument("--sides", nargs="+", choices=["ours", "alike", "plain"], default=["ours", "alike", "plain"])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -161,8 +170,8 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as work:
         for side in options.sides:
-            if side == "ours":
-                found[side] = ours(run, options.prompts, Path(work) / "run")
+            if side != "plain":
+                found[side] = ours(run, options.prompts, Path(work) / side, ALIKE if side == "alike" else ())
                 continue
             result = Path(work) / "plain.json"
             arguments = [str(run), "--prompts", str(options.prompts), "--child", str(result)]
