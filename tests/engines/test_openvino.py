@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -132,6 +135,22 @@ def test_one_thread_is_enough(tmp_path: Path) -> None:
     opened = OpenVinoEngine(section, folder, Chat.load(folder), work_dir=tmp_path / "work", threads=1)
     assert len(greedy(opened)) == 4  # in bfloat16 the process would be gone
     opened.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
+def test_one_core_of_several_is_enough(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model", end_bias=0)
+    code = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from judgeloop.config import EngineSection\nfrom judgeloop.engines.base import Request, Sampling\n"
+        "from judgeloop.engines.openvino import OpenVinoEngine\nfrom judgeloop.models.chat import Chat\n"
+        "folder = Path(sys.argv[1])\nsection = EngineSection(kind='openvino', cache_gib=1.0)\n"
+        "opened = OpenVinoEngine(section, folder, Chat.load(folder), work_dir=folder / 'work')\n"
+        "print(len(list(opened.generate([Request('one', (3, 4, 5), Sampling(8, 1.0), 2)]))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip().rpartition("\n")[2]) == (0, "2")  # in bfloat16: killed by SIGFPE
 
 
 def test_what_all_prompts_start_with_is_computed_and_held_once(tmp_path: Path) -> None:

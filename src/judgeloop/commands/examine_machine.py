@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from judgeloop.compute import allocator
+from judgeloop.models import hardware
 
 REQUIRED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "gguf", "safetensors")
 OPTIONAL = {"tensorboard": "pip install 'judgeloop[tensorboard]'"}
@@ -64,7 +66,7 @@ def _version(name: str) -> str | None:
 
 
 def _processor() -> Finding:
-    cores = os.cpu_count() or 1
+    cores = hardware.cores()
     flags = _flags()
     if "amx_bf16" in flags or "avx512_bf16" in flags:
         kind = "AMX" if "amx_bf16" in flags else "AVX-512"
@@ -83,9 +85,9 @@ def _flags() -> set[str]:
 
 
 def _memory() -> Finding:
-    if not hasattr(os, "sysconf") or sys.platform == "darwin":
+    gib = hardware.memory() / 2**30
+    if math.isinf(gib):
         return Finding("memory", "note", "unknown on this system")
-    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     enough = gib >= 6
     detail = f"{gib:.0f} GiB" + ("" if enough else "; the embedded 135M model needs about 6 to train")
     return Finding("memory", "ok" if enough else "note", detail)
@@ -102,9 +104,7 @@ def _allocator() -> list[Finding]:
 
 
 def _accelerator() -> Finding:
-    from judgeloop.models.hardware import has_driver
-
-    if has_driver():
+    if hardware.has_driver():
         return Finding("accelerator", "ok", "a GPU's driver is installed; a build of torch for it will use it")
     return Finding("accelerator", "note", "none found; everything runs on the processor")
 

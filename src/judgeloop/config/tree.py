@@ -51,7 +51,7 @@ class Config(Section):
         2, ge=0, le=1000, description="preference-training iterations after M1 (2 gives M1, M2, M3)"
     )
     out: str | None = Field(None, description="run directory; null: runs/<name of the config file>")
-    threads: int | None = Field(None, gt=0, description="CPU threads; null: all cores")
+    threads: int | None = Field(None, gt=0, description="CPU threads; null: one for each core that the process may use")
     plugins: Paths = Field(
         (),
         description="Python files that register stages, engines, losses, instruction methods, pair rules or metrics "

@@ -26,6 +26,7 @@ from judgeloop.models.convert import locked
 from judgeloop.models.facts import read_config
 from judgeloop.models.gguf_export import rope, write_gguf
 from judgeloop.models.gguf_export import supports as gguf_supports
+from judgeloop.models.hardware import cores
 from judgeloop.records import derive_seed
 
 _BLOCK = 32  # tokens; the cache shares blocks of as many
@@ -180,13 +181,15 @@ class OpenVinoEngine:
             scheduler.enable_prefix_caching = True
             scheduler.dynamic_split_fuse = True
             properties: dict[str, Any] = {}
+            usable = cores()
+            threads = self._threads or (usable if usable < (os.cpu_count() or 1) else None)
             if self._section.precision == "f32":
                 properties |= {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-            elif 1 in (self._threads, os.cpu_count()) or os.environ.get("OMP_NUM_THREADS") == "1":
+            elif 1 in (threads, usable) or os.environ.get("OMP_NUM_THREADS") == "1":
                 # In bfloat16 on a single thread OpenVINO 2026.4 divides by zero, which ends the process.
                 properties["INFERENCE_PRECISION_HINT"] = "f32"
-            if self._threads is not None:
-                properties["INFERENCE_NUM_THREADS"] = self._threads
+            if threads is not None:
+                properties["INFERENCE_NUM_THREADS"] = threads
             path = gguf_for(self._folder, self._work_dir)
             try:
                 self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)

@@ -28,7 +28,7 @@ from judgeloop.engines.sampling import draw
 from judgeloop.engines.text import cut_at_stop
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
-from judgeloop.models.hardware import cpu_has_bf16, has_cuda
+from judgeloop.models.hardware import cores, cpu_has_bf16, has_cuda
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.records import derive_seed
 
@@ -73,8 +73,7 @@ class TransformersEngine:
         self._section = section
         self._chat = chat
         cuda = has_cuda()
-        if threads is not None:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads or min(torch.get_num_threads(), cores()))
         logging.disable_progress_bar()  # of loading: it would be in the middle of a command's own
         bf16 = section.precision == "default" and (torch.cuda.is_bf16_supported() if cuda else cpu_has_bf16())
         try:

@@ -27,6 +27,7 @@ from judgeloop.forecast.work import Kind
 from judgeloop.judging.pointwise import ToJudge, judge, judge_prompts
 from judgeloop.judging.rubric import load_rubric
 from judgeloop.models.chat import Chat
+from judgeloop.models.hardware import cores
 from judgeloop.records import Message, SupervisedRow
 
 PARTS = ("training", "engine")
@@ -67,7 +68,7 @@ def calibrate(
 
 
 def _in_process(part: str, seconds: float, work: Path, config: Config, found: Calibration) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(config.threads or os.cpu_count() or 1),
+    environment = {**os.environ, "OMP_NUM_THREADS": str(config.threads or cores()),
                    "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}  # fmt: skip
     command = [sys.executable, "-m", "judgeloop.forecast.calibration", part, f"{seconds:.1f}", str(work)]
     why = "its time was up"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from judgeloop.errors import InputError
-from judgeloop.models.hardware import has_driver
+from judgeloop.models import hardware
 
 # Makers' figures: dense bf16 products (TFLOP/s; fp16 where there is no bf16), memory's bandwidth (GB/s) and size (GB).
 GPUS: dict[str, tuple[float, float, float]] = {
@@ -46,11 +45,11 @@ class Machine:
 
 def this_machine(threads: int | None) -> Machine:
     """Its first GPU if a driver is there and the table knows it, else its processor."""
-    if has_driver() and (found := _first_gpu()) is not None:
+    if hardware.has_driver() and (found := _first_gpu()) is not None:
         return found
-    cores, flags = threads or os.cpu_count() or 1, _flags()
+    cores, flags = threads or hardware.cores(), _flags()
     rate = next((rate for flag, rate in _CORE.items() if flag in flags), _OTHER_CORE)
-    return Machine(f"{_processor()}, {cores} cores", cores * rate * 1e9, None, _memory())
+    return Machine(f"{_processor()}, {cores} cores", cores * rate * 1e9, None, hardware.memory())
 
 
 def named_gpu(name: str) -> Machine:
@@ -107,19 +106,3 @@ def _cpuinfo() -> list[str]:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-
-
-def _memory() -> float:
-    """Bytes of memory that this process may have: the machine's, or its container's if that has less."""
-    try:
-        whole = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (ValueError, OSError, AttributeError):
-        return float("inf")
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            said = Path(name).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if said.isdigit():
-            whole = min(whole, float(said))
-    return whole

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from judgeloop.config import TrainingSection
@@ -12,6 +15,8 @@ from judgeloop.errors import InputError
 
 # Device files of the drivers that torch's CUDA can use: Nvidia's, Windows' under WSL, AMD's (ROCm), Tegra's.
 _DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/nvmap")
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
 
 
 def has_driver() -> bool:
@@ -35,6 +40,39 @@ def cpu_has_bf16() -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def cores() -> int:
+    """Cores that this process may use: those that it may run on (`taskset`, Slurm, a container's set), or as many as
+    its quota of processor time is worth (`docker --cpus`), if that is less. More threads than these wait for each
+    other."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [text.split() for text in _limits("cpu.max")]
+    quotas += [[*_limits("cpu/cpu.cfs_quota_us"), *_limits("cpu/cpu.cfs_period_us")]]
+    worth = [int(share[0]) / int(share[1]) for share in quotas if len(share) == 2 and all(map(str.isdigit, share))]
+    return max(1, math.ceil(min([allowed, *worth])))
+
+
+def memory() -> float:
+    """Bytes of memory that this process may have: the machine's, or its container's if that has less; infinite if the
+    system does not say."""
+    try:
+        whole = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError, AttributeError):
+        return math.inf
+    limits = [*_limits("memory.max"), *_limits("memory/memory.limit_in_bytes")]
+    return min([whole, *(float(text) for text in limits if text.isdigit())])
+
+
+def _limits(name: str) -> Iterator[str]:
+    """What a file of the process's control group says, and of the groups that it is in."""
+    try:
+        own = _OWN_GROUP.read_text(encoding="utf-8").partition("0::/")[2].partition("\n")[0]
+    except OSError:
+        own = ""
+    for folder in (_GROUPS / own, *(_GROUPS / own).parents):
+        if folder.is_relative_to(_GROUPS) and (folder / name).is_file():
+            yield (folder / name).read_text(encoding="ascii").strip()
 
 
 def cuda_devices() -> int:

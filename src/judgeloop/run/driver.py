@@ -18,7 +18,7 @@ from judgeloop.errors import InputError
 from judgeloop.export.cards import write_cards
 from judgeloop.forecast.planning import said_before
 from judgeloop.models.check_folder import require_layers
-from judgeloop.models.hardware import has_driver, require_gpu_settings
+from judgeloop.models.hardware import cores, has_driver, require_gpu_settings
 from judgeloop.report.page import write_reports
 from judgeloop.run import seals, stopping
 from judgeloop.run.directory import RunDirectory, describe, read_facts
@@ -352,7 +352,7 @@ def _environment(config: Config, *, trains: bool = False) -> dict[str, str]:
     torchrun's processes in this one's place, or torchrun's agent, and share the threads."""
     quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
     own = {name: value for name, value in quiet.items() if name not in os.environ}
-    threads = config.threads or os.cpu_count() or 1
+    threads = config.threads or cores()
     if trains:
         own |= distributed.variables()
         threads = max(1, threads // _processes(config)[0])
