@@ -48,6 +48,9 @@ STRUCTURES = (
     "\n| Score |\n|---|\n| ", "\n|---|---|\n", "| Total |", "\n- [x] ", "\n1. ", "~~", "<br>", "<b>", "</b>",
     "</thought>", "<reasoning>", "</reasoning>", "◁think▷", "◁/think▷", "analysis", "assistantfinal",
     "<|start|>assistant<|channel|>final<|message|>", "<|return|>", "<unused95>",
+    "★★★★☆", "★★", "☆", "four (", "[RESULT] ", " [END]", "<|begin_of_box|>", "<|end_of_box|>", "grade(score=",
+    "score=4)", "\nTotal\n", " minutes", "The response says:\n```\n", "\n```\n", "<s>", "</s>", "<parameter=score>",
+    "</parameter>",
 )
 # fmt: on
 PIECES = (*LABELS, *COLONS, *NUMBERS, *TOTALS, *SPACES, *MARKS, *WORDS, *FORMS, *TURNS, *TONGUES, *STRUCTURES)
@@ -68,6 +71,7 @@ COPIES = (
 _BARE = re.compile(r"[\W_]*\d[\d.]*[\W_]*(?:\d+[\W_]*)?")
 _LEADING = re.compile(r"\s*(?:<reasoning>|analysis)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_STARS = re.compile(r"(?:★[ \t]?)+")
 
 
 def texts(count: int, seed: int | str) -> Iterator[str]:
@@ -94,8 +98,10 @@ def read(text: str, number: int) -> Score:
 
 
 def written_numbers(text: str) -> set[float]:
-    """All that is written in digits, of whatever script."""
-    return {float(number) for number in _NUMBER.findall(usual_forms(text))}
+    """All that is written in digits, of whatever script, with a decimal point or comma, and in stars."""
+    usual = usual_forms(text)
+    digits = {float(number) for form in (usual, usual.replace(",", ".")) for number in _NUMBER.findall(form)}
+    return digits | {float(len(re.sub(r"\s", "", stars))) for stars in _STARS.findall(usual)}
 
 
 def check(text: str, number: int) -> float | None:

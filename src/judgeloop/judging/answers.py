@@ -28,6 +28,8 @@ _USUAL_FORMS = str.maketrans(
         **dict.fromkeys("\u2010\u2011\u2012\u2015\ufe63", "-"),
         **dict.fromkeys("～〜∼", "~"),
         **dict.fromkeys("⁄∕", "/"),
+        **dict.fromkeys("⇒⟹⟶➔➙➜➝➞", "→"),
+        **dict(zip("🅰🅱ⒶⒷ", "ABAB", strict=True)),
     }
 )  # fmt: skip
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&nbsp;": " "}
@@ -36,7 +38,8 @@ _FRACTION = re.compile(r"\\[dt]?frac[ \t]{0,4}\{(?P<part>[\d.]{1,9})\}[ \t]{0,4}
 # What carries no meaning around an answer: Markdown, LaTeX, HTML, what is struck through.
 _DECORATION = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm)?|math(?:bf|rm))[ \t]{0,4}\{|\\[()\[\]]|[$*_`#]"
-    r"|~~[^~\n]{1,80}~~|</?(?:(?-i:[biup])|em|strong|code|span)>|<br ?/?>",
+    r"|~~[^~\n]{1,80}~~|<(?P<struck>s|del|strike)>[^<\n]{1,80}</(?P=struck)>"
+    r"|</?(?:(?-i:[biup])|em|strong|code|span|h[1-6]|div|li)>|<br ?/?>",
     re.IGNORECASE,
 )
 # What an answer may follow: the start of a line or a sentence, a list mark, words that introduce a conclusion.
@@ -47,7 +50,7 @@ BEGINNING = r"""(?x:(?:^|[\n\r.!?。！？;；]|,[ \t\n]*(?=["'])
     (?:(?:(?:final[ \t]+|my[ \t]+)?
       (?:answer|verdict|judge?ment|evaluation|assessment|result|conclusion|output|assistant|judge)
       |final|correction|edit|revis(?:ed|ion)|updated?|最终(?:答案|结果|结论)?|最后|答案|评价|评估|结论|结果
-      |更正|修正|修改后?|改正|调整后?)[ \t]*:[^\w\n\r…]{0,20}
+      |更正|修正|修改后?|改正|调整后?)[ \t]*(?:\]?[ \t]*:|\])[^\w\n\r…]{0,20}
      |(?:no|actually)[ \t]*,[ \t]*
      |on[ \t]+an?[ \t]+scale[ \t]+(?:of|from)[ \t]+\d{1,3}[ \t]*(?:to|-|–)[ \t]*\d{1,4}[ \t]*,[ \t]*
      |(?:as[ \t]+it[ \t]+stands|however|still|nevertheless|nonetheless|ultimately|on[ \t]+balance|all[ \t]+in[ \t]+all
@@ -80,10 +83,13 @@ _SECOND_THOUGHT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _NEW_TURN = re.compile(
-    r"^[^\w\n]{0,20}(?:(?:user|human|assistant|instruction|prompt|question|query|example|input|task|request|model|system)"
-    r"[ \t]*[\dA-Z]?[ \t]*[:\n]|(?:new|next|another)[ \t]+(?:example|response|question|prompt|instruction|task|case)\b"
+    r"^[^\w\n]{0,20}(?:(?:user|human|assistant|instruction|prompt|question|query|example|input|task|request|model|system"
+    r"|(?:the[ \t]+)?(?:instruction|response)[ \t]+to[ \t]+evaluate|task[ \t]+description)[ \t]*[\dA-Z]?[ \t]*[:\n]"
+    r"|(?:new|next|another)[ \t]+(?:example|response|question|prompt|instruction|task|case)\b"
     r"|(?:用户|人类|助手|问题|指令|示例|例子|提问)[ \t]*\d?[ \t]*:)"
-    r"|<(?:response|instruction|other_response|answer|\|im_start\||\|start_header_id\|)|\[INST\]",
+    r"|<(?:response|instruction|other_response|answer)|\[INST\]"
+    # `plain` took the underscores of control tokens: "<|im_start|>", "<end_of_turn>", "<｜User｜>".
+    r"|<\|(?:im.(?:start|end)|start.header.id|eot.id|end(?:.?of.\w+)?|user|human)\|>|<(?:start|end).of.turn>",
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBERED = re.compile(r"[^\w\n]*\d{1,2}[.)、].{1,80}")
@@ -101,6 +107,13 @@ _TITLE = re.compile(
 # What a judge was shown, in the tags that it was shown in.
 _SHOWN = re.compile(
     r"<(?P<tag>response|other_response|instruction|prompt|judgement_[ab])>(?:(?!<(?P=tag)>).)*?</(?P=tag)>",
+    re.IGNORECASE | re.DOTALL,
+)
+# What a judge quotes in a block of its own, a fence or lines after ">": "The response ends with:".
+_QUOTED = re.compile(
+    r"\b(?<!my )(?:response|answer|assistant|reply|output|it)\b[^\n:]{0,60}\b(?:contains|sa(?:ys|id)|ends|includes"
+    r"|reads|states|writes|wrote|claims|begins|starts|adds|appends)\b[^\n:]{0,40}:[ \t]*\n\s{0,4}"
+    r"(?P<block>```.{0,4000}?```|(?:>[^\n]*(?:\n|$))+)",
     re.IGNORECASE | re.DOTALL,
 )
 _CONTRADICTION = "two answers and no sign which counts"
@@ -142,11 +155,14 @@ def masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def without_repeated(text: str) -> str:
-    """The text with dots in place of what a judge repeats of its task, in the tags that it was shown in. If one of them
-    is all of the text, it is the judge's own."""
+    """The text with dots in place of what a judge repeats of its task, in the tags that it was shown in, and of blocks
+    that it says are the response's. If one element is all of the text, it is the judge's own."""
     elements = [element.span() for element in _SHOWN.finditer(text)]
     rest = masked(text, elements)
-    return rest if len(elements) > 1 or re.search(r"\w", rest) else text
+    rest = rest if len(elements) > 1 or re.search(r"\w", rest) else text
+    if "```" not in rest and "\n>" not in rest:
+        return rest
+    return masked(rest, [quoted.span("block") for quoted in _QUOTED.finditer(rest)])
 
 
 def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:

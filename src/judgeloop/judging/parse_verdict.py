@@ -25,11 +25,11 @@ from judgeloop.judging.answers import (
 from judgeloop.judging.copied_scores import is_copy
 from judgeloop.judging.parse_score import UNCLOSED
 from judgeloop.judging.structured_scores import json_spans
+from judgeloop.judging.tool_calls import call_spans
+from judgeloop.judging.verdict_sentences import sentence_answers, side_answer
 from judgeloop.judging.verdict_words import (
     LOSES,
-    NAME,
     NO_SIDE,
-    NOUN,
     OPENERS,
     RELATION,
     SIDE,
@@ -37,7 +37,6 @@ from judgeloop.judging.verdict_words import (
     SUPPOSED,
     THING,
     THINGS,
-    WORD,
     read_side,
 )
 from judgeloop.records import Preference
@@ -52,6 +51,7 @@ _LABEL_WORDS = (
     r"|(?:最终|最后|修正后?的?|更正后?的?|总体|我的)?"
     r"(?:更好|较好|最好|更优|更佳|最佳|胜出|胜者|获胜|获胜者|优胜者|判断|判定|裁决|结论|选择|偏好|优选|答案)"
     r"(?:的)?(?:一个|回答|答案|回复|评语|评委|是|为)?(?:的)?"
+    r"|result|vencedora?|ganadora?|gewinner|gagnante?|vincitor[ei]|победитель|勝者|승자"
     r"|(?:mejor|meilleure?|besser|melhor|migliore|лучше|lepsz[ay]|daha[ \t]+iyi)"
     r"(?:[ \t]+(?:antwort|respuesta|réponse|resposta|risposta|ответ))?"
     r"|より(?:良い|優れた)(?:回答|応答)?|더[ \t]*(?:나은|좋은)(?:[ \t]*(?:답변|응답))?"
@@ -61,61 +61,49 @@ _LABEL = re.compile(
     r"(?:[ \t]?\([^()\n]{1,40}\)[ \t]?)?(?P<separator>[ \t]*(?:[-=]>|→)|[:=][ \t]*(?:is[ \t])?"
     r"|[ \t]*\b(?:is|goes[ \t]+to|would[ \t]+be)\b(?:[ \t]+(?:that|therefore|thus|hence|clearly|obviously)\b)?[ \t]*:?"
     r"|[ \t]+[-–—][ \t]+|(?<=[是为])[ \t]*:?|[是为][ \t]*:?|(?<=[\u4e00-\u9fff])[ \t]+"
-    r"|[ \t]*(?=(?-i:[AB])[^\w\n]*(?:\n|$)))",
+    r"|(?<=\])[ \t]*(?=[^\s:])"  # "[RESULT] A"
+    r"|[ \t]*(?=(?-i:[AB])[^\w\n]*(?:\n|$))"
+    r"|[ \t]*(?=\r?\n))",
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(
     r"\[\[(?P<said>[^\[\]\n]{1,20})\]\]|\\boxed\s?\{(?P<boxed>(?:[^{}\n]|\{[^{}\n]{0,20}\}){1,40})\}"
+    r"|<\|begin_of_box\|>(?P<glm>[^<\n]{1,40})<\|end_of_box\|>"
+)
+# A side in brackets that is told of a response: "Response A ends with [[A]]".
+_TOLD = re.compile(
+    r"\b(?:response|answer|assistant|output|model|it|a|b)(?:[ \t]+(?:[ab]|[12]))?[ \t]+(?:says?|claims?|writes?|wrote"
+    r"|ends?|contains?|includes?|states?|adds?|appends?)"
+    r"(?:[ \t]+(?:with|by|in|that|the|an?|own|line|words?|text|verdict|saying|itself)\b){0,4}[:\"'“` \t\n]{0,4}$",
+    re.IGNORECASE,
 )
 _TAG = re.compile(r"<(?P<tag>[A-Za-z][\w -]{0,30})>\s{0,20}(?P<said>[^<\n]{1,60}?)\s{0,20}</(?P=tag)>", re.IGNORECASE)
-_KEY = re.compile(r"""["'](?P<label>[\w -]{1,30})["'][ \t\n]{0,20}:[ \t\n]{0,20}(?=["']?(?P<said>[^"'\n,}]{1,40}))""")
+# Of an object, also where the arguments of a call hold it as a text: `"{\\"winner\\": \\"A\\"}"`.
+_KEY = re.compile(
+    r"""["'](?P<label>[\w -]{1,30})\\?["'][ \t\n]{0,20}:[ \t\n]{0,20}(?=\\?["']?(?P<said>[^"'\n,}\\]{1,40}))"""
+)
+# AlpacaEval's list of ranks: the one that is first.
+_RANKED = re.compile(
+    r"""["']model["']\s?:\s?["'](?P<model>[^"'\n]{1,30})["'],\s{0,20}["']rank["']\s?:\s?["']?1\b"""
+    r"""|["']rank["']\s?:\s?["']?1["']?,\s{0,20}["']model["']\s?:\s?["'](?P<name>[^"'\n]{1,30})["']"""
+)
 _ONLY = re.compile(
-    rf"[^\w\n]*(?:(?i:answer|response|assistant|option|output|回答|答案)[ \t]*{OPENERS})?"
+    rf"[^\w\n]*(?:(?i:answer|response|assistant|option|output|choice|judge?ment|回答|答案)[ \t]*{OPENERS})?"
     r"(?P<side>[AB]|(?<=\()[ab](?=\)))[^\w\n]*(?:</?\|?[a-z_]{1,20}\|?>\s*)?"
 )
 # What follows a side that is the first line, or the first word before a dash, and a side that is a heading.
 _HEADS = r"(?:[^\w\n]*(?:\n|$)|[ \t]+[-–—:]|:)"
-_OPENING = re.compile(r"[^\w]*(?P<side>[AB])(?:[^\w\n:]*\n|[ \t]+[-–—][ \t]+(?=[^\n]+\s*$))")
-_SAME = (
-    r"[ \t]+are[ \t]+(?:equally\b|(?:(?:about|nearly|virtually|exactly)[ \t]+)?"
-    r"(?:the[ \t]+same|equal|equivalent|identical|tied)(?=[^\w\n]*(?:\n|$)|[.;]))"
-)
-_I_THINK = r"(?:(?:i[ \t]+(?:think|believe|find)(?:[ \t]+that)?|我认为|我觉得)[ \t,]*)?"
-# A sentence that says which is better, and then nothing of a single respect ("better at spelling").
-_SENTENCE = re.compile(
-    rf"{BEGINNING}{_I_THINK}(?P<said>{NAME}{WORD}(?:(?:(?<=first)|(?<=second)){THING})?)"
-    rf"(?:的?(?:回答|答案|回复|评语)|['’]s{THING})?[ \t\"'“”)\]]*"
-    r"(?:(?:(?<=[ \t])|[ \t]+)(?:wins\b|(?:is|was)\b[ \t]*"
-    r"(?:(?:clearly|slightly|much|far|the|overall|marginally|significantly)[ \t]+){0,3}"
-    rf"(?:better|best|winner|stronger|preferred|preferable|superior){THING}"
-    r"|(?:gives|provides|offers)[ \t]+(?:the|an?)[ \t]+(?:(?:clearly|slightly|much|far|overall)[ \t]+)?"
-    rf"(?:better|best|stronger){THING})"
-    rf"|[ \t]*(?:更好|较好|更优|更佳|胜出|获胜|(?:比|优于|好于|胜过){NAME}{WORD}(?:更?好)?))"
-    rf"(?=(?:[ \t]+than[ \t]+{NAME}{WORD}{THING})?"
-    r"(?:[ \t]+(?:because|since|overall|as|due"
-    r"|in[ \t]+(?:every|all|most)[ \t]+(?:way|respect|aspect)s?(?![ \t]+(?:but|except)))\b"
-    r"|[^\w\n]*(?:\n|$)|[,.;:!。]))"
-    rf"|{BEGINNING}{_I_THINK}(?P<tie>(?:it[ \t]+is|it's|this[ \t]+is)[ \t]+a[ \t]+(?:tie|draw)"
-    rf"|(?:both|they|the[ \t]+two)(?:[ \t]+(?:responses|answers))?{_SAME}"
-    rf"|{NAME}[ab][ \t]+and[ \t]+{NAME}[ab]{_SAME}|[ab][和与][ab](?:不相上下|难分高下|一样好)"
-    r"|neither[ \t]+is[ \t]+better|(?:两(?:个|者|份)(?:回答|答案)?)?(?:平局|不相上下|难分高下|一样好))",
-    re.IGNORECASE,
-)
-_PREFER = re.compile(
-    rf"{BEGINNING}(?:i[ \t]+(?:would[ \t]+)?(?:prefer|choose|pick|go[ \t]+with)[ \t]+"
-    r"|我?选择?[ \t]*|我(?:更喜欢|倾向于?)[ \t]*)"
-    rf"(?P<said>{NAME}{WORD})(?![A-Za-z0-9]|['’]s|[ \t]*(?:还是|或))",
-    re.IGNORECASE,
-)
+_OPENING = re.compile(r"[^\w]*(?P<side>[AB]|(?-i:Tie))(?:[^\w\n:]*\n|[ \t]+[-–—][ \t]+(?=[^\n]+\s*$))")
 # A text that is a side or a tie in words and nothing else.
 _ONLY_WORDS = re.compile(
     rf"(?:the[ \t]+)?(?:(?:{THINGS})[ \t]*#?[12]|(?:first|second|former|latter){THING}|[前后]者|[前后]一个|第[一二]个)",
     re.IGNORECASE,
 )
 _ONLY_TIE = re.compile(r"(?:an?[ \t]+)?(?:tied?|draw)|neither|both|平局|平手", re.IGNORECASE)
-_STRICT = re.compile(r"(?:(?:the|my|final)[ \t]+){0,2}answer|答案", re.IGNORECASE)
+_STRICT = re.compile(r"(?:(?:the|my|final)[ \t]+){0,2}(?:answer|result)|答案", re.IGNORECASE)
+_A_NAME = re.compile(r"answer|judge?ment|choice|答案", re.IGNORECASE)  # "Answer A" on a line may be a heading
 _NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?:[-•][ \t]+)?(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
-_NOTHING = re.compile(r"[^\w\n]*$")
+_NOTHING = re.compile(r"[^\w\n]*(?:\[/?(?:end|result)\][^\w\n]*)?$", re.IGNORECASE)
 _LINE = 200  # characters after the label in which the verdict is read
 
 
@@ -146,7 +134,7 @@ def parse_verdict(text: str, shown: Sequence[str] = ()) -> ParsedVerdict:
         return ParsedVerdict(SIDES[only["side"].lower()], None)
     bare = plain(said)
     theirs = {_squeezed(line) for response in shown for line in response.splitlines()}
-    whole = bare.strip().rstrip(".。!")
+    whole = bare.strip().rstrip(".。!").strip("[]()\"'“” ")
     words = _ONLY_TIE.fullmatch(whole) or _ONLY_WORDS.fullmatch(whole)
     if RELATION.fullmatch(whole) or (words and _squeezed(whole) not in theirs):
         value, reason, _ = read_side(whole) or (None, NO_SIDE, 0)
@@ -184,6 +172,8 @@ def _lines(text: str) -> Iterator[_Found]:
         said = re.split(r"[\n\r]", text[begins : begins + _LINE], maxsplit=1)[0]
         strict = _STRICT.fullmatch(label["label"]) is not None
         rank = FINAL if FINAL_WORDS.search(label["label"]) and not strict else PLAIN
+        if not label["separator"].strip() and _A_NAME.fullmatch(label["label"]):
+            continue
         if not said.strip():
             below = _NEXT_LINE.match(text, begins)
             if below is None:
@@ -192,16 +182,10 @@ def _lines(text: str) -> Iterator[_Found]:
             if another and (named := SIDE.match(another["line"])) and _NOTHING.match(another["line"], named.end()):
                 continue  # a list
             said, begins, strict = below["line"], below.start("line"), True
-        for answer in _answer(label.start("label"), begins, said, rank):
+        for answer in side_answer(label.start("label"), begins, said, rank):
             if not strict or (answer.value is not None and _NOTHING.match(said[answer.end - begins :])):
                 yield answer
-    for sentence in _SENTENCE.finditer(text):
-        if sentence["tie"]:
-            yield Answer(sentence.start("tie"), sentence.end(), "neither", None, WEAK)
-        else:
-            yield from _answer(sentence.start("said"), sentence.start("said"), _named(text, sentence), WEAK)
-    for sentence in _PREFER.finditer(text):
-        yield from _answer(sentence.start("said"), sentence.start("said"), _named(text, sentence), WEAK)
+    yield from sentence_answers(text)
 
 
 def _first_line(text: str) -> Iterator[_Found]:
@@ -211,22 +195,19 @@ def _first_line(text: str) -> Iterator[_Found]:
     if opening is None:
         return
     side, rest = opening["side"], text[opening.end("side") :]
+    if side == "Tie":
+        yield Answer(opening.start("side"), opening.end("side"), "neither", None, WEAK)
+        return
     other = re.search(rf"(?:^|[;,.])[^\w\n]*(?!{side})[AB]{_HEADS}", rest, re.MULTILINE)
     if other is None and not any(LOSES.match(rest, named.end()) for named in re.finditer(rf"\b{side}\b", rest)):
         yield Answer(opening.start("side"), opening.end("side"), SIDES[opening["side"].lower()], None, WEAK)
 
 
-def _named(text: str, sentence: re.Match[str]) -> str:
-    """A side, and the word after it if that makes it something else: "a concise answer"."""
-    after = NOUN.match(text, sentence.end("said"))
-    return text[sentence.start("said") : after.end() if after else sentence.end("said")]
-
-
 def _bracketed(text: str) -> Iterator[_Found]:
     for match in _BRACKETED.finditer(text):
-        group = "said" if match["said"] else "boxed"
-        said = plain(match[group])
-        if SUPPOSED.match(text, match.end()) is None and not (match["boxed"] and re.fullmatch(r"[^\w]*\d.*", said)):
+        said = plain(match[match.lastgroup or 0])
+        told = SUPPOSED.match(text, match.end()) or _TOLD.search(text, max(0, match.start() - _LINE), match.start())
+        if not told and not (match["boxed"] and re.fullmatch(r"[^\w]*\d.*", said)):
             read = ("neither", None, 1) if said.strip() in ("C", "c") else read_side(said)
             if read is not None:
                 yield Answer(match.start(), match.end(), read[0], read[1], WEAK)
@@ -235,27 +216,27 @@ def _bracketed(text: str) -> Iterator[_Found]:
 def _tagged(text: str) -> Iterator[_Found]:
     for match in _TAG.finditer(text):
         label = re.sub(r"[_\s-]+", " ", match["tag"])
-        if not (label.lower() == "result" or re.fullmatch(_LABEL_WORDS, label, re.IGNORECASE)):
+        if not re.fullmatch(_LABEL_WORDS, label, re.IGNORECASE):
             continue
         if (read := read_side(plain(match["said"]))) is not None:
             yield Answer(match.start(), match.end(), read[0], read[1])
 
 
 def _keyed(text: str) -> Iterator[_Found]:
-    for match in _KEY.finditer(text):
-        label = re.sub(r"[_\s-]+", " ", match["label"])
-        if label.lower() == "result" or re.fullmatch(_LABEL_WORDS, label, re.IGNORECASE):
+    found = [(match.start(), match.start("said"), match["label"], match["said"]) for match in _KEY.finditer(text)]
+    calls = [(start, end, name, value) for start, end, given in call_spans(text) for name, value in given.items()]
+    for start, offset, name, said in (*found, *calls):
+        label = re.sub(r"[_\s-]+", " ", name)
+        if re.fullmatch(_LABEL_WORDS, label, re.IGNORECASE):
             rank = FINAL if FINAL_WORDS.search(label) else PLAIN
-            for answer in _answer(match.start(), match.start("said"), match["said"], rank):
+            for answer in side_answer(start, offset, said, rank):
                 if answer.value is not None or label.lower() != "result":
                     yield answer
-
-
-def _answer(start: int, offset: int, said: str, rank: int) -> Iterator[_Found]:
-    read = read_side(said)
-    if read is not None:
-        value, reason, length = read
-        yield Answer(start, offset + length, value, reason, rank)
+    for match in _RANKED.finditer(text):
+        group = match.lastgroup or "model"
+        for answer in side_answer(match.start(), match.start(group), match[group], PLAIN):
+            if answer.value is not None:
+                yield answer
 
 
 def _squeezed(line: str) -> str:

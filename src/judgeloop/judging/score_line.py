@@ -25,8 +25,11 @@ _RESULT = r"result"  # Prometheus ends so: "[RESULT] 4"
 # The word in other languages, and then nothing but a number after it: some are everyday words, too.
 _FOREIGN = (
     r"(?:puntuaci[oó]n|calificaci[oó]n|pontuaç[ãa]o|punteggio|nota)(?:[ \t]+(?:final|total)e?)?|puntaje|voto"
-    r"|note[ \t]+(?:finale|globale|totale)|note(?=[ \t]*:[ \t]*\d[ \t]*(?:/|sur\b)[ \t]*\d{1,3}[^\w\n]*(?:\n|$))"
-    r"|(?:gesamt)?(?:bewertung|punktzahl)"
+    r"|note[ \t]+(?:finale|globale|totale)"
+    # Everyday words that are labels only of a number with its total, alone on the line.
+    r"|(?:note|verdict|[eé]valuation|assessment|judge?ment|mark|valutazione|valoraci[oó]n|avaliaç[ãa]o|ergebnis|resultado)"
+    r"(?=[ \t]*:[ \t]*\d(?:[.,]\d{1,2})?[ \t]*(?:/|(?:sur|su|de|von|out[ \t]+of)\b)[ \t]*\d{1,3}[^\w\n]*(?:\n|$))"
+    r"|(?:gesamt)?(?:bewertung|wertung|punktzahl)"
     r"|(?:(?:итоговая|общая|підсумкова|загальна)[ \t]+)?(?:оценка|оцінка)|(?:総合|最終)?(?:スコア|点数|得点|評価|評点)"
     r"|(?:(?:최종|종합)[ \t]*)?(?:점수|평점)|총점|الدرجة|النتيجة|التقييم|امتیاز|स्कोर|अंक|điểm(?:[ \t]+số)?"
     r"|puan|skor|nilai|ocena|คะแนน|poäng|betyg"
@@ -59,13 +62,22 @@ _SEPARATOR = re.compile(
     r"[ \t]{0,8}(?:(?:is|was|would[ \t]+be|为|是)?[ \t]{0,4}(?::=|:|=(?!>))"
     r"|\b(?:is|was)\b(?:[ \t]+(?:now|therefore|thus|hence|then|clearly)\b)?"
     r"|为|是|[-=]>|→)[ \t]*"
-    r"|(?<=[ \t])[-–—][ \t]+",
+    r"|(?<=[ \t])[-–—|][ \t]+",
     re.IGNORECASE,
 )
-# The form that was asked for, before the number: "Score: <total points> = 4".
-_PLACEHOLDER = re.compile(r"[<\[][^<>\[\]\d\n]{1,30}[>\]][ \t]*[:=]?[ \t]*(?=\d)")
-_AFTER_ALONE = re.compile(rf"{CLOSERS}(?:{UNIT})?[^\w\n]*$", re.IGNORECASE)
-_AFTER_BARE = re.compile(rf"{CLOSERS}(?:{UNIT})?(?:[^\w\n]*$|[ \t]*[,;.。()!][^\d]|[ \t]+[{DASHES}(])", re.IGNORECASE)
+# What may stand before the number: the form that was asked for, "Score: <total points> = 4", and "I would give it a".
+_BEFORE = re.compile(
+    r"[<\[][^<>\[\]\d\n]{1,30}[>\]][ \t]*[:=]?[ \t]*(?=\d)"
+    r"|I(?:'d|['’]ll|[ \t]+(?:would|will))?[ \t]+(?:say|give|rate|award|assign|score)[ \t]+"
+    r"(?:(?:it|this|the)(?:[ \t]+(?:response|answer))?[ \t]+)?(?:an?[ \t]+)?(?=\d)",
+    re.IGNORECASE,
+)
+# After a number and nothing else; Prometheus ends so: "[RESULT] 4 [END]".
+_NO_MORE = r"[^\w\n]*$|\[/?(?:end|result)\b"
+_AFTER_ALONE = re.compile(rf"{CLOSERS}(?:{UNIT})?[ \t]*(?:{_NO_MORE})", re.IGNORECASE)
+_AFTER_BARE = re.compile(
+    rf"{CLOSERS}(?:{UNIT})?[ \t]*(?:{_NO_MORE}|[,;.。()!][^\d]|(?<=[ \t])[{DASHES}(])", re.IGNORECASE
+)
 _AFTER_ZH = re.compile(rf"{CLOSERS}分?{CLOSERS}(?:$|[,;.。!()])")
 _NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?:[-•][ \t]+)?(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
 _OTHER_THAN_SCORE = "a total that is not the score"
@@ -140,8 +152,9 @@ def _number_after(text: str, label: re.Match[str], low: int, high: int) -> tuple
     # A label may take the brackets and spaces after it along; the separator is looked for after the word itself.
     separator = _SEPARATOR.match(text, label.end())
     begins = separator.end() if separator else label.end()
-    if separator is not None and (placeholder := _PLACEHOLDER.match(text, begins)) is not None:
-        begins = placeholder.end()
+    before_it = _BEFORE.match(text, begins) if separator is not None else None
+    thought = before_it is not None and before_it.group()[0] in "Ii"  # "I would give it a 5, but …"
+    begins = before_it.end() if before_it is not None else begins
     region = _rest_of_line(text, begins)
     strict = _STRICT.fullmatch(label["label"]) is not None
     chinese = "\u4e00" <= label["label"][-1] <= "\u9fff"
@@ -156,10 +169,11 @@ def _number_after(text: str, label: re.Match[str], low: int, high: int) -> tuple
             after = _AFTER_ZH if chinese else _AFTER_ALONE
             spaced = chinese or text[label.end() - 1 : label.end()] in " \t" or region[0] in " \t"
             return (number if spaced and after.match(number.rest) else None), begins
-        if strict and not _AFTER_BARE.match(number.rest):
+        if (strict and not _AFTER_BARE.match(number.rest)) or (thought and not _AFTER_ALONE.match(number.rest)):
             return None, begins
         return number, begins
-    if separator is None and (strict or text[label.start() : label.start("label")].strip("\n\r .#*-|")):
+    heading = not strict or _TOTAL_ALONE.fullmatch(label["label"]) is not None
+    if separator is None and (not heading or text[label.start() : label.start("label")].strip("\n\r .#*-|")):
         return None, begins
     below = _NEXT_LINE.match(text, begins)
     number = read_number(below["line"], low, high, scale) if below else None

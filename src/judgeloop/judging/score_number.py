@@ -15,7 +15,16 @@ UNIT = (
     r"(?:points?(?:[ \t]+(?:awarded|earned))?|pts\.?|stars?|分|[点點점](?!\d)|★|⭐"
     r"|punkt(?:en?)?|puntos|pontos|punti|балл(?:а|ов)?)"
 )
-NUMBER = re.compile(rf"{OPENERS}(?P<sign>[{DASHES}]\s*)?(?P<value>\d{{1,9}}(?:\.\d{{1,20}})?)")
+_NUMBER_WORDS = {
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "twenty": 20, "hundred": 100, "十": 10, "百": 100,
+}  # fmt: skip
+_WORDS = "|".join(word for word in _NUMBER_WORDS if word.isascii())
+_SPELLED = rf"(?:(?P<word>{_WORDS})[ \t]*[(\[][ \t]*(?=\d))?"  # "four (4)"
+# A decimal comma is one if the total is beside it: "3,5/5", "4,5 von 5".
+_DECIMALS = r"(?:\.\d{1,20}|,\d{1,2}(?=[ \t]*(?:/|(?:von|sur|de|di|su|van|dari|из|із)[ \t])[ \t]*\d))?"
+NUMBER = re.compile(rf"{OPENERS}{_SPELLED}(?P<sign>[{DASHES}]\s*)?(?P<value>\d{{1,9}}{_DECIMALS})", re.IGNORECASE)
+_STARS = re.compile(r"[ \t]*(?P<full>(?:[★⭐🌟][ \t]?){1,10})(?P<empty>(?:[☆✩✰][ \t]?){0,10})")
 _OUT_OF = re.compile(
     rf"{CLOSERS}(?:{UNIT}{CLOSERS})?[(\[<]?{OPENERS}"
     rf"(?:/|(?:out[ \t]+of|of|von|sur|de|di|su|van|dari|из|із)[ \t]+|满分(?:为|是)?|共)"
@@ -23,7 +32,6 @@ _OUT_OF = re.compile(
     re.IGNORECASE,
 )
 _TO = rf"[ \t]*(?:[{DASHES}~]|to\b|到|至)[ \t]*"
-_NUMBER_WORDS = {"ten": 10, "twenty": 20, "hundred": 100, "十": 10, "百": 100}
 # A total in other words: "(0-10)", "on a scale of 1 to 10", "max. 10", "out of a possible 10", "满分10分", "10分制".
 _NAMED_SCALE = re.compile(
     rf"{CLOSERS}(?:{UNIT}{CLOSERS})?(?:"
@@ -33,7 +41,7 @@ _NAMED_SCALE = re.compile(
     r"|[,(\[]?[ \t]*(?:on[ \t]+)?(?:(?:a|the)[ \t]+)?(?P<point>\d{1,4})[ -]points?[ \t]+scale"
     r"|[,;(\[]?[ \t]*max(?:\.|imum)?[ \t]*(?::|=|(?:of|is|score|points)\b)*[ \t]*(?P<most>\d{1,4})"
     rf"|(?:[,;(\[]|[{DASHES}])?[ \t]*out[ \t]+of[ \t]+(?:(?:an?|the|possible|maximum|total|max|of)[ \t]+){{0,4}}"
-    r"(?P<out>\d{1,4}|ten|twenty|hundred)\b"
+    rf"(?P<out>\d{{1,4}}|{_WORDS})\b"
     r"|[,;(]?[ \t]*(?:满分|總分|总分|滿分)[ \t]*(?:为|是|:)?[ \t]*(?P<full>\d{1,4})"
     r"|[,;(]?[ \t]*(?P<system>\d{1,4}|[十百])分制"
     r"|[,;(]?[ \t]*(?P<full_marks>\d{1,4})[点分]満点)",
@@ -47,7 +55,13 @@ _TERM = (
 _TERMS = rf"{_TERM}(?:[ \t]*(?:[+{DASHES}]|plus\b|minus\b)[ \t]*{_TERM}){{1,20}}"
 _SUM = re.compile(rf"{_TERMS}[ \t)\]]*=[ \t]*(?P<total>\d{{1,4}}(?:\.\d{{1,2}})?)(?!\.?\d)", re.IGNORECASE)
 _SUM_AFTER = re.compile(rf"[ \t]*=[ \t]*(?P<sum>{_TERMS})(?![\d.]*\d)", re.IGNORECASE)
-_PERCENT = re.compile(r"[ \t]*[=(≈][ \t]*(?P<percent>\d{1,3}(?:\.\d{1,2})?)[ \t]*%[ \t]*\)?")
+_PERCENT = re.compile(
+    r"[ \t]*[=(≈][ \t]*(?:(?P<percent>\d{1,3}(?:\.\d{1,2})?)[ \t]*%|(?P<share>[01]?\.\d{1,4})(?!\d))[ \t]*\)?"
+)
+# The score once more, with a total: "4 (4/5)", and not "0.8 (4/5)".
+_AGAIN = re.compile(
+    r"[ \t]*[(=][ \t]*(?P<part>\d{1,9}(?:\.\d{1,9})?)[ \t]*/[ \t]*(?P<whole>\d{1,9})(?:\.0)?[ \t]*(?:\)|$)"
+)
 _SUMMAND = re.compile(rf"(?P<minus>[{DASHES}]|minus\b)?[ \t]*(?P<value>\d{{1,3}}(?:\.\d{{1,2}})?)", re.IGNORECASE)
 # A first summand without the sum's total: "1 (relevance) + 1", "1 for relevance, 1 for coverage".
 _SUMMANDS = re.compile(
@@ -65,8 +79,9 @@ _FILLER = r"(?:(?:possibly|perhaps|maybe|even|rather|an?)[ \t]+){0,2}"
 _SECOND = re.compile(
     rf"{CLOSERS}(?:(?:{_JOINER})[ \t\"'“”‘’(\[<]*{_FILLER}|(?<=[ \t\"'“”‘’])"
     rf"|[,;|(]?[ \t]*[(]?(?:or|maybe|perhaps|possibly|也许|可能)[ \t]*(?:(?:even|an?)[ \t]+){{0,2}}"
-    rf"|[,;|][ \t\"'“”‘’(\[<]*(?=\d[\d.,;| \t]*$))\d"
+    rf"|[,;|][ \t\"'“”‘’(\[<]*(?=\d[\d.,;|/ \t]*$))\d"
     r"|[ \t]+or[ \t]+(?:(?:a|low|high)[ \t]+){0,2}(?:more|higher|less|lower|above|below|\d|one|two|three|four|five)\b"
+    r"|[ \t]*\([^()\n]{1,60}\)[ \t]*[/,;|&][ \t]*(?:and[ \t]+)?\d{1,2}(?:\.\d{1,2})?[ \t]*\("
     r"|[ \t]+(?:or[ \t]+so|at[ \t]+(?:least|most|best)|and[ \t]+(?:above|below|up)(?![ \t]+[a-z]))\b"
     r"|(?:[ \t]*\([^()\n]{1,40}\))?[ \t]*(?:→|[-=]>)[^\d\n]{0,12}\d|[.?…\W]{1,6}(?:actually|no,)[^\d\n]{0,30}\d"
     rf"|{CLOSERS}{UNIT}{CLOSERS}(?:[{DASHES}~]|(?:to|or)\b|到|至|还是|或[者是]?)[ \t]*{_FILLER}\d{{1,3}}[ \t]*{UNIT}",
@@ -89,8 +104,16 @@ _SUPPOSED = re.compile(
     r"|what[ \t]+i[ \t]+(?:would|could|might))\b"
     r"|(?:is|was|seems|looks|feels)[ \t]+(?:(?:a[ \t]+(?:bit|little)|rather|somewhat|far|much)[ \t]+)?"
     r"(?:too|low|high|harsh|generous|unfair)\b"
-    rf"|(?!{UNIT}|marks\b)[a-z]{{2,20}}s[ \t]+(?:are|were|have|do)\b"  # "3 tips are given"
     r"|(?:则|才|需要|要求|意味着|表示|应该|将会|会是|太|过[高低]|偏[高低]))",
+    re.IGNORECASE,
+)
+# What is counted, and is no score: "5 minutes", "3 tips are given", "2 minor issues". A word in -s may be a verb, too.
+_COUNTED = re.compile(
+    rf"[ \t]+(?:(?:minor|major|main|key|small|big|good|serious|different|clear|more|other|new|factual)[ \t]+)?"
+    rf"(?!(?:{UNIT}|marks|as|[\w]*ss|[a-z]?is|th[iu]s|[hw]as|its|plus|minus|always|perhaps|besides|towards|across|looks|feels"
+    r"|seems|means|needs|stands|remains|appears|applies|fits|suits|matches|makes|gives|shows|reflects|requires|represents|indicates|captures"
+    r"|describes|suggests|acknowledges)\b)(?:(?-i:[a-z]{2,20}s)|criteria|people|percent)\b(?![ \t]*:)"
+    r"|[ \t]*分钟|(?:小时|个|条|项|种|次|处|秒|天|年|句|字|元|人|篇|步)",
     re.IGNORECASE,
 )
 
@@ -114,13 +137,15 @@ def read_number(text: str, low: int, high: int, scale: str | None = None, below:
     as "(out of 5)"; `below` is what stands on the next lines."""
     match = NUMBER.match(text)
     if match is None:
-        return None
+        return _drawn(text, low, high, scale)
     found = Number(None, None, match.end(), text[match.end() :])
+    if match["word"] and _NUMBER_WORDS[match["word"].lower()] != float(match["value"].replace(",", ".")):
+        return replace(found, reason="more than one number on the score line")
     if match["sign"]:
         return replace(found, reason="negative score")
     if "<" in match.group() and ">" not in found.rest:
         return replace(found, reason="less than a number on the score line")
-    value, end = float(match["value"]), match.end()
+    value, end = float(match["value"].replace(",", ".")), match.end()
     whole = _WHOLE_SCALE.match(text, end)
     if whole is not None and value == low and int(whole["high"]) == high:  # "[0-5]": the form that was asked for
         return replace(found, reason="the whole scale on the score line", supposed=True)
@@ -133,10 +158,13 @@ def read_number(text: str, low: int, high: int, scale: str | None = None, below:
     if total is not None:
         end = total.end()
         percent = _PERCENT.match(text, end)
-        if percent is not None and float(percent["percent"]) == round(100 * value / high, 2):
+        if percent is not None and float(percent["percent"] or 100 * float(percent["share"])) == round(
+            100 * value / high, 2
+        ):
             end = percent.end()
     rest = text[end:]
-    found = replace(found, end=end, rest=rest, supposed=_SUPPOSED.match(rest) is not None)
+    counted = total is None and _COUNTED.match(rest) is not None
+    found = replace(found, end=end, rest=rest, supposed=counted or _SUPPOSED.match(rest) is not None)
     outside = _other_scale(scale, high) or _other_total(total, high)
     if outside is not None:
         return replace(found, reason=f"score out of {outside}, not {high}")
@@ -144,11 +172,28 @@ def read_number(text: str, low: int, high: int, scale: str | None = None, below:
         return replace(found, reason="malformed number")
     if _begins_list(match["value"], rest, below):
         return replace(found, reason="a list on the score line")
-    if _SECOND.match(rest) or _SUMMANDS.match(rest):
+    again = _AGAIN.match(rest)
+    if (
+        _SECOND.match(rest)
+        or _SUMMANDS.match(rest)
+        or (again is not None and float(again["part"]) * high != value * float(again["whole"]))
+    ):
         return replace(found, reason="more than one number on the score line")
     if not low <= value <= high:
         return replace(found, reason=f"score {value:g} outside {low}-{high}")
     return replace(found, value=value)
+
+
+def _drawn(text: str, low: int, high: int, scale: str | None) -> Number | None:
+    """The number of full stars, if there are as many as the scale has points: "★★★★☆"."""
+    stars = _STARS.match(text)
+    if stars is None:
+        return None
+    full, empty = (len(re.sub(r"\s", "", stars[name])) for name in ("full", "empty"))
+    if full + empty != high or _STARS.search(text, stars.end()):
+        return None
+    number = read_number(f"{full}{text[stars.end() :]}", low, high, scale)
+    return number and replace(number, end=number.end + stars.end() - len(str(full)))
 
 
 def _begins_list(value: str, rest: str, below: str) -> bool:

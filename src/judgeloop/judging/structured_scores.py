@@ -11,6 +11,7 @@ from typing import Any
 from judgeloop.judging.answers import WEAK, Answer, plain
 from judgeloop.judging.score_line import ScoreWords
 from judgeloop.judging.score_number import Number, read_number
+from judgeloop.judging.tool_calls import call_spans, opened
 
 _MARK = re.compile(r'["{}\[\]]')
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*+')
@@ -18,7 +19,9 @@ _DEEP = 20  # objects nested deeper are not looked into
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _HIGHEST_KEY = re.compile(r"\b(?:max(?:imum)?|possible|highest|scale|range)\b|\bout ?of\b|满分", re.IGNORECASE)
 _TAG = re.compile(
-    r"<(?P<tag>[^\W\d][\w -]{0,30})>\s{0,20}(?P<content>[^<\n]{1,60}?)\s{0,20}(?:(?P<end></(?P=tag)>)|(?=\n)|$)",
+    r"<(?P<tag>[^\W\d][\w -]{0,30}?)"
+    r"(?P<scale>[ \t]+(?:max|scale|range|out_?of)[\w-]{0,9}[ \t]?=[ \t]?[\"'][^\"'<>\n]{1,20}[\"'])?>"
+    r"\s{0,20}(?P<content>[^<\n]{1,60}?)\s{0,20}(?:(?P<end></(?P=tag)>)|(?=\n)|$)",
     re.IGNORECASE,
 )
 _ELEMENT = re.compile(r"<(?P<tag>[^\W\d][\w -]{0,30})>[^<]{0,20000}</(?P=tag)>", re.IGNORECASE)
@@ -28,7 +31,10 @@ _REASONS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ANSWER_WORDS = frozenset({"answer", "result", "output", "verdict", "evaluation", "judgement", "judgment"})
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}\{(?P<content>(?:[^{}\n]|\{[^{}\n]{0,60}\}){1,80})\}")
+_BOXED = re.compile(
+    r"\\(?:boxed|fbox)\s{0,4}\{(?P<content>(?:[^{}\n]|\{[^{}\n]{0,60}\}){1,80})\}"
+    r"|<\|begin_of_box\|>(?P<glm>[^<\n]{1,80})<\|end_of_box\|>"
+)
 _BRACKETED = re.compile(r"\[\[(?P<content>[^\[\]\n]{1,20})\]\]")
 # A box that is told of the response, and gives it no score: "Its final answer \\boxed{4} is right."
 _TOLD = re.compile(
@@ -45,7 +51,7 @@ _OF_IT = re.compile(
     r"[^\w\n.]{0,4}\b(?:is|was|are|were|equals?|does|matches|follows|which|instead|in[ \t]+the)\b", re.IGNORECASE
 )
 _INSIDE = re.compile(r"\\[a-z]{1,8}\s?\{|[{}$\\]")
-_BARE = re.compile(r"[^\w\n]{0,20}\d{1,9}(?:\.\d{1,9})?(?:[ \t]*/[ \t]*\d{1,9}(?:\.0)?)?[^\w\n]{0,20}")
+_BARE = re.compile(r"[^\w\n]{0,20}\d{1,9}(?:\.\d{1,9})?(?:[ \t]*(?:/|out[ \t]of)[ \t]*\d{1,9}(?:\.0)?)?[^\w\n]{0,20}")
 _GLOSS = re.compile(r"[ \t]*(?:[-–—:,][ \t]+|\(|[ \t](?:because|since|as)[ \t])[^\d\n]{1,60}")
 
 
@@ -78,22 +84,23 @@ def _without_unit(rest: str) -> str:
 
 
 def json_spans(text: str) -> list[tuple[int, int, dict[str, Any] | list[Any]]]:
-    """The outermost JSON objects and lists in a text, with where they are: whole texts, fenced, or inside prose."""
-    opened: list[tuple[str, int]] = []
+    """The outermost JSON objects and lists in a text, with where they are: whole texts, fenced, or inside prose. The
+    arguments of a tool call are such an object, in whatever form."""
+    open_marks: list[tuple[str, int]] = []
     spans: list[tuple[int, int, int]] = []
     for mark, place in _brackets(text):
         if mark in "{[":
-            opened.append((mark, place))
-        elif mark in "}]" and opened:
-            if opened[-1][0] != ("{" if mark == "}" else "["):
-                opened.clear()  # brackets of prose
+            open_marks.append((mark, place))
+        elif mark in "}]" and open_marks:
+            if open_marks[-1][0] != ("{" if mark == "}" else "["):
+                open_marks.clear()  # brackets of prose
                 continue
-            spans.append((opened.pop()[1], place + 1, len(opened)))
-    found: list[tuple[int, int, dict[str, Any] | list[Any]]] = []
+            spans.append((open_marks.pop()[1], place + 1, len(open_marks)))
+    found: list[tuple[int, int, dict[str, Any] | list[Any]]] = [*call_spans(text)]
     for start, end, depth in sorted(spans, key=lambda span: (span[0], -span[1])):
         if depth <= _DEEP and (not found or start >= found[-1][1]):
             try:
-                value = json.loads(text[start:end], parse_float=str)
+                value = json.loads(text[start:end], parse_float=str, object_hook=opened)
             except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict) or any(isinstance(item, dict) for item in value):
@@ -182,7 +189,7 @@ def _json_answer(
         ranked = others or ranked
     top = max(rank for rank, *_ in ranked)
     best = [(name, value, item) for rank, name, value, item in ranked if rank == top]
-    place = re.search(rf'"{re.escape(best[0][0])}"\s*:\s*"?[^,}}\n]{{0,40}}', text) or re.match(r".", text, re.DOTALL)
+    place = re.search(rf'"{re.escape(best[0][0])}"\s*:\s*"?[^,}}\n]{{0,40}}', text) or re.match(r".*", text, re.DOTALL)
     assert place is not None
     begins, ends = start + place.start(), start + place.end()
     numbers = [_json_number(value, scale, _scale_of(name, scale)) for name, value, _ in best]
@@ -219,6 +226,8 @@ def _json_number(value: object, scale: Scale, named: str | None) -> Number | Non
     if isinstance(value, dict):
         inner = [value[name] for name in value if _words_of(name).lower() in ("value", "score", "total")]
         return _json_number(inner[0], scale, named) if len(inner) == 1 and not isinstance(inner[0], dict) else None
+    if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list):
+        return _json_number(value[0], scale, named)
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     return number_inside(plain(str(value)), scale, named, gloss=True)
@@ -233,7 +242,7 @@ def tag_answers(text: str, scale: Scale, tag: str | None = None) -> Iterator[Ans
         name = _words_of(match["tag"])
         usual = scale.names(name) is not None
         if match["tag"].lower() == tag.lower() if tag else usual or name.lower() in _ANSWER_WORDS:
-            number = number_inside(plain(match["content"]), scale, gloss=usual or tag is not None)
+            number = number_inside(plain(match["content"]), scale, match["scale"], gloss=usual or tag is not None)
             if number is not None:
                 rank = scale.words.rank(name) if usual or tag else WEAK
                 yield Answer(match.start(), match.end(), number.value, number.reason, rank)
@@ -264,7 +273,7 @@ def boxed_answers(text: str, scale: Scale) -> Iterator[Answer[float]]:
 
 def _enclosed(pattern: re.Pattern[str], text: str, scale: Scale, rank: int) -> Iterator[Answer[float]]:
     for match in pattern.finditer(text):
-        number = number_inside(match["content"], scale)
+        number = number_inside(match[match.lastgroup or 0], scale)
         if number is not None and (rank > WEAK or not _told_of(text, match)):
             yield Answer(match.start(), match.end(), number.value, number.reason, rank)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 _NAMES = r"(?:think|thinking|thought|thoughts|seed:think)"
 # Tags that an answer may well use for its own purposes: a thought only if the text begins with one.
 _LEADING = re.compile(
-    r"\s*<(?P<name>reasoning|reflection|analysis|scratchpad|inner_thoughts?|internal_thoughts?|inner_monologue|internal_monologue|chain_of_thought|cot)>",
+    r"\s*<(?P<name>reasoning|reflection|analysis|scratchpad|inner_thoughts?|internal_thoughts?|inner_monologue|internal_monologue|chain_of_thought|cot|思考(?:过程)?|推理(?:过程)?)>",
     re.IGNORECASE,
 )
 _OPEN = (
