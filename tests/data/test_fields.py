@@ -49,7 +49,7 @@ def test_own_names_are_for_the_files_that_have_them(tmp_path: Path) -> None:
 
 
 def test_columns_left_unread_are_named_with_their_rows(tmp_path: Path) -> None:
-    rows = [{"prompt": f"{n}?", "response": "b", "custom": {"rating": 1} if n else None, "tag": "x"} for n in range(3)]
+    rows = [{"prompt": f"{n}?", "response": "b", "custom": {"note": 1} if n else None, "tag": "x"} for n in range(3)]
     path = write(tmp_path / "r.jsonl", *rows)
     _, account = read_supervised(path)
     assert account.unread == {"custom": 2, "tag": 3}

@@ -28,7 +28,7 @@ SETS: dict[str, Rows] = {
     "Orca DPO": [{"system": "", "question": U, "chosen": A, "rejected": B}],
     "Orca DPO of Argilla": [
         {"system": None, "input": U, "chosen": A, "rejected": B, "generations": [A, B], "order": ["x", "y"],
-         "rating": [9.0, 3.0], "rating_rationale": "…", "chosen_score": 9.0, "status": "tie"}
+         "rating": [9.0, 3.0], "rating_rationale": "…", "chosen_score": 9.0, "status": "unchanged"}
     ],
     "LLaMA-Factory": [{"instruction": "Why does rain", "input": "smell?", "chosen": A, "rejected": B}],
     "LLaMA-Factory ShareGPT": [

@@ -41,6 +41,14 @@ def in_turn(value: object, name: str) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(i, Mapping) and "parts" in i for i in value)
 
 
+def is_talk(value: object) -> bool:
+    """Whether a list holds messages of a user, whatever its column is called."""
+    items = value if isinstance(value, list) else []
+    spoken = [item.get("role", item.get("from")) for item in items if isinstance(item, Mapping)]
+    said = any("content" in item or "value" in item for item in items if isinstance(item, Mapping))
+    return said and len(spoken) == len(items) and not {"user", "human"}.isdisjoint(map(str, spoken))
+
+
 def are_texts(value: object) -> bool:
     """A list of texts alone, also of `{"content": …}` (Arena-Hard): turns of whom?"""
     value = decoded(value) if isinstance(value, str) else value

@@ -11,13 +11,14 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from judgeloop.data.cells import are_texts, asks, ends_with_answer, in_turn, is_listed, says
+from judgeloop.data.cells import are_texts, asks, ends_with_answer, in_turn, is_listed, is_talk, says
 from judgeloop.data.fields import decoded, numbers_of
 from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of, mark_of, says_neither
 from judgeloop.data.names import BARE, NAMES, ROLES, may_answer, plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, label_by_parts, rating_columns
 from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with
+from judgeloop.data.transcripts import split_transcript
 from judgeloop.errors import InputError
 
 _USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
@@ -110,7 +111,10 @@ def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool
     if role == "conversation" and name in ("contents", "data"):  # names that say little by themselves
         return "prompt" not in roles and in_turn(value, name)
     if role == "conversation":
-        return name in ("messages", "conversations") or (listed and not (name in _USER_ONLY and are_texts(value)))
+        told = isinstance(value, str) and name in ("chat", "dialogue", "dialog") and bool(split_transcript(value))
+        return (
+            told or name in ("messages", "conversations") or (listed and not (name in _USER_ONLY and are_texts(value)))
+        )
     if role == "answers":
         return name == "responses" or listed
     if role in ("ranks", "scores"):
@@ -126,6 +130,10 @@ def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool
         return mark is not None and mark.good is None
     if role == "label":
         return says_neither(value) or label_of(value) is not None
+    if role in ("left_out", "kept"):
+        return (
+            is_blank(value) or is_flag(value) or (isinstance(value, str) and value.strip().casefold() in ("yes", "no"))
+        )
     if role == "bad_label":
         known = is_flag(value) if name == "rejected" else fault_of(value) is not None
         return known or says_neither(value)
@@ -158,6 +166,10 @@ def _settled(
         sides = ()
     answered = pair or bool(sides) or "answers" in roles or "response" in roles
     _ask(row, free, roles, given, answered)
+    if not {"prompt", "conversation"} & {*roles, *given}:  # messages, whatever their column is called
+        talks = [key for key in free.values() if key not in roles.values() and is_talk(row[key])]
+        if len(talks) == 1 and (answered or ends_with_answer(row[talks[0]])):
+            roles["conversation"] = talks[0]
     ranked = "ranks" in roles or "scores" in roles
     if "answers" in roles and "response" in roles and not ranked and plain_name(roles["answers"]) != "responses":
         del roles["answers"]
@@ -264,6 +276,8 @@ def _ask(
     for role, first in (("input", "prompt"), ("history", "prompt"), ("input", "history")):
         if role in roles and roles[role] == roles.get(first):
             del roles[role]
+    if own and plain_name(roles.get("prompt", "")) == "definition" and "inputs" in free and "input" not in roles:
+        roles["input"] = free["inputs"]  # Natural Instructions
     if not answered and own and plain_name(roles.get("prompt", "prompt")) not in BARE:
         del roles["prompt"]  # a "user" or a "request" with nothing beside it may be anything
 

@@ -6,11 +6,12 @@ and Unusable if the row is well formed but cannot serve.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from judgeloop.data.cells import bare_text
-from judgeloop.data.fields import decoded, kind_of, text_of
+from judgeloop.data.fields import decoded, is_missing, kind_of, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.messages import (
     Turn,
@@ -31,7 +32,8 @@ Row = Mapping[str, Any]
 Ranking = tuple[list[Message], list[dict[str, Any]], str]  # prompt, responses, group
 NO_ANSWER = "last turn is not the assistant's"
 _NOTHING = frozenset({"<noinput>", "<no input>", "<nooutput>", "<no output>"})
-_WITH_INPUT = ("instruction", "question", "query", "problem", "orig_instruction", "question_text")
+_LED = re.compile(r"\A\s*SYSTEM:[ \t]*")  # Glaive
+_WITH_INPUT = ("instruction", "question", "query", "problem", "orig_instruction", "question_text", "definition")
 
 
 class Answer(NamedTuple):
@@ -81,9 +83,9 @@ def with_system(row: Row, messages: list[Message], intake: Intake) -> list[Messa
         system = system["parts"]
     if isinstance(system, list):
         system, _ = joined_parts(system, key, intake.place)
-    if system is None or (isinstance(system, str) and not system.strip()) or messages[0]["role"] == "system":
+    if is_missing(system) or (isinstance(system, str) and not system.strip()) or messages[0]["role"] == "system":
         return messages
-    content = text_of(system, key, intake.place, "system message")
+    content = _LED.sub("", text_of(system, key, intake.place, "system message"))
     return [{"role": "system", "content": content}, *messages]
 
 
@@ -120,6 +122,8 @@ def reply(value: object, name: str, intake: Intake, beside: Mapping[str, Any]) -
     """(answer, thought) of a text or of one assistant message."""
     if isinstance(value, str):
         value = messages_in(value) or value
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        value = value[0]
     if isinstance(value, list) or is_message(value):
         turns = turns_of(value, name, intake, "response")
         if len(turns) != 1 or turns[0].role != "assistant":
@@ -254,7 +258,7 @@ def _instances(row: Row, intake: Intake) -> list[dict[str, Any]]:
 
 def _optional(value: object, name: str, intake: Intake) -> str:
     """A text that may be missing or blank."""
-    if value is None or (isinstance(value, str) and (not value.strip() or value.strip().casefold() in _NOTHING)):
+    if is_missing(value) or (isinstance(value, str) and (not value.strip() or value.strip().casefold() in _NOTHING)):
         return ""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):  # paragraphs
         value = "\n\n".join(item for item in value if item.strip())

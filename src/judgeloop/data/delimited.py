@@ -96,6 +96,8 @@ def _rows(path: Path, mark: str) -> Iterator[tuple[Place, dict[str, Any]]]:
             raise place.error(
                 f"{len(cells)} cells, the header has {len(header)}", "quote cells that hold the separator"
             )
+        elif header is not None and [cell.strip() for cell in cells] == header:
+            raise place.error("repeats the header", "remove the line; it comes of files put one after another")
         elif header is not None and cells:
             yield place, dict(zip(header, cells, strict=True))
 

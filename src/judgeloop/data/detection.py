@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.data.columns import Columns, columns_of, given_columns
+from judgeloop.data.conversations import NO_ANSWER
 from judgeloop.data.doubts import Suspect, doubt_of
 from judgeloop.data.intake import Whole
 from judgeloop.data.layouts import FORMATS, Format, Rows, check_ratings, first_format, same_format, suspects_in
 from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import RATINGS, rates
+from judgeloop.data.ratings import LABELLED_BAD, RATED_LOW
 from judgeloop.data.sources import Source, open_source
 from judgeloop.data.survey import survey_of
+from judgeloop.data.within import is_within, lifted
 from judgeloop.errors import InputError
 
 Fields = Mapping[str, str | None]
@@ -28,6 +31,7 @@ _SHOWN = re.compile(  # columns of what a text is about
 )
 IDS = ("id", "message_tree_id", "question_id")
 _OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
+_OF_ANY = ("weight", "left_out", "kept")  # roles that every format reads
 BEST = "of each set the best answer"
 
 
@@ -42,7 +46,7 @@ def checked_rows(
 def detect(source: str | Path, fields: Fields | None = None) -> Format:
     """The format of a source, from its first row. Raises InputError if there is none or it is unknown."""
     opened = open_source(source)
-    for place, row in opened.rows:
+    for place, row in lifted(opened.rows, (fields or {}).values()):
         return first_format(row, columns_of(row, given_columns(row, fields, place)), FORMATS, place)
     raise empty_source(opened)
 
@@ -63,10 +67,26 @@ class Layout:
         """What a reader of the account must know besides the counts."""
         by = [self.columns.roles[role] for role in RATINGS if role in self.columns]
         by += [key for _, key in self.columns.ratings.more]
-        notes = [f"rated by {', '.join(by)}"] if self.form.rated and by else []
+        notes = [f"rated by {', '.join(dict.fromkeys(by))}"] if self.form.rated and by else []
         if best and self.form.rankings and not self.form.assemble:
             notes.append(BEST)
         return tuple(notes)
+
+    def remedy(self, reasons: Collection[str]) -> str:
+        """What can be done where no row could serve, for these reasons."""
+        columns = self.columns
+        if set(reasons) == {NO_ANSWER}:
+            return "they can be prompts: name the file in prompts.files"
+        if set(reasons) == {"empty prompt"} and "prompt" not in columns and "conversation" not in columns:
+            return "no column is known to be the prompt; name it: seed_data.fields: {prompt: ???}"
+        if reasons and set(reasons) <= {LABELLED_BAD, RATED_LOW}:
+            rated = [role for role in RATINGS if role in columns]
+            keys = ", ".join(columns.roles[role] for role in rated)
+            return (
+                f"bring other data, or leave {keys} unread if it does not rate the answers: "
+                f"seed_data.fields: {{{', '.join(f'{role}: null' for role in rated)}}}"
+            )
+        return "bring other data or other keys"
 
 
 def layout_of(
@@ -74,7 +94,8 @@ def layout_of(
 ) -> Layout:
     """Detect the format and check every row that passes against it; whether what rates the answers is clear matters
     only if they are `learnt`."""
-    first = next(opened.rows, None)
+    rows = lifted(opened.rows, (fields or {}).values())
+    first = next(rows, None)
     if first is None:
         raise empty_source(opened)
     place, row = first
@@ -82,11 +103,11 @@ def layout_of(
     columns = columns_of(row, given)
     form = first_format(row, columns, allowed, place, learnt=learnt)
     layout = Layout(form, columns, iter(()), survey_of(opened.path, form, columns, row))
-    rows = _same(layout, place, chain([first], opened.rows), given, learnt)
+    checked = _same(layout, place, chain([first], rows), given, learnt)
     if layout.form.assemble is None:
-        layout.rows = rows
+        layout.rows = checked
         return layout
-    plain = ((where, found) for where, _, found in rows)
+    plain = ((where, found) for where, _, found in checked)
     layout.rows = ((where, columns, found) for where, found in layout.form.assemble(plain, layout.dropped))
     return layout
 
@@ -105,14 +126,18 @@ def _same(
             if learnt:
                 check_ratings(row, columns, layout.form, place)
             read = {
-                *columns.of((*layout.form.roles, "weight")).values(),
+                *columns.of((*layout.form.roles, *_OF_ANY)).values(),
                 *layout.form.reads,
                 *IDS,
                 *(key for key in row if shows_media(key)),
                 *(_OURS if _is_ours(row) else ()),
             }
             left = tuple(key for key in row if key not in read)
-            known[signature] = columns, left, suspects_in(left, columns, layout.form) if learnt else ()
+            known[signature] = (
+                columns,
+                tuple(key for key in left if not is_within(key, read)),
+                suspects_in(left, columns, layout.form) if learnt else (),
+            )
         columns, unread, suspects = known[signature]
         mixed = next((key for key in columns.ratings.aside if learnt and rates(row[key])), None)
         if mixed is not None:

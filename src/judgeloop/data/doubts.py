@@ -1,19 +1,21 @@
 """What a column that nobody reads may say against what would be learnt from its row.
 
 It may call the answer bad in a word or in prose, tell that the answer failed, hold a better one, or hold the prompt
-that was answered in truth. None of it is guessed: each is a question, which `seed_data.fields` answers.
+that was answered in truth; or hold an object with a rating in it. None of it is guessed: each is a question, which
+`seed_data.fields` answers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from judgeloop.data.columns import Columns
 from judgeloop.data.fields import number_of
-from judgeloop.data.marks import condemns, fault_of, is_blank
-from judgeloop.data.names import plain_name, words
+from judgeloop.data.marks import Mark, condemns, fault_of, is_blank, label_of, mark_of
+from judgeloop.data.names import NAMES, label_named, plain_name, says_of, words
+from judgeloop.data.within import parts_of
 
 _ELSEWHERE = words(
     """prompt question instruction input query user task topic category categories type subset domain source kind tag
@@ -31,29 +33,46 @@ _BETTER = re.compile(
 _CRITIC = re.compile(
     r"(?:\w+_)?(?:feedbacks?|critiques?|criticism|judge?ments?|evaluation|assessment)(?:_(?:text|comment))?"
 )
-_FAILED = ("error", "errors", "exception", "failure", "failure_reason", "rejection_reason", "reject_reason")
+_FAILED = re.compile(
+    r"(?:\w+_)?(?:errors?|exception|failure)(?:_(?:message|msg|reason|type|code|info))?|status_message"
+    r"|reject(?:ion)?_reason"
+)
+_FAULTS = re.compile(
+    r"(?:num_|n_)?(?:errors|issues|problems|defects|violations|faults)(?:_found)?|(?:error|issue|violation)s?_count"
+)
+_CODE = re.compile(r"(?:http_)?status_code|http_status|response_code")
+_OPTIONS = ("options", "choices", "answer_choices", "answer_options")
+_ANOTHER = re.compile(r"(?:response|answer|output|completion|reply|solution)_\d+")
+_TRUE = re.compile(r"(?:reference|gold|golden|ground_truth|expected|correct|true)_(?:answer|response|solution|output)")
+_MODELS = ("model_", "generated_", "llm_")  # how an answer is called that nobody vouches for
 _FOR, _AGAINST = ("upvotes", "votes", "likes"), ("downvotes", "dislikes")
-_NONE = words("none false no 0 success ok")
+_NONE = words("none false no 0 success ok not_executed")
 
 _SWAPPED = words("swapped swap flipped reversed inverted")
 _MARGIN = re.compile(r"(?:score|reward|rating)?_?margin|(?:score|reward|rating)_(?:diff|difference|gap)")
 _DECIDED = ("status", "label", "answer", "decision", "review", "annotation", "verdict", "outcome")
 
-Kind = Literal["prompt", "better", "critic", "failed", "votes", "word", "swapped", "margin", "pair"]
+Kind = Literal[
+    "prompt", "better", "critic", "failed", "votes", "word", "score", "label", "bad_label", "swapped", "margin", "pair",
+    "within", "options", "true",
+]  # fmt: skip
 Shape = Literal["single", "rated", "pair", "other"]
 
 
 class Suspect(NamedTuple):
-    """A column, and what it may say by its name; a `word` may be in any."""
+    """A column, and what it may say by its name; a `word` may be in any. What is `within` an object is looked at row by
+    row, each part as a column of its own."""
 
     key: str
     kind: Kind
+    shape: Shape = "other"
 
 
 def suspects_of(columns: Columns, unread: Iterable[str], *, asked: bool, shape: Shape) -> tuple[Suspect, ...]:
     """The columns of a row of a shape that may speak against it. `asked`: its prompt has a column."""
     given = columns.given
     kinds: dict[str, Kind | None] = {}
+    objects: list[Suspect] = []
     for key in unread:
         name = plain_name(key)
         if _PROMPT.fullmatch(name) and asked and "prompt" in columns and "prompt" not in given:
@@ -62,7 +81,51 @@ def suspects_of(columns: Columns, unread: Iterable[str], *, asked: bool, shape: 
             kinds[key] = _of_a_pair(name)
         elif shape in ("single", "rated"):
             kinds[key] = _of_an_answer(name, columns, rated=shape == "rated")
-    return tuple(Suspect(key, kind) for key, kind in kinds.items() if kind is not None)
+        if shape != "other" and not _ELSEWHERE & set(name.split("_")):
+            objects.append(Suspect(key, "within", shape))
+    return (*(Suspect(key, kind) for key, kind in kinds.items() if kind is not None), *objects)
+
+
+def _cells(row: Mapping[str, Any], suspect: Suspect, columns: Columns) -> Iterator[tuple[str, Kind, Any]]:
+    """The cells of a suspect with what each may say: its own, or the parts of the object in it."""
+    if suspect.kind != "within":
+        yield suspect.key, suspect.kind, row[suspect.key]
+        return
+    if suspect.shape == "rated" and _is_condemned(row, columns):
+        return  # it is not learnt anyhow
+    for path, value in parts_of(suspect.key, row[suspect.key]):
+        names = [plain_name(part) for part in path[len(suspect.key) + 1 :].split(".") if not part.isdigit()]
+        elsewhere = any(_ELSEWHERE & set(name.split("_")) for name in names)
+        if names and not elsewhere and path not in columns.roles.values():
+            kind = _of_a_part(names[-1], columns, suspect.shape)
+            if kind is not None:
+                yield path, kind, value
+
+
+def _is_condemned(row: Mapping[str, Any], columns: Columns) -> bool:
+    """Whether one of the row's labels calls its answer bad."""
+    labels = [(role, columns.roles[role]) for role in ("label", "bad_label") if role in columns]
+    return any(
+        label_of(row.get(key)) is False if role == "label" else fault_of(row.get(key)) is True
+        for role, key in (*labels, *columns.ratings.more)
+    )
+
+
+def _of_a_part(name: str, columns: Columns, shape: Shape) -> Kind | None:
+    """What a part of an object may say, by its name; of a column with this name it would be known."""
+    if shape == "pair":
+        return _of_a_pair(name) if "chosen" not in columns.given else None
+    labelled = label_named(name)
+    if name in NAMES["score"] or says_of(name):
+        return "score" if shape == "single" and "score" not in columns.given else None
+    if columns.given & {"label", "bad_label"}:
+        return None
+    if name in NAMES["bad_label"] or labelled == "bad_label":
+        return "bad_label"
+    if name in NAMES["label"] or labelled is not None:
+        return "label"
+    kind = _of_an_answer(name, columns, rated=shape == "rated")
+    return kind if kind in ("failed", "critic", "word") else None
 
 
 def _of_a_pair(name: str) -> Kind | None:
@@ -79,11 +142,23 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
     given = columns.given
     if _BETTER.fullmatch(name) and not given & {"response", "chosen", "conversation"}:
         return "better"
+    answer = plain_name(columns.roles.get("response", ""))
+    if (
+        "response" not in given
+        and not rated
+        and (
+            (name.startswith(answer) and _ANOTHER.fullmatch(name))
+            or (answer.startswith(_MODELS) and _TRUE.fullmatch(name))
+        )
+    ):
+        return "true"
+    if name in _OPTIONS and answer:
+        return "options" if "response" not in given else None
     if name in _AGAINST and plain_name(columns.roles.get("score", "")) in _FOR and "score" not in given:
         return "votes"
     if given & {"label", "bad_label"}:
         return None
-    if name in _FAILED:
+    if _FAILED.fullmatch(name) or _FAULTS.fullmatch(name) or _CODE.fullmatch(name):
         return "failed"
     if _ELSEWHERE & set(name.split("_")):
         return None
@@ -92,9 +167,8 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
 
 def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Columns) -> tuple[str, str] | None:
     """What is wrong with a row, and what to do; None if nothing speaks against it."""
-    for key, kind in suspects:
-        value = row[key]
-        if is_blank(value) or not _speaks(value, kind):
+    for key, kind, value in (cell for suspect in suspects for cell in _cells(row, suspect, columns)):
+        if is_blank(value) or not _speaks(value, kind, plain_name(key.rpartition(".")[2])):
             continue
         said = f"'{key}' is {value!r:.60}"
         if kind == "prompt":
@@ -103,7 +177,15 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
                 return f"'{key}' may be what was answered, and not '{asked}'", _say(
                     f"prompt: {key}", f"prompt: {asked}"
                 )
-        elif kind == "better":
+        elif kind == "options":
+            answer = columns.roles["response"]
+            if len(str(row.get(answer)).strip(" ().")) < 3:
+                return (
+                    f"'{answer}' is {row.get(answer)!r:.60}, which may but name one of the '{key}'",
+                    "write them into the prompt and the answer in words, or learn it as it is: "
+                    f"seed_data.fields: {{response: {answer}}}",
+                )
+        elif kind in ("better", "true"):
             answer = next(columns.roles[role] for role in ("response", "conversation", "text") if role in columns)
             if value != row.get(answer):
                 return (
@@ -136,19 +218,35 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
                 f"{said}, which may call the answer bad, and bad ones must not be learnt",
                 "write one word or number beside it, or leave it unread: seed_data.fields: {label: null}",
             )
+        elif kind == "score":
+            return (
+                f"{said}, which may rate the answer, and bad ones must not be learnt",
+                _say(f"score: {key}", "score: null") + " if it does not rate the answer; of several write one number",
+            )
         else:
+            role = "bad_label" if kind == "bad_label" else "label"
             return (
                 f"{said}, which may call the answer bad, and bad ones must not be learnt",
-                _say(f"label: {key}", f"label: {columns.roles.get('label', 'null')}")
+                _say(f"{role}: {key}", f"label: {columns.roles.get('label', 'null')}")
                 + " if it does not rate the answer",
             )
     return None
 
 
-def _speaks(value: object, kind: Kind) -> bool:
+def _speaks(value: object, kind: Kind, name: str) -> bool:
     """Whether a cell says something of its column's kind: a lone word is no prompt, no answer and no prose."""
+    if kind == "options":
+        return isinstance(value, (list, Mapping, str))
+    if kind == "word" and isinstance(value, list):
+        return any(condemns(item) for item in value)
     if kind in ("word", "pair") or (kind == "critic" and isinstance(value, str) and len(value.split()) < 3):
         return condemns(value)
+    if kind == "score":
+        return mark_of(value) not in (None, Mark()) or (isinstance(value, str) and len(value.split()) == 1)
+    if kind == "label":
+        return label_of(value) is False or condemns(value)
+    if kind == "bad_label":
+        return fault_of(value) is True
     if kind == "swapped":
         return fault_of(value) is True
     if kind == "margin":
@@ -156,7 +254,15 @@ def _speaks(value: object, kind: Kind) -> bool:
     if kind == "votes":
         return bool(number_of(value))
     if kind == "failed":
-        return not isinstance(value, (bool, int, float)) and str(value).strip().casefold() not in _NONE
+        if _CODE.fullmatch(name) or _FAULTS.fullmatch(name):
+            number = number_of(value.split()[0] if isinstance(value, str) and value.strip() else value)
+            if number is not None:
+                return number >= (400 if _CODE.fullmatch(name) else 1)
+        return (
+            bool(value)
+            and not isinstance(value, (bool, int, float))
+            and str(value).strip(" <>").casefold() not in _NONE
+        )
     texts = value if isinstance(value, list) else [value]
     return any(isinstance(text, str) and len(text.split()) > 2 for text in texts)
 

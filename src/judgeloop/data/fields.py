@@ -23,9 +23,9 @@ def text_of(value: object, name: str, place: Place, what: str) -> str:
 
     Raises InputError where it is no string or cannot be encoded, Unusable where it is null, blank or holds NUL.
     """
-    if value is not None and not isinstance(value, str):
+    if value is not None and not is_missing(value) and not isinstance(value, str):
         raise place.error(f"'{name}' is {kind_of(value)}, not text", f"write {name} as a string")
-    if value is None or not value.strip():
+    if not isinstance(value, str) or not value.strip():
         raise Unusable(f"empty {what}")
     if "\0" in value:
         raise Unusable(f"{what} with NUL characters")
@@ -34,6 +34,11 @@ def text_of(value: object, name: str, place: Place, what: str) -> str:
     except UnicodeEncodeError as error:
         raise place.error(f"'{name}' holds half of a surrogate pair (\\ud8…)", "mend the escape in the text") from error
     return value
+
+
+def is_missing(value: object) -> bool:
+    """Whether there is no value: a null, or the NaN that pandas writes into JSON for one."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def decoded(value: str) -> object:

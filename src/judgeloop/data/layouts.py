@@ -10,6 +10,7 @@ from typing import Any
 
 from judgeloop.data import compared, oasst, preferences, ranked_lists
 from judgeloop.data import conversations as said
+from judgeloop.data.cells import is_talk
 from judgeloop.data.columns import Columns, columns_of
 from judgeloop.data.conversations import Answer, Ranking, Row
 from judgeloop.data.doubts import Shape, Suspect, suspects_of
@@ -18,6 +19,7 @@ from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import PROMISE, RATINGS
 from judgeloop.data.transcripts import split_transcript
+from judgeloop.data.within import cells_of
 from judgeloop.records import Message
 
 Rows = Iterator[tuple[Place, dict[str, Any]]]
@@ -201,7 +203,11 @@ def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: P
         )
     missing = found.missing(row, columns)
     if missing:
-        raise place.error(f"a row without '{missing}'", f"in a file of {found.name} every row needs it")
+        keys = ", ".join(list(row)[:20])
+        raise place.error(
+            f"a row without '{missing}' (its keys: {keys})",
+            f"in a file of {found.name} every row needs it; add it, or say what its fields are: {guessed_fields(row)}",
+        )
     if learnt:
         check_ratings(row, columns, found, place)
     if found not in allowed:
@@ -212,17 +218,17 @@ def first_format(row: Row, columns: Columns, allowed: Sequence[Format], place: P
 def check_ratings(row: Row, columns: Columns, found: Format, place: Place) -> None:
     """Raise InputError if a column may say that an answer is bad, and it is not known how."""
     doubtful, unreadable = columns.ratings.doubtful, columns.ratings.unreadable
-    if doubtful and found in _UNRATED:
-        raise place.error(
-            f"a column may rate the answers ({', '.join(doubtful)}), and bad ones must not be learnt",
-            f"say which: seed_data.fields: {{score: {doubtful[0]}}}, or {{score: null}} if none does; "
-            "{bad_score: …} if less is better",
-        )
     if unreadable is not None and found in _UNRATED:
         role = next((role for role, names in PROMISE.items() if plain_name(unreadable) in names), "score")
         raise place.error(
             f"'{unreadable}' may rate the answer, but is {row[unreadable]!r:.60}, and bad ones must not be learnt",
             f"write one number or one word, or leave it unread: seed_data.fields: {{{role}: null}}",
+        )
+    if doubtful and found in _UNRATED:
+        raise place.error(
+            f"a column may rate the answers ({', '.join(doubtful)}), and bad ones must not be learnt",
+            f"say which: seed_data.fields: {{score: {doubtful[0]}}}, or {{score: null}} if none does; "
+            "{bad_score: …} if less is better",
         )
     if columns.half is not None and found in _BARE:
         raise place.error(
@@ -257,18 +263,23 @@ def same_format(row: Row, columns: Columns, form: Format, first: Place, place: P
 
 def guessed_fields(row: Row) -> str:
     """The line of the config that says which field is which, filled in as far as names and texts tell."""
-    texts = [key for key, value in row.items() if isinstance(value, (str, list)) and value]
+    cells = [cell for key, value in row.items() for cell in cells_of(key, value)]
+    talk = next((path for path, value in cells if is_talk(value)), None)
+    if talk is not None:
+        return f"seed_data.fields: {{conversation: {talk}}}"
+    texts = [path for path, value in cells if isinstance(value, (str, list)) and value and not _ID.search(path.lower())]
     found = {role: _like(texts, words) for role, words in _HINTS.items()}
     if found["chosen"] and found["rejected"]:
         shown = {"prompt": found["prompt"], "chosen": found["chosen"], "rejected": found["rejected"]}
     else:
-        rest = [key for key in texts if key != found["prompt"] and not re.search(r"id$|^id|model|source", key.lower())]
+        rest = [key for key in texts if key != found["prompt"] and not re.search("model|source", key.lower())]
         likely = found["response"] or (rest[0] if found["prompt"] and len(rest) == 1 else None)
         shown = {"prompt": found["prompt"], "response": None if likely == found["prompt"] else likely}
     return f"seed_data.fields: {{{', '.join(f'{role}: {key or UNKNOWN}' for role, key in shown.items())}}}"
 
 
 UNKNOWN = "???"
+_ID = re.compile(r"id$|^id|_hash$")
 _HINTS = {
     "prompt": r"prompt|question|instruct|quer|request|ask|problem|user|human|^q$|title|input",
     "chosen": r"chosen|accept|better|prefer|best|win|good|positive",

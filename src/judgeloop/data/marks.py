@@ -20,7 +20,7 @@ _BAD = words(
     """bad poor terrible awful rejected reject negative dispreferred undesirable dislike disliked down thumbs_down
     downvote downvoted incorrect wrong fail failed unsafe worse lose lost disapproved unhelpful harmful toxic ko
     unsatisfactory 👎 false no invalid inaccurate failure discarded discard hallucinated
-    wrong_answer"""
+    wrong_answer low_quality poor_quality error timeout cancelled canceled"""
 )
 _NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure")  # of anything
 _NEITHER = words("neutral mixed unsure undecided neither unrated not_rated ignore ignored skip skipped")
@@ -102,5 +102,6 @@ def mark_of(value: object) -> Mark | None:
 
 
 def _word(text: str) -> str:
-    word = re.sub(r"[\s\-]+", "_", text.strip(" \t\r\n.!*\"'").casefold())
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text.strip(" \t\r\n.!*\"'"))  # "thumbsDown"
+    word = re.sub(r"[\s\-]+", "_", spaced.casefold())
     return re.sub(r"^(?:very|extremely|mostly)_", "", word)

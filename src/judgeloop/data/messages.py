@@ -77,13 +77,20 @@ def turns_of(value: object, name: str, intake: Intake, what: str = "prompt") -> 
         if said is not None:  # WebGPT keeps its question so, TL;DR its post
             return turns_of(said, name, intake, what)
     if not isinstance(value, list):
-        raise place.error(f"'{name}' is {kind_of(value)}", f"write {name} as a string or a list of chat messages")
+        inside = next((f", or say which part of it counts, as {name}.{key}" for key in _keys(value)), "")
+        raise place.error(
+            f"'{name}' is {kind_of(value)}", f"write {name} as a string or a list of chat messages{inside}"
+        )
     if not value:
         raise Unusable(f"empty {what}")
     turns = [turn for number, item in enumerate(value) for turn in _turns(item, f"{name}[{number}]", intake)]
     if not turns:
         raise Unusable(f"empty {what}")
     return turns
+
+
+def _keys(value: object) -> list[str]:
+    return [str(key) for key in value] if isinstance(value, Mapping) else []
 
 
 def messages_of(value: object, name: str, intake: Intake, what: str = "prompt") -> list[Message]:

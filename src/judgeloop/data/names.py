@@ -38,11 +38,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input",
         "inst", "ask", "user_message", "input_text", "prompt_text", "question_text", "source_text", "question_body",
-        "inputs", "inputs_pretokenized", "human", "user", "request",
+        "definition", "inputs", "inputs_pretokenized", "human", "user", "request",
     ),
     "input": ("input", "context", "orig_input"),
     "constraints": ("constraints",),
-    "system": ("system", "system_prompt", "system_message", "system_instruction"),
+    "system": ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt", "system_msg", "sys"),
     "history": ("history",),
     "conversation": (
         "messages", "conversations", "conversation", "chat", "dialogue", "dialog", "dialogs", "turns", "thread",
@@ -102,6 +102,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     "thought": THOUGHTS,
     "text": ("text",),
     "group": ("group",),
+    "left_out": (
+        "excluded", "exclude", "is_excluded", "hidden", "is_hidden", "skipped", "skip", "is_skipped", "ignored",
+        "ignore", "discarded", "discard", "is_discarded", "removed", "is_removed", "dropped", "archived", "is_archived",
+        "was_cancelled",
+    ),
+    "kept": ("keep", "kept", "include", "included", "is_included", "use_for_training"),
     "weight": ("weight", "row_weight", "sample_weight", "example_weight", "loss_weight", "train", "trainable"),
 }  # fmt: skip
 ROLES = tuple(NAMES)
@@ -128,11 +134,20 @@ _ELSEWHERE = re.compile(
 )
 
 
+def one_of_several(name: str) -> str | None:
+    """The name of what a column says in part, as one annotator's or as all in a list: `rating_2`, `rating.responses`
+    (Argilla). None if it is no such column."""
+    found = re.fullmatch(r"(.+)_(?:\d+|responses|suggestion|values)", name)
+    return found[1] if found is not None else None
+
+
 def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
     """What more of a column such as `gpt4_score` says of the answer: that it is good or bad, or it cannot be known
     (`style_score`). None if it is no score, or one of something else (`difficulty_score`)."""
-    if name in ("grade", "grades", "marks", "points"):
+    if name in ("grade", "grades", "marks", "points") or one_of_several(name) in NAMES["score"]:
         return "unclear"
+    if name.endswith("_suggestion_score"):
+        return None  # how sure a model is of what it suggests (Argilla)
     found = _SCORE.fullmatch(name)
     if found is None or _ELSEWHERE.fullmatch(found[1]):
         return None
@@ -165,6 +180,8 @@ def label_named(name: str) -> Literal["label", "bad_label", "verdict"] | None:
         return None
     if rest <= _VERDICTS:
         return "verdict"
+    if "not" in rest:
+        return "bad_label" if rest - {"not"} <= _MERITS else None
     return "label" if rest <= _MERITS else "bad_label" if rest <= _WRONGS else None
 
 

@@ -19,7 +19,10 @@ from judgeloop.data.messages import Turn, alternating, answer_of, answerable, me
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.data.turn_marks import UNMARKED
+from judgeloop.data.votes import is_tie
 from judgeloop.records import Message
+
+_DECIDED = ("status", "label", "decision", "verdict", "outcome")
 
 
 def asked_in_pair(row: Row, intake: Intake) -> Iterator[list[Message]]:
@@ -68,6 +71,8 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
     if scores[0] is not None and scores[1] is not None and marks[0].total == marks[1].total and scores[0] <= scores[1]:
         alike = scores[0] == scores[1]
         raise Unusable("chosen and rejected are scored alike" if alike else "chosen is scored below rejected")
+    if any(is_tie(row.get(name)) for name in _DECIDED):
+        raise Unusable("chosen and rejected are called a tie")
     rewarded = re.search("reward|rm_", intake.key("chosen_score")) is not None  # whose size says nothing by itself
     responses: list[dict[str, Any]] = [
         {"text": text, "rank": rank, "thought": thought, "rating": None if rewarded else score}

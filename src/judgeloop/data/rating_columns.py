@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from judgeloop.data.fields import number_of
 from judgeloop.data.marks import fault_of, is_blank, label_of, mark_of
-from judgeloop.data.names import NAMES, label_named, says_of
+from judgeloop.data.names import NAMES, label_named, one_of_several, says_of
 
 RATINGS = ("score", "bad_score", "rank", "label", "bad_label")
 _STRICT = ("kto_tag", "desirable", "thumbs_up", "upvoted", "liked", "thumbs_down", "downvoted", "disliked", "toxicity",
@@ -73,6 +73,7 @@ def rating_columns(
     promised = {name for role, names in PROMISE.items() if role not in given for name in names}
     if "score" not in given:
         promised |= {name for name in free if name == "grade" or says_of(name) in ("good", "bad")}
+    promised |= {name for name in free if one_of_several(name) in promised}
     unreadable = next(
         (key for name, key in free.items() if name in promised and key not in doubtful and not is_blank(row[key])), None
     )

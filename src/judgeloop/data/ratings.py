@@ -20,6 +20,7 @@ from judgeloop.data.scales import highest_good, lowest_good
 from judgeloop.records import Message, stable_id
 
 NO_SET = ("prompt with a single rated answer", "prompt whose answers are rated alike", "answer without a rating")
+LABELLED_BAD, RATED_LOW = "answer that its label calls bad", "answer rated low"
 _SAY = "mend the row, or leave the column unread: seed_data.fields: {{{}: null}}"
 
 
@@ -144,13 +145,13 @@ class RatedAnswers:
             taken = False
             for answer, rating, place in known.answers:
                 if rating.good is False:
-                    dropped["answer that its label calls bad"] += 1
+                    dropped[LABELLED_BAD] += 1
                 elif rating.value is None and rating.good is None:
                     dropped["answer without a rating"] += 1
                 elif rating.value is None:
                     yield answer, place
                 elif rating.value < least:
-                    dropped["answer rated low"] += 1
+                    dropped[RATED_LOW] += 1
                 elif rating.value != best or taken:
                     dropped["answer that is not the best of its prompt"] += 1
                 else:

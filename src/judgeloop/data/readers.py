@@ -13,14 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from judgeloop.data.conversations import NO_ANSWER, Answer
+from judgeloop.data.conversations import Answer
 from judgeloop.data.detection import BEST, IDS, Fields, is_there, layout_of, shows_media
 from judgeloop.data.fields import number_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format
+from judgeloop.data.marks import fault_of, label_of
 from judgeloop.data.messages import MEDIA
 from judgeloop.data.provenance import Account, Place, Turns, Unusable
-from judgeloop.data.ratings import NO_SET, RatedAnswers, rating_of
+from judgeloop.data.ratings import NO_SET, RATED_LOW, RatedAnswers, rating_of
 from judgeloop.data.scales import lowest_good
 from judgeloop.data.sources import open_source
 from judgeloop.data.thoughts import with_thought
@@ -101,7 +102,7 @@ def read_supervised(
             if found.prompt_id in but:
                 continue
             if answer.rating is not None:
-                reason = "best answer that is rated low" if form.rankings else "answer rated low"
+                reason = "best answer that is rated low" if form.rankings else RATED_LOW
                 low.append((answer.rating, found.id, reason))
             yield found
         ratings.extend(intake.ratings)
@@ -263,6 +264,8 @@ def _read(
                 raise Unusable(MEDIA)
             if number_of(intake.value(row, "weight")) == 0:
                 raise Unusable("row of weight 0")
+            if fault_of(intake.value(row, "left_out")) or label_of(intake.value(row, "kept")) is False:
+                raise Unusable("row that is marked as left out")
             for result in take(form, row, intake):
                 if result.id in found:
                     dropped["duplicate"] += 1
@@ -281,11 +284,7 @@ def _read(
     reasons = {reason: count for reason, count in sorted(dropped.items()) if count}
     if not found and not empty:
         listed = "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or "nothing in it"
-        prompts_alone = set(reasons) == {NO_ANSWER}
-        remedy = (
-            "they can be prompts: name the file in prompts.files" if prompts_alone else "bring other data or other keys"
-        )
-        raise InputError.at(opened.path, None, f"{form.name}, but no usable row ({listed})", remedy)
+        raise InputError.at(opened.path, None, f"{form.name}, but no usable row ({listed})", layout.remedy(reasons))
     account = Account(
         form.name, len(found), reasons, counted["rows"], opened.container, counted["repeated ids"],
         unread=dict(layout.unread), thoughts=counted["thoughts"], trained_thoughts=trained,

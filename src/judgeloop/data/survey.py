@@ -11,6 +11,7 @@ from judgeloop.data.intake import Whole
 from judgeloop.data.layouts import COMPARED, RANKED, Format
 from judgeloop.data.marks import is_blank
 from judgeloop.data.sources import open_source
+from judgeloop.data.within import lifted
 from judgeloop.records import MAX_SCORE
 
 
@@ -27,7 +28,7 @@ def survey_of(path: str, form: Format, columns: Columns, first: Mapping[str, Any
         return Whole()
     votes: set[float] = set()
     own = True
-    for _, row in open_source(path).rows:
+    for _, row in lifted(open_source(path).rows, (vote, answers)):
         number = number_of(row.get(vote)) if vote is not None else None
         if number is not None:
             votes.add(number)

@@ -90,6 +90,9 @@ _STYLES = (
         plain=True,
     ),
     _Style(re.compile(r"(?:\A|(?<=\s)|(?<=</s>))(?P<who>SYSTEM|USER|ASSISTANT):[ \t]*"), re.compile("</s>"), True),
+    _Style(  # ChatML without its tokens, as tokenizers decode it
+        re.compile(r"(?:\A\s*|\n)(?P<who>system|user|assistant)[ ]*(?:\n|\Z)"), plain=True
+    ),
     _Style(
         re.compile(r"(?:\A\s*|\n[ \t]*)(?P<who>Question|Answer|Q|A)[ ]*:[ \t]*", re.IGNORECASE),
         plain=True,

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from judgeloop.data.fields import number_of
-from judgeloop.data.marks import fault_of, label_of, mark_of
+from judgeloop.data.marks import condemns, fault_of, label_of, mark_of
 from judgeloop.data.names import NAMES, plain_name
 from judgeloop.data.provenance import Place, Unusable
+from judgeloop.data.within import parts_of
 
 _TRAINED = (
     "weight",
@@ -23,7 +24,8 @@ _TRAINED = (
     "loss_scale",
 )
 _UNTRAINED = ("masked",)
-_NOTES = ("annotation", "feedback")  # Open WebUI keeps a rating there
+_KNOWN = {*NAMES["score"], *NAMES["label"], *NAMES["bad_label"], "role", "from", "name"}
+_SAID = ("content", "parts", "value", "text", "tool_calls")
 _BY_ASPECT = re.compile(r"\s*\w+\s*:\s*\d+(?:\s*,\s*\w+\s*:\s*\d+)*\s*")  # SteerLM: "quality:4,toxicity:0"
 
 
@@ -56,6 +58,7 @@ def marks_of(item: Mapping[str, Any]) -> TurnMarks:
     """The marks of a message: a weight of 0, `"train": false`, a mask; a thumb, a rating, `"toxic": true`."""
     trained = not any(number_of(item.get(name)) == 0 for name in _TRAINED)
     trained = trained and all(number_of(item.get(name)) in (None, 0) for name in _UNTRAINED)
+    trained = trained and not any(name in _TRAINED and number_of(value) == 0 for name, value in _within(item))
     good, rating, unclear = True, None, ""
     for key, value in _fields(item):
         name = plain_name(key)
@@ -66,13 +69,19 @@ def marks_of(item: Mapping[str, Any]) -> TurnMarks:
             good = good and label_of(value) is not False
         elif name in NAMES["bad_label"]:
             good = good and fault_of(value) is not True
-        if name in ("label", "labels") and isinstance(value, str) and _BY_ASPECT.fullmatch(value):
+        aspects = name in ("label", "labels") and isinstance(value, str) and _BY_ASPECT.fullmatch(value)
+        if aspects or (name not in _KNOWN and condemns(value)):
             unclear = f"a turn's '{key}' is {value!r:.60}"
     return TurnMarks(trained, good, rating, unclear)
 
 
 def _fields(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from item.items()
-    for note in _NOTES:
-        if isinstance(item.get(note), Mapping):
-            yield from item[note].items()
+    yield from ((key, value) for key, value in item.items() if key not in _SAID)
+    yield from _within(item)
+
+
+def _within(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the objects in a message hold: a rating (Open WebUI), the parts that are not trained on (Axolotl)."""
+    for key, value in item.items():
+        if key not in _SAID:
+            yield from ((path.rpartition(".")[2], part) for path, part in parts_of(key, value))

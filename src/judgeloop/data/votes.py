@@ -27,6 +27,15 @@ _ASK = (
 _ORDER = re.compile(r"\W*(\w+?)\s*(>+|<+|=+)\s*(\w+?)\W*")
 
 
+def is_tie(value: object) -> bool:
+    """Whether a vote calls two answers equally good."""
+    return isinstance(value, str) and _spoken(value) in _TIES
+
+
+def _spoken(value: object) -> str:
+    return re.sub(r"[\s\-]+", "_", str(value).strip().casefold()).strip("[]")
+
+
 def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False) -> set[str] | None:
     """The sides that a vote names, by their own names, by their models' or by their texts; all of them for a tie. None
     if it cannot be read but scores can take its place."""
@@ -38,7 +47,7 @@ def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False)
     key = intake.columns.roles["winner"]
     value = row.get(key)
     number = number_of(value)
-    spoken = re.sub(r"[\s\-]+", "_", str(value).strip().casefold()).strip("[]")
+    spoken = _spoken(value)
     if is_blank(value) and spoken != "none":
         raise Unusable("comparison without a verdict")
     try:
