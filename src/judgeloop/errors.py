@@ -30,6 +30,18 @@ class InputError(JudgeloopError):
         return cls(f"{place}: {problem}; {remedy}")
 
 
+def first_line(error: BaseException) -> str:
+    """What another program's error says first, and what it goes on with where that ends in a colon; its kind if it says
+    nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = lines[:1]
+    while told and told[-1].endswith(":") and len(told) < len(lines):
+        told.append(lines[len(told)])
+    if isinstance(error, KeyError):  # which says the key alone
+        return f"KeyError: {error}"
+    return " ".join(told) or type(error).__name__
+
+
 class StageFailed(JudgeloopError):
     """A child process that ran a stage ended badly; its log says more. The run can be resumed."""
 

@@ -54,6 +54,12 @@ SPACE = (
     "{{ bos_token }}{% for m in messages %}{{ m['role'] + ': ' + m['content'] + eos_token + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
 )
+LAST_USER = (  # Mistral Small 4 before the last user's words, Hunyuan and GLM 4.5 within that turn
+    "{% for m in messages %}{% set last = loop.last and m['role'] == 'user' %}{{ '[SET]none[/SET]' if last else '' }}"
+    "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + (' /no_think' if last else '') + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 LAST_ALONE = (
     "{{ '<|im_start|>user\n' + (messages | selectattr('role', 'equalto', 'user') | list | last)['content'] }}"
     "{{ '<|im_end|>\n<|im_start|>assistant\n' }}"
@@ -61,8 +67,9 @@ LAST_ALONE = (
 )
 
 
-def chat_of(template: str, folder: Path, eos: str = "<|im_end|>", **options: Any) -> Chat:
-    write_tokenizer(folder, template, eos=eos, tokens=("<|assistant|>", "<|end|>", "<|user|>", "<|im_start|>"))
+def chat_of(template: str, folder: Path, eos: str = "<|im_end|>", tokens: tuple[str, ...] = (), **options: Any) -> Chat:
+    known = ("<|assistant|>", "<|end|>", "<|user|>", "<|im_start|>", *tokens)
+    write_tokenizer(folder, template, eos=eos, tokens=known)
     chat = Chat.load(folder, **options)
     assert chat.check() == []
     return chat
@@ -224,3 +231,60 @@ def test_words_are_counted_whole_whatever_a_training_left_in_the_tokenizer(tmp_p
     chat.tokenizer.backend_tokenizer.enable_padding(length=64)
     chat.tokenizer.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert len(PlainTokens(tmp_path).response_ids(text)) == len(chat.text_ids(text)) + 1
+
+
+def test_what_is_written_for_the_last_user_alone_is_no_other_opening(tmp_path: Path) -> None:
+    chat = chat_of(LAST_USER, tmp_path, tokens=("[SET]", "[/SET]"))
+    asked = "[SET]none[/SET]<|im_start|>user\nName a colour. /no_think<|im_end|>\n<|im_start|>assistant\n"
+    assert shown(chat, chat.prompt_ids(ASKED)) == asked
+    assert shown(chat, chat.response_ids("Blue.")) == "Blue.<|im_end|>"
+    write_tokenizer(tmp_path / "bot", LAST_USER.replace("assistant\n' }}", "bot\n' }}"), eos="<|im_end|>")
+    assert any("opens the assistant's turn" in problem for problem in Chat.load(tmp_path / "bot").check())
+
+
+@pytest.mark.parametrize(
+    ("condition", "thinks"),
+    [
+        ("reasoning_effort is not defined or reasoning_effort != 'none'", False),
+        ("enable_reasoning is not defined or enable_reasoning", False),
+        ("not skip_thinking", False),
+        ("reasoning_effort is not defined or reasoning_effort != 'low'", True),  # 'none' is no word of this one
+    ],
+)
+def test_thinking_is_switched_by_whatever_name_the_template_has_for_it(
+    condition: str, thinks: bool, tmp_path: Path
+) -> None:
+    opened = f"<|im_start|>assistant\\n' }}}}{{% if {condition} %}}{{{{ '<think>\\n' }}}}{{% endif %}}"
+    chat = chat_of(CHATML.replace("<|im_start|>assistant\n' }}", opened.replace("\\n", "\n")), tmp_path)
+    assert (chat.thinks, chat.template.can_switch_off) == (thinks, not thinks)
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned", "thought"),
+    [
+        ("[THINK]Sky.[/THINK]Blue.", "", "Sky."),  # Magistral: its marks are control tokens
+        ("<|inner_prefix|>Sky.<|inner_suffix|>Blue.", "", "Sky."),
+        ("<reasoning>Sky.</reasoning>Blue.", "{# </reasoning> #}", "Sky."),  # Reka Flash: tags that its template drops
+        ("<reasoning>Sky.</reasoning>Blue.", "", None),
+    ],
+)
+def test_a_thought_of_its_own_is_split_off_a_model_that_is_not_asked_for_one(
+    text: str, mentioned: str, thought: str | None, tmp_path: Path
+) -> None:
+    marks = ("[THINK]", "[/THINK]", "<|inner_prefix|>", "<|inner_suffix|>")
+    chat = chat_of(CHATML + mentioned, tmp_path, tokens=marks)
+    assert not chat.thinks
+    ids = [*chat.text_ids(text), *chat.close_ids]
+    assert chat.spoken(ids, chat.decode(ids)) == (thought, "Blue." if thought else text)
+
+
+def test_a_word_that_pads_is_a_word(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, CHATML, eos="<|im_end|>")
+    expected = Chat.load(tmp_path).words_ids("Blue! Blue!!")
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token": "!"}))
+    chat = Chat.load(tmp_path)
+    assert chat.check() == []
+    assert "!" not in chat.control_tokens
+    assert chat.words_ids("Blue! Blue!!") == expected
+    assert chat.decode(expected) == "Blue! Blue!!"

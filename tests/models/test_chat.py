@@ -173,14 +173,25 @@ def test_a_folder_without_tokenizer(folder: Path, tmp_path: Path) -> None:
 def test_a_broken_tokenizer(folder: Path, tmp_path: Path) -> None:
     made = altered(folder, tmp_path / "m")
     (made / "tokenizer.json").write_text('{"version": ')
-    with pytest.raises(InputError, match="its tokenizer cannot be loaded") as caught:
+    with pytest.raises(InputError, match=r"tokenizer\.json: cannot be read") as caught:
         Chat.load(made)
     assert "\n" not in str(caught.value)
 
 
 def test_a_tokenizer_without_eos(folder: Path, tmp_path: Path) -> None:
+    made = altered(folder, tmp_path / "m", eos_token=None)
+    assert Chat.load(made).tokenizer.eos_token == "<|im_end|>"  # by its number in the model's configs
+    for name in ("config.json", "generation_config.json"):
+        (made / name).unlink(missing_ok=True)
     with pytest.raises(InputError, match=r"has no EOS token; set eos_token in tokenizer_config\.json"):
-        Chat.load(altered(folder, tmp_path / "m", eos_token=None))
+        Chat.load(made)
+
+
+def test_an_end_token_that_is_no_number(folder: Path, tmp_path: Path) -> None:
+    made = altered(folder, tmp_path / "m")
+    (made / "generation_config.json").write_text('{"eos_token_id": "</s>"}')
+    with pytest.raises(InputError, match="its eos_token_id is '</s>'; give a token's number"):
+        Chat.load(made)
 
 
 @pytest.mark.parametrize("token", SPECIAL)

@@ -76,17 +76,13 @@ class TransformersEngine:
         torch.set_num_threads(threads or min(torch.get_num_threads(), cores()))
         logging.disable_progress_bar()  # of loading: it would be in the middle of a command's own
         bf16 = section.precision == "default" and (torch.cuda.is_bf16_supported() if cuda else cpu_has_bf16())
-        try:
-            model = load_whole_model(
-                folder,
-                dtype=torch.bfloat16 if bf16 else torch.float32,
-                trust_remote_code=trust_remote_code,
-                use_safetensors=True,
-                local_files_only=True,
-            )
-        except (OSError, ValueError, KeyError) as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"{folder}: the model cannot be loaded ({first}); mend the folder") from error
+        model = load_whole_model(
+            folder,
+            dtype=torch.bfloat16 if bf16 else torch.float32,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            local_files_only=True,
+        )
         self._model: Any = model.to("cuda" if cuda else "cpu").eval()
         self._trees: Any = OptionTrees(self._model)
         sizes = model.config.get_text_config()

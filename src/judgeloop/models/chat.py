@@ -15,21 +15,12 @@ from typing import Any
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
 from judgeloop.models.chat_check import problems
+from judgeloop.models.control_tokens import control_tokens
 from judgeloop.models.facts import configured_vocabulary, max_positions
 from judgeloop.models.template import PROBE, Template
 from judgeloop.models.tokenizer import SHIPPED, end_tokens, load_tokenizer
 from judgeloop.records import Message
-from judgeloop.text.thoughts import Spoken, split_thought
-
-# Added tokens that are not "special" to the tokenizer and still mean something other than their letters: a name in
-# brackets or bars of any kind ("<tool_call>", "[EOT]", "]~b]"). Not the words, spaces and HTML tags that some
-# vocabularies add for text.
-_CONTROL_LIKE = re.compile(r"[^\w\s▁](?=.*\w).*[^\w\s▁]", re.DOTALL)
-_HTML = re.compile(
-    r"</?(?:table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|p|div|span|br|hr|ul|ol|li|dl|dt|dd|pre|code|a|img"
-    r"|strong|em|b|i|u|s|sub|sup)>"
-)
-_OWN_THOUGHT = re.compile(r"\s*(<think>|<thought>|<seed:think>|\[THINK\]|◁think▷|<\|channel\|>)")
+from judgeloop.text.thoughts import Spoken, begins_with_thought, split_thought
 
 
 class Chat:
@@ -80,14 +71,7 @@ class Chat:
         self.thinks = self.template.turn.thinks
         added = getattr(tokenizer, "added_tokens_decoder", {})
         self._special: set[int] = set(tokenizer.all_special_ids) | set(added)
-        controls = {str(token) for token in tokenizer.all_special_tokens}
-        for token in added.values():
-            name = str(token).strip()
-            like = _CONTROL_LIKE.fullmatch(name) and not _HTML.fullmatch(name)
-            if token.special or like or str(token) in self.template.source:
-                controls.add(str(token))
-        controls = {token for token in controls if token.strip()}
-        self.control_tokens: tuple[str, ...] = tuple(sorted(controls, key=lambda token: (-len(token), token)))
+        self.control_tokens = control_tokens(tokenizer, self.template.source)
         self._controls = re.compile(f"({'|'.join(map(re.escape, self.control_tokens))})")
         self._control_ids = set(tokenizer.convert_tokens_to_ids(list(self.control_tokens)))
         # What a tokenizer's normalizer makes of the text may be a name that the text does not spell so, as "＜eot＞".
@@ -299,7 +283,7 @@ class Chat:
 
     def split(self, text: str) -> tuple[str | None, str]:
         """A generated text's thought, None if there is none, and its answer, empty if the thought never ended."""
-        if not self.thinks and not _OWN_THOUGHT.match(text):
+        if not self.thinks and not begins_with_thought(text, self.template.source):
             return None, text
         found = split_thought(text)
         if found.thought is None and self.template.opens_thought:  # the prompt opened a thought that nothing closed
@@ -308,8 +292,6 @@ class Chat:
 
     def spoken(self, ids: Sequence[int], text: str) -> tuple[str | None, str]:
         """Like `split`, from generated ids, whose `text` lacks the control tokens that mark some models' thoughts."""
-        if not self.thinks:
-            return self.split(text)
         words = list(ids)
         while words and words[-1] in self.end_ids:
             words.pop()

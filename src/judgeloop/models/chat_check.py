@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from judgeloop.models.template import PROBE, Template, begins
+from judgeloop.models.opening import begins
+from judgeloop.models.template import PROBE, Template
 from judgeloop.records import Message
 
 _ASKED: list[Message] = [{"role": "user", "content": "Name a colour."}]

@@ -10,12 +10,11 @@ from typing import Any
 from judgeloop.errors import InputError
 from judgeloop.models.auto_class import writes_text
 from judgeloop.models.facts import (
-    TOKENIZER_FILES,
     WEIGHTS_INDEX,
-    is_lfs_pointer,
     packed_type,
     quantisation,
     read_config,
+    require_no_pointers,
     text_config,
     tokenizer_problem,
     weight_problems,
@@ -27,6 +26,17 @@ _NO_WRITER = re.compile(
     r"|EncoderModel"
 )
 _PICKLES = ("*.bin", "*.pt", "*.pth")
+# What holds weights in another form, and what makes a model folder of it.
+_OTHER_WEIGHTS = (
+    ("*.gguf", "in a GGUF file; give that one ({})"),
+    ("global_step*", "a DeepSpeed checkpoint ({}); run its zero_to_fp32.py with --safe_serialization"),
+    ("pytorch_model_fsdp*", "an FSDP checkpoint ({}); run `accelerate merge-weights {} FOLDER`"),
+    ("*/*.distcp", "a checkpoint in parts ({}); save the model whole, as `accelerate merge-weights` does"),
+    ("openvino_model.xml", "for OpenVINO ({}); give the folder that it was made from"),
+    ("**/*.onnx", "for ONNX ({}); give the folder that it was made from"),
+    ("*.msgpack", "Flax's ({}); load them with from_flax=True of an older transformers and save them"),
+    ("*.h5", "TensorFlow's ({}); load them with from_tf=True of an older transformers and save them"),
+)
 
 
 def check_folder(folder: Path) -> None:
@@ -40,34 +50,51 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: {problem}")
     weights = sorted(path.name for path in folder.glob("*.safetensors"))
     if not weights:
-        if any(any(folder.glob(pattern)) for pattern in _PICKLES):
+        other = _other_weights(folder)
+        if other is None and any(any(folder.glob(pattern)) for pattern in _PICKLES):
             raise InputError(
                 f"{folder}: its weights are pickle files, which can run code; save them as safetensors "
                 "(save_pretrained of transformers does)"
             )
-        raise InputError(f"{folder}: the model folder has no safetensors weights; copy the model's weights into it")
-    if not any((folder / name).is_file() for name in ("model.safetensors", WEIGHTS_INDEX)):
+        other = other or "copy the model's weights into it"
+        raise InputError(f"{folder}: the model folder has no safetensors weights; {other}")
+    if not _has_weights(folder):
         raise InputError(
             f"{folder}: has {weights[0]} and neither model.safetensors nor {WEIGHTS_INDEX}, by which the library finds "
             "weights; copy what is missing, or rename the file if it holds all of them by the library's names"
         )
     if problem := tokenizer_problem(folder):
         raise InputError(f"{folder}: {problem}")
-    for path in [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]:
-        if is_lfs_pointer(path):
-            raise InputError(f"{path}: is a git-lfs pointer, not the file; run `git lfs pull` in the model's folder")
+    require_no_pointers(folder)
     problems = weight_problems(folder)
     if problems:
         raise InputError(f"{folder}: {'; also: '.join(problems)}")
 
 
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("model.safetensors", WEIGHTS_INDEX))
+
+
 def _instead(folder: Path) -> str:
     """What to give in place of a folder that is no model: what lies in it, if a model does."""
     inside = sorted(
-        path.parent for pattern in ("*/config.json", "snapshots/*/config.json") for path in folder.glob(pattern)
+        path.parent
+        for pattern in ("*/config.json", "*/adapter_config.json", "snapshots/*/config.json")
+        for path in folder.glob(pattern)
     )
+    inside.sort(
+        key=lambda path: [int(digits) for digits in re.findall(r"\d+", path.name)][-1:], reverse=True
+    )  # last one
     inside += sorted(folder.glob("*.gguf"))
     return f"give {inside[0]}" if inside else "give the folder of a Hugging Face model"
+
+
+def _other_weights(folder: Path) -> str | None:
+    """What to do about a folder whose weights are in another form than safetensors; None if none is known there."""
+    for pattern, said in _OTHER_WEIGHTS:
+        if place := next(iter(sorted(folder.glob(pattern))), None):
+            return "its weights are " + said.replace("{}", str(place.relative_to(folder)))
+    return None
 
 
 def _no_writer(config: Mapping[str, Any]) -> str | None:
@@ -86,12 +113,27 @@ def training_problems(folder: Path, *, trust_remote_code: bool = False) -> list[
     if problem := loading_problem(config, trust_remote_code=trust_remote_code):
         return [problem]
     method = quantisation(config) or packed_type(folder)
-    if method is None:
+    if method is None and writes_text(config.get("model_type")):
+        return _loading_problems(folder)
+    if method is None:  # code of the model's own is run only where it must be
         return []
     return [
         f"its weights are quantised ({method}) and cannot be trained further; give the model's unquantised folder "
         "(train.method: qlora quantises it while it trains)"
     ]
+
+
+def _loading_problems(folder: Path) -> list[str]:
+    """What would come up when the weights are loaded, found out without reading them; nothing that is said already."""
+    from judgeloop.models.whole_model import require_loading
+
+    if not _has_weights(folder) or weight_problems(folder):
+        return []
+    try:
+        require_loading(folder)
+    except InputError as error:
+        return [str(error).removeprefix(f"{folder}: ")]
+    return []
 
 
 def require_trainable(folder: Path, *, trust_remote_code: bool = False) -> None:

@@ -21,6 +21,7 @@ _PACKED = re.compile(r"F[48]|[IU](?:8|16|32)$")
 _TOWER = re.compile(r"vision|visual|audio|image|speech|mtp")
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 _LFS = b"version https://git-lfs"
+POINTER = "is a git-lfs pointer, not the file; run `git lfs pull` in the model's folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class TensorHeader:
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON file that contains an object. Raises InputError if it cannot be read as one."""
+    if is_lfs_pointer(path):
+        raise InputError(f"{path}: {POINTER}")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -116,6 +119,13 @@ def is_lfs_pointer(path: Path) -> bool:
         return False
 
 
+def require_no_pointers(folder: Path) -> None:
+    """Raise InputError if a file of the tokenizer or its template was not fetched."""
+    for name in (*TOKENIZER_FILES, "tokenizer_config.json", "chat_template.jinja", "chat_template.json"):
+        if is_lfs_pointer(folder / name):
+            raise InputError(f"{folder / name}: {POINTER}")
+
+
 def max_positions(folder: Path) -> int | None:
     """How many tokens, prompt and response together, the model has positions for; None if nothing limits them."""
     config = text_config(read_config(folder))
@@ -143,7 +153,7 @@ def quantisation(config: dict[str, Any]) -> str | None:
     if isinstance(config.get("quantization"), dict):
         return f"mlx, {config['quantization'].get('bits')} bits"
     found = config.get("quantization_config")
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not found:
         return None
     bits = next((n for n in (4, 8) if found.get(f"load_in_{n}bit")), found.get("bits") or found.get("w_bit"))
     method = str(found.get("quant_method") or ("bitsandbytes" if bits else "an unknown method"))
@@ -203,6 +213,9 @@ def weight_problems(folder: Path) -> list[str]:
                 f"config.json says {name} {said} and the weights have {stored}; restore the config that belongs to "
                 "these weights"
             )
+    pad = config.get("pad_token_id")
+    if isinstance(pad, int) and pad >= rows:
+        found.append(f"config.json says pad_token_id {pad} and the weights know {rows} tokens; set it to null")
     tied = read_config(folder).get("tie_word_embeddings", config.get("tie_word_embeddings"))  # the outer config decides
     if tied is False and not any(t.shape == (rows, width) and not _EMBEDDINGS.search(t.name) for t in headers):
         found.append(

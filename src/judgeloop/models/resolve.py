@@ -21,7 +21,7 @@ from judgeloop.models import convert
 from judgeloop.models.check_folder import check_folder
 from judgeloop.models.contents import content_hash
 from judgeloop.models.convert import MARKER, cache_folder, failure_of, from_gguf, last_line, locked, merged_adapter
-from judgeloop.models.facts import is_lfs_pointer, read_json_object
+from judgeloop.models.facts import POINTER, is_lfs_pointer, read_json_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Copies of the weights in other forms, which would double a download (Mistral's, gpt-oss's).
@@ -153,7 +153,9 @@ def _with_base(adapter: Path, trust_remote_code: bool) -> Path:
     if not isinstance(name, str) or not name:
         raise InputError(f"{adapter}: is an adapter whose adapter_config.json names no base; merge it yourself")
     weights = adapter / "adapter_model.safetensors"
-    if not weights.is_file() or is_lfs_pointer(weights):
+    if is_lfs_pointer(weights):
+        raise InputError(f"{weights}: {POINTER}")
+    if not weights.is_file():
         raise InputError(f"{adapter}: is an adapter without adapter_model.safetensors; save it again with PEFT")
     beside = adapter / name
     try:

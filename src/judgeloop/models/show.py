@@ -14,6 +14,7 @@ from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import check_folder, training_problems
 from judgeloop.models.facts import max_positions, parameters, quantisation, read_config, sliding_window
 from judgeloop.models.resolve import find
+from judgeloop.models.tokenizer import TOKENIZER_FAILS
 
 # Bytes a parameter takes, activations aside. Full training: weights, gradient and AdamW's two moments in float32. LoRA:
 # the frozen weights in bfloat16, and a fifth more for the adapters.
@@ -57,14 +58,14 @@ def report(
     """Look a model up and at it. `engine` says what will run a folder on this machine. Raises InputError if it is not
     found at all; whatever is wrong with what is found is in `problems`."""
     folder = find(model, revision=revision, trust_remote_code=trust_remote_code)
-    found: dict[str, Any] = {}
     problems: list[str] = []
     try:
         check_folder(folder)
     except InputError as error:
         problems.append(str(error).removeprefix(f"{folder}: "))
-    if (folder / "config.json").is_file():
-        found = _weights(folder, problems, trust_remote_code)
+    if not (folder / "config.json").is_file():
+        return ModelReport(name=model, folder=str(folder), problems=problems)
+    found = _weights(folder, problems, trust_remote_code)
     told = _template(folder, chat_template, thinking, trust_remote_code, problems)
     found |= {**told, "notes": [*found.get("notes", ()), *told.get("notes", ())]}
     if found.get("architecture") and not problems:
@@ -76,9 +77,8 @@ def _weights(folder: Path, problems: list[str], trust_remote_code: bool) -> dict
     try:
         config = read_config(folder)
         positions = max_positions(folder)
-    except InputError as error:
-        problems.append(str(error))
-        return {}
+    except InputError:
+        return {}  # check_folder has said it
     found: dict[str, Any] = {
         "architecture": next(iter(config.get("architectures") or ()), config.get("model_type")),
         "notes": [_SEES] if also_sees(config.get("model_type")) else [],
@@ -108,7 +108,7 @@ def _template(
         chat = Chat.load(folder, chat_template=chat_template, trust_remote_code=trust_remote_code, thinking=thinking)
     except InputError as error:
         said = str(error).removeprefix(f"{folder}: ")
-        if said not in problems:
+        if said not in problems and not (problems and TOKENIZER_FAILS in said):  # which then follows from them
             problems.append(said)
         return {}
     problems += chat.check()

@@ -17,6 +17,7 @@ from typing import Any
 from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
 from judgeloop.models import folding
+from judgeloop.models.opening import MARKED, OPENED, THOUGHTS, aligned, begins
 from judgeloop.records import Message
 
 CHATML = (
@@ -33,29 +34,17 @@ PLAIN = (
 PROBE = "judgeloop"
 _ASKED: list[Message] = [{"role": "user", "content": "asked"}]
 _ANSWERED: list[Message] = [*_ASKED, {"role": "assistant", "content": PROBE}]
-# The variables by which templates switch thinking, with the values for off and on.
-_SWITCHES: dict[str, tuple[int, int]] = {
+# The variables by which templates switch thinking, with the values for off and on; a word only if the template has it.
+_SWITCHES: dict[str, tuple[int | str, int | str]] = {
     "enable_thinking": (False, True),
     "thinking": (False, True),
     "use_thinking": (False, True),
+    "enable_reasoning": (False, True),
+    "reasoning": (False, True),
+    "skip_thinking": (True, False),
     "thinking_budget": (0, -1),
+    "reasoning_effort": ("none", "high"),
 }
-# What opens a thought, and what closes it.
-_THOUGHTS = {
-    "<think>": "</think>",
-    "<thinking>": "</thinking>",
-    "<thought>": "</thought>",
-    "<seed:think>": "</seed:think>",
-    "[THINK]": "[/THINK]",
-    "◁think▷": "◁/think▷",
-    "<|START_THINKING|>": "<|END_THINKING|>",
-    "<|channel>thought": "<channel|>",
-    "<|channel|>analysis<|message|>": "<|end|>",
-}
-_MARKED = (*_THOUGHTS, *_THOUGHTS.values(), "<|channel|>")
-_OPEN, _CLOSE = ("|".join(map(re.escape, marks)) for marks in (_THOUGHTS, _THOUGHTS.values()))
-_OPENED = re.compile(f"({_OPEN})\\s*\\Z")
-_NO_THOUGHT = re.compile(f"(?:{_OPEN})(?:(?!{_OPEN}).)*(?:{_CLOSE})\\s*\\Z", re.DOTALL)  # opened and closed
 _DIRECTIVE = re.compile(r"%-?[A-Za-z]")
 _DATE = re.compile(r"strftime_now\(\s*(?P<quote>['\"])(?P<form>.*?)(?P=quote)\s*\)")
 
@@ -71,7 +60,7 @@ class Turn:
     writes: spaces belong to the answer's first token.
     """
 
-    variables: Mapping[str, int]
+    variables: Mapping[str, int | str]
     opening: str
     lead: str
     closing: str
@@ -121,15 +110,10 @@ class Template:
         before: list[Message] = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
         self._asked, self._answered = self._fold([*before, *_ASKED]), self._fold([*before, *_ANSWERED])
         self.folded.clear()
-        self.switches = tuple(
-            name
-            for name, (off, on) in _SWITCHES.items()
-            if re.search(rf"(?<![.\w'\"]){name}\b", source)
-            and self._try(self._asked, {name: off}) != self._try(self._asked, {name: on})
-        )
+        self.switches = tuple(name for name in _SWITCHES if self._switches(name))
         self.can_switch_off = self._off() is not None
         self.turn = self._find_turn(thinking)
-        self._ends_in_thought = _OPENED.search(self.turn.prompt) is not None
+        self._ends_in_thought = OPENED.search(self.turn.prompt) is not None
 
     # Rendering -------------------------------------------------------------------------------------------------------
 
@@ -137,7 +121,7 @@ class Template:
         """Text of the conversation with the assistant's turn opened. Raises InputError if the template refuses it, or
         if words in it have the template open a thought where it opens none otherwise, or none where it opens one."""
         text = self.render(messages, generation=True)
-        if (_OPENED.search(text) is not None) != self._ends_in_thought:
+        if (OPENED.search(text) is not None) != self._ends_in_thought:
             raise InputError(
                 f"{self.origin}: words such as /think or /no_think in the conversation change whether its chat "
                 "template opens a thought; take them out, or put them into system_prompt, where they hold for all"
@@ -148,7 +132,9 @@ class Template:
         """Text of the conversation as the template writes it, after what it would refuse was folded."""
         return self._apply(self._fold(messages), self.turn.variables, generation=generation)
 
-    def _apply(self, messages: Sequence[Message], variables: Mapping[str, int], *, generation: bool = True) -> str:
+    def _apply(
+        self, messages: Sequence[Message], variables: Mapping[str, int | str], *, generation: bool = True
+    ) -> str:
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -169,7 +155,9 @@ class Template:
         content = message["content"]
         return {**message, "content": [{"type": "text", "text": content}] if self._parts else content}
 
-    def _try(self, messages: Sequence[Message], variables: Mapping[str, int], *, generation: bool = True) -> str | None:
+    def _try(
+        self, messages: Sequence[Message], variables: Mapping[str, int | str], *, generation: bool = True
+    ) -> str | None:
         try:
             return self._apply(messages, variables, generation=generation)
         except InputError:
@@ -227,24 +215,35 @@ class Template:
 
     # The assistant's turn --------------------------------------------------------------------------------------------
 
-    def _whole(self, variables: Mapping[str, int]) -> str | None:
+    def _whole(self, variables: Mapping[str, int | str]) -> str | None:
         """A conversation with its answer; for a template that wants a user last, with one more question."""
         whole = self._try(self._answered, variables, generation=False)
-        return whole or self._try([*self._answered, *_ASKED], variables, generation=False)
+        whole = whole or self._try([*self._answered, *_ASKED], variables, generation=False)
+        prompt = self._try(self._asked, variables)
+        return whole if whole is None or prompt is None else aligned(prompt, whole, _ASKED[0]["content"], PROBE)
 
-    def _off(self) -> dict[str, int] | None:
+    def _switches(self, name: str) -> bool:
+        """Whether a variable changes what the template writes."""
+        off, on = _SWITCHES[name]
+        named = re.search(rf"(?<![.\w'\"]){name}\b", self.source)
+        if not named or (isinstance(off, str) and not re.search(rf"(['\"]){off}\1", self.source)):
+            return False
+        without, with_thought = self._try(self._asked, {name: off}), self._try(self._asked, {name: on})
+        return None not in (without, with_thought) and without != with_thought
+
+    def _off(self) -> dict[str, int | str] | None:
         """Variables under which the template writes an answer without a thought after its own prompt, if any do."""
         for variables in (*({name: _SWITCHES[name][0]} for name in self.switches), {}):
             prompt = self._try(self._asked, variables)
             whole = self._whole(variables)
-            if prompt is not None and whole is not None and begins(prompt, whole) and not _OPENED.search(prompt):
+            if prompt is not None and whole is not None and begins(prompt, whole) and not OPENED.search(prompt):
                 return variables
         return None
 
     def _find_turn(self, thinking: Thinking) -> Turn:
         off = self._off()
         on = {name: _SWITCHES[name][1] for name in self.switches[:1]}
-        opened = _OPENED.search(self._apply(self._asked, {}))
+        opened = OPENED.search(self._apply(self._asked, {}))
         thinks = thinking == "on" or (thinking == "auto" and off is None and opened is not None)
         variables = on if thinks else off or {}
         prompt = self._apply(self._asked, variables)
@@ -257,12 +256,12 @@ class Template:
         if not closing.strip():  # GLM: the next turn's token is what ends this one
             closing = following
         between = whole[len(prompt) :].partition(PROBE)[0] if whole.startswith(prompt) else ""
-        opened = _OPENED.search(prompt)
+        opened = OPENED.search(prompt)
         if opened is not None:
-            close = _THOUGHTS[opened[1]]
+            close = THOUGHTS[opened[1]]
             after = whole.rpartition(PROBE)[0].rpartition(close)
             between = close + (after[2] if after[1] else "\n\n")
-        if thinks and opened is None and between.strip() and not any(mark in between for mark in _MARKED):
+        if thinks and opened is None and between.strip() and not any(mark in between for mark in MARKED):
             raise InputError(
                 f"{self.origin}: thinking: on, but how its chat template marks a thought ({between!r} comes before an "
                 "answer) is not known here; set thinking: off"
@@ -278,13 +277,7 @@ class Template:
 
     def knows_thoughts(self) -> bool:
         """Whether the template has anything to do with thoughts."""
-        return bool(self.switches) or any(mark in self.source for mark in _THOUGHTS) or "<|channel|>" in self.source
-
-
-def begins(prompt: str, whole: str) -> bool:
-    """Whether a conversation with its answer begins as it is asked. The prompt may end with a thought that is closed
-    already: many templates write none into a conversation."""
-    return whole.startswith(prompt) or whole.startswith(_NO_THOUGHT.sub("", prompt))
+        return bool(self.switches) or any(mark in self.source for mark in THOUGHTS) or "<|channel|>" in self.source
 
 
 def _with_date(source: str, day: datetime.date) -> str:

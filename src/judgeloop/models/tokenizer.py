@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
-from judgeloop.errors import InputError
-from judgeloop.models.facts import read_config, read_json_object, text_config, tokenizer_problem
+from judgeloop.errors import InputError, first_line
+from judgeloop.models.facts import (
+    read_config,
+    read_json_object,
+    require_no_pointers,
+    text_config,
+    tokenizer_problem,
+)
 from judgeloop.models.template import CHATML, PLAIN
 
+TOKENIZER_FAILS = "its tokenizer cannot be loaded"
+_READ_BESIDE = ("config.json", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json")
+_MARKED = re.compile(r"\w.*\W|\W.*\w")  # "<pad>", "[PAD]": no word
 SHIPPED = {"chatml": CHATML, "chatml+tokens": CHATML, "plain": PLAIN}
 
 
@@ -20,10 +30,12 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, *, trust_remo
 
     if problem := tokenizer_problem(folder):
         raise InputError(f"{folder}: {problem}")
+    require_no_pointers(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), trust_remote_code=trust_remote_code, **_pad_of_its_own(folder)
+        )
     except Exception as error:  # the libraries raise many kinds; each means the same to the user
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "trust_remote_code" in str(error):
             raise InputError(
                 f"{folder}: its tokenizer is code that comes with the model; read it, and set trust_remote_code: true"
@@ -34,7 +46,14 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, *, trust_remo
                 f"{folder}: its only tokenizer is tokenizer.model, which needs sentencepiece; run `pip install "
                 "sentencepiece protobuf`, or copy the model's tokenizer.json into it"
             ) from error
-        raise InputError(f"{folder}: its tokenizer cannot be loaded ({first}); mend the folder") from error
+        for name in _READ_BESIDE:  # the library does not always name the file that it could not read
+            if (folder / name).is_file():
+                read_json_object(folder / name)
+        if (folder / "chat_template.jinja").is_file():
+            _read_template(str(folder / "chat_template.jinja"))
+        raise InputError(f"{folder}: {TOKENIZER_FAILS} ({first_line(error)}); mend the folder") from error
+    if tokenizer.eos_token_id is None and (ends := end_tokens(folder)):
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
     if chat_template in SHIPPED:
         if chat_template != "plain" and not {"<|im_start|>", "<|im_end|>"} <= tokenizer.get_vocab().keys():
             raise InputError(
@@ -48,6 +67,23 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, *, trust_remo
         # Where models that also see have theirs: transformers reads it with the processor, not with the tokenizer.
         tokenizer.chat_template = read_json_object(folder / "chat_template.json").get("chat_template")
     return tokenizer
+
+
+def _pad_of_its_own(folder: Path) -> dict[str, str]:
+    """EOS as the padding token, if the folder names a word of the vocabulary ("!") as that: the library would make a
+    control token of it, and leave it out of every answer."""
+    config, vocabulary = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    settings = read_json_object(config) if config.is_file() else {}
+    pad, eos = (_name(settings.get(key)) for key in ("pad_token", "eos_token"))
+    if pad is None or eos is None or _MARKED.search(pad) or not vocabulary.is_file():
+        return {}
+    added = {token["content"] for token in read_json_object(vocabulary).get("added_tokens", ())}
+    return {} if pad in added else {"pad_token": eos}
+
+
+def _name(token: Any) -> str | None:
+    found = token.get("content") if isinstance(token, dict) else token
+    return found if isinstance(found, str) else None
 
 
 def _read_template(path: str) -> str:
@@ -70,4 +106,7 @@ def end_tokens(folder: Path) -> list[int]:
         found = read_json_object(folder / "generation_config.json").get("eos_token_id")
     elif (folder / "config.json").is_file():
         found = text_config(read_config(folder)).get("eos_token_id")
-    return [int(token) for token in (found if isinstance(found, list) else [found]) if token is not None]
+    named = [token for token in (found if isinstance(found, list) else [found]) if token is not None]
+    if not all(str(token).isdecimal() for token in named):
+        raise InputError(f"{folder}: its eos_token_id is {found!r}; give a token's number, or a list of them")
+    return [int(token) for token in named]

@@ -1,22 +1,64 @@
-"""Load a language model with every one of its weights."""
+"""Load a language model with every one of its weights, or find out why that cannot be done."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from judgeloop.errors import InputError
+from judgeloop.errors import InputError, first_line
 from judgeloop.models.auto_class import auto_class
 
 
 def load_whole_model(folder: Path, **options: Any) -> Any:
-    """`from_pretrained(folder, **options)` of the folder's auto class, refused if the folder lacks weights of the model
-    that its config describes: the library would draw them at random and only warn."""
-    model, found = auto_class(folder).from_pretrained(str(folder), output_loading_info=True, **options)
-    lacking = sorted(found["missing_keys"])
-    if lacking:
-        raise InputError(
-            f"{folder}: its weights lack {len(lacking)} tensors of a {type(model).__name__}, which its config.json "
-            f"describes, such as {lacking[0]}; restore the config that belongs to these weights"
+    """`from_pretrained(folder, **options)` of the folder's auto class.
+
+    Refused if the folder lacks weights of the model that its config describes, or has them in other shapes: the library
+    would draw them at random and only warn. Raises InputError with the library's reason if it cannot load the folder.
+    """
+    import torch
+
+    try:
+        model, found = auto_class(folder).from_pretrained(
+            str(folder), output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the library raises many kinds; each means the same to the user
+        raise InputError(
+            f"{folder}: cannot be loaded as a language model ({first_line(error)}); mend the folder"
+        ) from error
+    kind = f"a {type(model).__name__}, which its config.json describes"
+    if lacking := sorted(found["missing_keys"]):
+        raise InputError(
+            f"{folder}: its weights lack {len(lacking)} tensors of {kind}, such as {lacking[0]}; restore the config "
+            "that belongs to these weights"
+        )
+    if other := sorted(found["mismatched_keys"]):
+        name, stored, described = other[0]
+        raise InputError(
+            f"{folder}: {len(other)} of its weights have another shape than in {kind}, such as {name} ({_by(stored)}, "
+            f"not {_by(described)}); restore the config that belongs to these weights"
+        )
+    model.config.return_dict = True  # what reads its output reads it by name
     return model
+
+
+def _by(shape: Any) -> str:
+    return " by ".join(map(str, shape))
+
+
+def require_loading(folder: Path) -> None:
+    """Raise InputError with what would keep the model in `folder` from being loaded. Its weights are not read: each
+    gets its shape and no numbers."""
+    import torch
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        load_whole_model(folder, device_map="meta", dtype=torch.float32, use_safetensors=True, local_files_only=True)
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from judgeloop.config import Config
-from judgeloop.errors import InputError
+from judgeloop.errors import InputError, first_line
 from judgeloop.judging.pairwise import SIDES
 from judgeloop.judging.pointwise import tokens_written
 from judgeloop.judging.rubric import Rubric, load_rubric
@@ -97,8 +97,7 @@ def _check_architecture(folder: Path, trust_remote_code: bool) -> None:
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except Exception as error:  # the library raises many kinds; each means the same to the user
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"{folder}: its config cannot be loaded ({first}); name another model") from error
+        raise InputError(f"{folder}: its config cannot be loaded ({first_line(error)}); name another model") from error
     own = getattr(config, "auto_map", None) or {}
     if not writes_text(config.model_type) and "AutoModelForCausalLM" not in own:
         raise InputError(f"{folder}: is a {config.model_type}, which writes no text; name a causal language model")

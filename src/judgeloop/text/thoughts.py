@@ -47,6 +47,7 @@ _AROUND_ANSWER = re.compile(
     r"|^\s*<response>|</response>\s*$",
     re.IGNORECASE,
 )
+_BEGINS = re.compile(rf"\s*(?:{_OPEN}|<\|channel\|>)", re.IGNORECASE)
 _QUOTES = "`\"'“”‘’「」"
 
 
@@ -60,6 +61,13 @@ class Spoken:
     thought: str | None
     answer: str | None
     before: str = ""
+
+
+def begins_with_thought(text: str, template: str) -> bool:
+    """Whether a text begins with a thought's mark, or with a tag (Reka's <reasoning>) that its chat template takes
+    thoughts out by."""
+    leading = _LEADING.match(text)
+    return _BEGINS.match(text) is not None or (leading is not None and f"</{leading['name']}>" in template)
 
 
 def split_thought(text: str) -> Spoken:

@@ -47,14 +47,10 @@ def load_model(
     logging.disable_progress_bar()
     how = {"attn_implementation": None if attention == "auto" else attention, "trust_remote_code": trust_remote_code}
     model = None
-    try:
-        if by_layer and distributed.sharded():
-            model = empty_model(folder, dtype=torch.float32, **how)
-        if model is None:
-            model = load_whole_model(folder, dtype=torch.float32, use_safetensors=True, **how)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{folder}: cannot be loaded as a language model ({first}); mend the folder") from error
+    if by_layer and distributed.sharded():
+        model = empty_model(folder, dtype=torch.float32, **how)
+    if model is None:
+        model = load_whole_model(folder, dtype=torch.float32, use_safetensors=True, **how)
     return fuse(model) if kernels == "liger" else model
 
 
