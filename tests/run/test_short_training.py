@@ -1,19 +1,15 @@
-"""A training of some seconds is forked as other stages are; a longer one has an interpreter with an allocator of its
-own, whose imports take as long."""
+"""How long a training is, reckoned from bytes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from judgeloop.config import parse
 from judgeloop.loop import method
-from judgeloop.run import driver
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.short_training import is_short
 
@@ -37,24 +33,3 @@ def begun(path: Path, weights: int, rows: int, **tree: Any) -> RunDirectory:
 def test_how_long_a_training_is(weights: int, rows: int, epochs: int, short: bool, tmp_path: Path) -> None:
     run = begun(tmp_path, weights, rows, sft={"epochs": epochs})
     assert is_short(run, run.steps["M1/sft"]) is short
-
-
-@pytest.mark.parametrize("short", [True, False])
-def test_only_a_long_one_is_worth_imports_of_its_own(
-    short: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[tuple[Mapping[str, str], object]] = []
-
-    def child(*_: object, environment: Mapping[str, str], server: object, **__: object) -> None:
-        started.append((environment, server))
-
-    monkeypatch.setattr(driver, "run_child", child)
-    monkeypatch.setattr(driver, "is_short", lambda *_: short)
-    monkeypatch.setattr(driver, "has_driver", lambda: False)
-    monkeypatch.setattr(driver.allocator, "preload", lambda: {"LD_PRELOAD": "libjemalloc.so.2"})
-    run = begun(tmp_path, 0, 0)
-    server, display = object(), SimpleNamespace(progress=None)
-    driver._in_child(run, run.steps["M1/sft"], display, server)  # type: ignore[arg-type]
-    ((environment, forked_by),) = started
-    assert ("LD_PRELOAD" in environment) is not short
-    assert forked_by is (server if short else None)
