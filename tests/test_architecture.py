@@ -47,7 +47,7 @@ LAYERS = (
     {"instructions"},
     {"judging"},
     {"engines"},
-    {"run.seals"},
+    {"run.seals", "run.short_training"},
     {"run.directory"},
     {"run.fingerprints"},
     {"run.plan"},

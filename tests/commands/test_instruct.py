@@ -232,11 +232,11 @@ def test_the_work_is_a_run_directory_of_its_own_kind(config: Path, tmp_path: Pat
         assert "holds the steps of 'instructions', not of" in str(error)
 
 
-def test_killed_and_started_again_it_gives_the_same_file(files: Path, tmp_path: Path) -> None:
+def test_killed_and_started_again_it_gives_the_same_file(config: Path, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
-    command = [sys.executable, "-m", "judgeloop", "instruct", str(files), "--count", "5", "--out"]
-    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    ok(config, whole, "--count", 5)
     assert len(rows(whole)) == 5
+    command = [sys.executable, "-m", "judgeloop", "instruct", str(config), "--count", "5", "--out"]
     process = subprocess.Popen([*command, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     begun = tmp_path / "killed.work" / "M1" / ".prompts.begun.json"
     while not begun.exists():

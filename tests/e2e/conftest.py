@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
+from judgeloop.cli import main
 from tiny import make_tiny_model
 
 TOPICS = ("rain", "bread", "the Moon", "cats", "trains", "tea", "maps", "owls", "soap", "chess", "snow", "drums")
@@ -92,22 +92,60 @@ def judgeloop(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def without_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages run in this process; their prints and warnings are left out, as a child writes them into a log."""
+    """Stages and checks run in this process; their prints are in its log, as those of a
+    child are."""
     from judgeloop.run import driver
+    from judgeloop.run.check_checker import try_checker
     from judgeloop.run.directory import RunDirectory
     from judgeloop.run.stage import Step
     from judgeloop.stages.carry_out import run_stage
     from judgeloop.stages.context import Context
+    from judgeloop.stages.players import check_players
 
     def here(run: RunDirectory, step: Step, display: driver.Display, _server: object) -> None:
-        logging.disable(logging.CRITICAL)
-        try:
-            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-                run_stage(Context(run, step, lambda done, total, note: None))
-        finally:
-            logging.disable(logging.NOTSET)
+        with _apart(run.path / "logs" / f"{step.model}.{step.label}.log"):
+            run_stage(Context(run, step, lambda done, total, note: None))
+
+    def look(run: RunDirectory, _server: object, module: str, *names: str) -> None:
+        with _apart(run.path / "logs" / f"{module}.log"):
+            if module == "check_players":
+                check_players(run, [run.steps[name] for name in names])
+            else:
+                assert module == "check_checker"
+                try_checker(run)
 
     monkeypatch.setattr(driver, "_in_child", here)
+    monkeypatch.setattr(driver, "_look", look)
+
+
+@contextlib.contextmanager
+def _apart(log: Path) -> Iterator[None]:
+    log.parent.mkdir(exist_ok=True)
+    logging.disable(logging.CRITICAL)
+    try:
+        with log.open("a") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(file):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def in_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], without_children: None
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`judgeloop` in this process, which spares a run some ten seconds of imports: for what is not about processes."""
+    for name in ("COLUMNS", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, environment()[name])
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["judgeloop", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), said.out, said.err)
+
+    return call
 
 
 def command(*arguments: str) -> Sequence[str]:

@@ -43,7 +43,7 @@ def trained_already(config: Path, out: Path, model: Path) -> None:
 
 
 def test_a_run_with_a_checker(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path, tiny_model: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path, tiny_model: Path
 ) -> None:
     checker = tmp_path / "check.py"
     checker.write_text("def check(prompt, response, finished):\n    return prompt['gold'] in response\n")
@@ -51,7 +51,7 @@ def test_a_run_with_a_checker(
     config = make_config(iterations=0, engine={"kind": "scripted"}, evaluation=evaluation)
     out = tmp_path / "run"
     trained_already(config, out, tiny_model)
-    failed = judgeloop("run", str(config), "--out", str(out))
+    failed = in_process("run", str(config), "--out", str(out))
     assert failed.returncode == 2
     last = failed.stderr.strip().splitlines()[-1]
     assert "check.py:2: check() fails with KeyError ('gold') on a response to held_out.jsonl" in last
@@ -59,7 +59,7 @@ def test_a_run_with_a_checker(
 
     mended = "def check(prompt, response, finished):\n    return {'short': len(response) < 9999, 'end': finished}\n"
     checker.write_text(mended, encoding="utf-8")
-    done = judgeloop("run", str(config), "--out", str(out))
+    done = in_process("run", str(config), "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert "ground truth by your own code" in done.stdout
     assert "M1  evaluation" not in done.stdout  # it goes on at the checks

@@ -14,7 +14,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_checkpoints_are_compared_by_the_judge_and_the_run_says_so(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path
 ) -> None:
     asked = tmp_path / "held-out.jsonl"
     asked.write_text("".join(json.dumps({"prompt": f"What is {topic}?"}) + "\n" for topic in TOPICS))
@@ -27,7 +27,7 @@ def test_checkpoints_are_compared_by_the_judge_and_the_run_says_so(
         },
     )  # fmt: skip
     out = tmp_path / "run"
-    done = judgeloop("run", str(config), "--out", str(out))
+    done = in_process("run", str(config), "--out", str(out))
     assert done.returncode == 0, done.stderr
     made = json.loads((out / "M2" / "train.json").read_text())
     rows = [row for _, row in read_objects(out / "metrics.jsonl") if row["stage"] == "train"]
@@ -47,6 +47,6 @@ def test_checkpoints_are_compared_by_the_judge_and_the_run_says_so(
         assert made["hash"] == made["initial"]["hash"]
     assert not (out / "M2" / "checkpoints").exists()
     assert not (out / "M2" / "model" / "engine").exists()
-    again = judgeloop("run", str(config), "--out", str(out), "--set", "evaluation.sampling.max_new_tokens=9")
+    again = in_process("run", str(config), "--out", str(out), "--set", "evaluation.sampling.max_new_tokens=9")
     assert again.returncode == 2
     assert "evaluation.sampling.max_new_tokens" in again.stderr

@@ -49,7 +49,7 @@ def ranked(prompt: str, best: str) -> dict[str, Any]:
 
 
 def test_rows_that_cannot_be_used_are_counted_and_the_run_goes_on(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path, gemma: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path, gemma: Path
 ) -> None:
     seed = [
         chat(("system", "Be brief."), ("user", "What is rain?"), ("assistant", "Water.")),
@@ -74,7 +74,7 @@ def test_rows_that_cannot_be_used_are_counted_and_the_run_goes_on(
         evaluation={"prompts": [write(tmp_path / "held.jsonl", held_out)], "samples": 1, "bootstrap": 20,
                     "base": False, "sampling": {"max_new_tokens": 8}},
     )  # fmt: skip
-    done = judgeloop("run", str(config), "--out", str(out))
+    done = in_process("run", str(config), "--out", str(out))
     assert done.returncode == 0, done.stderr
     account = json.loads((out / "M1" / "seed.json").read_text())
     refused = [reason for reason in account["dropped"] if "the chat template refuses it" in reason]
@@ -116,7 +116,7 @@ def write_rubric(folder: Path) -> str:
 )  # fmt: skip
 def test_if_no_row_is_left_nothing_is_trained(
     make_config: Callable[..., Path],
-    judgeloop: Command,
+    in_process: Command,
     tmp_path: Path,
     gemma: Path,
     changes: dict[str, Any],
@@ -134,7 +134,7 @@ def test_if_no_row_is_left_nothing_is_trained(
         (tmp_path / "rubric.txt").write_text(sections["judge"]["rubric"], encoding="utf-8")
         sections["judge"] = {"rubric": str(tmp_path / "rubric.txt")}
     out = tmp_path / "run"
-    done = judgeloop("run", str(make_config(model=str(gemma), iterations=1, **sections)), "--out", str(out))
+    done = in_process("run", str(make_config(model=str(gemma), iterations=1, **sections)), "--out", str(out))
     assert done.returncode == 2, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr

@@ -20,7 +20,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_model_judges_as_in_its_run(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
+def test_a_model_judges_as_in_its_run(make_config: Callable[..., Path], in_process: Command, tmp_path: Path) -> None:
     out = tmp_path / "run"
     rubric = tmp_path / "mine.txt"
     rubric.write_text(
@@ -37,7 +37,7 @@ def test_a_model_judges_as_in_its_run(make_config: Callable[..., Path], judgeloo
     (tmp_path / "held.jsonl").write_text("".join(json.dumps({"prompt": p}) + "\n" for p in asked), encoding="utf-8")
     mask = os.umask(0o027)
     try:
-        done = judgeloop("run", str(config), "--out", str(out), "--set", "seed_data.held_out_share=0")
+        done = in_process("run", str(config), "--out", str(out), "--set", "seed_data.held_out_share=0")
     finally:
         os.umask(mask)
     assert done.returncode == 0, done.stderr
@@ -59,7 +59,7 @@ def test_a_model_judges_as_in_its_run(make_config: Callable[..., Path], judgeloo
     folder.rename(moved)
     common = ("judge", "--model", str(moved), "--in", str(source))
     exact = ("--set", "threads=1")  # the engine and its precision are those of the run
-    done = judgeloop(*common, "--out", str(tmp_path / "scored.jsonl"), *exact)
+    done = in_process(*common, "--out", str(tmp_path / "scored.jsonl"), *exact)
     assert done.returncode == 0, done.stderr
     found = {row["id"]: row["score"] for row in rows(tmp_path / "scored.jsonl")}
     assert found == pytest.approx(before, abs=1e-6)
@@ -67,7 +67,7 @@ def test_a_model_judges_as_in_its_run(make_config: Callable[..., Path], judgeloo
     assert "learnt to judge otherwise" not in said
     assert "M1 is run as in its run: engine.kind transformers, engine.precision f32; --engine or --set says" in said
 
-    done = judgeloop(*common, "--out", str(tmp_path / "other.jsonl"), *exact, "--rubric", "additive-5-direct")
+    done = in_process(*common, "--out", str(tmp_path / "other.jsonl"), *exact, "--rubric", "additive-5-direct")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
     assert f"M1 learnt to judge otherwise than it is asked now: rubric additive-5-direct (learnt: {rubric})" in said
@@ -75,13 +75,13 @@ def test_a_model_judges_as_in_its_run(make_config: Callable[..., Path], judgeloo
     assert other != pytest.approx(before, abs=1e-2)
 
 
-def test_a_model_of_no_run_has_no_note(tmp_path: Path, judgeloop: Command) -> None:
+def test_a_model_of_no_run_has_no_note(tmp_path: Path, in_process: Command) -> None:
     model = make_tiny_model(tmp_path / "tiny")
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Say 1.", "response": "1"}) + "\n")
     common = ("judge", "--model", str(model), "--in", str(tmp_path / "rows.jsonl"), "--engine", "transformers")
-    done = judgeloop(*common, "--out", str(tmp_path / "a.jsonl"), "--set", "judge.min_mass=0")
+    done = in_process(*common, "--out", str(tmp_path / "a.jsonl"), "--set", "judge.min_mass=0")
     assert done.returncode == 0, done.stderr
     (model / "judgeloop_run.json").write_text('{"name": "M1"}')
-    done = judgeloop(*common, "--out", str(tmp_path / "b.jsonl"))
+    done = in_process(*common, "--out", str(tmp_path / "b.jsonl"))
     assert done.returncode == 2
     assert "judgeloop_run.json: it has no 'judgeloop'; restore the file, or remove it" in " ".join(done.stderr.split())

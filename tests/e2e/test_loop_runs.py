@@ -105,7 +105,7 @@ def check_pairs(folder: Path) -> None:
 
 
 def test_sampled_judgements_and_prompts_from_the_model_itself(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path
 ) -> None:
     """The paper's way, on the scripted engine: written judgements parsed, few-shot prompts filtered."""
     replies = [
@@ -125,7 +125,7 @@ def test_sampled_judgements_and_prompts_from_the_model_itself(
         judge={"scoring": "sampled", "justification": True, "samples": 3},
     )
     out = tmp_path / "run"
-    done = judgeloop("run", str(config), "--out", str(out))
+    done = in_process("run", str(config), "--out", str(out))
     assert done.returncode == 0, done.stderr
     shown = {row.id: row.shown for row in read_rows(out / "M2" / "demonstrations.jsonl", Demonstrations)}
     assert shown.keys() == {row.source for row in read_rows(out / "M2" / "prompts.jsonl", Prompt)}
@@ -141,7 +141,7 @@ def test_sampled_judgements_and_prompts_from_the_model_itself(
 
 
 def test_a_judge_that_is_none_stops_the_run_and_another_rule_lets_it_go_on(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path
 ) -> None:
     replies = [
         {"match": r"(?s)points one by one.*Another one", "reply": ["Score: 4", "no idea", "no idea", "hm", "eh", "no"]},
@@ -160,7 +160,7 @@ def test_a_judge_that_is_none_stops_the_run_and_another_rule_lets_it_go_on(
         health={"min_count": 40},
     )
     out = tmp_path / "run"
-    stopped = judgeloop("run", str(config), "--out", str(out))
+    stopped = in_process("run", str(config), "--out", str(out))
     assert stopped.returncode == 0, stopped.stderr
     assert "stopped after M2/judge: M1 is no judge of these candidates: parse rate" in stopped.stdout
     decision = read(out / "decision.json")
@@ -168,10 +168,10 @@ def test_a_judge_that_is_none_stops_the_run_and_another_rule_lets_it_go_on(
     assert not (out / "M2" / "pairs.jsonl").exists()
     assert read(out / "summary.json")["complete"] is True
     assert (out / "best" / "model.safetensors").samefile(out / "M1" / "model" / "model.safetensors")
-    status = json.loads(judgeloop("status", str(out), "--json").stdout)
+    status = json.loads(in_process("status", str(out), "--json").stdout)
     assert (status["complete"], status["next"]) == (True, None)
 
-    going_on = judgeloop("run", str(config), "--out", str(out), "--set", "health.stop_on=[]")
+    going_on = in_process("run", str(config), "--out", str(out), "--set", "health.stop_on=[]")
     assert going_on.returncode == 0, going_on.stderr
     assert "M1/" not in going_on.stdout.replace("finished steps found", "")
     decision = read(out / "decision.json")
@@ -222,15 +222,15 @@ def test_changed_keys_name_what_is_stale_and_redo_makes_it_anew(
     assert "changed after M2/pairs finished" in edited.stderr
 
 
-def test_status_and_report(make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path) -> None:
+def test_status_and_report(make_config: Callable[..., Path], in_process: Command, tmp_path: Path) -> None:
     config = make_config(iterations=0)
     out = tmp_path / "run"
-    assert judgeloop("run", str(config), "--out", str(out)).returncode == 0
-    status = json.loads(judgeloop("status", str(out), "--json").stdout)
+    assert in_process("run", str(config), "--out", str(out)).returncode == 0
+    status = json.loads(in_process("status", str(out), "--json").stdout)
     assert status["complete"] is True
     assert [step["step"] for step in status["steps"]][:4] == ["M0/model", "M1/seed", "M1/rows", "M0/eval"]
     (out / "report.html").unlink()
-    assert judgeloop("report", str(out)).returncode == 0
+    assert in_process("report", str(out)).returncode == 0
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "<script src=" not in page
     assert "M1" in page

@@ -20,10 +20,10 @@ QWEN3 = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
 
 
 def test_a_base_model_goes_through_the_loop(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path
 ) -> None:
     model = make_base_model(tmp_path / "base")
-    refused = judgeloop("run", str(make_config(model=str(model), iterations=1)), "--out", str(tmp_path / "no"))
+    refused = in_process("run", str(make_config(model=str(model), iterations=1)), "--out", str(tmp_path / "no"))
     assert refused.returncode == 2
     assert "as base models have none; set chat_template: plain" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -34,7 +34,7 @@ def test_a_base_model_goes_through_the_loop(
         # All of a judgement is learnt, its end too: a model of random weights has to learn to end an answer.
         sft={"learning_rate": 1e-3, "batch_size": 8, "max_length": 2000, "eft_loss": "all"},
     )  # fmt: skip
-    done = judgeloop("run", str(config), "--out", str(out))
+    done = in_process("run", str(config), "--out", str(out))
     assert done.returncode == 0, done.stderr
     made = AutoTokenizer.from_pretrained(out / "M2" / "model")
     chat = Chat.load(out / "M2" / "model")
@@ -47,7 +47,7 @@ def test_a_base_model_goes_through_the_loop(
 
 
 def test_a_thought_is_kept_apart_and_neither_judged_nor_trained_on(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path
 ) -> None:
     model = make_base_model(tmp_path / "qwen3", "qwen3", QWEN3.read_text(encoding="utf-8"), ["<|endoftext|>"])
     replies = [
@@ -63,7 +63,7 @@ def test_a_thought_is_kept_apart_and_neither_judged_nor_trained_on(
         engine={"kind": "scripted", "script": str(script)},
         candidates={"count": 3, "sampling": {"max_new_tokens": 60}},
     )
-    done = judgeloop("run", str(config), "--out", str(out))
+    done = in_process("run", str(config), "--out", str(out))
     assert done.returncode == 0, done.stderr
     rows = read_rows(out / "M2" / "candidates.jsonl", Candidate)
     assert {row.text for row in rows} == {"One answer.", "Another one, longer.", "A third."}

@@ -25,7 +25,7 @@ def judge(asked: Asked) -> Answer:
 
 
 def test_a_run_judged_by_an_endpoint(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("if_verifiable", reason="the extra 'eval' is not installed")
     verifiable = tmp_path / "ifeval.jsonl"
@@ -38,12 +38,12 @@ def test_a_run_judged_by_an_endpoint(
     out = tmp_path / "run"
     with serving(judge) as server:
         config = make_config(iterations=0, evaluation=evaluation, endpoint={"url": server.url})
-        refused = judgeloop("run", str(config), "--out", str(out))
+        refused = in_process("run", str(config), "--out", str(out))
         assert refused.returncode == 2, refused.stderr
         assert "OPENAI_API_KEY is not set" in refused.stderr.splitlines()[-1]
 
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        done = judgeloop("run", str(config), "--out", str(out))
+        done = in_process("run", str(config), "--out", str(out))
         assert done.returncode == 0, done.stderr
 
     found = {name: json.loads((out / name / "eval.json").read_text(encoding="utf-8")) for name in ("M0", "M1")}
@@ -72,7 +72,7 @@ def test_a_run_judged_by_an_endpoint(
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
 
 
-def test_without_an_address_nothing_starts(make_config: Callable[..., Path], judgeloop: Command) -> None:
-    done = judgeloop("run", str(make_config(evaluation={"judge": "openai:gpt"})))
+def test_without_an_address_nothing_starts(make_config: Callable[..., Path], in_process: Command) -> None:
+    done = in_process("run", str(make_config(evaluation={"judge": "openai:gpt"})))
     assert done.returncode == 2
     assert "endpoint.url: evaluation.judge is openai:gpt" in done.stderr

@@ -98,7 +98,7 @@ def test_a_run_judged_from_outside(make_config: Callable[..., Path], judgeloop: 
 
 
 def test_an_outside_judge_is_judged_and_judges_anchors(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path
 ) -> None:
     """It writes its judgements, compares them with one another, and scores an earlier model's answers too."""
     out = tmp_path / "run"
@@ -118,7 +118,7 @@ def test_an_outside_judge_is_judged_and_judges_anchors(
             endpoint={"url": server.url},
             evaluation={"count": 2, "samples": 1, "bootstrap": 50, "base": False, "sampling": {"max_new_tokens": 8}},
         )  # fmt: skip
-        done = judgeloop("run", str(config), "--out", str(out))
+        done = in_process("run", str(config), "--out", str(out))
         assert done.returncode == 0, done.stderr
     earlier = rows(out / "M2" / "anchors.jsonl")
     anchors = {row["id"] for row in earlier}
@@ -154,7 +154,7 @@ def test_an_outside_judge_is_judged_and_judges_anchors(
 
 
 def test_how_an_endpoint_is_read_is_found_out_once_a_run(
-    make_config: Callable[..., Path], judgeloop: Command, tmp_path: Path
+    make_config: Callable[..., Path], in_process: Command, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
 
@@ -169,7 +169,7 @@ def test_how_an_endpoint_is_read_is_found_out_once_a_run(
             evaluation={"judge": "openai:gpt", "count": 4, "samples": 1, "bootstrap": 50,
                         "sampling": {"max_new_tokens": 8}},
         )  # fmt: skip
-        done = judgeloop("run", str(config), "--out", str(out))
+        done = in_process("run", str(config), "--out", str(out))
         assert done.returncode == 0, done.stderr
     assert len(rows(out / "M0" / "eval.agreement.jsonl")) > 3
     assert len(rows(out / "M1" / "eval.judgements.jsonl")) > 0

@@ -47,6 +47,7 @@ def test_a_run_that_is_stopped_still_checks_its_last_model(
         return True
 
     monkeypatch.setattr(driver, "_advance", advance)
+    monkeypatch.setattr(driver, "_look", lambda *_: None)
     monkeypatch.setattr(driver, "write_reports", lambda out: reported.append(made[-1]))
     monkeypatch.setattr(stopping, "decide", lambda run, step: end if step.name == at else None)
     monkeypatch.setattr(stopping, "record", lambda run, decision: recorded.append(decision))
@@ -160,11 +161,14 @@ def test_a_step_that_only_checks_is_carried_out_again_and_nothing_is_refused(
         driver.execute(parse({**longer, "sft": {"max_length": 77}}, "test"), tmp_path / "run", Silent())
 
 
-@pytest.mark.parametrize(("every", "trained"), [(None, {"M1/sft", "M2/train"}), (50, set())])
+@pytest.mark.parametrize(
+    ("every", "short", "trained"),
+    [(None, False, {"M1/sft", "M2/train"}), (50, False, set()), (None, True, set())],
+)
 def test_training_alone_preloads_an_allocator(
-    every: int | None, trained: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    every: int | None, short: bool, trained: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not with early stopping, for which training asks engines."""
+    """Not with early stopping, for which training asks engines, nor for some seconds, which its imports take too."""
     config = parse(
         {"seed_data": {"ift": "no/such/file.jsonl"}, "iterations": 1, "train": {"early_stopping": {"every": every}}},
         "test",
@@ -180,6 +184,7 @@ def test_training_alone_preloads_an_allocator(
 
     monkeypatch.setattr(driver, "run_child", child)
     monkeypatch.setattr(driver, "has_driver", lambda: False)
+    monkeypatch.setattr(driver, "is_short", lambda run, step: short)
     monkeypatch.setattr(driver.allocator, "preload", lambda: {"LD_PRELOAD": "libtcmalloc.so"})
     for step in steps:
         driver._in_child(run, step, Silent(), server)

@@ -47,7 +47,7 @@ def hub_rows(text: str) -> tuple[str, Iterator[tuple[Place, dict[str, Any]]]]:
     wanted = HubId.of(text)
     import datasets
 
-    with _quiet():
+    with _quiet(), _offline_unless_it_answers():
         try:
             split = wanted.split or _only_split(wanted, datasets.get_dataset_split_names(wanted.name, wanted.config))
             found = datasets.load_dataset(wanted.name, wanted.config, split=split)
@@ -77,6 +77,24 @@ def _explained(text: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
     reason = reason if len(reason) <= 300 else reason[:299] + "…"
     return InputError(f"{text}: cannot be loaded ({reason}); check config and split: hf:org/name:config@split")
+
+
+@contextlib.contextmanager
+def _offline_unless_it_answers() -> Iterator[None]:
+    """The hub is asked once for a sign of life. If none comes, what is in the local cache is used. The libraries ask
+    six times for each file, half a minute where the connection fails and six where nobody answers."""
+    import datasets
+    from huggingface_hub import constants, get_session
+
+    before = datasets.config.HF_HUB_OFFLINE
+    try:
+        get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception:  # the HTTP client has errors of its own
+        datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
 
 
 @contextlib.contextmanager

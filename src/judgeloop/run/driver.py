@@ -25,6 +25,7 @@ from judgeloop.run.directory import RunDirectory, describe, read_facts
 from judgeloop.run.json_artifacts import read_json
 from judgeloop.run.methods import METHODS
 from judgeloop.run.other_ranks import help_run, release_others, require_share
+from judgeloop.run.short_training import is_short
 from judgeloop.run.stage import LOOP, Display, Step, downstream, select
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.context import Context
@@ -331,7 +332,8 @@ def _in_child(run: RunDirectory, step: Step, display: Display, server: ForkServe
     ours = compute.processes if trains and distributed.processes() == 1 else 1
     # OpenVINO, which the judge of early stopping may be, ends a process with another allocator than the C library's.
     alone = compute.cluster is None and run.config.train.early_stopping.every is None
-    preload = allocator.preload() if trains and alone and not has_driver() else {}
+    worth = trains and alone and not has_driver() and not is_short(run, step)
+    preload = allocator.preload() if worth else {}
     arguments = command(ours, compute.restarts, ["judgeloop.run.worker", str(run.path), step.name])
     if trains and compute.cluster is not None:
         arguments = ["judgeloop.run.cluster_training", str(run.path), step.name]
