@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from pathlib import Path
 
 import pytest
 
 import judgeloop.loop
+from every_stage import every_stage
 from judgeloop.config import known_keys
 from judgeloop.config.choices import INSTRUCTION_METHODS, LOSSES, PAIR_RULES
-from judgeloop.run.stage import Stage
 
 ROOT = Path(judgeloop.loop.__file__).resolve().parent
 DOCS = ROOT.parents[1] / "docs"
@@ -46,8 +45,7 @@ def test_a_row_names_what_there_is(row: list[str]) -> None:
             assert value in NAMED[key].names()
     (source,) = quoted(file)
     assert (ROOT / source).is_file(), source
-    stages = [found for found in gc.get_objects() if type(found) is Stage]
-    written = {name for stage in stages for name in stage.writes}
+    written = {name for stage in every_stage() for name in stage.writes}
     of_the_run = {"RUN/run.json", "RUN/decision.json", "RUN/summary.json", "RUN/metrics.jsonl"}
     assert quoted(artifacts)
     assert set(quoted(artifacts)) <= written | of_the_run

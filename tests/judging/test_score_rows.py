@@ -193,7 +193,7 @@ def test_other_settings_do_not_go_on_with_what_is_there(chat: Chat, tmp_path: Pa
         ({"prompt": [{"role": "user", "content": None}], "response": "x"}, "empty message"),
         ({"prompt": [{"role": "assistant", "content": "x"}], "response": "x"}, "does not end with a user turn"),
         ({"prompt": "x"}, "a row without 'response'"),
-        ({"prompt": "x", "response": ["y"]}, "is not a chat message"),
+        ({"prompt": "x", "response": ["y", "z"]}, "is not a chat message"),
         ("[1]", "is not a JSON object"),
         ("{", "broken JSON"),
     ],

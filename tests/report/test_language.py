@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import string
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 import judgeloop.loop
 import judgeloop.report
+from every_stage import every_stage
 from judgeloop.config.choices import METRICS
 from judgeloop.report.concerns import headline
 from judgeloop.report.figures import AGREEMENT_LABELS, figures
@@ -19,7 +19,6 @@ from judgeloop.report.page import render
 from judgeloop.report.reading import RunFiles
 from judgeloop.report.summary import summarise
 from judgeloop.report.verdict import picture, verdict
-from judgeloop.run.stage import Stage
 from report.make_run import make_run
 
 FOLDER = Path(judgeloop.report.__file__).parent
@@ -59,7 +58,7 @@ def test_no_heading_of_the_page_is_missing() -> None:
 
 
 def test_no_stage_metric_or_figure_is_missing() -> None:
-    shipped = [stage for stage in gc.get_objects() if type(stage) is Stage and stage.plugin is None]
+    shipped = [stage for stage in every_stage() if stage.plugin is None]
     titles = {stage.title for stage in shipped if stage.run.__module__.startswith("judgeloop.")}
     assert len(titles) > 20
     labels = [METRICS[name].label for name in METRICS.builtin()]
