@@ -92,8 +92,7 @@ def judgeloop(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def without_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages and checks run in this process; their prints are in its log, as those of a
-    child are."""
+    """Stages and checks run in this process; their prints are in its log, as those of a child are."""
     from judgeloop.run import driver
     from judgeloop.run.check_checker import try_checker
     from judgeloop.run.directory import RunDirectory

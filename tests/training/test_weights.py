@@ -142,6 +142,17 @@ def test_a_folder_without_weights_is_refused(model_folder: Path, tmp_path: Path)
         load_model(tmp_path / "m")
 
 
+def test_a_config_that_fits_nothing_is_refused_in_shards_too(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model_folder, tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "hidden_act": "none of these"}))
+    monkeypatch.setattr("judgeloop.training.distributed.sharded", lambda: True)
+    with pytest.raises(InputError, match="cannot be loaded as a language model"):
+        load_model(tmp_path / "m", by_layer=True)
+
+
 def test_dropout_is_set_wherever_the_model_has_it(model_folder: Path) -> None:
     model = load_model(model_folder)
     model.extra = torch.nn.Dropout(0.5)

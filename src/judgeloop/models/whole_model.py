@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,10 @@ def load_whole_model(folder: Path, **options: Any) -> Any:
     Refused if the folder lacks weights of the model that its config describes, or has them in other shapes: the library
     would draw them at random and only warn. Raises InputError with the library's reason if it cannot load the folder.
     """
-    import torch
-
-    try:
+    with faults_named(folder):
         model, found = auto_class(folder).from_pretrained(
             str(folder), output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # the library raises many kinds; each means the same to the user
-        raise InputError(
-            f"{folder}: cannot be loaded as a language model ({first_line(error)}); mend the folder"
-        ) from error
     kind = f"a {type(model).__name__}, which its config.json describes"
     if lacking := sorted(found["missing_keys"]):
         raise InputError(
@@ -41,6 +35,21 @@ def load_whole_model(folder: Path, **options: Any) -> Any:
         )
     model.config.return_dict = True  # what reads its output reads it by name
     return model
+
+
+@contextlib.contextmanager
+def faults_named(folder: Path) -> Iterator[None]:
+    """Raises InputError with the library's reason if what is done here cannot load the model in `folder`."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the library raises many kinds; each means the same to the user
+        raise InputError(
+            f"{folder}: cannot be loaded as a language model ({first_line(error)}); mend the folder"
+        ) from error
 
 
 def _by(shape: Any) -> str:

@@ -19,7 +19,7 @@ from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import require_layers
 from judgeloop.models.model_parts import beside_text
 from judgeloop.models.permissions import follow_umask
-from judgeloop.models.whole_model import load_whole_model
+from judgeloop.models.whole_model import faults_named, load_whole_model
 from judgeloop.training import distributed
 from judgeloop.training.liger import fuse
 from judgeloop.training.shard_loading import empty_model
@@ -48,7 +48,8 @@ def load_model(
     how = {"attn_implementation": None if attention == "auto" else attention, "trust_remote_code": trust_remote_code}
     model = None
     if by_layer and distributed.sharded():
-        model = empty_model(folder, dtype=torch.float32, **how)
+        with faults_named(folder):
+            model = empty_model(folder, dtype=torch.float32, **how)
     if model is None:
         model = load_whole_model(folder, dtype=torch.float32, use_safetensors=True, **how)
     return fuse(model) if kernels == "liger" else model
