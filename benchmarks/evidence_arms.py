@@ -32,7 +32,8 @@ _PLAIN = (
     "pairs.min_rejected=null", "pairs.min_rejected_characters=null", "pairs.rejected=own", "pairs.anchor=null",
     "pairs.chosen=own", "train.nll_share=1.0", "sft.epochs=1", "sft.batch_size=6", "train.epochs=1",
     "train.learning_rate=4.0e-5", "train.nll_weight=3.0", "train.solved_replay=0",
-    "sft.freeze_layers=0", "train.freeze_layers=0", "prompts.count=250", "evaluation.every=1",
+    "sft.freeze_layers=0", "train.freeze_layers=0", "prompts.count=250", "prompts.later_counts=[]",
+    "evaluation.every=1",
 )  # fmt: skip
 # M1 must learn to write the whole judgement: five tokens ("Score: 4", the end), of which the score is one. At five
 # times the weight it counts as much against IFT and pairs as in the main arm, which learns the score's token alone.
@@ -63,6 +64,7 @@ INGREDIENTS: dict[str, Arm] = {
         "its steps twice as large, less NLL", ["train.learning_rate=8.0e-5", "train.nll_weight=1.0"]
     ),
     "solved": Arm("the best answers to prompts without a pair are rehearsed", ["train.solved_replay=0.5"]),
+    "more_prompts": Arm("more prompts in later iterations: 250, 400, 700", ["prompts.later_counts=[400, 700]"]),
     "batches_of_3": Arm("SFT in batches of 3", ["sft.batch_size=3"]),
     "frozen": Arm("the first ten layers stay as they are", ["sft.freeze_layers=10", "train.freeze_layers=10"]),
     # Controls and the ceiling.

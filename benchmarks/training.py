@@ -9,8 +9,8 @@ order, optimiser and schedule:
 
 - `trl`: DPOTrainer as it ships, on a CPU, in float32;
 - `trl-bf16`: the same in bf16 autocast without gradient checkpointing;
-- `ours`: judgeloop's trainer as a run uses it; `ours-f32`: in float32, to set its losses beside those of `trl`;
-  `ours-separate` and `ours-shared`: prompts shared never, and always.
+- `ours`: judgeloop's trainer as a run uses it, with its memory allocator (`LD_PRELOAD=` turns that off); `ours-f32`: in
+  float32, to set its losses beside those of `trl`; `ours-separate`: prompts shared never.
 
 Timed from the first step on, for ours with the reference's log-probabilities before it (TRL's are made in each step).
 `trl` is so slow that by default it does the first few steps alone; its figures are of those. Goals on a 2-core CPU:
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from judgeloop.compute import allocator
 from judgeloop.data.readers import read_ranked
 from judgeloop.jsonl import write_text_atomically
 from judgeloop.models.chat import Chat
@@ -186,10 +188,11 @@ def in_child(variant: str, folder: Path, rows: list[dict[str, list[int]]], learn
     with tempfile.TemporaryDirectory() as work:
         data, result = Path(work) / "rows.json", Path(work) / "result.json"
         data.write_text(json.dumps(rows), encoding="utf-8")
+        own = allocator.preload() if variant in OURS else {}
         subprocess.run(
             [sys.executable, __file__, "--child", variant, "--model", str(folder), "--rows", str(data),
              "--learning-rate", str(learning_rate), "--out", str(result)],
-            check=True, stdout=subprocess.DEVNULL,
+            check=True, stdout=subprocess.DEVNULL, env={**os.environ, **own},
         )  # fmt: skip
         found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
         return found

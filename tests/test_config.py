@@ -40,6 +40,10 @@ def write(folder: Path, tree: object) -> Path:
         ({"judge": {"scoring": "sampled", "samples": 4, "max_samples": 3}}, "max_samples .3. is below samples .4."),
         ({"judge": {"function": "x.py", "contrast": {"others": 1}}}, "function is no model; set contrast.others: 0"),
         ({"judge": {"contrast": {"others": 3}}, "prompts": {"count": 3}}, "3 other prompts of 3 an iteration"),
+        (
+            {"judge": {"contrast": {"others": 3}}, "prompts": {"count": 4, "later_counts": [9, 2]}},
+            r"3 other prompts of 2 an iteration \(prompts\.later_counts\)",
+        ),
         ({"evaluation": {"contrast": True, "compare": "scores"}}, "needs judge.contrast.others above 0"),
         ({"evaluation": {"contrast": True}, "judge": {"contrast": {"others": 1}}}, "set evaluation.compare: scores"),
         (

@@ -92,6 +92,14 @@ def test_the_run_makes_the_rows_that_were_planned(make_config: Make, tmp_path: P
     assert "by rates reckoned" in told.lines[0]
 
 
+def test_each_iteration_is_planned_with_its_own_prompts(make_config: Make, tmp_path: Path) -> None:
+    files = write_prompts(tmp_path / "asked.jsonl", 9)
+    changes = ["iterations=3", "prompts.source=file", f"prompts.files={files}", "prompts.later_counts=[4, 7]"]
+    found = planned(make_config(), tmp_path, ["prompts.count=2", *changes])
+    rows = {step.name: step.rows.expected for step in found.steps}
+    assert [rows[f"{model}/prompts"] for model in ("M2", "M3", "M4")] == [2, 4, 3]
+
+
 def test_answers_that_are_not_judged_cost_no_judgement(make_config: Make, tmp_path: Path) -> None:
     def scored(*more: str) -> float:
         found = planned(make_config(), tmp_path, ["evaluation.samples=4", *more])

@@ -46,6 +46,18 @@ def test_a_setting_that_only_changes_speed_does_not(change: dict[str, Any]) -> N
     assert train_fingerprint(**change) == train_fingerprint()
 
 
+def prompts_settings(model: str, **prompts: Any) -> dict[str, Any]:
+    return settings(Step(model, STAGE, ("prompts",)), config(prompts=prompts))
+
+
+def test_of_a_count_for_each_iteration_the_models_own_matters() -> None:
+    grows = {"count": 250, "later_counts": [400, 700]}
+    for model, count in (("M2", 250), ("M3", 400), ("M4", 700), ("M5", 700)):
+        assert prompts_settings(model, **grows) == prompts_settings(model, count=count)
+    one = Step("M3", STAGE, ("prompts.count", "prompts.later_counts"))
+    assert settings(one, config(prompts=grows)) == {"prompts.count": 400}
+
+
 def test_a_default_that_is_written_out_changes_nothing() -> None:
     assert train_fingerprint(beta=0.1, lora={"rank": 16}) == train_fingerprint()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from judgeloop.config import parse
+from judgeloop.config import PromptsSection, parse
 from judgeloop.errors import InputError
 from judgeloop.jsonl import read_rows, write_rows_atomically
 from judgeloop.loop import method
@@ -18,6 +19,7 @@ from judgeloop.run.json_artifacts import read_json
 from judgeloop.stages.carry_out import run_stage
 from judgeloop.stages.contamination import evaluation_sets
 from judgeloop.stages.context import Context
+from judgeloop.stages.prompts import shares
 
 PROMPTS = [
     "Why do leaves turn yellow in autumn?",  # near an evaluation prompt
@@ -103,6 +105,43 @@ def test_a_long_conversation_is_dropped_for_any_of_its_turns(tmp_path: Path) -> 
     folder = tmp_path / "run"
     _, account, _ = new_prompts(folder, ["Compare tea with coffee", turns], contamination=quiz)
     assert account["dropped"] == {"too close to evaluation set quiz.jsonl": 1}
+
+
+def test_a_later_iteration_has_its_own_count_of_what_the_earlier_left(tmp_path: Path) -> None:
+    texts = [f"Write a line on {thing}" for thing in ("salt", "rope", "coal", "glass", "tea", "jam")]
+    plan = {"count": 1, "later_counts": [3, 9], "max_rouge_l": 1.0}
+    second, account, context = new_prompts(tmp_path / "a", texts, **plan)
+    assert (len(second), account["asked"], account["left_for_later"]) == (1, 1, 5)
+    write_rows_atomically(context.run.folder("M3") / "prompts.jsonl", [])
+    third = replace(context, step=replace(context.step, model="M3"))
+    run_stage(third)
+    found = [row.messages[-1]["content"] for row in read_rows(third.output(), Prompt)]
+    account = read_json(third.output("prompts.json"))
+    assert (len(found), account["asked"], account["left_for_later"]) == (3, 3, 2)
+    assert not set(found) & set(second)
+
+
+@pytest.mark.parametrize(
+    ("there", "iterations", "said"),
+    [
+        (9, 3, None),
+        (8, 3, "prompts.files: M4 asks for 4 prompts, and at most 3 are left"),
+        (13, 4, None),
+        (12, 4, "prompts.files: M5 asks for 4 prompts, and at most 3 are left"),
+    ],
+)
+def test_an_iteration_with_fewer_prompts_than_it_asks_for_is_told(
+    there: int, iterations: int, said: str | None
+) -> None:
+    section = PromptsSection(source="file", count=2, later_counts=(3, 4))
+    assert shares(section, there, iterations) == ([] if said is None else [said])
+
+
+@pytest.mark.parametrize(("there", "iterations", "model"), [(5, 3, "M4"), (9, 4, "M5"), (2, 2, "M3")])
+def test_an_iteration_without_prompts_is_refused(there: int, iterations: int, model: str) -> None:
+    section = PromptsSection(source="file", count=2, later_counts=(3, 4))
+    with pytest.raises(InputError, match=f"{there} usable prompts are used up before {model}; lower prompts.count"):
+        shares(section, there, iterations)
 
 
 def test_diversity_of_seed_and_new_prompts_is_in_the_account(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
@@ -49,6 +49,11 @@ class PromptsSection(Section):
     language: Literal["en", "zh"] = Field("en", description="language of the templates that the prompter is shown")
     files: Paths = Field((), description="JSONL with 'prompt' or 'messages' (source: file)")
     count: int = Field(200, gt=0, description="new prompts an iteration")
+    later_counts: Annotated[tuple[Annotated[int, Field(gt=0)], ...], AS_BEFORE] = Field(
+        (),
+        description="of the second, third, … iteration, in place of count; the last number holds for all after it. A "
+        "better model makes fewer pairs of as many prompts",
+    )
     seed_demonstrations: int = Field(6, gt=0, description="demonstrations drawn from the seed")
     own_demonstrations: int = Field(2, ge=0, description="demonstrations drawn from prompts already generated")
     max_rouge_l: float = Field(
@@ -85,3 +90,15 @@ class PromptsSection(Section):
     )
     self_instruct: SelfInstructSection = Field(default_factory=SelfInstructSection)
     unnatural: UnnaturalSection = Field(default_factory=UnnaturalSection)
+
+    def counts(self, iterations: int) -> list[int]:
+        """How many new prompts each of the first iterations asks for."""
+        counts = [self.count, *self.later_counts]
+        return [counts[min(at, len(counts) - 1)] for at in range(iterations)]
+
+    def of_model(self, model: str) -> Self:
+        """The section with the count of the iteration that makes a model ("M2" is made by the first)."""
+        if not self.later_counts:
+            return self
+        iteration = max(1, int(model[1:]) - 1)
+        return self.model_copy(update={"count": self.counts(iteration)[-1], "later_counts": ()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -30,6 +30,10 @@ class Section(BaseModel):
     """A frozen section that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def of_model(self, model: str) -> Self:  # noqa: ARG002
+        """The section as it is while a model ("M2") is made: of keys that have a value for each iteration, its own."""
+        return self
 
 
 def shapes_results(section: type[Section], name: str) -> bool:

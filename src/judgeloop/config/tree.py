@@ -162,10 +162,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _there_are_other_prompts(self) -> Config:
         section, evaluation = self.judge.contrast, self.evaluation
-        if self.prompts.count <= section.others:
+        fewest = min([self.prompts.count, *self.prompts.later_counts])
+        if fewest <= section.others:
+            key = "prompts.count" if fewest == self.prompts.count else "prompts.later_counts"
             raise ValueError(
-                f"judge.contrast.others: {section.others} other prompts of {self.prompts.count} an iteration "
-                "(prompts.count); raise that, or set fewer"
+                f"judge.contrast.others: {section.others} other prompts of {fewest} an iteration "
+                f"({key}); raise that, or set fewer"
             )
         if evaluation.contrast and not section.others:
             raise ValueError("evaluation.contrast needs judge.contrast.others above 0")

@@ -18,16 +18,17 @@ from judgeloop.run.stage import Frozen, Remote, Step
 def settings(step: Step, config: Config) -> dict[str, Any]:
     """Dotted key → plain value of every config field that matters to the step.
 
-    A file is named by the hash of its content, so moving it changes nothing and editing it does.
+    A file is named by the hash of its content, so moving it changes nothing and editing it does. Of keys that have a
+    value for each iteration the step's own matters (`Section.of_model`).
     """
     found: dict[str, Any] = {}
     for key in step.keys:
         node: Any = config
         *sections, name = key.split(".")
         for part in sections:
-            node = getattr(node, part)
+            node = getattr(node, part).of_model(step.model)
         if not as_before(node, name):
-            _flatten(key, _named(node, name), found)
+            _flatten(key, _named(node, name), found, step.model)
     return found
 
 
@@ -40,11 +41,12 @@ def _named(section: Section, name: str) -> object:
     return [choices.identity(each) for each in value] if isinstance(value, tuple) else choices.identity(value)
 
 
-def _flatten(key: str, value: object, into: dict[str, Any]) -> None:
+def _flatten(key: str, value: object, into: dict[str, Any], model: str) -> None:
     if isinstance(value, Section):
-        for name in type(value).model_fields:
-            if shapes_results(type(value), name) and not as_before(value, name):
-                _flatten(f"{key}.{name}", _named(value, name), into)
+        section = value.of_model(model)
+        for name in type(section).model_fields:
+            if shapes_results(type(section), name) and not as_before(section, name):
+                _flatten(f"{key}.{name}", _named(section, name), into, model)
     elif isinstance(value, (tuple, list)):
         into[key] = [_plain(item) for item in value]
     else:

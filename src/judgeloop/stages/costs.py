@@ -72,10 +72,15 @@ def _fine_tuning(known: Known, section: SftSection, count: Range) -> Work:
 
 def new_prompts(known: Known) -> Work:
     section, sizes = known.config.prompts, known.sizes
-    wanted = Range.exactly(section.count)
+    *earlier, count = section.counts(max(1, int(known.model[1:]) - 1))
+    wanted = Range.exactly(count)
     text = wanted * sizes.prompt
     if sizes.prompt_rows is not None:
-        return Work(rows=wanted.at_most(sizes.prompt_rows), text=text, seconds=_each(sizes.prompt_rows, 2e-3))
+        return Work(
+            rows=wanted.at_most(max(0, sizes.prompt_rows - sum(earlier))),
+            text=text,
+            seconds=_each(sizes.prompt_rows, 2e-3),
+        )
     shown = (section.seed_demonstrations + section.own_demonstrations) * sizes.seed_prompt
     # A request brings as many as fit, with the one that is cut off at its end.
     each = sizes.seed_prompt or 30.0

@@ -28,6 +28,8 @@ from judgeloop.stages.context import Context, Outcome, evaluation_prompts, last_
 from judgeloop.stages.keys import ENGINE, of
 from judgeloop.text.similarity import NoveltyPool
 
+FEWER = "lower prompts.count and prompts.later_counts, or add prompts"
+
 
 def new_prompts(context: Context) -> Outcome:
     """Prompts for this iteration, from files or by the method that the config names; none is evaluated on. A method
@@ -54,7 +56,7 @@ def _by_method(context: Context, source: str) -> dict[str, Any]:
     method: type[Method[Any]] = INSTRUCTION_METHODS[source]
     if getattr(method, "name", None) != source:
         raise InputError(f"prompts.source: what is registered as '{source}' is no Method of that name; set its `name`")
-    section, config = context.config.prompts, context.config
+    section, config = context.config.prompts.of_model(context.step.model), context.config
     seed = _seed_tasks(context, whole_tasks=method.whole_tasks)
     gate = _gate(context, [task.instruction for task in seed])
     model = context.model("prompter")
@@ -126,17 +128,29 @@ def _from_files(context: Context, path: Path) -> dict[str, Any]:
     random.Random(derive_seed(seed, "prompts", "file")).shuffle(order)
     if section.novelty.of_files:
         order = _novel(order, seed_prompts, section, dropped)
-    number = int(context.step.model[1:]) - 2
-    chosen = order[number * section.count : (number + 1) * section.count]
+    *earlier, asked = section.counts(context.iteration())
+    used = sum(earlier)
+    chosen = order[used : used + asked]
     if not chosen:
-        raise InputError(
-            f"prompts.files: {len(order)} usable prompts are used up before {context.step.model}; "
-            "lower prompts.count or add prompts"
-        )
+        raise InputError(f"prompts.files: {len(order)} usable prompts are used up before {context.step.model}; {FEWER}")
     write_rows_atomically(path, chosen)
-    return {"source": "file", "detected": detected, "asked": section.count, "got": total, "kept": len(chosen),
-            "dropped": dropped, "left_for_later": max(0, len(order) - (number + 1) * section.count),
-            **gate.account()}  # fmt: skip
+    return {"source": "file", "detected": detected, "asked": asked, "got": total, "kept": len(chosen),
+            "dropped": dropped, "left_for_later": max(0, len(order) - used - asked), **gate.account()}  # fmt: skip
+
+
+def shares(section: PromptsSection, there: int, iterations: int) -> list[str]:
+    """What to say before anything is trained if the files hold fewer prompts than the iterations ask for: a line for
+    each iteration that has fewer. Raises InputError if one has none."""
+    lines, left = [], there
+    for number, asked in enumerate(section.counts(iterations), start=2):
+        if left <= 0:
+            raise InputError(
+                f"prompts.files: {there} usable prompts are used up before M{number}; {FEWER}, or lower iterations"
+            )
+        if left < asked:
+            lines.append(f"prompts.files: M{number} asks for {asked} prompts, and at most {left} are left")
+        left -= asked
+    return lines
 
 
 def _contamination(gate: Gate, prompt: Prompt) -> str | None:

@@ -24,6 +24,7 @@ from judgeloop.stages.context import Context, Outcome, evaluation_prompts
 from judgeloop.stages.contrast import cost, judge_keys, there_are_others
 from judgeloop.stages.judges import loop_rubric
 from judgeloop.stages.keys import RUBRIC, of
+from judgeloop.stages.prompts import shares
 
 Row = tuple[str, list[Message], str]
 
@@ -54,7 +55,11 @@ def rows(context: Context) -> Outcome:
         load_function(Path(function), SIGNATURE, FUNCTION)
     chats = _Chats(context)
     of_files = _of_files(context.config)
-    there_are_others(context.config, of_files, evaluation_prompts(context) if _evaluates(context) else ())
+    evaluated = evaluation_prompts(context) if _evaluates(context) else ()
+    if of_files:
+        unlike = {prompt.id for prompt in of_files} - {prompt.id for prompt in evaluated}
+        lines += shares(context.config.prompts, len(unlike), context.config.iterations)
+    there_are_others(context.config, of_files, evaluated)
     for checked in [*_trained(context, chats), *_asked(context, chats, of_files), *_judged(context, chats, of_files)]:
         if not checked.rows:
             continue
@@ -190,7 +195,8 @@ def _evaluates(context: Context) -> bool:
 def _keys(config: Config) -> tuple[str, ...]:
     return (
         "sft.max_length",
-        *of("prompts", "source", "files"),
+        "iterations",
+        *of("prompts", "source", "files", "count", "later_counts"),
         *of("evaluation", "prompts", "count", "sampling", "ifeval", "ifeval_count", "ifeval_max_new_tokens"),
         *of("judge", "function", "scoring", "sampling"),
         *judge_keys(config),
