@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # process of a run and of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart install test test-long test-vllm test-ray lint bench
+.PHONY: quickstart install test test-long test-vllm test-ray style lint bench
 
 quickstart: $(RUNTIME)
 	$(BIN)/judgeloop run configs/quickstart.yaml
@@ -24,8 +24,9 @@ $(STAMP): $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
-test: install lint
-	$(BIN)/python -m pytest tests/compute  # signals need the main thread
+test: install style
+	@# Types are checked beside the tests of signals, which need the main thread and leave a core free.
+	$(BIN)/mypy & typed=$$!; $(BIN)/python -m pytest tests/compute; tested=$$?; wait $$typed && exit $$tested
 	$(BIN)/python -m pytest tests --ignore tests/compute -n 2 --dist worksteal
 
 test-long: install # whole benchmarks, and runs whose processes are all killed
@@ -52,9 +53,11 @@ test-ray: # a cluster of two machines on this one, in an environment of its own
 	.venv-ray/bin/python -m pytest -m ray tests/compute/test_cluster.py
 	.venv-ray/bin/python -m pytest -m ray tests/e2e/test_cluster_*.py  # their conftest is another
 
-lint: install
+style: install
 	$(BIN)/ruff check --no-cache .  # its cache misses that a new module changes the order of imports elsewhere
 	$(BIN)/ruff format --check .
+
+lint: style
 	$(BIN)/mypy
 
 bench: install

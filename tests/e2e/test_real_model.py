@@ -58,7 +58,7 @@ def test_the_loop_with_the_real_model(
         iterations=1,
         engine={"cache_gib": 1},
         sft={"learning_rate": 1e-4, "batch_size": 8},
-        prompts={"source": "few_shot", "count": 4, "max_rouge_l": 0.9},
+        prompts={"source": "few_shot", "count": 4, "max_rouge_l": 0.9, "requests_per_round": 2},
         candidates={"count": 3, "sampling": {"temperature": 1.0, "max_new_tokens": 32}},
         judge={"rubric": "additive-5-short", "min_mass": 0.5},
         train={"learning_rate": 1e-5, "batch_size": 4},

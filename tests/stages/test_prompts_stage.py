@@ -48,7 +48,7 @@ def new_prompts(
     folder: Path, prompts: list[Any] = PROMPTS, **section: Any
 ) -> tuple[list[str], dict[str, Any], Context]:
     tree = {
-        "iterations": 1,
+        "iterations": 2,
         "seed_data": {"ift": write(folder / "seed.jsonl", [{"prompt": "Tell me of the last rain", "response": "So."}])},
         "evaluation": {"prompts": write(folder / "held_out.jsonl", [{"prompt": EVALUATED}]), "count": 1},
         "prompts": {
@@ -112,8 +112,7 @@ def test_a_later_iteration_has_its_own_count_of_what_the_earlier_left(tmp_path: 
     plan = {"count": 1, "later_counts": [3, 9], "max_rouge_l": 1.0}
     second, account, context = new_prompts(tmp_path / "a", texts, **plan)
     assert (len(second), account["asked"], account["left_for_later"]) == (1, 1, 5)
-    write_rows_atomically(context.run.folder("M3") / "prompts.jsonl", [])
-    third = replace(context, step=replace(context.step, model="M3"))
+    third = replace(context, step=context.run.steps["M3/prompts"])
     run_stage(third)
     found = [row.messages[-1]["content"] for row in read_rows(third.output(), Prompt)]
     account = read_json(third.output("prompts.json"))
