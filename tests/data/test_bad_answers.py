@@ -32,6 +32,10 @@ BAD: dict[str, Rows] = {
         {"prompt": U, "response_0": A, "response_1": B, "is_response_0_safe": False, "is_response_1_safe": False,
          "better_response_id": 0}
     ],
+    "cut off at the limit": [{"prompt": U, "response": A, "finish_reason": "length"}],
+    "cut off by a filter": [{"messages": [user(), bot()], "finishReason": "SAFETY"}],
+    "cut off, Anthropic's word": [{"prompt": U, "response": A, "stop_reason": "max_tokens"}],
+    "a flag of being cut off": [{"prompt": U, "response": A, "truncated": True}],
     "padding": [{"prompt": U, "response": "[PAD]"}],
     "a word in a column of ratings": [{"prompt": U, "response": A, "rating": "very poor"}],
     "a word in a column of ratings of a chat": [{"messages": [user(), bot()], "rating": "thumbs_down"}],

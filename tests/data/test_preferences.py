@@ -45,6 +45,10 @@ def told() -> dict[str, Any]:
         ({"prompt": "", **sides(USER)}, [USER]),
         ({"prompt": " ", **told()}, [USER]),
         (
+            {"input": {"messages": [SYSTEM, USER]}, "preferred_output": [bot("So.")],
+             "non_preferred_output": [bot("No.")]}, [SYSTEM, USER]
+        ),
+        (
             {"input": {"messages": [SYSTEM, USER], "tools": []}, "preferred_output": [bot("So.")],
              "non_preferred_output": [bot("No.")]}, [SYSTEM, USER]
         ),

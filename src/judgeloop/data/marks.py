@@ -24,6 +24,10 @@ _BAD = words(
 )
 _NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure")  # of anything
 _NEITHER = words("neutral mixed unsure undecided neither unrated not_rated ignore ignored skip skipped")
+_CUT_OFF = words(  # why a generation ended, as endpoints say it
+    "length max_tokens max_length max_output_tokens model_length content_filter content_filtered safety recitation"
+)
+_ENDED = words("stop stop_sequence end_turn eos eos_token tool_calls tool_use function_call")
 _OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|\bout of\b|\bof\b)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _STARS = re.compile(r"(\d+(?:\.\d+)?)\s*stars?", re.IGNORECASE)
 
@@ -60,7 +64,7 @@ def label_of(value: object) -> bool | None:
 
 def fault_of(value: object) -> bool | None:
     """Whether a column that names a fault (`toxic`, `flagged`) calls an answer bad: a flag, a word that says it by
-    itself ("unsafe"), or how likely the fault is; None if it says neither."""
+    itself ("unsafe"), why its generation was cut off, or how likely the fault is; None if it says neither."""
     number = number_of(value)
     if number is not None:
         return number >= 0.5 if 0 <= number <= 1 else None
@@ -68,8 +72,10 @@ def fault_of(value: object) -> bool | None:
         value = value[-1]
     if isinstance(value, Mapping):
         return fault_of(value["flagged"]) if isinstance(value.get("flagged"), bool) else None
-    if isinstance(value, str) and _word(value) in ("true", "yes", "false", "no"):
-        return _word(value) in ("true", "yes")
+    if isinstance(value, str):
+        word = _word(value)
+        if word in ("true", "yes", *_CUT_OFF) or word in ("false", "no", *_ENDED):
+            return word in ("true", "yes", *_CUT_OFF)
     good = label_of(value)
     return None if good is None else not good
 

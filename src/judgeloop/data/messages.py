@@ -67,12 +67,12 @@ def turns_of(value: object, name: str, intake: Intake, what: str = "prompt") -> 
         if not found:
             raise Unusable(f"empty {what}")
         return [_turn(message, {}, name, intake) for message in found]
+    if isinstance(value, dict) and isinstance(value.get("messages"), list):
+        return turns_of(value["messages"], f"{name}.messages", intake, what)
     value = rows_of_columns(value)
     if is_message(value):
         value = [value]
     if isinstance(value, dict):
-        if isinstance(value.get("messages"), list):
-            return turns_of(value["messages"], f"{name}.messages", intake, what)
         said = next((value[key] for key in ("full_text", "text", "post") if isinstance(value.get(key), str)), None)
         if said is not None:  # WebGPT keeps its question so, TL;DR its post
             return turns_of(said, name, intake, what)

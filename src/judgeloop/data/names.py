@@ -89,7 +89,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
-        "harmful", "is_harmful", "flagged", "deleted", "is_deleted", "openai_moderation", "moderation",
+        "harmful", "is_harmful", "flagged", "deleted", "is_deleted", "openai_moderation", "moderation", "truncated",
+        "is_truncated", "finish_reason", "stop_reason",
     ),
     "winner": (
         "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
