@@ -32,6 +32,9 @@ BAD: dict[str, Rows] = {
         {"prompt": U, "response_0": A, "response_1": B, "is_response_0_safe": False, "is_response_1_safe": False,
          "better_response_id": 0}
     ],
+    "what the user said of it": [{"prompt": U, "response": A, "user_feedback": "dislike"}],
+    "not safe for work": [{"prompt": U, "response": A, "is_nsfw": True}],
+    "a position": [{"prompt": U, "response": A, "rank_position": 2}, {"prompt": U, "response": B, "rank_position": 1}],
     "cut off at the limit": [{"prompt": U, "response": A, "finish_reason": "length"}],
     "cut off by a filter": [{"messages": [user(), bot()], "finishReason": "SAFETY"}],
     "cut off, Anthropic's word": [{"prompt": U, "response": A, "stop_reason": "max_tokens"}],

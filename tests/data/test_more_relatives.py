@@ -71,6 +71,9 @@ LEARNT: dict[str, Rows] = {
     "an answer that a mark of ChatML opened": [{"prompt": U, "response": f"<|im_start|>assistant\n{A}<|im_end|>"}],
     "an answer after which a turn is opened": [{"prompt": U, "response": f"{A}\n\nHuman: "}],
     "turns that say nothing": [{"messages": [user(), {**bot(), "rating": None, "label": "gardening", "weight": None}]}],
+    "an answer that came to its end": [{"prompt": U, "response": A, "finish_reason": "stop", "truncated": False}],
+    "what users wrote of it": [{"prompt": U, "response": A, "user_feedback": "I liked it, but it was long."}],
+    "an index from 0": [{"prompt": U, "responses": [B, A], "chosen_index": 1}],
     "a caption": [{"prompt": U, "response": A, "image_caption": "a cat"}],
 }
 

@@ -80,22 +80,23 @@ NAMES: dict[str, tuple[str, ...]] = {
         "upvotes", "votes", "likes", "gpt4_score", "judge_score",
     ),
     "bad_score": (),  # known by its parts: see `says_of`
-    "rank": ("rank", "ranking"),
+    "rank": ("rank", "ranking", "rank_position"),
     "label": (
         "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked",
         "good", "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct",
-        "is_safe", "thumbs", "feedback", "vote", "is_helpful", "passed", "is_passed", "verified",
+        "is_safe", "thumbs", "feedback", "user_feedback", "human_feedback", "vote", "is_helpful", "passed", "is_passed", "verified",
         "is_verified", "valid", "is_valid", "success",
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
         "harmful", "is_harmful", "flagged", "deleted", "is_deleted", "openai_moderation", "moderation", "truncated",
-        "is_truncated", "finish_reason", "stop_reason",
+        "is_truncated", "finish_reason", "stop_reason", "nsfw", "is_nsfw",
     ),
     "winner": (
         "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
         "preference_strength", "choice", "chosen", "labels", "label", "best", "better_id", "preferred_response",
-        "verdict", "selected", "human_preference", "safer_response_id", "orig_preference",
+        "verdict", "selected", "human_preference", "safer_response_id", "orig_preference", "chosen_index", "best_index",
+        "preferred_index",
     ),
     "tie": ("winner_tie", "tie", "is_tie"),
     "chosen_score": _of_a_side("chosen"),
