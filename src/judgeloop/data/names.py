@@ -84,8 +84,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "label": (
         "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked",
         "good", "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct",
-        "is_safe", "thumbs", "feedback", "user_feedback", "human_feedback", "vote", "is_helpful", "passed", "is_passed", "verified",
-        "is_verified", "valid", "is_valid", "success",
+        "is_safe", "thumbs", "feedback", "user_feedback", "human_feedback", "vote", "is_helpful", "passed", "is_passed",
+        "verified", "is_verified", "valid", "is_valid", "success",
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
