@@ -280,15 +280,16 @@ def draw(
         seed: sorted(t for t, seeds in mine.items() if seed in seeds) for seeds in mine.values() for seed in seeds
     }
     ends = {seed: statistics.mean(mine[ran[-1]][seed].values()) for seed, ran in ran_by.items()}
-    above = 0.0
+    above: dict[int, float] = {}  # the topmost label after each model
     for seed in sorted(ends, key=ends.__getitem__):
-        ran, above = ran_by[seed], max(ends[seed], above + 0.045)  # labels keep apart
+        ran = ran_by[seed]
+        above[ran[-1]] = max(ends[seed], above.get(ran[-1], 0) + 0.045)  # labels keep apart
         figure.add_scatter(
             x=ran, y=[statistics.mean(mine[t][seed].values()) for t in ran], mode="lines", showlegend=False,
             line={"width": 1, "dash": "dot", "color": shade}, opacity=0.7,
         )  # fmt: skip
         figure.add_annotation(
-            x=ran[-1], y=above, text=f"seed {seed}", showarrow=False,
+            x=ran[-1], y=above[ran[-1]], text=f"seed {seed}", showarrow=False,
             xanchor="left", xshift=6, font={"size": 11, "color": shade},
         )  # fmt: skip
     last = max(_number(model) for _, model in lent)
