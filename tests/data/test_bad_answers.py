@@ -28,6 +28,9 @@ BAD: dict[str, Rows] = {
         {"instruction": U, "generations": [A, B], "ratings": [2, 1]},
         {"instruction": "x", "generations": ["y", "z"], "ratings": [5, 1]},
     ],
+    "answers that are all wrong": [
+        {"problem": U, "solution": "5", "generations": [A, B], "correctness_math_verify": [False, False]}
+    ],
     "unsafe though better": [
         {"prompt": U, "response_0": A, "response_1": B, "is_response_0_safe": False, "is_response_1_safe": False,
          "better_response_id": 0}

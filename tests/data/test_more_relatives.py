@@ -73,6 +73,9 @@ LEARNT: dict[str, Rows] = {
     "turns that say nothing": [{"messages": [user(), {**bot(), "rating": None, "label": "gardening", "weight": None}]}],
     "an answer that came to its end": [{"prompt": U, "response": A, "finish_reason": "stop", "truncated": False}],
     "what users wrote of it": [{"prompt": U, "response": A, "user_feedback": "I liked it, but it was long."}],
+    "the answer that was checked": [
+        {"problem": U, "solution": B, "generations": [B, A], "correctness_math_verify": [False, True]}
+    ],
     "an index from 0": [{"prompt": U, "responses": [B, A], "chosen_index": 1}],
     "a caption": [{"prompt": U, "response": A, "image_caption": "a cat"}],
 }

@@ -73,7 +73,9 @@ NAMES: dict[str, tuple[str, ...]] = {
         "summaries", "model_outputs", "samples",
     ),
     "ranks": ("ranks", "rank", "ranking", "rankings"),
-    "scores": ("ratings", "scores", "rewards", "score", "rating", "all_rm_scores"),
+    "scores": (
+        "ratings", "scores", "rewards", "score", "rating", "all_rm_scores", "correctness", "correctness_math_verify",
+    ),
     "score": (
         "overall_score", "score", "rating", "helpfulness", "overall", "quality", "overall_rating", "orig_score",
         "overall_quality", "reward", "stars", "human_rating", "human_score", "preference_score", "correctness",
