@@ -111,8 +111,9 @@ def write_rubric(folder: Path) -> str:
         ({"prompts": {"source": "file", "files": [{"prompt": LONG}]}}, "prompts.files: none of 1 prompts is left"),
         ({"judge": {"rubric": RUBRIC.format(more=LONG)}},
          "prompts.files: none of 1 judge prompts, the responses apart, is left"),
+        ({"iterations": 2}, "prompts.files: none of 1 usable prompts is left for M3; lower prompts.count"),
     ],
-    ids=["refused", "max_length", "evaluation", "prompts", "rubric"],
+    ids=["refused", "max_length", "evaluation", "prompts", "rubric", "iterations"],
 )  # fmt: skip
 def test_if_no_row_is_left_nothing_is_trained(
     make_config: Callable[..., Path],
@@ -123,6 +124,7 @@ def test_if_no_row_is_left_nothing_is_trained(
     told: str,
 ) -> None:
     sections: dict[str, Any] = {
+        "iterations": 1,
         "seed_data": {"ift": [chat(("user", "What is tea?"), ("assistant", "A drink."))]},
         "evaluation": {"prompts": [{"prompt": "Why?"}]},
         "prompts": {"source": "file", "files": [{"prompt": "How?"}]},
@@ -134,7 +136,7 @@ def test_if_no_row_is_left_nothing_is_trained(
         (tmp_path / "rubric.txt").write_text(sections["judge"]["rubric"], encoding="utf-8")
         sections["judge"] = {"rubric": str(tmp_path / "rubric.txt")}
     out = tmp_path / "run"
-    done = in_process("run", str(make_config(model=str(gemma), iterations=1, **sections)), "--out", str(out))
+    done = in_process("run", str(make_config(model=str(gemma), **sections)), "--out", str(out))
     assert done.returncode == 2, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr

@@ -54,6 +54,7 @@ def test_of_a_count_for_each_iteration_the_models_own_matters() -> None:
     grows = {"count": 250, "later_counts": [400, 700]}
     for model, count in (("M2", 250), ("M3", 400), ("M4", 700), ("M5", 700)):
         assert prompts_settings(model, **grows) == prompts_settings(model, count=count)
+    assert prompts_settings("M1", **grows) == prompts_settings("M1", count=250) | {"prompts.later_counts": [400, 700]}
     one = Step("M3", STAGE, ("prompts.count", "prompts.later_counts"))
     assert settings(one, config(prompts=grows)) == {"prompts.count": 400}
 

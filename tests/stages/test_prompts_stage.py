@@ -139,7 +139,7 @@ def test_an_iteration_with_fewer_prompts_than_it_asks_for_is_told(
 @pytest.mark.parametrize(("there", "iterations", "model"), [(5, 3, "M4"), (9, 4, "M5"), (2, 2, "M3")])
 def test_an_iteration_without_prompts_is_refused(there: int, iterations: int, model: str) -> None:
     section = PromptsSection(source="file", count=2, later_counts=(3, 4))
-    with pytest.raises(InputError, match=f"{there} usable prompts are used up before {model}; lower prompts.count"):
+    with pytest.raises(InputError, match=f"none of {there} usable prompts is left for {model}; lower prompts.count"):
         shares(section, there, iterations)
 
 

@@ -97,8 +97,8 @@ class PromptsSection(Section):
         return [counts[min(at, len(counts) - 1)] for at in range(iterations)]
 
     def of_model(self, model: str) -> Self:
-        """The section with the count of the iteration that makes a model ("M2" is made by the first)."""
-        if not self.later_counts:
+        """The section with the count of the iteration that makes a model: "M2" is made by the first, M1 by none."""
+        iteration = int(model[1:]) - 1
+        if not self.later_counts or iteration < 1:
             return self
-        iteration = max(1, int(model[1:]) - 1)
         return self.model_copy(update={"count": self.counts(iteration)[-1], "later_counts": ()})

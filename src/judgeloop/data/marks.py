@@ -24,10 +24,12 @@ _BAD = words(
 )
 _NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure")  # of anything
 _NEITHER = words("neutral mixed unsure undecided neither unrated not_rated ignore ignored skip skipped")
-_CUT_OFF = words(  # why a generation ended, as endpoints say it
-    "length max_tokens max_length max_output_tokens model_length content_filter content_filtered safety recitation"
+# Of a column that names a fault: a flag, or why a generation ended, as endpoints say it.
+_FAULT = words(
+    """true yes length max_tokens max_length max_output_tokens model_length content_filter content_filtered safety
+    recitation"""
 )
-_ENDED = words("stop stop_sequence end_turn eos eos_token tool_calls tool_use function_call")
+_NO_FAULT = words("false no stop stop_sequence end_turn eos eos_token tool_calls tool_use function_call")
 _OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|\bout of\b|\bof\b)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _STARS = re.compile(r"(\d+(?:\.\d+)?)\s*stars?", re.IGNORECASE)
 
@@ -72,10 +74,8 @@ def fault_of(value: object) -> bool | None:
         value = value[-1]
     if isinstance(value, Mapping):
         return fault_of(value["flagged"]) if isinstance(value.get("flagged"), bool) else None
-    if isinstance(value, str):
-        word = _word(value)
-        if word in ("true", "yes", *_CUT_OFF) or word in ("false", "no", *_ENDED):
-            return word in ("true", "yes", *_CUT_OFF)
+    if isinstance(value, str) and ((word := _word(value)) in _FAULT or word in _NO_FAULT):
+        return word in _FAULT
     good = label_of(value)
     return None if good is None else not good
 

@@ -132,7 +132,9 @@ def _from_files(context: Context, path: Path) -> dict[str, Any]:
     used = sum(earlier)
     chosen = order[used : used + asked]
     if not chosen:
-        raise InputError(f"prompts.files: {len(order)} usable prompts are used up before {context.step.model}; {FEWER}")
+        raise InputError(
+            f"prompts.files: none of {len(order)} usable prompts is left for {context.step.model}; {FEWER}"
+        )
     write_rows_atomically(path, chosen)
     return {"source": "file", "detected": detected, "asked": asked, "got": total, "kept": len(chosen),
             "dropped": dropped, "left_for_later": max(0, len(order) - used - asked), **gate.account()}  # fmt: skip
@@ -145,7 +147,7 @@ def shares(section: PromptsSection, there: int, iterations: int) -> list[str]:
     for number, asked in enumerate(section.counts(iterations), start=2):
         if left <= 0:
             raise InputError(
-                f"prompts.files: {there} usable prompts are used up before M{number}; {FEWER}, or lower iterations"
+                f"prompts.files: none of {there} usable prompts is left for M{number}; {FEWER}, or lower iterations"
             )
         if left < asked:
             lines.append(f"prompts.files: M{number} asks for {asked} prompts, and at most {left} are left")
