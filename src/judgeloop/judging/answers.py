@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
+
+from judgeloop.judging.parts import in_parts
 
 Value = TypeVar("Value")
 
@@ -30,6 +33,9 @@ _USUAL_FORMS = str.maketrans(
         **dict.fromkeys("⁄∕", "/"),
         **dict.fromkeys("⇒⟹⟶➔➙➜➝➞", "→"),
         **dict(zip("🅰🅱ⒶⒷ", "ABAB", strict=True)),
+        # 𝐁𝐨𝐥𝐝, 𝘪𝘵𝘢𝘭𝘪𝘤, 𝟜 and the like
+        **{chr(code): unicodedata.normalize("NFKC", chr(code)) for code in range(0x1D400, 0x1D800)
+           if len(unicodedata.normalize("NFKC", chr(code))) == 1},
     }
 )  # fmt: skip
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&nbsp;": " "}
@@ -94,16 +100,6 @@ _NEW_TURN = re.compile(
 )
 _NUMBERED = re.compile(r"[^\w\n]*\d{1,2}[.)、].{1,80}")
 _HEADING = re.compile(rf"{_NUMBERED.pattern}|[^.!?。！？\n]{{1,60}}:[^\w\n]*")
-# What begins a part of a text, on a line that holds an answer too: "2. Clarity: … Score: 2", "<clarity><score>".
-_PART = re.compile(
-    r"[^\w\n]*\d{1,2}[.)、].*|[ \t]*-[ \t].*|.*<[\w -]{1,30}>[ \t]*|[^\w\n]*criterion[ \t]*\d.*", re.IGNORECASE
-)
-# The name of a part, on a line that Markdown's marks were taken off: "### Clarity", "**Clarity:** It is unclear."
-_TITLE = re.compile(
-    r"[ \t]{2,}(?:\d{1,2}[.)][ \t]{1,4})?(?P<name>[^\s.!?。！？:][^.!?。！？:\n]{0,59})(?::.*)?"
-    r"|[^\w\n]*(?P<criterion>criterion[ \t]*\d+).*",
-    re.IGNORECASE,
-)
 # What a judge was shown, in the tags that it was shown in.
 _SHOWN = re.compile(
     r"<(?P<tag>response|other_response|instruction|prompt|judgement_[ab])>(?:(?!<(?P=tag)>).)*?</(?P=tag)>",
@@ -115,6 +111,17 @@ _QUOTED = re.compile(
     r"|reads|states|writes|wrote|claims|begins|starts|adds|appends)\b[^\n:]{0,40}:[ \t]*\n\s{0,4}"
     r"(?P<block>```.{0,4000}?```|(?:>[^\n]*(?:\n|$))+)",
     re.IGNORECASE | re.DOTALL,
+)
+_EVALUATION = (
+    r"^[^\w\n]{0,9}(?:my[ \t]+|your[ \t]+)?(?:evaluation|assessment|judge?ment|critique|feedback|analysis|review"
+    r"|评价|评估|评语|评审|分析)[^\w\n]{0,4}[:\n]"
+)
+_EVALUATED = re.compile(_EVALUATION, re.IGNORECASE | re.MULTILINE)
+# What a judge repeats of its task under names instead of tags: "Response: …", then "Evaluation: …".
+_REPEATED = re.compile(
+    r"^[^\w\n]{0,9}(?:the[ \t]+)?(?:(?:user|model|ai|candidate)(?:'s)?[ \t]+)?(?:response|回答|回复)"
+    rf"(?:[ \t]+to[ \t]+evaluate)?[^\w\n]{{0,4}}:(?P<block>.{{0,8000}}?){_EVALUATION}",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 _CONTRADICTION = "two answers and no sign which counts"
 _CRITERIA = "answers to single criteria and no total"
@@ -155,23 +162,28 @@ def masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def without_repeated(text: str) -> str:
-    """The text with dots in place of what a judge repeats of its task, in the tags that it was shown in, and of blocks
-    that it says are the response's. If one element is all of the text, it is the judge's own."""
+    """The text with dots in place of what a judge repeats of its task, in the tags that it was shown in or under the
+    name "Response:", and of blocks that it says are the response's. If one element is all of the text, it is the
+    judge's own."""
     elements = [element.span() for element in _SHOWN.finditer(text)]
     rest = masked(text, elements)
     rest = rest if len(elements) > 1 or re.search(r"\w", rest) else text
+    named = _REPEATED.search(rest)
+    if named is not None and not _EVALUATED.search(rest, 0, named.start()):
+        rest = masked(rest, [named.span("block")])
     if "```" not in rest and "\n>" not in rest:
         return rest
     return masked(rest, [quoted.span("block") for quoted in _QUOTED.finditer(rest)])
 
 
-def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:
-    """The answer that counts, among those found in `text` (as `plain` gives it); None if there is none."""
+def settle(text: str, answers: Sequence[Answer[Value]], *, scored: bool = False) -> Answer[Value] | None:
+    """The answer that counts, among those found in `text` (as `plain` gives it); None if there is none. `scored`: the
+    same answer to each of several parts is none to the whole, as two criteria that get 1 point each."""
     if not answers:
         return None
     ordered = sorted(answers, key=lambda answer: (answer.start, answer.end))
     turn = _NEW_TURN.search(text, ordered[0].end)
-    if turn is not None:  # an example of the judge's own
+    if turn is not None and not _other_side(text[: ordered[0].start], turn):  # an example of the judge's own
         ordered = [answer for answer in ordered if answer.start < turn.start()]
     corrected, lifted = [False], [False]
     for before, answer in itertools.pairwise(ordered):
@@ -200,32 +212,23 @@ def settle(text: str, answers: Sequence[Answer[Value]]) -> Answer[Value] | None:
                 return replace(chosen, value=None, reason=_CONTRADICTION)
             heading = _HEADING if differs else _NUMBERED
             others += all(heading.fullmatch(_line_before(text, one)) for one in (chosen, answer))
-            others += differs and _in_parts(text, chosen, last, answer)
+            others += (differs or scored) and in_parts(text, chosen.start, last.end, answer.start, alike=not differs)
         last = answer
     if chosen is not None and others:
         return replace(chosen, value=None, reason=_CRITERIA)
     return chosen
 
 
+def _other_side(before: str, turn: re.Match[str]) -> bool:
+    """Whether a turn is no other's but the second of two that the text goes through: "Assistant A", "Assistant B"."""
+    name = re.fullmatch(r"\W*(?P<word>[^\W\d_]+)[ \t]*[2B][ \t]*:?\s*", turn.group(), re.IGNORECASE)
+    return name is not None and re.search(rf"\b{name['word']}[ \t]*[1A]\b", before, re.IGNORECASE) is not None
+
+
 def _adjacent(text: str, first: Answer[Value], second: Answer[Value]) -> bool:
     """Whether no line of other words lies between two answers."""
     line_end = text.find("\n", first.end, second.start)
     return line_end < 0 or re.search(r"\w", text[line_end : second.start]) is None
-
-
-def _in_parts(text: str, first: Answer[Value], before: Answer[Value], second: Answer[Value]) -> bool:
-    """Whether two answers are in parts of the text that are marked alike: each under a title of its own, or each in an
-    item of a list."""
-    own = [text[text.rfind("\n", 0, one.start) + 1 : one.start] for one in (first, second)]
-    titles = [_last_title(lines) for lines in (text[: first.start], text[before.end : second.start].partition("\n")[2])]
-    return all(_PART.fullmatch(line) for line in own) or (None not in titles and titles[0] != titles[1])
-
-
-def _last_title(above: str) -> str | None:
-    """The title nearest to the end of a text, without its last line."""
-    found = [_TITLE.fullmatch(line.rstrip()) for line in above[-1000:].split("\n")[:-1]]
-    names = [title["name"] or title["criterion"] for title in found if title is not None]
-    return names[-1].strip().casefold() if names else None
 
 
 def _line_before(text: str, answer: Answer[Value]) -> str:

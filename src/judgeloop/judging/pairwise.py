@@ -84,6 +84,11 @@ def weighed(id: str, logprobs: Sequence[float], min_mass: float, text: str = "")
 
 def read_comparison(item: ToCompare, text: str, finish_reason: str) -> Comparison:
     """The comparison that a text gives."""
-    found = parse_verdict(text, (item.first, item.second))
+    shown = (item.first, item.second)
+    found = parse_verdict(text, shown)
+    if finish_reason == "length" and found.value is not None:
+        longer = {parse_verdict(f"{text} or {side}", shown).value for side in SIDES}
+        if longer != {found.value}:  # it might have gone on: "A and B are equal"
+            return Comparison(item.id, None, None, text, "cut off by length in the middle of the verdict")
     cut = ", cut off by length" if found.reason is not None and finish_reason == "length" else ""
     return Comparison(item.id, found.value, None, text, f"{found.reason}{cut}" if found.reason else None)

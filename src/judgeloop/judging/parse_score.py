@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from judgeloop.judging.answers import PLAIN, Answer, masked, plain, settle, usual_forms, without_repeated
+from judgeloop.judging.json_scores import json_answers, json_spans
 from judgeloop.judging.score_line import line_answers, score_words
 from judgeloop.judging.structured_scores import (
     Scale,
@@ -16,10 +17,9 @@ from judgeloop.judging.structured_scores import (
     boxed_answers,
     bracketed_answers,
     element_spans,
-    json_answers,
-    json_spans,
     reason_spans,
     tag_answers,
+    within,
 )
 from judgeloop.judging.table_scores import table_answers, table_spans
 from judgeloop.records import MAX_SCORE
@@ -51,7 +51,7 @@ def parse_score(
     spoken = split_thought(text)
     said = spoken.before if spoken.answer is None else spoken.answer
     found, labels = _answers(said, Scale(score_words(label), low, high), form)
-    answer = settle(plain(said), found)
+    answer = settle(plain(said), found, scored=True)
     if answer is not None:
         return Score(answer.value, answer.reason)
     if spoken.answer is None:
@@ -66,7 +66,7 @@ def score_place(
     """Where the score that counts is: from the label's first letter to the end of the number. None without a score."""
     spoken = split_thought(text)
     said = spoken.before if spoken.answer is None else spoken.answer
-    answer = settle(plain(said), _answers(said, Scale(score_words(label), low, high), form)[0])
+    answer = settle(plain(said), _answers(said, Scale(score_words(label), low, high), form)[0], scored=True)
     if answer is None or answer.value is None:
         return None
     offset = text.rfind(said)
@@ -110,7 +110,12 @@ def _in_any_form(text: str, scale: Scale) -> Iterator[Answer[float] | None]:
     bare = plain(text)
     tables = table_spans(bare)
     in_tables = list(table_answers(bare, tables, scale))
+    reasons = reason_spans(text)
     in_tags = list(tag_answers(text, scale))
+    # What a judge weighs in an element of reasons is not its answer if there is one outside.
+    weighed = [answer for answer in in_tags if answer is not None and within(answer, reasons)]
+    if any(answer is not None and answer not in weighed for answer in in_tags):
+        in_tags = [answer for answer in in_tags if answer not in weighed]
     # What a structure holds is read there: words inside a JSON string are not a score line, nor those in an element
     # beside the one that gives the score.
     taken = [(start, end) for start, end, _ in objects] if in_json else []
@@ -120,8 +125,7 @@ def _in_any_form(text: str, scale: Scale) -> Iterator[Answer[float] | None]:
     yield from in_json
     yield from in_tables
     yield from in_tags
-    # What a judge weighs in an element of reasons is not its answer if there is one outside.
-    outside = list(line_answers(masked(rest, reason_spans(text)), scale.words, scale.low, scale.high))
+    outside = list(line_answers(masked(rest, reasons), scale.words, scale.low, scale.high))
     said = any(answer is not None for answer in outside)
     yield from outside if said else line_answers(rest, scale.words, scale.low, scale.high)
     yield from bracketed_answers(text, scale)

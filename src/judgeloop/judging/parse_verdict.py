@@ -23,8 +23,8 @@ from judgeloop.judging.answers import (
     without_repeated,
 )
 from judgeloop.judging.copied_scores import is_copy
+from judgeloop.judging.json_scores import json_spans
 from judgeloop.judging.parse_score import UNCLOSED
-from judgeloop.judging.structured_scores import json_spans
 from judgeloop.judging.tool_calls import call_spans
 from judgeloop.judging.verdict_sentences import sentence_answers, side_answer
 from judgeloop.judging.verdict_words import (
@@ -51,15 +51,16 @@ _LABEL_WORDS = (
     r"|(?:最终|最后|修正后?的?|更正后?的?|总体|我的)?"
     r"(?:更好|较好|最好|更优|更佳|最佳|胜出|胜者|获胜|获胜者|优胜者|判断|判定|裁决|结论|选择|偏好|优选|答案)"
     r"(?:的)?(?:一个|回答|答案|回复|评语|评委|是|为)?(?:的)?"
-    r"|result|vencedora?|ganadora?|gewinner|gagnante?|vincitor[ei]|победитель|勝者|승자"
-    r"|(?:mejor|meilleure?|besser|melhor|migliore|лучше|lepsz[ay]|daha[ \t]+iyi)"
-    r"(?:[ \t]+(?:antwort|respuesta|réponse|resposta|risposta|ответ))?"
+    r"|result|vencedora?|ganadora?|gewinner|gagnante?|vincitor[ei]|победитель|勝者|승자|الأفضل"
+    r"|(?:(?:an?|la|el|il|die|der)[ \t]+)?(?:mejor|meilleure?|besser|bessere|melhor|migliore|лучше"
+    r"|lepsz[ay]|daha[ \t]+iyi)(?:[ \t]+(?:antwort|respuesta|réponse|resposta|risposta|ответ))?"
     r"|より(?:良い|優れた)(?:回答|応答)?|더[ \t]*(?:나은|좋은)(?:[ \t]*(?:답변|응답))?"
 )
 _LABEL = re.compile(
     rf"{BEGINNING}(?P<label>{_LABEL_WORDS})(?:(?![A-Za-z])|(?<=[\u4e00-\u9fff]))[ \t\"'“”‘’」』)\]]*"
     r"(?:[ \t]?\([^()\n]{1,40}\)[ \t]?)?(?P<separator>[ \t]*(?:[-=]>|→)|[:=][ \t]*(?:is[ \t])?"
     r"|[ \t]*\b(?:is|goes[ \t]+to|would[ \t]+be)\b(?:[ \t]+(?:that|therefore|thus|hence|clearly|obviously)\b)?[ \t]*:?"
+    r"|[ \t]+(?:é|è|es|est|ist)[ \t]+(?:(?:a|o|la|el|die)[ \t]+)?(?=(?-i:[AB])\b|prim|segu|zwei|erst|deux|secon)"
     r"|[ \t]+[-–—][ \t]+|(?<=[是为])[ \t]*:?|[是为][ \t]*:?|(?<=[\u4e00-\u9fff])[ \t]+"
     r"|(?<=\])[ \t]*(?=[^\s:])"  # "[RESULT] A"
     r"|[ \t]*(?=(?-i:[AB])[^\w\n]*(?:\n|$))"
@@ -74,13 +75,25 @@ _BRACKETED = re.compile(
 _TOLD = re.compile(
     r"\b(?:response|answer|assistant|output|model|it|a|b)(?:[ \t]+(?:[ab]|[12]))?[ \t]+(?:says?|claims?|writes?|wrote"
     r"|ends?|contains?|includes?|states?|adds?|appends?)"
-    r"(?:[ \t]+(?:with|by|in|that|the|an?|own|line|words?|text|verdict|saying|itself)\b){0,4}[:\"'“` \t\n]{0,4}$",
+    r"(?:[ \t]+(?:with|by|in|that|the|an?|own|line|words?|text|verdict|saying|itself)\b){0,4}[:\"'“` \t\n]{0,4}$"
+    # inside a quotation of it
+    r"|\b(?:says?|claims?|writes?|wrote|states?|reads?|contains?|includes?|tells?|asks?|instructs?|demands?)\b"
+    r"[^.!?\"“`\n]{0,60}[\"“`][^\"”`\n]{0,80}$"
+    # not given, or an example
+    r"|(?:\bnot|n't|\bnever|\bexample|\be\.g\.?|\bsuch[ \t]as)(?:[ \t]+[a-z]+){0,2}[ \t:,\"'“`]{0,4}$",
     re.IGNORECASE,
+)
+_DENIED = re.compile(r"[\"'”` \t]*(?:is|was)(?:n't|[ \t]+not)\b", re.IGNORECASE)
+# The side that is said to be the worse one, on a line of its own.
+_LOSER = re.compile(
+    r"^[^\w\n]{0,9}(?:worse|loser|rejected|dispreferred|更差|较差)[^\w\n]{0,9}:(?P<said>[^\n]{1,40})$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _TAG = re.compile(r"<(?P<tag>[A-Za-z][\w -]{0,30})>\s{0,20}(?P<said>[^<\n]{1,60}?)\s{0,20}</(?P=tag)>", re.IGNORECASE)
 # Of an object, also where the arguments of a call hold it as a text: `"{\\"winner\\": \\"A\\"}"`.
 _KEY = re.compile(
-    r"""["'](?P<label>[\w -]{1,30})\\?["'][ \t\n]{0,20}:[ \t\n]{0,20}(?=\\?["']?(?P<said>[^"'\n,}\\]{1,40}))"""
+    r"""["'](?P<label>[\w -]{1,30})\\?["'][ \t\n]{0,20}:[ \t\n]{0,20}"""
+    r"""(?=\\?["']?(?P<said>(?<=["'])[^"'\n}\\]{1,80}|[^"'\n,}\\]{1,40}))"""
 )
 # AlpacaEval's list of ranks: the one that is first.
 _RANKED = re.compile(
@@ -88,7 +101,8 @@ _RANKED = re.compile(
     r"""|["']rank["']\s?:\s?["']?1["']?,\s{0,20}["']model["']\s?:\s?["'](?P<name>[^"'\n]{1,30})["']"""
 )
 _ONLY = re.compile(
-    rf"[^\w\n]*(?:(?i:answer|response|assistant|option|output|choice|judge?ment|回答|答案)[ \t]*{OPENERS})?"
+    r"[^\w\n]*(?:(?i:answer|response|assistant|option|output|choice|candidate|model|judge?ment|回答|答案)"
+    rf"[ \t]*{OPENERS})?"
     r"(?P<side>[AB]|(?<=\()[ab](?=\)))[^\w\n]*(?:</?\|?[a-z_]{1,20}\|?>\s*)?"
 )
 # What follows a side that is the first line, or the first word before a dash, and a side that is a heading.
@@ -130,7 +144,7 @@ def parse_verdict(text: str, shown: Sequence[str] = ()) -> ParsedVerdict:
     said = without_repeated(said)
     wide = usual_forms(said)
     only = _ONLY.fullmatch(wide.strip())
-    if only is not None:
+    if only is not None and wide.count("[[") <= wide.count("]]"):  # "[[A" may have been about to say "[[A=B]]"
         return ParsedVerdict(SIDES[only["side"].lower()], None)
     bare = plain(said)
     theirs = {_squeezed(line) for response in shown for line in response.splitlines()}
@@ -151,7 +165,12 @@ def parse_verdict(text: str, shown: Sequence[str] = ()) -> ParsedVerdict:
     if not own:
         return ParsedVerdict(None, "its verdict is in a response too")
     answer = settle(bare, own)
-    return ParsedVerdict(None, None) if answer is None else ParsedVerdict(answer.value, answer.reason)
+    if answer is None:
+        return ParsedVerdict(None, None)
+    worse = [read_side(loser["said"]) for loser in _LOSER.finditer(bare)]
+    if answer.value not in (None, "neither") and any(read is not None and read[0] == answer.value for read in worse):
+        return ParsedVerdict(None, "the same side is called better and worse")
+    return ParsedVerdict(answer.value, answer.reason)
 
 
 def _is_theirs(text: str, answer: _Found, theirs: set[str], shown: Sequence[str]) -> bool:
@@ -206,7 +225,11 @@ def _first_line(text: str) -> Iterator[_Found]:
 def _bracketed(text: str) -> Iterator[_Found]:
     for match in _BRACKETED.finditer(text):
         said = plain(match[match.lastgroup or 0])
-        told = SUPPOSED.match(text, match.end()) or _TOLD.search(text, max(0, match.start() - _LINE), match.start())
+        told = (
+            SUPPOSED.match(text, match.end())
+            or _DENIED.match(text, match.end())
+            or _TOLD.search(text, max(0, match.start() - _LINE), match.start())
+        )
         if not told and not (match["boxed"] and re.fullmatch(r"[^\w]*\d.*", said)):
             read = ("neither", None, 1) if said.strip() in ("C", "c") else read_side(said)
             if read is not None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from judgeloop.judging.answers import BEGINNING, FINAL, FINAL_WORDS, OWN, PLAIN, TOTAL, WEAK, Answer, plain
-from judgeloop.judging.score_number import CLOSERS, DASHES, NUMBER, UNIT, Number, read_number
+from judgeloop.judging.number_marks import CLOSERS, DASHES, OF, UNIT
+from judgeloop.judging.score_number import NUMBER, Number, read_number
 
 _PREFIX = (
     r"(?:(?:my|the|your|its|this|our|total|final|overall|revised|corrected|updated|adjusted|amended|reconsidered|new|"
@@ -27,11 +28,14 @@ _FOREIGN = (
     r"(?:puntuaci[oó]n|calificaci[oó]n|pontuaç[ãa]o|punteggio|nota)(?:[ \t]+(?:final|total)e?)?|puntaje|voto"
     r"|note[ \t]+(?:finale|globale|totale)"
     # Everyday words that are labels only of a number with its total, alone on the line.
-    r"|(?:note|verdict|[eé]valuation|assessment|judge?ment|mark|valutazione|valoraci[oó]n|avaliaç[ãa]o|ergebnis|resultado)"
-    r"(?=[ \t]*:[ \t]*\d(?:[.,]\d{1,2})?[ \t]*(?:/|(?:sur|su|de|von|out[ \t]+of)\b)[ \t]*\d{1,3}[^\w\n]*(?:\n|$))"
+    r"|(?:note|verdict|[eé]valuation|assessment|judge?ment|mark|valutazione|valoraci[oó]n|avaliaç[ãa]o|ergebnis|resultado"
+    r"|punkte|endnote|beoordeling|karakter|arvosana)"
+    rf"(?=[ \t]*:[ \t]*\d(?:[.,]\d{{1,2}})?[ \t]*(?:/|(?:{OF}|out[ \t]+of)\b)[ \t]*\d{{1,3}}[^\w\n]*(?:\n|$))"
     r"|(?:gesamt)?(?:bewertung|wertung|punktzahl)"
-    r"|(?:(?:итоговая|общая|підсумкова|загальна)[ \t]+)?(?:оценка|оцінка)|(?:総合|最終)?(?:スコア|点数|得点|評価|評点)"
-    r"|(?:(?:최종|종합)[ \t]*)?(?:점수|평점)|총점|الدرجة|النتيجة|التقييم|امتیاز|स्कोर|अंक|điểm(?:[ \t]+số)?"
+    r"|(?:(?:итоговая|общая|підсумкова|загальна)[ \t]+)?(?:оценка|оцінка)|(?:итоговый[ \t]+)?балл"
+    r"|(?:総合|最終)?(?:スコア|点数|得点|評価|評点)"
+    r"|(?:(?:최종|종합)[ \t]*)?(?:점수|평점|스코어)|총점"
+    r"|(?:الدرجة|النتيجة|التقييم)(?:[ \t]+النهائية?)?|امتیاز|स्कोर|अंक|điểm(?:[ \t]+số)?"
     r"|puan|skor|nilai|ocena|คะแนน|poäng|betyg"
 )
 _ZH_LABEL = rf"{_ZH_PREFIX}(?:得分|评分|評分|分数|分數|打分|给分|給分|总分|總分|分值|评级|評級)(?:结果)?"
@@ -39,7 +43,10 @@ _OF_WHAT = (
     r"(?:[ \t]+(?:for|of)[ \t]+(?:this|the|that)[ \t]+(?:response|answer|reply))?"
     r"(?:[ \t]+(?:awarded|given|assigned|earned))?"
 )
-_LABEL = rf"(?:{_PREFIX}(?:score|rating|grade)|total[ \t]+points){_OF_WHAT}|{_ZH_LABEL}|(?:{_BARE})|(?:{_FOREIGN})"
+_LABEL = (
+    rf"(?:{_PREFIX}(?:score|rating|grade)(?:[ \t]+(?:final|global)e?)?|total[ \t]+points){_OF_WHAT}"
+    rf"|{_ZH_LABEL}|(?:{_BARE})|(?:{_FOREIGN})"
+)
 _STRICT = re.compile(rf"{_BARE}|{_RESULT}|{_FOREIGN}", re.IGNORECASE)
 _TOTAL_ALONE = re.compile(r"(?:the[ \t]+)?(?:total|overall|sum)(?:[ \t]+points)?|总计|合计", re.IGNORECASE)
 # The judge's own scale, in a sentence of its own: "On a scale of 1 to 10, I would rate this a 4."
@@ -61,7 +68,7 @@ _SCALE = (
 _SEPARATOR = re.compile(
     r"[ \t]{0,8}(?:(?:is|was|would[ \t]+be|为|是)?[ \t]{0,4}(?::=|:|=(?!>))"
     r"|\b(?:is|was)\b(?:[ \t]+(?:now|therefore|thus|hence|then|clearly)\b)?"
-    r"|为|是|[-=]>|→)[ \t]*"
+    r"|[为是は]|[-=]>|→)[ \t]*"
     r"|(?<=[ \t])[-–—|][ \t]+",
     re.IGNORECASE,
 )
@@ -72,14 +79,20 @@ _BEFORE = re.compile(
     r"(?:(?:it|this|the)(?:[ \t]+(?:response|answer))?[ \t]+)?(?:an?[ \t]+)?(?=\d)",
     re.IGNORECASE,
 )
+# The scale before the number: "得分：5分制下为4分", "5点満点中4点", "5점 만점에 4점".
+_SCALE_FIRST = re.compile(
+    r"(?P<most>\d{1,3})[ \t]*(?:分制[下中]?[^\w\n]{0,2}[为是]?:?|[点點]満点(?:中|で)?|점[ \t]*만점(?:에서?|[ \t]*중)?"
+    r"|分满分[下中]?[,]?[的得]?)[ \t]*(?=\d)"
+)
 # After a number and nothing else; Prometheus ends so: "[RESULT] 4 [END]".
 _NO_MORE = r"[^\w\n]*$|\[/?(?:end|result)\b"
 _AFTER_ALONE = re.compile(rf"{CLOSERS}(?:{UNIT})?[ \t]*(?:{_NO_MORE})", re.IGNORECASE)
 _AFTER_BARE = re.compile(
-    rf"{CLOSERS}(?:{UNIT})?[ \t]*(?:{_NO_MORE}|[,;.。()!][^\d]|(?<=[ \t])[{DASHES}(])", re.IGNORECASE
+    rf"{CLOSERS}(?:{UNIT})?(?:です|である|입니다)?[ \t]*(?:{_NO_MORE}|[,;.。()!][^\d]|(?<=[ \t])[{DASHES}(])",
+    re.IGNORECASE,
 )
 _AFTER_ZH = re.compile(rf"{CLOSERS}分?{CLOSERS}(?:$|[,;.。!()])")
-_NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?:[-•][ \t]+)?(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
+_NEXT_LINE = re.compile(r"[ \t]{0,40}(?:\r?\n[ \t]{0,40}){1,4}(?:[-•>][ \t]+)?(?P<line>[^\n\r]{1,60})(?=[\n\r]|$)")
 _OTHER_THAN_SCORE = "a total that is not the score"
 _CONDITION = re.compile(r"(?:如果|假如|要是|倘若|除非)[^。!?;\n]*,[ \t]*$")  # "如果有例子，得分：5"
 _LINE = 200  # characters after the label in which its number is read
@@ -155,11 +168,13 @@ def _number_after(text: str, label: re.Match[str], low: int, high: int) -> tuple
     before_it = _BEFORE.match(text, begins) if separator is not None else None
     thought = before_it is not None and before_it.group()[0] in "Ii"  # "I would give it a 5, but …"
     begins = before_it.end() if before_it is not None else begins
+    first = _SCALE_FIRST.match(text, begins)
+    begins = first.end() if first is not None else begins
     region = _rest_of_line(text, begins)
     strict = _STRICT.fullmatch(label["label"]) is not None
     chinese = "\u4e00" <= label["label"][-1] <= "\u9fff"
     before = _SCALE_BEFORE.search(text, max(0, label.start("label") - _LINE), label.start("label"))
-    scale = label["scale"] or (before.group() if before else None)
+    scale = (first and first["most"]) or label["scale"] or (before.group() if before else None)
     if region.strip():
         next_lines = text[begins + len(region) : begins + len(region) + _LINE]
         number = read_number(region, low, high, scale, next_lines)

@@ -6,45 +6,40 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-OPENERS = (
-    r"""[ \t"'“”‘’「『<(\[{}⭐\u2605-\u2775\u2794-\u27bf\U0001f300-\U0001faff]*"""  # brackets, stars, signs such as ✅
-)
-CLOSERS = r"""[ \t"'“”‘’」』》>)\]}]*"""
-DASHES = "-\u2013\u2014\u2212"
-UNIT = (
-    r"(?:points?(?:[ \t]+(?:awarded|earned))?|pts\.?|stars?|分|[点點점](?!\d)|★|⭐"
-    r"|punkt(?:en?)?|puntos|pontos|punti|балл(?:а|ов)?)"
-)
-_NUMBER_WORDS = {
-    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "twenty": 20, "hundred": 100, "十": 10, "百": 100,
-}  # fmt: skip
-_WORDS = "|".join(word for word in _NUMBER_WORDS if word.isascii())
-_SPELLED = rf"(?:(?P<word>{_WORDS})[ \t]*[(\[][ \t]*(?=\d))?"  # "four (4)"
+from judgeloop.judging.after_number import COUNTED, GLUED, SECOND, SUMMANDS, SUPPOSED, other_number
+from judgeloop.judging.number_marks import CLOSERS, DASHES, IN_WORDS, NUMBER_WORDS, OF, OPENERS, UNIT
+
+_SPELLED = rf"(?:(?P<word>{IN_WORDS})[ \t]*[(\[][ \t]*(?=\d))?"  # "four (4)"
 # A decimal comma is one if the total is beside it: "3,5/5", "4,5 von 5".
-_DECIMALS = r"(?:\.\d{1,20}|,\d{1,2}(?=[ \t]*(?:/|(?:von|sur|de|di|su|van|dari|из|із)[ \t])[ \t]*\d))?"
+_DECIMALS = rf"(?:\.\d{{1,20}}|,\d{{1,2}}(?=[ \t]*(?:/|{OF}[ \t])[ \t]*\d))?"
 NUMBER = re.compile(rf"{OPENERS}{_SPELLED}(?P<sign>[{DASHES}]\s*)?(?P<value>\d{{1,9}}{_DECIMALS})", re.IGNORECASE)
 _STARS = re.compile(r"[ \t]*(?P<full>(?:[★⭐🌟][ \t]?){1,10})(?P<empty>(?:[☆✩✰][ \t]?){0,10})")
 _OUT_OF = re.compile(
     rf"{CLOSERS}(?:{UNIT}{CLOSERS})?[(\[<]?{OPENERS}"
-    rf"(?:/|(?:out[ \t]+of|of|von|sur|de|di|su|van|dari|из|із)[ \t]+|满分(?:为|是)?|共)"
+    rf"(?:/|(?:out[ \t]+of|of|{OF})[ \t]+|满分(?:为|是)?|共)"
     rf"{OPENERS}(?P<total>\d{{1,9}})(?:\.0{{1,4}})?(?![\d.]*\d)",
     re.IGNORECASE,
 )
 _TO = rf"[ \t]*(?:[{DASHES}~]|to\b|到|至)[ \t]*"
+_MEANS = r"[ \t]*(?:=|\b(?:is|being|as|means)\b)[ \t]*(?:the[ \t]+)?"
 # A total in other words: "(0-10)", "on a scale of 1 to 10", "max. 10", "out of a possible 10", "满分10分", "10分制".
 _NAMED_SCALE = re.compile(
     rf"{CLOSERS}(?:{UNIT}{CLOSERS})?(?:"
     rf"[(\[][ \t]*(?:scale|range)?[ \t]*:?[ \t]*\d{{1,3}}{_TO}(?P<range>\d{{1,4}})(?:[ \t]*scale)?[ \t]*[)\]]"
     rf"|[,(\[]?[ \t]*(?:(?:on|in|using|with)[ \t]+)?(?:(?:a|the)[ \t]+)?(?:scale|range)[ \t]*(?:of|from|:)?[ \t]*"
     rf"(?:\d{{1,3}}{_TO})?(?P<scale>\d{{1,4}})"
-    r"|[,(\[]?[ \t]*(?:on[ \t]+)?(?:(?:a|the)[ \t]+)?(?P<point>\d{1,4})[ -]points?[ \t]+scale"
+    rf"|[,(\[]?[ \t]*(?:on[ \t]+)?(?:(?:a|the)[ \t]+)?(?P<point>\d{{1,4}}|{IN_WORDS})[ -]points?[ \t]+"
+    r"(?:[a-z]+[ \t]+)?scale"
+    rf"|[,;(\[]?[ \t]*(?:(?:where|with|when)[ \t]+)?(?:\d{{1,3}}{_MEANS}(?:worst|lowest|poor|bad|min\w*|terrible)\b"
+    rf"[ \t,;]*(?:and[ \t]+)?)?(?P<best>\d{{1,4}}|{IN_WORDS}){_MEANS}"
+    r"(?:best|highest|max(?:imum)?|perfect|top|excellent|good)\b"
     r"|[,;(\[]?[ \t]*max(?:\.|imum)?[ \t]*(?::|=|(?:of|is|score|points)\b)*[ \t]*(?P<most>\d{1,4})"
-    rf"|(?:[,;(\[]|[{DASHES}])?[ \t]*out[ \t]+of[ \t]+(?:(?:an?|the|possible|maximum|total|max|of)[ \t]+){{0,4}}"
-    rf"(?P<out>\d{{1,4}}|{_WORDS})\b"
+    rf"|(?:[,;(\[]|[{DASHES}])?[ \t]*(?:out[ \t]+of|of(?=[ \t]+the[ \t]))[ \t]+"
+    rf"(?:(?:an?|the|possible|maximum|total|max|of)[ \t]+){{0,4}}"
+    rf"(?P<out>\d{{1,4}}|{IN_WORDS})\b"
     r"|[,;(]?[ \t]*(?:满分|總分|总分|滿分)[ \t]*(?:为|是|:)?[ \t]*(?P<full>\d{1,4})"
     r"|[,;(]?[ \t]*(?P<system>\d{1,4}|[十百])分制"
-    r"|[,;(]?[ \t]*(?P<full_marks>\d{1,4})[点分]満点)",
+    r"|[,;(]?[ \t]*(?P<full_marks>\d{1,4})[ \t]*(?:[点分]満点|점[ \t]*만점))",
     re.IGNORECASE,
 )
 _OTHER_WORD = re.compile(r"[ \t]+[^\W\d_]{1,4}[ \t]+(?P<total>\d{1,4})[^\w\n]*$")  # "4 sur 10"
@@ -63,59 +58,8 @@ _AGAIN = re.compile(
     r"[ \t]*[(=][ \t]*(?P<part>\d{1,9}(?:\.\d{1,9})?)[ \t]*/[ \t]*(?P<whole>\d{1,9})(?:\.0)?[ \t]*(?:\)|$)"
 )
 _SUMMAND = re.compile(rf"(?P<minus>[{DASHES}]|minus\b)?[ \t]*(?P<value>\d{{1,3}}(?:\.\d{{1,2}})?)", re.IGNORECASE)
-# A first summand without the sum's total: "1 (relevance) + 1", "1 for relevance, 1 for coverage".
-_SUMMANDS = re.compile(
-    rf"(?:[ \t]*{UNIT})?(?:[ \t]*\([^()\n]{{1,80}}\)|[ \t]+for[ \t]+[^\d+=\n]{{1,60}})?[ \t]*(?:\+|plus\b)[ \t]*\d"
-    rf"|(?:[ \t]*{UNIT})?[ \t]+(?:each\b"
-    rf"|for[ \t]+[^\d\n]{{1,60}}(?:[,;]|[ \t]and\b)[ \t]*(?:and[ \t]+)?\d{{1,2}}(?:[ \t]*{UNIT})?[ \t]+for\b)",
-    re.IGNORECASE,
-)
-_JOINER = (
-    rf"[{DASHES}~&+=×→]|[-=]>|\.{{2,3}}|(?<!…)…(?!…)|\\sim\b"
-    r"|(?:up[ \t]+to|through|to|or|and|ou|oder|bis|или|vs)\b\.?|到|至|还是|或[者是]?|和|、"
-)
-_FILLER = r"(?:(?:possibly|perhaps|maybe|even|rather|an?)[ \t]+){0,2}"
-# A second number that the first is set against: a range, an alternative, a sum, a list up to the end of the line.
-_SECOND = re.compile(
-    rf"{CLOSERS}(?:(?:{_JOINER})[ \t\"'“”‘’(\[<]*{_FILLER}|(?<=[ \t\"'“”‘’])"
-    rf"|[,;|(]?[ \t]*[(]?(?:or|maybe|perhaps|possibly|也许|可能)[ \t]*(?:(?:even|an?)[ \t]+){{0,2}}"
-    rf"|[,;|][ \t\"'“”‘’(\[<]*(?=\d[\d.,;|/ \t]*$))\d"
-    r"|[ \t]+or[ \t]+(?:(?:a|low|high)[ \t]+){0,2}(?:more|higher|less|lower|above|below|\d|one|two|three|four|five)\b"
-    r"|[ \t]*\([^()\n]{1,60}\)[ \t]*[/,;|&][ \t]*(?:and[ \t]+)?\d{1,2}(?:\.\d{1,2})?[ \t]*\("
-    r"|[ \t]+(?:or[ \t]+so|at[ \t]+(?:least|most|best)|and[ \t]+(?:above|below|up)(?![ \t]+[a-z]))\b"
-    r"|(?:[ \t]*\([^()\n]{1,40}\))?[ \t]*(?:→|[-=]>)[^\d\n]{0,12}\d|[.?…\W]{1,6}(?:actually|no,)[^\d\n]{0,30}\d"
-    rf"|{CLOSERS}{UNIT}{CLOSERS}(?:[{DASHES}~]|(?:to|or)\b|到|至|还是|或[者是]?)[ \t]*{_FILLER}\d{{1,3}}[ \t]*{UNIT}",
-    re.IGNORECASE,
-)
-# What makes the number a part of another word or number; a new sentence may follow without a space.
-_GLUED = re.compile(
-    r"[.,/:]\d|[.,/]?[ \t]*[¼-¾⅐-⅞↉]|[ \t]*%|[ \t]+and[ \t]+a[ \t]+half\b"
-    r"|e[-+]?\d|\+(?![ \t]*\d)|-?ish\b|分?(?:[中里多]|以[上下]|左右|上下)|比\d"
-    r"|(?!(?:points?|pts|stars?|out|of|to|or|and|p)(?![a-z])|(?-i:[A-Z][a-z]{2}))[a-z]",
-    re.IGNORECASE,
-)
 _MARK = re.compile(r"[.):](?=[ \t]*[^\W\d])|[ \t]+(?:is|means)\b")  # of an item in a list
 _WHOLE_SCALE = re.compile(rf"{_TO}(?P<high>\d{{1,4}})[^\w\n]*$", re.IGNORECASE)
-# What speaks of a score rather than giving it: "Score: 5 would need examples".
-_SUPPOSED = re.compile(
-    rf"{CLOSERS}(?:{UNIT}{CLOSERS})?[,;]?[ \t]*(?:\?|(?:at[ \t]+first|initially|so[ \t]+far|for[ \t]+now|if|when|unless"
-    r"|would|could|might|should|requires?|needs?|means?|demands?|implies|(?:is|was)n't)\b"
-    r"|(?:is|was)[ \t]+(?:for|reserved|given|only|when|if|not|the[ \t]+(?:highest|maximum|lowest|top)"
-    r"|what[ \t]+i[ \t]+(?:would|could|might))\b"
-    r"|(?:is|was|seems|looks|feels)[ \t]+(?:(?:a[ \t]+(?:bit|little)|rather|somewhat|far|much)[ \t]+)?"
-    r"(?:too|low|high|harsh|generous|unfair)\b"
-    r"|(?:则|才|需要|要求|意味着|表示|应该|将会|会是|太|过[高低]|偏[高低]))",
-    re.IGNORECASE,
-)
-# What is counted, and is no score: "5 minutes", "3 tips are given", "2 minor issues". A word in -s may be a verb, too.
-_COUNTED = re.compile(
-    rf"[ \t]+(?:(?:minor|major|main|key|small|big|good|serious|different|clear|more|other|new|factual)[ \t]+)?"
-    rf"(?!(?:{UNIT}|marks|as|[\w]*ss|[a-z]?is|th[iu]s|[hw]as|its|plus|minus|always|perhaps|besides|towards|across|looks|feels"
-    r"|seems|means|needs|stands|remains|appears|applies|fits|suits|matches|makes|gives|shows|reflects|requires|represents|indicates|captures"
-    r"|describes|suggests|acknowledges)\b)(?:(?-i:[a-z]{2,20}s)|criteria|people|percent)\b(?![ \t]*:)"
-    r"|[ \t]*分钟|(?:小时|个|条|项|种|次|处|秒|天|年|句|字|元|人|篇|步)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +83,7 @@ def read_number(text: str, low: int, high: int, scale: str | None = None, below:
     if match is None:
         return _drawn(text, low, high, scale)
     found = Number(None, None, match.end(), text[match.end() :])
-    if match["word"] and _NUMBER_WORDS[match["word"].lower()] != float(match["value"].replace(",", ".")):
+    if match["word"] and NUMBER_WORDS[match["word"].lower()] != float(match["value"].replace(",", ".")):
         return replace(found, reason="more than one number on the score line")
     if match["sign"]:
         return replace(found, reason="negative score")
@@ -163,19 +107,20 @@ def read_number(text: str, low: int, high: int, scale: str | None = None, below:
         ):
             end = percent.end()
     rest = text[end:]
-    counted = total is None and _COUNTED.match(rest) is not None
-    found = replace(found, end=end, rest=rest, supposed=counted or _SUPPOSED.match(rest) is not None)
+    counted = total is None and COUNTED.match(rest) is not None
+    found = replace(found, end=end, rest=rest, supposed=counted or SUPPOSED.match(rest) is not None)
     outside = _other_scale(scale, high) or _other_total(total, high)
     if outside is not None:
         return replace(found, reason=f"score out of {outside}, not {high}")
-    if rest[:1].isnumeric() or _GLUED.match(rest):
+    if rest[:1].isnumeric() or GLUED.match(rest):
         return replace(found, reason="malformed number")
     if _begins_list(match["value"], rest, below):
         return replace(found, reason="a list on the score line")
     again = _AGAIN.match(rest)
     if (
-        _SECOND.match(rest)
-        or _SUMMANDS.match(rest)
+        SECOND.match(rest)
+        or SUMMANDS.match(rest)
+        or other_number(rest, value, high)
         or (again is not None and float(again["part"]) * high != value * float(again["whole"]))
     ):
         return replace(found, reason="more than one number on the score line")
@@ -222,7 +167,7 @@ def _other_total(total: re.Match[str] | None, high: int) -> int | None:
     if total is None:
         return None
     said = next(group for group in total.groups() if group is not None).lower()
-    number = _NUMBER_WORDS[said] if said in _NUMBER_WORDS else int(said)
+    number = NUMBER_WORDS[said] if said in NUMBER_WORDS else int(said)
     return number if number != high else None
 
 

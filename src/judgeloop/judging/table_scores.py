@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from judgeloop.judging.answers import Answer
-from judgeloop.judging.structured_scores import Scale, last_number, number_inside
+from judgeloop.judging.json_scores import last_number
+from judgeloop.judging.structured_scores import Scale, number_inside
 
 _RULE = re.compile(r"[\s|:-]*-[\s|:-]*")
 # Headers of columns: what was given, what could have been, what is no score at all.

@@ -21,15 +21,19 @@ NAME = (
     rf"[ \t]*[#:_-]?{OPENERS}){{0,3}}"
 )
 WORD = (
-    r"(?:a|b|1|2|first|second|one|two|former|latter|前者|后者|[前后](?:一个|面)|第[一二][个份位]?|甲|乙"
+    r"(?:a|b|1|2|first|second|one|two|former|latter|前者|后者|[前后](?:一个|面)|第[一二][个份位]?|(?<=[答案复手型])[一二]|甲|乙"
     # The names of the tags that the two are shown in.
     r"|other_response|(?<!the )other response|(?<=<)response(?=>[^\w\n]*(?:\n|$)))"
 )
 SIDE = re.compile(rf"{OPENERS}{NAME}(?P<side>{WORD})(?![A-Za-z0-9])(?:个|的|那个|一个)?", re.IGNORECASE)
+DRAW = (
+    r"平局|平手|引き分け|무승부|unentschieden|gleichstand|égalité|ex[ \t]aequo|empate|pareggio|gelijkspel"
+    r"|ничья|нічия|remis|beraberlik|تعادل"
+)
 _NEITHER = re.compile(
     rf"\[\[[cC]\]\]|{OPENERS}(?:(?:it[ \t]+is|it's)[ \t]+)?"
     r"(?:(?:an?[ \t]+)?(?:tied?|draw)|neither|both|equal(?:ly)?|same|none|"
-    r"平局|平手|一样|相同|都|两者|两个|二者|不相上下|难分高下|没有)(?![A-Za-z0-9])",
+    rf"{DRAW}|一样|相同|都|两者|两个|二者|不相上下|难分高下|没有)(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 RELATION = re.compile(
@@ -43,7 +47,7 @@ _OTHERS = {  # what the other side of "A or B", "1 or 2", "the first or the seco
     **dict.fromkeys("ab", _LETTERS), **dict.fromkeys("12", _DIGITS),
 }  # fmt: skip
 _JOINED = (
-    r"(?:[/,&|]|\b(?:or|and|oder|ou|vs)\b\.?|[,(—–-][ \t]*(?:or|and|maybe|perhaps|possibly)\b|还是|或[者是]?|和|与|、)"
+    r"(?:[/,;&|]|\b(?:or|and|oder|ou|vs)\b\.?|[,(—–-][ \t]*(?:or|and|maybe|perhaps|possibly)\b|还是|或[者是]?|和|与|、)"
     r"[ \t,(]*(?:(?:or|and)[ \t]+)?(?:(?:possibly|perhaps|maybe)[ \t]+)?"
 )
 # A second side that the first is set against: "A or B"; not "A (A answers, B does not)".
@@ -60,10 +64,26 @@ _MORE: dict[str, re.Pattern[str]] = {
 _TOLD_AFTER = re.compile(r"(?![都均皆也同一各])[\u4e00-\u9fff]")
 _EQUAL = re.compile(r"[^\n]{0,30}\b(?:equal(?:ly)?|tied?|same)\b|[^\n]{0,10}(?:一样|相同|相当)", re.IGNORECASE)
 SUPPOSED = re.compile(
-    rf"{_CLOSERS}[,;]?[ \t]*(?:would|could|might|should|needs?|requires?|if|when|unless"
+    rf"{_CLOSERS}[,;(]?[ \t]*(?:would|could|might|should|needs?|requires?|if|when|unless"
     r"|for[ \t]+(?:an?[ \t]+)?(?:tie|draw))\b"
     rf"|{_CLOSERS}(?:则|才|需要|应该|如果)",
     re.IGNORECASE,
+)
+# What takes a side back: the other one in brackets, in a correction, in another respect, or after "but".
+_OTHER = rf"{OPENERS}{NAME}(?!(?-i:a|one|two)[ \t]+[a-z])(?P<side>{WORD})(?![A-Za-z0-9])"
+_TAKES_BACK = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"[ \t]*[(\[]{_OTHER}[ \t]*[)\]]",
+        rf"{_CLOSERS}[^\w\n]{{1,6}}(?:no|wait|actually|sorry|(?:or[ \t]+)?rather|make[ \t]+(?:it|that))"
+        rf"\b[^\w\n]{{0,4}}{_OTHER}",
+        rf"(?:[ \t]*\([^()\n]{{1,40}}\)|[^,;.\n]{{0,40}}?[ \t](?:for|in|on|at)[ \t][^,;.\n]{{1,40}})[ \t]*[,;/&]"
+        rf"[ \t]*(?:(?:and|but|while|whereas)[ \t]+)?{_OTHER}[ \t]*(?:\(|(?:for|in|on|at)\b)",
+        rf"[^.!?。！？\n]{{0,40}}?[,;][ \t]*(?:but|yet|however|though|although)\b"
+        rf"[^.!?。！？\n]{{0,60}}?(?<![\w-]){_OTHER}"
+        r"[ \t]+(?:(?:is|was)[ \t]+(?:(?:the|clearly|much|still|overall|my)[ \t]+){0,2}"
+        r"(?:better|best|winner|preferred|superior|stronger)|wins)\b(?![ \t]+(?:in|at|on|for)\b)",
+    )
 )
 _NOT = re.compile(r"[ \t]*(?:not|n't|neither|不是|并非)\b", re.IGNORECASE)
 # What says that the side it follows is not the better one, or asks.
@@ -112,11 +132,27 @@ SIDES: dict[str, Preference] = {
             "第一位",
             "甲",
             "response",
+            "一",
         ),
         "first",
     ),
     **dict.fromkeys(
-        ("b", "2", "second", "two", "latter", "后者", "后一个", "后面", "第二", "第二个", "第二份", "第二位", "乙"),
+        (
+            "b",
+            "2",
+            "second",
+            "two",
+            "latter",
+            "后者",
+            "后一个",
+            "后面",
+            "第二",
+            "第二个",
+            "第二份",
+            "第二位",
+            "乙",
+            "二",
+        ),
         "second",
     ),
     **dict.fromkeys(("other_response", "other response"), "second"),
@@ -138,6 +174,8 @@ def read_side(said: str) -> tuple[Preference | None, str | None, int] | None:
         if SIDES[one] == SIDES[two]:
             return None, NO_SIDE, relation.end()
         value: Preference = "neither"
+        if relation["sign"] == "=" and (one in "ab") != (two in "ab"):
+            return None, _BOTH_SIDES, relation.end()  # two names of one side: "A = Response 2"
         if relation["sign"][0] in ">≫≻〉":
             value = SIDES[one]
         elif relation["sign"][0] in "<≪≺〈":
@@ -164,6 +202,8 @@ def read_side(said: str) -> tuple[Preference | None, str | None, int] | None:
         return None, NO_SIDE, 0
     if LOSES.match(rest):
         return None, NO_SIDE, side.end()
+    if taken_back(side["side"], rest):
+        return None, _BOTH_SIDES, side.end()
     more = _MORE[_OTHERS.get(side["side"].lower(), WORD)].match(rest)
     again = more is not None and more.group().lower().endswith(side["side"].lower())  # "A, a clear answer"
     if (
@@ -175,3 +215,9 @@ def read_side(said: str) -> tuple[Preference | None, str | None, int] | None:
             return "neither", None, side.end()
         return None, _BOTH_SIDES, side.end()
     return SIDES[side["side"].lower()], None, side.end()
+
+
+def taken_back(side: str, rest: str) -> bool:
+    """Whether what follows a side names the other one in its place or beside it: "A (the second one)", "A. No, B"."""
+    others = (pattern.match(rest) for pattern in _TAKES_BACK)
+    return any(SIDES[other["side"].lower()] != SIDES[side.lower()] for other in others if other is not None)

@@ -1,10 +1,10 @@
 """Split what a model thought from what it said.
 
 A thought is not speech: it is never judged, and no score is read from it. The marks are those of the chat formats in
-use: `<think>` (Qwen3, DeepSeek, GLM, Nemotron), `<thought>` (EXAONE), `<seed:think>`, `[THINK]` (Magistral),
-`◁think▷` (Kimi), `<|START_THINKING|>` (Command A), `<|begin_of_thought|>` (Sky-T1), `<|channel>thought` (Gemma),
-`<|inner_prefix|>` (Apertus), `[BEGIN FINAL RESPONSE]` (Apriel), the words that Granite and HuatuoGPT write instead of
-marks, and the channels of gpt-oss (harmony), with or without their control tokens.
+use: `<think>` (Qwen3, DeepSeek, GLM, Nemotron), `<thought>` (EXAONE), `<seed:think>`, `<longcat_think>`, `[THINK]`
+(Magistral), `◁think▷` (Kimi), `<|START_THINKING|>` (Command A), `<|begin_of_thought|>` (Sky-T1), `<|channel>thought`
+(Gemma), `<|inner_prefix|>` (Apertus), `[BEGIN FINAL RESPONSE]` (Apriel), the words that Granite and HuatuoGPT write
+instead of marks, and the channels of gpt-oss (harmony), with or without their control tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_NAMES = r"(?:think|thinking|thought|thoughts|seed:think)"
+_NAMES = r"(?:(?:seed:|longcat_)?think|thinking|thoughts?)"
 # Tags that an answer may well use for its own purposes: a thought only if the text begins with one.
 _LEADING = re.compile(
     r"\s*<(?P<name>reasoning|reflection|analysis|scratchpad|inner_thoughts?|internal_thoughts?|inner_monologue|internal_monologue|chain_of_thought|cot|思考(?:过程)?|推理(?:过程)?)>",
@@ -33,7 +33,7 @@ _HARMONY = re.compile(r"<\|channel\|>\s*(?P<channel>\w+)[^<]{0,200}(?:<\|constra
 _HARMONY_START = re.compile(r"^[ \t]*(?:<\|start\|>assistant)?<\|channel\|>", re.MULTILINE)
 _HARMONY_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 # Harmony decoded without its control tokens: "analysisThe user asks …assistantfinalParis."
-_BARE_HARMONY = re.compile(r"\s*analysis(?=[A-Z<*\"“'(\[\d\u4e00-\u9fff])")
+_BARE_HARMONY = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z<*\"“'(\[\d\u4e00-\u9fff])")
 _BARE_FINAL = re.compile(r"assistant\s?final")
 # Words that announce a thought, and the answer after it. Without the second they announce the answer's own reasons.
 _ANNOUNCED = re.compile(
