@@ -15,7 +15,8 @@ from typing import Any
 @dataclass(frozen=True)
 class Answer:
     """What the endpoint sends: a status and a body (an object is sent as JSON), after `delay` seconds. `hang_up`:
-    the connection is closed before anything is sent; `cut`: so many bytes before the body's end."""
+    the connection is closed before anything is sent; `cut`: so many bytes before the body's end. `blanks`: so many
+    spaces come before the body, one each 50 ms, as from an endpoint that keeps the connection open."""
 
     body: Any = field(default_factory=dict)
     status: int = 200
@@ -23,6 +24,7 @@ class Answer:
     delay: float = 0.0
     hang_up: bool = False
     cut: int = 0
+    blanks: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,11 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[Endpoint]:
                 self.send_response(found.status)
                 for name, value in {"Content-Type": "application/json", **found.headers}.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Content-Length", str(len(data) + found.blanks))
                 self.end_headers()
+                for _ in range(found.blanks):
+                    self.wfile.write(b" ")
+                    time.sleep(0.05)
                 self.wfile.write(data[: len(data) - found.cut])
                 self.close_connection = self.close_connection or found.cut > 0
             except OSError:

@@ -37,6 +37,8 @@ def gives(message: dict[str, Any], finish: str = "stop") -> Answer:
         ({"content": "", "reasoning_details": [{"type": "reasoning.summary", "summary": "Score: 1"}]}, "", "Score: 1"),
         ({"content": "", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, "", ""),
         ({"content": "Score: 4", "reasoning_content": ""}, "Score: 4", None),
+        ({"content": "Score: 4", "thinking_blocks": [{"type": "thinking", "thinking": "Score: 1", "signature": "x"}]},
+         "Score: 4", "Score: 1"),
     ],
 )  # fmt: skip
 def test_an_answer_in_parts_is_put_together_without_its_thought(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import socket
+import time
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
@@ -84,6 +86,30 @@ def test_timeouts_and_broken_connections_are_asked_again() -> None:
         judge = engine(server.url, timeout=0.2)
         assert replies(judge, ask())["r"].text == "yes"
     assert judge.retries == {"a timeout": 1, "a broken connection": 1}
+
+
+def test_an_answer_that_does_not_end_is_asked_for_again() -> None:
+    with serving(lambda asked: replace(says("yes"), blanks=0 if asked.number else 1_000)) as server:
+        judge = engine(server.url, timeout=0.2)
+        started = time.monotonic()
+        assert replies(judge, ask())["r"].text == "yes"
+    assert judge.retries == {"an answer without an end": 1}
+    assert time.monotonic() - started < 20  # 1,000 blanks take 50 s
+
+
+def test_an_answer_behind_blanks_that_keep_the_connection_open_is_waited_for() -> None:
+    with serving(lambda asked: replace(says("yes"), blanks=10)) as server:
+        judge = engine(server.url, timeout=0.2)
+        assert replies(judge, ask())["r"].text == "yes"
+    assert len(server.asked) == 1
+
+
+def test_a_body_that_cannot_be_unpacked_is_asked_for_again() -> None:
+    packed = Answer(b"\x1f\x8b\x08zz", headers={"Content-Encoding": "gzip"})
+    with serving(lambda asked: says("yes") if asked.number else packed) as server:
+        judge = engine(server.url)
+        assert replies(judge, ask())["r"].text == "yes"
+    assert judge.retries == {"an answer that cannot be decoded": 1}
 
 
 @pytest.mark.parametrize(

@@ -58,3 +58,12 @@ def test_a_written_comparison_keeps_its_text() -> None:
     cut = read_comparison(item, "<think>Better: A", "length")
     assert (cut.better, cut.text) == (None, "<think>Better: A")
     assert cut.reason == "the thought was never closed, cut off by length"
+
+
+def test_a_verdict_that_was_cut_off_in_its_line_is_none() -> None:
+    item = ToCompare("c", ASKED, "Blue.", "Red.")
+    for said in ("Better: A", "Better: B", "It is short. Better: A", "[[A", "B"):  # "A and B are equal", "[[A=B]]"
+        assert read_comparison(item, said, "length").better is None
+        assert read_comparison(item, f"{said}\n", "stop").better in (None, "first", "second")
+    for said in ("Better: A\n\nIt is", "[[A]]", "Better: A, because it is", "Better: tie"):
+        assert read_comparison(item, said, "length").better == read_comparison(item, said, "stop").better is not None

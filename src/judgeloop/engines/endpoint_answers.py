@@ -13,7 +13,7 @@ from judgeloop.engines.messages import MessageRequest, Reply, Token
 from judgeloop.text.thoughts import split_thought
 
 _ROUNDING = 1e-3  # nats above 0 that a server's arithmetic may give a certain token
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details", "thinking_blocks")
 _INSIDE = ("text", "thinking", "reasoning", "content", "summary")  # of a part, the first that it has
 # The marks of SentencePiece and of byte-level vocabularies for a space and a line break.
 _SPELT = {"▁": " ", "Ġ": " ", "Ċ": "\n"}

@@ -162,6 +162,8 @@ class Refusals:
             return InputError(f"{self.url}: connection refused; {mend}")
         if type(cause).__name__ in ("RemoteProtocolError", "ReadError", "WriteError", "CloseError"):
             return Retry("a broken connection")
+        if type(cause).__name__ == "DecodingError":  # of a compressed body
+            return Retry("an answer that cannot be decoded", malformed=True, words=words)
         mend = f"check the URL, the network and the proxy {proxy}" if proxy else "check the URL and the network"
         if "WRONG_VERSION_NUMBER" in words or "RECORD_LAYER" in words:
             mend = "if it speaks plain http, let the URL begin with http://"

@@ -20,6 +20,7 @@ from typing import Any
 from judgeloop.config import EndpointSection
 from judgeloop.engines.endpoint_address import LOOPBACK, address_doubt, completions_url, is_azure
 from judgeloop.engines.endpoint_answers import object_of, read_reply
+from judgeloop.engines.endpoint_body import EndlessAnswer, bounded
 from judgeloop.engines.endpoint_errors import NotAnswered, Refusals, Retry
 from judgeloop.engines.endpoint_fields import NO_LOGPROBS, Fields, begun
 from judgeloop.engines.endpoint_key import ApiKey
@@ -29,6 +30,7 @@ from judgeloop.errors import InputError, JudgeloopError
 from judgeloop.records import derive_seed
 
 _LONGEST_WAIT = 60.0
+_OPEN = 5  # timeouts for which an endpoint may keep a connection open while its model thinks
 _MOST_REFUSED = 20  # requests in a row: then the cause is not their text
 _NO_USAGE = "the endpoint does not say how many tokens it used: they are not counted, limited or priced"
 
@@ -82,7 +84,9 @@ class OpenAiEngine:
                 base = parts._replace(path=parts.path.removesuffix("/chat/completions"), query="")
                 try:
                     carrier = openai.DefaultHttpxClient(
-                        follow_redirects=False, trust_env=parts.hostname not in LOOPBACK
+                        follow_redirects=False,
+                        trust_env=parts.hostname not in LOOPBACK,
+                        event_hooks={"response": [bounded(_OPEN * self._section.timeout)]},
                     )
                 except (ImportError, ValueError) as error:
                     raise self._refusals.unusable_proxy(error) from None
@@ -221,7 +225,7 @@ class OpenAiEngine:
         except openai.APIStatusError as error:
             if error.status_code == 401:
                 raise self._refusals.refusal(401, error.response.headers, words_of(error.response.content)) from None
-        except openai.APITimeoutError:
+        except (openai.APITimeoutError, EndlessAnswer):
             return
         except openai.APIConnectionError as error:
             found = self._refusals.unreachable(error)
@@ -256,6 +260,8 @@ class OpenAiEngine:
                 continue
             except openai.APITimeoutError:
                 raise Retry("a timeout") from None
+            except EndlessAnswer:
+                raise Retry("an answer without an end") from None
             except openai.APIConnectionError as error:
                 raise self._refusals.unreachable(error) from None
             value = object_of(response.http_response.content)
