@@ -10,7 +10,7 @@ from judgeloop.judging.number_marks import CLOSERS, DASHES, UNIT
 SUMMANDS = re.compile(
     rf"(?:[ \t]*{UNIT})?(?:[ \t]*\([^()\n]{{1,80}}\)|[ \t]+for[ \t]+[^\d+=\n]{{1,60}})?[ \t]*(?:\+|plus\b)[ \t]*\d"
     rf"|(?:[ \t]*{UNIT})?[ \t]+(?:each\b"
-    rf"|for[ \t]+[^\d\n]{{1,60}}(?:[,;]|[ \t]and\b)[ \t]*(?:and[ \t]+)?\d{{1,2}}"
+    rf"|for[ \t]+[^\d\n]{{1,60}}(?:[,;]|[ \t](?:and|but|while|yet)\b)[ \t]*(?:(?:and|but)[ \t]+)?\d{{1,2}}"
     rf"(?:[ \t]*(?:{UNIT}|/[ \t]*\d{{1,2}}))?[ \t]+for\b)"
     r"|[ \t]*\+[^\d\n=+]{1,20}\d",
     re.IGNORECASE,
@@ -24,13 +24,17 @@ _FILLER = r"(?:(?:possibly|perhaps|maybe|even|rather|an?)[ \t]+){0,2}"
 # A second number that the first is set against: a range, an alternative, a sum, a list up to the end of the line.
 SECOND = re.compile(
     rf"{CLOSERS}(?:(?:{_JOINER})[ \t\"'“”‘’(\[<]*{_FILLER}|(?<=[ \t\"'“”‘’])"
-    rf"|[,;|(]?[ \t]*[(]?(?:or|maybe|perhaps|possibly|也许|可能)[ \t]*(?:(?:even|an?)[ \t]+){{0,2}}"
+    rf"|[,;|(]?[ \t]*[(]?(?:or|maybe|perhaps|possibly|arguably|也许|可能)[ \t]*(?:(?:even|an?)[ \t]+){{0,2}}"
     rf"|[,;|][ \t\"'“”‘’(\[<]*(?=\d[\d.,;|/ \t]*$))\d"
+    r"|[ \t]+or\b[^\d\n.]{0,20}\d"
+    r"|\W{1,4}(?:should|ought[ \t]+to)[ \t]+(?:(?:really|rather)[ \t]+)?be[ \t]+(?:an?[ \t]+)?\d"
+    r"|分?[ \t]*扣\d|分?[^\d\n。]{0,3}扣\d{1,2}分?[^\d\n。]{0,6}(?:共|得|剩|为|即|=)[ \t]*\d"
     r"|[ \t]+or[ \t]+(?:(?:a|low|high)[ \t]+){0,2}(?:more|higher|less|lower|above|below|\d|one|two|three|four|five)\b"
     r"|[ \t]*\([^()\n]{1,60}\)[ \t]*[/,;|&][ \t]*(?:and[ \t]+)?\d{1,2}(?:\.\d{1,2})?[ \t]*\("
     r"|[ \t]+(?:or[ \t]+so|at[ \t]+(?:least|most|best)|and[ \t]+(?:above|below|up)(?![ \t]+[a-z]))\b"
     r"|(?:[ \t]*\([^()\n]{1,40}\))?[ \t]*(?:→|[-=]>)[^\d\n]{0,12}\d|\W{1,6}(?:actually|wait|no,)[^\d\n]{0,30}\d"
-    r"|\W{1,6}(?:no|sorry|hmm+|oops|scratch[ \t]+that|make[ \t]+(?:it|that)|correction|(?:or[ \t]+)?rather|i[ \t]+mean)"
+    r"|\W{1,6}(?:no|sorry|hmm+|oops|scratch[ \t]+that|make[ \t]+(?:it|that)|correction|(?:or[ \t]+)?rather"
+    r"|i[ \t]+mean|(?:let's|let[ \t]+me|i(?:[ \t]+would|'d)?)[ \t]+say|on[ \t]+(?:second[ \t]+thoughts?|reflection))"
     r"\W{0,4}(?:an?[ \t]+)?\d"
     r"|[^\w\n]{0,3}(?:现|后|我|故)?(?:改|更正|修正|调整|上调|下调|升|降|提高|提升|降低|四舍五入)(?:为|成|到|至)[ \t]?\d"
     r"|[ \t]*(?:±|\+/?[-−]|plus[ \t]+or[ \t]+minus\b|give[ \t]+or[ \t]+take\b)"
@@ -43,20 +47,21 @@ SECOND = re.compile(
 GLUED = re.compile(
     r"[.,/:]\d|[.,/]?[ \t]*[¼-¾⅐-⅞↉]|[ \t]*(?:%|per[ -]?cent\b|pct\b|prozent\b|por[ \t]+ciento\b|процент)"
     r"|[ \t]+and[ \t]+a[ \t]+half\b|e[-+]?\d|\+(?![ \t]*\d)|-?ish\b|分?(?:[中里多]|以[上下]|左右|上下)|比\d|成(?!绩)"
-    r"|分(?:制|满分)|-(?=[ \t]*$)"
+    r"|分(?:制|满分)|[点點]\d|-(?=[ \t]*$)"
     r"|(?!(?:points?|pts|stars?|out|of|to|or|and|p)(?![a-z])|(?-i:[A-Z][a-z]{2}))[a-z]",
     re.IGNORECASE,
 )
 # The score that the judge made of it after all: "3, raised to 4", "3.5 (rounded to 4)"; not "it would raise it to 5".
 _CHANGED = re.compile(
     r"(?:^|[.;!?])(?:(?!\b(?:would|could|might|may|can|should|will|to|if|not|never)\b|'d\b|n't\b)[^\d.;!?\n]){0,60}?"
-    r"\b(?:raised?|lower(?:ed)?|upgraded?|downgraded?|bump(?:ed)?|increased?|decreased?|reduced?|rounded|adjust(?:ed)?"
+    r"\b(?:raised?|lower(?:ed)?|upgraded?|downgraded?|bump(?:ed)?|increased?|decreased?|reduced?|round(?:ed)?|adjust(?:ed)?"
     r"|changed?|revised?|correct(?:ed)?|update|updated|amend(?:ed)?|settled?|moved?)"
     r"(?:[ \t]+(?:it|this|that|my|the|score|rating|up|down)){0,3}(?:[ \t]+from[ \t]+(?:an?[ \t]+)?\d(?:\.\d{1,2})?)?"
     r"[ \t]+(?:to|on|as)[ \t]+(?:an?[ \t]+)?(?P<new>\d{1,2}(?:\.\d{1,2})?)(?:[ \t]*/[ \t]*\d{1,3})?"
     rf"(?:[ \t]*{UNIT})?(?=[ \t]*(?:[^\w\s]|$|(?:because|since|for|as|due|given|overall|instead)\b))",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
 _IN_BRACKETS = re.compile(r"[ \t]*\([ \t]*(?P<new>\d{1,3}(?:\.\d{1,2})?)[ \t]*\)")
 # What speaks of a score rather than giving it: "Score: 5 would need examples".
 SUPPOSED = re.compile(
@@ -82,6 +87,8 @@ COUNTED = re.compile(
 
 def other_number(rest: str, value: float, high: int) -> bool:
     """Whether what follows a number makes it another one; `high` in brackets is its total."""
+    if _DIGIT.search(rest) is None:
+        return False
     beside, changed = _IN_BRACKETS.match(rest), _CHANGED.search(rest)
     return (beside is not None and float(beside["new"]) not in (value, high)) or (
         changed is not None and float(changed["new"]) != value

@@ -44,7 +44,7 @@ _FRACTION = re.compile(r"\\[dt]?frac[ \t]{0,4}\{(?P<part>[\d.]{1,9})\}[ \t]{0,4}
 # What carries no meaning around an answer: Markdown, LaTeX, HTML, what is struck through.
 _DECORATION = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm)?|math(?:bf|rm))[ \t]{0,4}\{|\\[()\[\]]|[$*_`#]"
-    r"|~~[^~\n]{1,80}~~|<(?P<struck>s|del|strike)>[^<\n]{1,80}</(?P=struck)>"
+    r"|~(?:~[^~\n]{1,80}~~|(?<![~\w]~)(?=[^\W\d])[^~\n]{1,80}(?<=\S)~(?![~\w]))|<(?P<struck>s|del|strike)>[^<\n]{1,80}</(?P=struck)>"
     r"|</?(?:(?-i:[biup])|em|strong|code|span|h[1-6]|div|li)>|<br ?/?>",
     re.IGNORECASE,
 )
@@ -112,16 +112,16 @@ _QUOTED = re.compile(
     r"(?P<block>```.{0,4000}?```|(?:>[^\n]*(?:\n|$))+)",
     re.IGNORECASE | re.DOTALL,
 )
-_EVALUATION = (
-    r"^[^\w\n]{0,9}(?:my[ \t]+|your[ \t]+)?(?:evaluation|assessment|judge?ment|critique|feedback|analysis|review"
-    r"|评价|评估|评语|评审|分析)[^\w\n]{0,4}[:\n]"
-)
-_EVALUATED = re.compile(_EVALUATION, re.IGNORECASE | re.MULTILINE)
 # What a judge repeats of its task under names instead of tags: "Response: …", then "Evaluation: …".
 _REPEATED = re.compile(
     r"^[^\w\n]{0,9}(?:the[ \t]+)?(?:(?:user|model|ai|candidate)(?:'s)?[ \t]+)?(?:response|回答|回复)"
-    rf"(?:[ \t]+to[ \t]+evaluate)?[^\w\n]{{0,4}}:(?P<block>.{{0,8000}}?){_EVALUATION}",
-    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+    r"(?:[ \t]+to[ \t]+(?:be[ \t]+)?(?:evaluate|judge|score|grade|rate)d?)?[^\w\n]{0,4}:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EVALUATION = re.compile(
+    r"^[^\w\n]{0,9}(?:my[ \t]+|your[ \t]+)?(?:evaluation|assessment|judge?ment|critique|feedback|analysis|review"
+    r"|评价|评估|评语|评审|分析)[^\w\n]{0,4}[:\n]",
+    re.IGNORECASE | re.MULTILINE,
 )
 _CONTRADICTION = "two answers and no sign which counts"
 _CRITERIA = "answers to single criteria and no total"
@@ -168,9 +168,11 @@ def without_repeated(text: str) -> str:
     elements = [element.span() for element in _SHOWN.finditer(text)]
     rest = masked(text, elements)
     rest = rest if len(elements) > 1 or re.search(r"\w", rest) else text
-    named = _REPEATED.search(rest)
-    if named is not None and not _EVALUATED.search(rest, 0, named.start()):
-        rest = masked(rest, [named.span("block")])
+    if any(word in rest for word in ("esponse", "RESPONSE", "回")):  # most texts need no search
+        named = _REPEATED.search(rest)
+        evaluation = _EVALUATION.search(rest) if named is not None else None
+        if named is not None and evaluation is not None and named.end() < evaluation.start():
+            rest = masked(rest, [(named.end(), evaluation.start())])
     if "```" not in rest and "\n>" not in rest:
         return rest
     return masked(rest, [quoted.span("block") for quoted in _QUOTED.finditer(rest)])

@@ -8,11 +8,11 @@ OPENERS = (
 CLOSERS = r"""[ \t"'“”‘’」』》>)\]}]*"""
 DASHES = "-\u2013\u2014\u2212"
 UNIT = (
-    r"(?:points?(?:[ \t]+(?:awarded|earned))?|pts\.?|stars?|分|[点點점](?!\d)|★|⭐"
+    r"(?:points?(?:[ \t]+(?:awarded|earned))?|pts\.?|stars?|sternen?|分|[点點점](?!\d)|★|⭐"
     r"|punkt(?:en?)?|puntos|pontos|punti|балл(?:а|ов)?)"
 )
 # "4 of 5" in other languages.
-OF = r"(?:von|sur|de|di|su|van|av|af|dari|trên|z|из|із|من)"
+OF = r"(?:von|sur|de|di|su|van|av|af|sobre|dari|trên|z|из|із|من)"
 NUMBER_WORDS = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "twenty": 20, "hundred": 100, "十": 10, "百": 100,

@@ -84,9 +84,9 @@ _TOLD = re.compile(
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"[\"'”` \t]*(?:is|was)(?:n't|[ \t]+not)\b", re.IGNORECASE)
-# The side that is said to be the worse one, on a line of its own.
+# The side that is said to be the worse one, on a line of its own or in JSON.
 _LOSER = re.compile(
-    r"^[^\w\n]{0,9}(?:worse|loser|rejected|dispreferred|更差|较差)[^\w\n]{0,9}:(?P<said>[^\n]{1,40})$",
+    r"(?:^|[{,])[^\w\n]{0,9}(?:worse|loser|rejected|dispreferred|更差|较差)[^\w\n]{0,9}:(?P<said>[^\n,}]{1,40})",
     re.IGNORECASE | re.MULTILINE,
 )
 _TAG = re.compile(r"<(?P<tag>[A-Za-z][\w -]{0,30})>\s{0,20}(?P<said>[^<\n]{1,60}?)\s{0,20}</(?P=tag)>", re.IGNORECASE)
@@ -167,9 +167,10 @@ def parse_verdict(text: str, shown: Sequence[str] = ()) -> ParsedVerdict:
     answer = settle(bare, own)
     if answer is None:
         return ParsedVerdict(None, None)
-    worse = [read_side(loser["said"]) for loser in _LOSER.finditer(bare)]
-    if answer.value not in (None, "neither") and any(read is not None and read[0] == answer.value for read in worse):
-        return ParsedVerdict(None, "the same side is called better and worse")
+    if answer.value in ("first", "second"):
+        worse = [read_side(loser["said"]) for loser in _LOSER.finditer(bare)]
+        if any(read is not None and read[0] == answer.value for read in worse):
+            return ParsedVerdict(None, "the same side is called better and worse")
     return ParsedVerdict(answer.value, answer.reason)
 
 

@@ -11,12 +11,14 @@ _NEAR = 1000  # characters above an answer in which its part's name is looked fo
 _LIST_MARK = r"(?:\d{1,2}[.)、][ \t]{0,4}|[-•+][ \t]+)"
 # What begins a part, on a line that holds an answer too: "2. Clarity: … Score: 2", "<clarity><score>".
 _PART = re.compile(
-    r"[^\w\n]*\d{1,2}[.)、].*|[ \t]*-[ \t].*|.*<[\w -]{1,30}>[ \t]*|[^\w\n]*criterion[ \t]*\d.*", re.IGNORECASE
+    r"[^\w\n]*\d{1,2}[.)、].*|[ \t]*-[ \t].*|.*<[\w -]{1,30}>[ \t]*"
+    r"|[^\w\n]*criterion[ \t]*(?:\d|[A-J]\b).*",
+    re.IGNORECASE,
 )
 # The name of a part, on a line that Markdown's marks were taken off: "### Clarity", "**Clarity:** It is unclear."
 _TITLE = re.compile(
     r"[ \t]{2,}(?:\d{1,2}[.)][ \t]{1,4})?(?P<name>[^\s.!?。！？:][^.!?。！？:\n]{0,59})(?::.*)?"
-    r"|[^\w\n]*(?P<criterion>criterion[ \t]*\d+).*",
+    r"|[^\w\n]*(?P<criterion>criterion[ \t]*(?:\d+|[A-J]\b)).*",
     re.IGNORECASE,
 )
 # The name right above or before an answer, with no marks: "Clarity", "clarity:", "- criterion: clarity".
@@ -26,7 +28,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(rf"[^\w\n]*{_LIST_MARK}?(?P<name>[^\W\d][^.,;!?。，；！？:=\n<>]{{0,40}}?)[ \t]*:[ \t].*")
-_ELEMENT = re.compile(r"<(?P<name>[^\W\d][\w -]{0,30})>\s{0,20}$")
+_ELEMENT = re.compile(r"(?P<name><[^\W\d][^<>\n]{0,60})>\s{0,20}$")
 # What names all of a judgement, or speaks about it, and no part of what is judged. A side does: "Response A".
 _WHOLE = re.compile(
     r"(?:the|this|it|its|i|my|your|an?)\b.*|.*\b(?:overall|final|total|score|scoring|rating|grade|revised)\b.*"
@@ -44,7 +46,8 @@ def in_parts(text: str, first: int, before: int, second: int, *, alike: bool) ->
     and nothing else that could be one."""
     if alike:
         names = [_only_name(text[:first]), _only_name(text[before:second])]
-        return None not in names and names[0] != names[1]
+        elements = all((name or "").startswith("<") for name in names)  # such may have one name: <criterion>
+        return None not in names and (elements or names[0] != names[1])
     own = [text[text.rfind("\n", 0, start) + 1 : start] for start in (first, second)]
     titles = [_last_title(lines) for lines in (text[:first], text[before:second].partition("\n")[2])]
     return (
@@ -72,5 +75,5 @@ def _only_name(above: str) -> str | None:
     named = [name for title in titles if not _WHOLE.fullmatch(name := (title["name"] or title["criterion"]).strip())]
     for found in (element, lead, line_above):
         if found is not None:
-            return None if _WHOLE.fullmatch(found["name"].strip()) else found["name"].strip().casefold()
+            return None if _WHOLE.fullmatch(found["name"].strip(" \t<")) else found["name"].strip().casefold()
     return named[0].casefold() if len(named) == 1 else None

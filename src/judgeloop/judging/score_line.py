@@ -81,7 +81,8 @@ _BEFORE = re.compile(
 )
 # The scale before the number: "得分：5分制下为4分", "5点満点中4点", "5점 만점에 4점".
 _SCALE_FIRST = re.compile(
-    r"(?P<most>\d{1,3})[ \t]*(?:分制[下中]?[^\w\n]{0,2}[为是]?:?|[点點]満点(?:中|で)?|점[ \t]*만점(?:에서?|[ \t]*중)?"
+    r"(?P<most>\d{1,3})[ \t]*(?:分制[下中]?[^\w\n]{0,2}[为是]?:?|[点點]満点(?:中|で)?"
+    r"|점[ \t]*(?:만점(?:에서?|[ \t]*중)?|중(?:에서?)?)"
     r"|分满分[下中]?[,]?[的得]?)[ \t]*(?=\d)"
 )
 # After a number and nothing else; Prometheus ends so: "[RESULT] 4 [END]".

@@ -38,6 +38,7 @@ _NAMED_SCALE = re.compile(
     rf"(?:(?:an?|the|possible|maximum|total|max|of)[ \t]+){{0,4}}"
     rf"(?P<out>\d{{1,4}}|{IN_WORDS})\b"
     r"|[,;(]?[ \t]*(?:满分|總分|总分|滿分)[ \t]*(?:为|是|:)?[ \t]*(?P<full>\d{1,4})"
+    r"|[,;(]?[ \t]*(?P<full_score>\d{1,4})分?[为是]满分"
     r"|[,;(]?[ \t]*(?P<system>\d{1,4}|[十百])分制"
     r"|[,;(]?[ \t]*(?P<full_marks>\d{1,4})[ \t]*(?:[点分]満点|점[ \t]*만점))",
     re.IGNORECASE,
@@ -102,10 +103,13 @@ def read_number(text: str, low: int, high: int, scale: str | None = None, below:
     if total is not None:
         end = total.end()
         percent = _PERCENT.match(text, end)
-        if percent is not None and float(percent["percent"] or 100 * float(percent["share"])) == round(
-            100 * value / high, 2
-        ):
-            end = percent.end()
+        if percent is not None:
+            if float(percent["percent"] or 100 * float(percent["share"])) == round(100 * value / high, 2):
+                end = percent.end()
+            elif percent["percent"] and not re.match(
+                r"[ \t]*[^\W\d]", text[percent.end() :]
+            ):  # "70% sure" is of itself
+                return replace(found, reason="more than one number on the score line")
     rest = text[end:]
     counted = total is None and COUNTED.match(rest) is not None
     found = replace(found, end=end, rest=rest, supposed=counted or SUPPOSED.match(rest) is not None)

@@ -32,7 +32,7 @@ _SENTENCE = re.compile(
     rf"|[ \t]*(?:更好|较好|更优|更佳|[更略]胜一筹|胜出|获胜"
     rf"|(?:[略远更]|明显|显著|稍)?(?:比|优于|好于|胜过|强于){NAME}{WORD}(?:更?好)?"
     r"|の(?:方|ほう)が(?:優れて(?:いる|います)|良い|よい|いい)(?:です)?))"
-    rf"(?=(?:[ \t]+(?:than|als|que|di|чем)[ \t]+(?:la[ \t]+)?{NAME}{WORD}{THING})?"
+    rf"(?=(?:[ \t]+(?:than|to|als|que|di|чем)[ \t]+(?:la[ \t]+)?{NAME}{WORD}{THING})?"
     r"(?:[ \t]+(?:because|since|overall|as|due"
     r"|in[ \t]+(?:every|all|most)[ \t]+(?:way|respect|aspect)s?(?![ \t]+(?:but|except)))\b"
     r"|[^\w\n]*(?:\n|$)|[,.;:!。]))"

@@ -32,8 +32,9 @@ DRAW = (
 )
 _NEITHER = re.compile(
     rf"\[\[[cC]\]\]|{OPENERS}(?:(?:it[ \t]+is|it's)[ \t]+)?"
-    r"(?:(?:an?[ \t]+)?(?:tied?|draw)|neither|both|equal(?:ly)?|same|none|"
-    rf"{DRAW}|一样|相同|都|两者|两个|二者|不相上下|难分高下|没有)(?![A-Za-z0-9])",
+    r"(?:(?:(?:an?|they(?:[ \t]+are)?)[ \t]+)?(?:tied?|draw)|no[ \t]+(?:clear[ \t]+)?(?:difference|preference|winner)"
+    r"|neither|both|equal(?:ly)?|same|none|ningun[oa]|nenhuma?|nessun[oa]|aucune?|keine?"
+    rf"|{DRAW}|一样|相同|都|两者|两个|二者|不相上下|难分高下|没有)(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 RELATION = re.compile(
@@ -75,7 +76,7 @@ _TAKES_BACK = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"[ \t]*[(\[]{_OTHER}[ \t]*[)\]]",
-        rf"{_CLOSERS}[^\w\n]{{1,6}}(?:no|wait|actually|sorry|(?:or[ \t]+)?rather|make[ \t]+(?:it|that))"
+        rf"{_CLOSERS}[^\w\n]{{1,6}}(?:no|wait|actually|sorry|correction|(?:or[ \t]+)?rather|make[ \t]+(?:it|that))"
         rf"\b[^\w\n]{{0,4}}{_OTHER}",
         rf"(?:[ \t]*\([^()\n]{{1,40}}\)|[^,;.\n]{{0,40}}?[ \t](?:for|in|on|at)[ \t][^,;.\n]{{1,40}})[ \t]*[,;/&]"
         rf"[ \t]*(?:(?:and|but|while|whereas)[ \t]+)?{_OTHER}[ \t]*(?:\(|(?:for|in|on|at)\b)",
@@ -84,6 +85,11 @@ _TAKES_BACK = tuple(
         r"[ \t]+(?:(?:is|was)[ \t]+(?:(?:the|clearly|much|still|overall|my)[ \t]+){0,2}"
         r"(?:better|best|winner|preferred|superior|stronger)|wins)\b(?![ \t]+(?:in|at|on|for)\b)",
     )
+)
+_OR_TIE = re.compile(
+    rf"{_CLOSERS}[,(]?[ \t]*(?:or|还是|或)[ \t]*(?:(?:maybe|perhaps|possibly|an?)[ \t]+){{0,2}}"
+    r"(?:both|neither|tied?|draw|平局)",
+    re.IGNORECASE,
 )
 _NOT = re.compile(r"[ \t]*(?:not|n't|neither|不是|并非)\b", re.IGNORECASE)
 # What says that the side it follows is not the better one, or asks.
@@ -170,17 +176,11 @@ def read_side(said: str) -> tuple[Preference | None, str | None, int] | None:
     if relation is not None:
         if re.match(r"[ \t]*[<>=]", said[relation.end() :]):
             return None, _BOTH_SIDES, relation.end()  # three are compared
-        one, two = relation["one"].lower(), relation["two"].lower()
-        if SIDES[one] == SIDES[two]:
+        if SIDES[relation["one"].lower()] == SIDES[relation["two"].lower()]:
             return None, NO_SIDE, relation.end()
-        value: Preference = "neither"
-        if relation["sign"] == "=" and (one in "ab") != (two in "ab"):
-            return None, _BOTH_SIDES, relation.end()  # two names of one side: "A = Response 2"
-        if relation["sign"][0] in ">≫≻〉":
-            value = SIDES[one]
-        elif relation["sign"][0] in "<≪≺〈":
-            value = SIDES[two]
-        elif relation["sign"] in "≥≤~":
+        value = _of_relation(relation)
+        second = RELATION.search(said, relation.end())  # in another respect
+        if value is None or (second is not None and _of_relation(second) != value):
             return None, _BOTH_SIDES, relation.end()
         return value, None, relation.end()
     neither = _NEITHER.match(said)
@@ -202,7 +202,7 @@ def read_side(said: str) -> tuple[Preference | None, str | None, int] | None:
         return None, NO_SIDE, 0
     if LOSES.match(rest):
         return None, NO_SIDE, side.end()
-    if taken_back(side["side"], rest):
+    if taken_back(side["side"], rest) or _OR_TIE.match(rest):
         return None, _BOTH_SIDES, side.end()
     more = _MORE[_OTHERS.get(side["side"].lower(), WORD)].match(rest)
     again = more is not None and more.group().lower().endswith(side["side"].lower())  # "A, a clear answer"
@@ -215,6 +215,19 @@ def read_side(said: str) -> tuple[Preference | None, str | None, int] | None:
             return "neither", None, side.end()
         return None, _BOTH_SIDES, side.end()
     return SIDES[side["side"].lower()], None, side.end()
+
+
+def _of_relation(relation: re.Match[str]) -> Preference | None:
+    """The preference that "A > B" says; None for a sign that says none."""
+    one, two = relation["one"].lower(), relation["two"].lower()
+    if relation["sign"][0] in ">≫≻〉":
+        return SIDES[one]
+    if relation["sign"][0] in "<≪≺〈":
+        return SIDES[two]
+    # "A = Response 2": two names of one side
+    return (
+        None if relation["sign"] in "≥≤~" or (relation["sign"] == "=" and (one in "ab") != (two in "ab")) else "neither"
+    )
 
 
 def taken_back(side: str, rest: str) -> bool:
