@@ -22,6 +22,15 @@ ASKED: dict[str, tuple[Rows, str]] = {
         [{"text": f"### Human: {U}### Assistant: {B}", "label": "GOOD", "answer": "reject"}], "'answer' is 'reject'"
     ),
     "a word beside a rating": ([{**GOOD, "helpfulness": 4, "safety": "unsafe"}], "'safety' is 'unsafe'"),
+    "options with a column each": (
+        [{"question": U, "option_a": A, "option_b": B, "answer": "A"}], r"'answer' is 'A', which may but name one"
+    ),
+    "a refusal, which may be right": (
+        [{**GOOD, "is_refusal": False}, {"prompt": "x?", "response": B, "is_refusal": True}],
+        r":2: 'is_refusal' is True, .*\{bad_label: is_refusal\}",
+    ),
+    "a reviewer's words": ([{**GOOD, "review_status": "needs_fix"}], r"'review_status' is 'needs_fix'"),
+    "a note": ([{**GOOD, "notes": "Do not use!"}], r"'notes' is 'Do not use!'"),
     "a status (Argilla)": ([{**GOOD, "status": "discarded"}], "'status' is 'discarded'"),
     "a critique in prose": (
         [{**GOOD, "feedback": "It does not help at all."}], r"'feedback' is 'It does .*\{label: null\}"

@@ -13,17 +13,18 @@ from typing import Any
 
 from judgeloop.data.cells import are_texts, asks, ends_with_answer, in_turn, is_listed, is_talk, says
 from judgeloop.data.fields import decoded, numbers_of
-from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of, mark_of, says_neither
+from judgeloop.data.marks import fault_of, for_testing, is_blank, is_flag, label_of, mark_of, says_neither
 from judgeloop.data.names import BARE, NAMES, ROLES, may_answer, plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, label_by_parts, rating_columns
-from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with
+from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with, vote_beside
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.errors import InputError
 
 _USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
 _OFTEN_A_NAME = ("human", "user", "request")  # of who asked, or of the call
 _WHO = frozenset({"role", "from", "speaker", "author"})  # what tells a message from a passage
+_MAY_BE_FLAGS = ("good", "bad", "safe", "unsafe", "desired", "undesired")
 _MANY = ("ratings", "scores", "rewards", "ranks", "rankings")
 _REJECTED = re.compile(r"(?:rejected|dispreferred|non_?preferred|unpreferred)(_\w+)?")
 _HALF = re.compile(
@@ -101,6 +102,9 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
             found = next((key for name, key in free.items() if label_by_parts(name, row[key]) == role), None)
         if found is not None:
             roles[role] = found
+    if sides and "winner" not in roles and "winner" not in (given or {}):
+        vote = vote_beside(row, free, [side.name for side in sides])
+        roles |= {} if vote is None else {"winner": vote}
     roles = {**roles, **{role: key for role, key in (given or {}).items() if key is not None}}
     return _settled(row, free, roles, sides, given or {})
 
@@ -134,9 +138,15 @@ def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool
         return (
             is_blank(value) or is_flag(value) or (isinstance(value, str) and value.strip().casefold() in ("yes", "no"))
         )
+    if role == "split":
+        return for_testing(value) is not None
+    if role == "response" and name == "a":
+        return plain_name(roles.get("prompt", "")) == "q"
     if role == "bad_label":
         known = is_flag(value) if name == "rejected" else fault_of(value) is not None
         return known or says_neither(value)
+    if role in ("chosen", "rejected") and name in _MAY_BE_FLAGS and label_of(value) is not None:
+        return False
     if role in ("chosen", "rejected"):
         return value is None or isinstance(value, (str, list, dict))
     if role == "winner":

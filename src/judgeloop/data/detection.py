@@ -31,7 +31,8 @@ _SHOWN = re.compile(  # columns of what a text is about
 )
 IDS = ("id", "message_tree_id", "question_id")
 _OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
-_OF_ANY = ("weight", "left_out", "kept")  # roles that every format reads
+_OF_ANY = ("weight", "left_out", "kept", "split")  # roles that every format reads
+HELD_OUT = "row of a split that is kept to test on"
 BEST = "of each set the best answer"
 
 
@@ -86,6 +87,8 @@ class Layout:
                 f"bring other data, or leave {keys} unread if it does not rate the answers: "
                 f"seed_data.fields: {{{', '.join(f'{role}: null' for role in rated)}}}"
             )
+        if HELD_OUT in reasons:
+            return "they can be prompts to evaluate on; to train on them: seed_data.fields: {split: null}"
         return "bring other data or other keys"
 
 

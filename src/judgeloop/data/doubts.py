@@ -40,8 +40,9 @@ _FAILED = re.compile(
 _FAULTS = re.compile(
     r"(?:num_|n_)?(?:errors|issues|problems|defects|violations|faults)(?:_found)?|(?:error|issue|violation)s?_count"
 )
+_REFUSAL = re.compile(r"(?:\w+_)?(?:refusals?|refused|declined)(?:_(?:flag|label|detected))?")  # which may be right
 _CODE = re.compile(r"(?:http_)?status_code|http_status|response_code")
-_OPTIONS = ("options", "choices", "answer_choices", "answer_options")
+_OPTIONS = re.compile(r"(?:answer_)?(?:options?|choices?|opt?)(?:_?[a-e1-5])?|[a-e]")
 _ANOTHER = re.compile(r"(?:response|answer|output|completion|reply|solution)_\d+")
 _TRUE = re.compile(r"(?:reference|gold|golden|ground_truth|expected|correct|true)_(?:answer|response|solution|output)")
 _MODELS = ("model_", "generated_", "llm_")  # how an answer is called that nobody vouches for
@@ -152,7 +153,7 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
         )
     ):
         return "true"
-    if name in _OPTIONS and answer:
+    if _OPTIONS.fullmatch(name) and answer:
         return "options" if "response" not in given else None
     if name in _AGAINST and plain_name(columns.roles.get("score", "")) in _FOR and "score" not in given:
         return "votes"
@@ -160,6 +161,8 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
         return None
     if _FAILED.fullmatch(name) or _FAULTS.fullmatch(name) or _CODE.fullmatch(name):
         return "failed"
+    if _REFUSAL.fullmatch(name):
+        return "bad_label"
     if _ELSEWHERE & set(name.split("_")):
         return None
     return "critic" if not rated and "score" not in given and _CRITIC.fullmatch(name) else "word"

@@ -14,15 +14,21 @@ _BLANK = frozenset(["", "na", "n/a", "nan", "null", "none", "nil", "<na>", "#n/a
 _GOOD = words(
     """good great excellent chosen accepted accept positive preferred desirable like liked up thumbs_up upvote upvoted
     correct pass passed safe better win won approved helpful harmless unharmful ok satisfactory valid accurate
-    👍 true yes"""
+    👍 true yes 好 很好 优 优秀 良好 正确 合格 是 通过 良い 正しい"""
 )
 _BAD = words(
     """bad poor terrible awful rejected reject negative dispreferred undesirable dislike disliked down thumbs_down
     downvote downvoted incorrect wrong fail failed unsafe worse lose lost disapproved unhelpful harmful toxic ko
     unsatisfactory 👎 false no invalid inaccurate failure discarded discard hallucinated
-    wrong_answer low_quality poor_quality error timeout cancelled canceled"""
+    wrong_answer low_quality poor_quality error timeout cancelled canceled
+    needs_fix needs_fixing needs_revision needs_work needs_rework needs_improvement do_not_use dont_use
+    not_usable unusable not_good not_ok not_correct not_helpful
+    not_approved not_acceptable unacceptable off_topic irrelevant refusal gibberish
+    差 很差 坏 不好 劣质 错误 不正确 不合格 否 不通过 悪い 間違い"""
 )
-_NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure")  # of anything
+_NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure 否")  # of anything
+_HELD_OUT = words("test testing eval evaluation val validation valid dev development holdout held_out")
+_TRAINED = words("train training")
 _NEITHER = words("neutral mixed unsure undecided neither unrated not_rated ignore ignored skip skipped")
 # Of a column that names a fault: a flag, or why a generation ended, as endpoints say it.
 _FAULT = words(
@@ -83,6 +89,12 @@ def fault_of(value: object) -> bool | None:
 def condemns(value: object) -> bool:
     """Whether a cell is a word that calls an answer bad whatever its column is called ("incorrect", "rejected")."""
     return isinstance(value, str) and (word := _word(value)) in _BAD and word not in _NO_VERDICT
+
+
+def for_testing(value: object) -> bool | None:
+    """Whether a cell names a split that is kept to test on; None if it names no split that is known."""
+    word = _word(value) if isinstance(value, str) else ""
+    return word in _HELD_OUT if word in _HELD_OUT | _TRAINED else None
 
 
 def is_flag(value: object) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from judgeloop.data.foreign_names import FOREIGN
 from judgeloop.data.thoughts import NAMES as THOUGHTS
 
 
@@ -34,11 +35,11 @@ def _of_a_side(side: str) -> tuple[str, ...]:
     return tuple(name for score in scores for name in (f"{score}_{side}", f"{side}_{score}"))
 
 
-NAMES: dict[str, tuple[str, ...]] = {
+_ENGLISH: dict[str, tuple[str, ...]] = {
     "prompt": (
         "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input",
         "inst", "ask", "user_message", "input_text", "prompt_text", "question_text", "source_text", "question_body",
-        "definition", "inputs", "inputs_pretokenized", "human", "user", "request",
+        "definition", "inputs", "inputs_pretokenized", "human", "user", "request", "q", "x",
     ),
     "input": ("input", "context", "orig_input"),
     "constraints": ("constraints",),
@@ -53,18 +54,19 @@ NAMES: dict[str, tuple[str, ...]] = {
         "generation", "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
         "generated_text", "target_text", "output_text", "reply_text", "targets", "targets_pretokenized",
         "generated_solution", "generated_answer", "generated_response", "llm_response", "model_answer", "bot_response",
-        "target",
+        "target", "a",
     ),
     "chosen": (
         *_with_nouns(
-            "chosen accepted preferred positive better best win winner winning accept good pos y_w response_j"
+            "chosen accepted preferred positive better best win winner winning accept good pos y_w response_j prefered "
+            "safe desired"
         ),
         "chosen_messages", "real",
     ),
     "rejected": (
         *_with_nouns(
             "rejected dispreferred non_preferred negative worse worst lose loser losing reject bad neg unpreferred "
-            "nonpreferred less_preferred y_l response_k"
+            "nonpreferred less_preferred y_l response_k non_prefered unprefered disprefered unsafe undesired"
         ),
         "rejected_messages", "generated",
     ),
@@ -87,12 +89,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked",
         "good", "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct",
         "is_safe", "thumbs", "feedback", "user_feedback", "human_feedback", "vote", "is_helpful", "passed", "is_passed",
-        "verified", "is_verified", "valid", "is_valid", "success",
+        "verified", "is_verified", "valid", "is_valid", "success", "ok", "is_ok",
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
         "harmful", "is_harmful", "flagged", "deleted", "is_deleted", "openai_moderation", "moderation", "truncated",
-        "is_truncated", "finish_reason", "stop_reason", "nsfw", "is_nsfw",
+        "is_truncated", "finish_reason", "finish", "stop_reason", "nsfw", "is_nsfw",
     ),
     "winner": (
         "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
@@ -109,13 +111,18 @@ NAMES: dict[str, tuple[str, ...]] = {
     "left_out": (
         "excluded", "exclude", "is_excluded", "hidden", "is_hidden", "skipped", "skip", "is_skipped", "ignored",
         "ignore", "discarded", "discard", "is_discarded", "removed", "is_removed", "dropped", "archived", "is_archived",
-        "was_cancelled",
+        "was_cancelled", "duplicate", "is_duplicate", "is_dup", "duplicated",
     ),
-    "kept": ("keep", "kept", "include", "included", "is_included", "use_for_training"),
+    "kept": ("keep", "kept", "include", "included", "is_included", "use_for_training", "use", "usable", "is_usable"),
+    "split": ("split", "data_split", "dataset_split", "partition"),
     "weight": ("weight", "row_weight", "sample_weight", "example_weight", "loss_weight", "train", "trainable"),
 }  # fmt: skip
+NAMES = {role: (*names, *FOREIGN.get(role, ())) for role, names in _ENGLISH.items()}
 ROLES = tuple(NAMES)
-BARE = ("prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "orig_instruction")
+BARE = (
+    "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "orig_instruction",
+    *FOREIGN["prompt"],
+)  # fmt: skip
 
 
 def plain_name(key: str) -> str:
@@ -123,7 +130,7 @@ def plain_name(key: str) -> str:
     return re.sub(r"[\s\-.]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())).casefold()
 
 
-_SCORE = re.compile(r"(.+)_(?:score|rating|reward|helpfulness|stars)")
+_SCORE = re.compile(r"(.+)_(?:score|rating|reward|helpfulness|stars|quality)")
 _PRAISE = words(
     """overall quality helpful helpfulness harmless harmlessness correct correctness accuracy gpt gpt4 gpt4o chatgpt
     claude gemini llm ai model judge grader human user annotator expert crowd reward rm preference response answer
@@ -156,6 +163,8 @@ def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
     if found is None or _ELSEWHERE.fullmatch(found[1]):
         return None
     parts = set(found[1].split("_"))
+    if name.endswith("_quality") and not parts <= _PRAISE:
+        return None  # of an image, say
     if parts <= _PRAISE or (name.endswith("_reward") and not parts & _FAULTS):
         return "good"  # a reward is what is higher for a better answer
     return "bad" if parts & _FAULTS and parts <= _FAULTS | _PRAISE else "unclear"
@@ -169,7 +178,7 @@ _MERITS = words("correct good valid passed accepted approved safe helpful harmle
 _VERDICTS = words("verdict grade judgement judgment outcome assessment guard")
 _WRONGS = words(
     """hallucination hallucinations hallucinated incorrect wrong invalid unsafe spam bad failed harm harmful toxic
-    toxicity broken flagged offensive inappropriate misleading"""
+    toxicity broken flagged offensive inappropriate misleading truncated"""
 )
 
 
@@ -201,10 +210,18 @@ _ABOUT = words(
 )
 
 
+_ASKING = words("prompt question instruction input query user system context premise annotator winner reason rationale")
+
+
 def may_answer(name: str) -> bool:
     """Whether a column of an unknown name may hold an answer to the prompt beside it, and no reference or setting."""
     parts = set(name.split("_"))
     return bool(parts & _ANSWERS) and not parts & _ABOUT
+
+
+def may_be_compared(parts: frozenset[str]) -> bool:
+    """Whether a column with these words in its name, beside its side, may hold one of two answers to compare."""
+    return not parts & (_ABOUT | _ASKING)
 
 
 TAGS = ("tag", "rule", "kind", "category")
