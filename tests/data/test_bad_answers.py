@@ -45,6 +45,8 @@ BAD: dict[str, Rows] = {
     "was cut off": [{"prompt": U, "response": A, "was_truncated": True}],
     "how it finished": [{"prompt": U, "response": A, "finish": "length"}],
     "not ok": [{"prompt": U, "response": A, "ok": False}],
+    "all tests": [{"prompt": U, "response": A, "all_tests_passed": False}],
+    "no match": [{"prompt": U, "response": A, "exact_match": 0}],
     "a word for its quality": [{"prompt": U, "response": A, "response_quality": "poor"}],
     "padding": [{"prompt": U, "response": "[PAD]"}],
     "a word in a column of ratings": [{"prompt": U, "response": A, "rating": "very poor"}],

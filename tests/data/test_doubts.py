@@ -25,6 +25,9 @@ ASKED: dict[str, tuple[Rows, str]] = {
     "options with a column each": (
         [{"question": U, "option_a": A, "option_b": B, "answer": "A"}], r"'answer' is 'A', which may but name one"
     ),
+    "two answers": (
+        [{"question": U, "answer": A, "response": "I do not know that."}], r"'answer' may be better than .*'response'"
+    ),
     "a refusal, which may be right": (
         [{**GOOD, "is_refusal": False}, {"prompt": "x?", "response": B, "is_refusal": True}],
         r":2: 'is_refusal' is True, .*\{bad_label: is_refusal\}",
@@ -133,6 +136,7 @@ NOTHING: dict[str, Rows] = {
     "an older prompt": [{"original_question": "x?", "query": U, "response": A}],
     "the same prompt again": [{"prompt": U, "rewritten_prompt": U, "response": A}],
     "notes": [{**GOOD, "notes": "A long remark of someone.", "explanation": "It is so because it is."}],
+    "the end of the answer": [{**GOOD, "answer": "is petrichor."}],
     "a lone word of a critic": [{**GOOD, "evaluation": "human"}],
     "a reference beside a prompt": [{**GOOD, "reference_answer": "42"}],
 }

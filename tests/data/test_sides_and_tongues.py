@@ -51,6 +51,20 @@ def test_choices_and_models_are_no_answers(row: dict[str, Any], tmp_path: Path) 
         read_ranked(tmp_path / "rows.jsonl")
 
 
+def test_one_chosen_and_several_rejected(tmp_path: Path) -> None:
+    rows: Rows = [{"prompt": U, "chosen": A, "rejected": [B, "Who knows."]}]
+    (ranked,), _ = read_ranked(write(tmp_path / "rows.jsonl", rows))
+    assert [(r["text"], r["rank"]) for r in ranked.responses] == [(A, 0), (B, 1), ("Who knows.", 1)]
+
+
+def test_a_pair_within_a_column_is_asked_about(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", [{"prompt": U, "pair": {"chosen": A, "rejected": B}}])
+    with pytest.raises(InputError, match="'pair' stands beside the prompt"):
+        read_both(path)
+    (ranked,), _, _ = read_both(path, fields={"chosen": "pair.chosen", "rejected": "pair.rejected"})
+    assert ranked.responses[0]["text"] == A
+
+
 def test_a_model_s_name_is_no_side(tmp_path: Path) -> None:
     row = {"prompt": U, "model_1": "llama-2", "model_2": "other-1", "output_1": A, "output_2": B, "winner": "llama-2"}
     (ranked,), _ = read_ranked(write(tmp_path / "rows.jsonl", [row]))

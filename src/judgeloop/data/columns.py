@@ -206,6 +206,8 @@ def _settled(
 
 def _is_half(name: str, value: object) -> bool:
     """Whether a column may answer the prompt, or is one side of a pair. A `label` may be what is to be written."""
+    if isinstance(value, Mapping) and {plain_name(str(part)) for part in value} >= {"chosen", "rejected"}:
+        return True
     if name in ("label", "labels"):
         return isinstance(value, str) and len(value.split()) > 2
     return (_HALF.fullmatch(name) is not None or may_answer(name)) and says(value)

@@ -91,6 +91,8 @@ def _cells(row: Mapping[str, Any], suspect: Suspect, columns: Columns) -> Iterat
     """The cells of a suspect with what each may say: its own, or the parts of the object in it."""
     if suspect.kind != "within":
         yield suspect.key, suspect.kind, row[suspect.key]
+        if suspect.kind == "true":  # an annotator's "reject" may be in a column called `answer`
+            yield suspect.key, "word", row[suspect.key]
         return
     if suspect.shape == "rated" and _is_condemned(row, columns):
         return  # it is not learnt anyhow
@@ -150,6 +152,7 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
         and (
             (name.startswith(answer) and _ANOTHER.fullmatch(name))
             or (answer.startswith(_MODELS) and _TRUE.fullmatch(name))
+            or (answer and name in NAMES["response"])
         )
     ):
         return "true"
@@ -190,7 +193,7 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
                 )
         elif kind in ("better", "true"):
             answer = next(columns.roles[role] for role in ("response", "conversation", "text") if role in columns)
-            if value != row.get(answer):
+            if str(value).strip() not in str(row.get(answer)):
                 return (
                     f"'{key}' may be better than the answer in '{answer}'",
                     _say(f"response: {key}", f"chosen: {key}, rejected: {answer}", f"response: {answer}"),

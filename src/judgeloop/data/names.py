@@ -89,7 +89,7 @@ _ENGLISH: dict[str, tuple[str, ...]] = {
         "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked",
         "good", "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct",
         "is_safe", "thumbs", "feedback", "user_feedback", "human_feedback", "vote", "is_helpful", "passed", "is_passed",
-        "verified", "is_verified", "valid", "is_valid", "success", "ok", "is_ok",
+        "verified", "is_verified", "valid", "is_valid", "success", "ok", "is_ok", "exact_match", "acc", "accuracy",
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
@@ -172,7 +172,7 @@ def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
 
 _CARRIERS = words(
     """is was has contains response answer output completion reply solution generation model assistant ai llm gpt gpt4
-    chatgpt claude gemini llama deepseek judge human annotator expert final label flag"""
+    chatgpt claude gemini llama deepseek judge human annotator expert final label flag test tests unit all"""
 )
 _MERITS = words("correct good valid passed accepted approved safe helpful harmless acceptable desirable")
 _VERDICTS = words("verdict grade judgement judgment outcome assessment guard")

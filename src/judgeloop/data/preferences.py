@@ -84,19 +84,26 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
 
 
 def _several(row: Row, keys: list[str], given: list[Message]) -> bool:
-    """Whether the sides are lists of answers: lists of texts, one of several, in which the prompt is no turn."""
-    sides = [row[key] for key in keys]
+    """Whether the sides are lists of answers: lists of texts, one of several, in which the prompt is no turn. One side
+    may be a text alone."""
+    if not any(isinstance(row[key], list) for key in keys):
+        return False
+    sides = [_listed(row[key]) for key in keys]
     if not all(isinstance(side, list) and side and all(isinstance(item, str) for item in side) for side in sides):
         return False
     asked = given[-1]["content"].strip()
     return max(map(len, sides)) > 1 and not any(asked == text.strip() for side in sides for text in side)
 
 
+def _listed(side: object) -> Any:
+    return [side] if isinstance(side, str) else side
+
+
 def _all_answers(row: Row, keys: list[str], intake: Intake) -> list[dict[str, Any]]:
     """The answers of both lists, those that were chosen at rank 0, those that were rejected at rank 1."""
     found: list[dict[str, Any]] = []
     for rank, key in enumerate(keys):
-        for number, item in enumerate(row[key]):
+        for number, item in enumerate(_listed(row[key])):
             try:
                 text, thought = answer_of(text_of(item, f"{key}[{number}]", intake.place, "response"), {}, intake)
             except Unusable as unusable:
