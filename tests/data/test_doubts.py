@@ -23,7 +23,7 @@ ASKED: dict[str, tuple[Rows, str]] = {
     ),
     "a word beside a rating": ([{**GOOD, "helpfulness": 4, "safety": "unsafe"}], "'safety' is 'unsafe'"),
     "options with a column each": (
-        [{"question": U, "option_a": A, "option_b": B, "answer": "A"}], r"'answer' is 'A', which may but name one"
+        [{"question": U, "option_a": A, "option_b": B, "answer": "A"}], r"'answer' is 'A', which may only name one"
     ),
     "two answers": (
         [{"question": U, "answer": A, "response": "I do not know that."}], r"'answer' may be better than .*'response'"

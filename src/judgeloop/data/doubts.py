@@ -15,6 +15,7 @@ from judgeloop.data.columns import Columns
 from judgeloop.data.fields import number_of
 from judgeloop.data.marks import Mark, condemns, fault_of, is_blank, label_of, mark_of
 from judgeloop.data.names import NAMES, label_named, plain_name, says_of, words
+from judgeloop.data.questions import Kind, Said, question_of
 from judgeloop.data.within import parts_of
 
 _ELSEWHERE = words(
@@ -53,10 +54,6 @@ _SWAPPED = words("swapped swap flipped reversed inverted")
 _MARGIN = re.compile(r"(?:score|reward|rating)?_?margin|(?:score|reward|rating)_(?:diff|difference|gap)")
 _DECIDED = ("status", "label", "answer", "decision", "review", "annotation", "verdict", "outcome")
 
-Kind = Literal[
-    "prompt", "better", "critic", "failed", "votes", "word", "score", "label", "bad_label", "swapped", "margin", "pair",
-    "within", "options", "true",
-]  # fmt: skip
 Shape = Literal["single", "rated", "pair", "other"]
 
 
@@ -176,66 +173,9 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
     for key, kind, value in (cell for suspect in suspects for cell in _cells(row, suspect, columns)):
         if is_blank(value) or not _speaks(value, kind, plain_name(key.rpartition(".")[2])):
             continue
-        said = f"'{key}' is {value!r:.60}"
-        if kind == "prompt":
-            asked = columns.roles["prompt"]
-            if value != row.get(asked):
-                return f"'{key}' may be what was answered, and not '{asked}'", _say(
-                    f"prompt: {key}", f"prompt: {asked}"
-                )
-        elif kind == "options":
-            answer = columns.roles["response"]
-            if len(str(row.get(answer)).strip(" ().")) < 3:
-                return (
-                    f"'{answer}' is {row.get(answer)!r:.60}, which may but name one of the '{key}'",
-                    "write them into the prompt and the answer in words, or learn it as it is: "
-                    f"seed_data.fields: {{response: {answer}}}",
-                )
-        elif kind in ("better", "true"):
-            answer = next(columns.roles[role] for role in ("response", "conversation", "text") if role in columns)
-            if str(value).strip() not in str(row.get(answer)):
-                return (
-                    f"'{key}' may be better than the answer in '{answer}'",
-                    _say(f"response: {key}", f"chosen: {key}, rejected: {answer}", f"response: {answer}"),
-                )
-        elif kind == "failed":
-            if is_blank(row.get(columns.roles.get("response", ""), "?")):
-                continue  # a row without an answer is dropped anyhow
-            return (
-                f"{said}: the answer may have failed",
-                "remove such rows, or learn them all the same: seed_data.fields: {bad_label: null}",
-            )
-        elif kind == "votes":
-            voted = columns.roles["score"]
-            return (
-                f"'{key}' counts against an answer that '{voted}' rates",
-                f"write their difference in a column 'score', or say that '{voted}' is enough: "
-                f"seed_data.fields: {{score: {voted}}}",
-            )
-        elif kind in ("swapped", "margin", "pair"):
-            chosen = columns.roles["chosen"]
-            return (
-                f"{said}: '{chosen}' may not be the better answer",
-                f"mend or remove such rows, or say that it is: seed_data.fields: {{chosen: {chosen}, "
-                f"rejected: {columns.roles['rejected']}}}",
-            )
-        elif kind == "critic":
-            return (
-                f"{said}, which may call the answer bad, and bad ones must not be learnt",
-                "write one word or number beside it, or leave it unread: seed_data.fields: {label: null}",
-            )
-        elif kind == "score":
-            return (
-                f"{said}, which may rate the answer, and bad ones must not be learnt",
-                _say(f"score: {key}", "score: null") + " if it does not rate the answer; of several write one number",
-            )
-        else:
-            role = "bad_label" if kind == "bad_label" else "label"
-            return (
-                f"{said}, which may call the answer bad, and bad ones must not be learnt",
-                _say(f"{role}: {key}", f"label: {columns.roles.get('label', 'null')}")
-                + " if it does not rate the answer",
-            )
+        doubt = question_of(Said(key, kind, value), row, columns)
+        if doubt is not None:
+            return doubt
     return None
 
 
@@ -271,7 +211,3 @@ def _speaks(value: object, kind: Kind, name: str) -> bool:
         )
     texts = value if isinstance(value, list) else [value]
     return any(isinstance(text, str) and len(text.split()) > 2 for text in texts)
-
-
-def _say(*answers: str) -> str:
-    return "say which: " + ", or ".join(f"seed_data.fields: {{{answer}}}" for answer in answers)
