@@ -250,6 +250,12 @@ def test_what_is_written_for_the_last_user_alone_is_no_other_opening(tmp_path: P
         ("reasoning_effort is not defined or reasoning_effort != 'none'", False),
         ("enable_reasoning is not defined or enable_reasoning", False),
         ("not skip_thinking", False),
+        ("thinking_mode is not defined or thinking_mode != 'off'", False),
+        ("thinking_mode | default('think') != 'no_think'", False),
+        ("not disable_thinking", False),
+        ("(thinking | default('enabled')) == 'enabled'", False),
+        ("think is not defined or think", False),
+        ("messages[-1].thinking_mode is not defined", True),  # no variable
         ("reasoning_effort is not defined or reasoning_effort != 'low'", True),  # 'none' is no word of this one
     ],
 )
