@@ -1,4 +1,4 @@
-"""The variables by which a chat template switches thinking, found by rendering with them: their names are no standard."""
+"""The variables by which a chat template switches thinking, found by rendering with them: their names vary."""
 
 from __future__ import annotations
 
