@@ -206,8 +206,6 @@ def test_the_configs_end_tokens_count_where_there_is_no_generation_config(tmp_pa
     chat_of(CHATML, tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": [1, 4], "vocab_size": 10_000}))
     assert Chat.load(tmp_path).end_ids == (1, 4)
-    (tmp_path / "generation_config.json").write_text('{"temperature": 0.6}')  # which names no end
-    assert Chat.load(tmp_path).end_ids == (1, 4)
 
 
 def test_a_padding_token_without_a_row_in_the_weights_is_not_used(tmp_path: Path) -> None:

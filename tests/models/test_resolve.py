@@ -88,27 +88,6 @@ def test_an_unreachable_hub_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert not {"*.bin", "*.py", "*.pt"} & set(asked["allow_patterns"])
 
 
-def test_a_cache_with_a_part_of_the_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path) -> None:
-    """Offline the hub's library gives whatever snapshot there is, or finds none without a branch that names it."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    commit = "0123456789" * 4
-    cache = tmp_path / "models--owner--name"
-    snapshot = cache / "snapshots" / commit
-    snapshot.mkdir(parents=True)
-    shutil.copy(folder / "config.json", snapshot)
-    with pytest.raises(InputError, match=f"other revisions of it alone; name one: hf:owner/name@{commit}"):
-        resolve("owner/name")
-    (cache / "refs").mkdir()
-    (cache / "refs" / "main").write_text(commit)
-    for _ in range(2):
-        with pytest.raises(InputError, match="only a part of owner/name; fetch it whole"):
-            resolve("owner/name")
-        shutil.copy(folder / "model.safetensors", snapshot)  # then the tokenizer is what it lacks
-    shutil.copytree(folder, snapshot, dirs_exist_ok=True)
-    assert resolve(f"hf:owner/name@{commit}").path == snapshot
-
-
 def test_the_hash_follows_the_contents(folder: Path, tmp_path: Path) -> None:
     first = content_hash(folder)
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))

@@ -11,7 +11,6 @@ from judgeloop.errors import InputError
 from judgeloop.models.auto_class import writes_text
 from judgeloop.models.facts import (
     WEIGHTS_INDEX,
-    fetched,
     packed_type,
     quantisation,
     read_config,
@@ -57,7 +56,7 @@ def check_folder(folder: Path) -> None:
                 f"{folder}: its weights are pickle files, which can run code; save them as safetensors "
                 "(save_pretrained of transformers does)"
             )
-        other = other or fetched(folder) or "copy the model's weights into it"
+        other = other or "copy the model's weights into it"
         raise InputError(f"{folder}: the model folder has no safetensors weights; {other}")
     if not _has_weights(folder):
         raise InputError(

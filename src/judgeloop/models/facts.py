@@ -69,16 +69,7 @@ def tokenizer_problem(folder: Path) -> str | None:
             "its only tokenizer is in Mistral's own form (tekken.json); copy tokenizer.json and tokenizer_config.json "
             "from a folder of the model for transformers into it"
         )
-    return "the model folder has no tokenizer; " + (fetched(folder) or "copy the tokenizer's files into it")
-
-
-def fetched(folder: Path) -> str | None:
-    """What to do about a file that a snapshot in the hub's cache lacks; None if the folder is no such snapshot."""
-    snapshots = folder.parent
-    if snapshots.name != "snapshots" or not snapshots.parent.name.startswith("models--"):
-        return None
-    name = snapshots.parent.name.removeprefix("models--").replace("--", "/")
-    return f"the hub's cache holds only a part of {name}; fetch it whole (`hf download {name}`)"
+    return "the model folder has no tokenizer; copy the tokenizer's files into it"
 
 
 def _tokenizer_is_code(folder: Path) -> bool:

@@ -270,20 +270,7 @@ def _from_hub(model: str, revision: str | None, trust_remote_code: bool) -> Path
             f"model: no folder and no hub model '{model}'; check the name (private ones need HF_TOKEN)"
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        if others := _cached_revisions(model):
-            raise InputError(
-                f"model: the hub cannot be reached for '{model}', and the local cache has other revisions of it alone; "
-                f"name one: hf:{model}@{others[0]}"
-            ) from error
         raise InputError(
             f"model: the hub cannot be reached for '{model}', and it is not in the local cache; "
             f"check the network, or set model to a local folder or {_KNOWN[0].alias}"
         ) from error
-
-
-def _cached_revisions(model: str) -> list[str]:
-    """The commits of a hub's model that are in the local cache, by name."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    snapshots = Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "snapshots"
-    return sorted(path.name for path in snapshots.glob("*") if path.is_dir())

@@ -100,11 +100,11 @@ def _read_template(path: str) -> str:
 
 
 def end_tokens(folder: Path) -> list[int]:
-    """The tokens at which the model's generation config ends, or its config if that names none."""
+    """The tokens at which the model's generation config ends, or its config where there is none."""
     found: Any = None
     if (folder / "generation_config.json").is_file():
         found = read_json_object(folder / "generation_config.json").get("eos_token_id")
-    if found is None and (folder / "config.json").is_file():
+    elif (folder / "config.json").is_file():
         found = text_config(read_config(folder)).get("eos_token_id")
     named = [token for token in (found if isinstance(found, list) else [found]) if token is not None]
     if not all(str(token).isdecimal() for token in named):

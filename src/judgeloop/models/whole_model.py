@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ def load_whole_model(folder: Path, **options: Any) -> Any:
     """`from_pretrained(folder, **options)` of the folder's auto class.
 
     Refused if the folder lacks weights of the model that its config describes, or has them in other shapes: the library
-    would draw them at random and only warn. Refused too if a weight is no finite number: no answer would be one.
-    Raises InputError with the library's reason if it cannot load the folder.
+    would draw them at random and only warn. Raises InputError with the library's reason if it cannot load the folder.
     """
     with faults_named(folder):
         model, found = auto_class(folder).from_pretrained(
@@ -35,25 +33,8 @@ def load_whole_model(folder: Path, **options: Any) -> Any:
             f"{folder}: {len(other)} of its weights have another shape than in {kind}, such as {name} ({_by(stored)}, "
             f"not {_by(described)}); restore the config that belongs to these weights"
         )
-    if broken := _not_finite(model):
-        raise InputError(
-            f"{folder}: {len(broken)} of its weights hold numbers that are not finite (NaN or infinity), such as "
-            f"{broken[0]}; get the model again, or save it again in bfloat16 or float32"
-        )
     model.config.return_dict = True  # what reads its output reads it by name
     return model
-
-
-def _not_finite(model: Any) -> list[str]:
-    """Weights that hold a NaN or an infinity. A sum tells, in one pass that makes no copy."""
-    import torch
-
-    return [
-        name
-        for name, weight in model.named_parameters()
-        if weight.is_floating_point() and not weight.is_meta
-        and not math.isfinite(float(weight.detach().sum(dtype=torch.float32)))
-    ]  # fmt: skip
 
 
 @contextlib.contextmanager
