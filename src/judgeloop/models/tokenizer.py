@@ -100,12 +100,14 @@ def _read_template(path: str) -> str:
 
 
 def end_tokens(folder: Path) -> list[int]:
-    """The tokens at which the model's generation config ends, or its config where there is none."""
+    """The tokens at which the model's generation config ends, or its config where that names none."""
     found: Any = None
     if (folder / "generation_config.json").is_file():
         found = read_json_object(folder / "generation_config.json").get("eos_token_id")
-    elif (folder / "config.json").is_file():
-        found = text_config(read_config(folder)).get("eos_token_id")
+    if found in (None, []) and (folder / "config.json").is_file():
+        config = read_config(folder)
+        inner = text_config(config).get("eos_token_id")  # null there if only the outer config names one
+        found = config.get("eos_token_id") if inner is None else inner
     named = [token for token in (found if isinstance(found, list) else [found]) if token is not None]
     if not all(str(token).isdecimal() for token in named):
         raise InputError(f"{folder}: its eos_token_id is {found!r}; give a token's number, or a list of them")
