@@ -35,6 +35,13 @@ def test_two_answers_that_were_compared(name: str, tmp_path: Path) -> None:
     assert [response["text"] for response in ranked.responses] == [A, B]
 
 
+def test_a_first_vote_that_is_a_tie(tmp_path: Path) -> None:
+    rows: Rows = [{"prompt": "x?", "left": A, "right": B, "winner": "tie"}, {"prompt": U, **COMPARED["left and right"]}]
+    rows[1]["winner"] = rows[1].pop("preference")
+    (ranked,), account = read_ranked(write(tmp_path / "rows.jsonl", rows))
+    assert (ranked.responses[0]["text"], account.dropped) == (A, {"all responses tie": 1})
+
+
 @pytest.mark.parametrize(
     "row",
     [

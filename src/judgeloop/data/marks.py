@@ -36,6 +36,10 @@ _FAULT = words(
     recitation"""
 )
 _NO_FAULT = words("false no stop stop_sequence end_turn eos eos_token tool_calls tool_use function_call")
+TIES = frozenset(
+    {"tie", "tied", "both", "neither", "none", "equal", "same", "draw", "bothbad", "both_bad", "tie_(bothbad)",
+     "tie_(both_bad)", "both_good", "no_preference", "0.5", "a=b"}
+)  # fmt: skip
 _OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|\bout of\b|\bof\b)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _STARS = re.compile(r"(\d+(?:\.\d+)?)\s*stars?", re.IGNORECASE)
 
@@ -95,6 +99,16 @@ def for_testing(value: object) -> bool | None:
     """Whether a cell names a split that is kept to test on; None if it names no split that is known."""
     word = _word(value) if isinstance(value, str) else ""
     return word in _HELD_OUT if word in _HELD_OUT | _TRAINED else None
+
+
+def is_tie(value: object) -> bool:
+    """Whether a vote calls two answers equally good."""
+    return isinstance(value, str) and spoken(value) in TIES
+
+
+def spoken(value: object) -> str:
+    """A vote's word as `TIES` has it."""
+    return re.sub(r"[\s\-]+", "_", str(value).strip().casefold()).strip("[]")
 
 
 def is_flag(value: object) -> bool:

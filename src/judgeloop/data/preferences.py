@@ -14,12 +14,11 @@ from typing import Any
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in, conversation_in, with_system
 from judgeloop.data.fields import dense, text_of
 from judgeloop.data.intake import Intake
-from judgeloop.data.marks import Mark, mark_of
+from judgeloop.data.marks import Mark, is_tie, mark_of
 from judgeloop.data.messages import Turn, alternating, answer_of, answerable, messages_in
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.data.turn_marks import UNMARKED
-from judgeloop.data.votes import is_tie
 from judgeloop.records import Message
 
 _DECIDED = ("status", "label", "decision", "verdict", "outcome")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from judgeloop.data.marks import is_tie
 from judgeloop.data.names import NAMES, may_be_compared, plain_name
 
 _SIDE = r"(?:[0-9]{1,2}|[a-h])"
@@ -90,7 +91,7 @@ def _opposites(row: Mapping[str, Any], free: Mapping[str, str]) -> dict[str, str
             if stem & _CHOICES:
                 votes = [vote for vote in votes if vote.startswith(("better", "preferred", "winn"))]
             said = [row[free[vote]] for vote in votes]
-            if texts and any(isinstance(word, str) and side_named(word, sides[:2]) for word in said):
+            if texts and any(_names_one(word, sides[:2]) for word in said):
                 return {sides[0]: key, sides[1]: other}
     return {}
 
@@ -101,11 +102,14 @@ def vote_beside(row: Mapping[str, Any], free: Mapping[str, str], names: Sequence
         (
             key
             for name, key in free.items()
-            if _VOTE.fullmatch(name)
-            and (isinstance(row[key], int) or (isinstance(row[key], str) and side_named(row[key], names)))
+            if _VOTE.fullmatch(name) and (isinstance(row[key], int) or _names_one(row[key], names))
         ),
         None,
     )
+
+
+def _names_one(word: object, names: Sequence[str]) -> bool:
+    return is_tie(word) or (isinstance(word, str) and side_named(word, names) is not None)
 
 
 def side_named(word: str, names: Sequence[str]) -> str | None:
