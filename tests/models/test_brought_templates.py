@@ -248,13 +248,15 @@ def test_what_is_written_for_the_last_user_alone_is_no_other_opening(tmp_path: P
         ("reasoning_effort is not defined or reasoning_effort != 'none'", False),
         ("enable_reasoning is not defined or enable_reasoning", False),
         ("not skip_thinking", False),
-        ("thinking_mode is not defined or thinking_mode != 'off'", False),
         ("thinking_mode | default('think') != 'no_think'", False),
-        ("not disable_thinking", False),
         ("(thinking | default('enabled')) == 'enabled'", False),
-        ("think is not defined or think", False),
         ("messages[-1].thinking_mode is not defined", True),  # no variable
-        ("reasoning_effort is not defined or reasoning_effort != 'low'", True),  # 'none' is no word of this one
+        ("reasoning_effort is not defined or reasoning_effort not in ['low', 'no_think']", False),
+        ("thinking_mode is not defined or thinking_mode == 'thinking'", False),
+        ("thinking_option|default('on') != 'off'", False),
+        ("not (disable_thinking | default(false))", False),
+        ("think is not defined or think", False),
+        ("reasoning_effort != 'low' or reasoning_effort == 'low'", True),  # a word that changes nothing
     ],
 )
 def test_thinking_is_switched_by_whatever_name_the_template_has_for_it(
@@ -263,6 +265,24 @@ def test_thinking_is_switched_by_whatever_name_the_template_has_for_it(
     opened = f"<|im_start|>assistant\\n' }}}}{{% if {condition} %}}{{{{ '<think>\\n' }}}}{{% endif %}}"
     chat = chat_of(CHATML.replace("<|im_start|>assistant\n' }}", opened.replace("\\n", "\n")), tmp_path)
     assert (chat.thinks, chat.template.can_switch_off) == (thinks, not thinks)
+
+
+@pytest.mark.parametrize(
+    ("default", "given"),
+    [
+        ("no_think", {"effort": "high"}),
+        ("high", {}),  # nothing where it thinks as it is
+    ],
+)
+def test_thinking_on_is_the_value_that_opens_a_thought(default: str, given: dict[str, str], tmp_path: Path) -> None:
+    head = f"{{% if effort is not defined %}}{{% set effort = {default!r} %}}{{% endif %}}"
+    head += "{% if effort not in ['no_think', 'high'] %}{{ raise_exception('which?') }}{% endif %}"
+    thought = "{% if effort == 'no_think' %}{{ '<think>\n\n</think>\n\n' }}{% else %}{{ '<think>\n' }}{% endif %}"
+    template = head + CHATML.replace("assistant\n' }}", f"assistant\n' }}}}{thought}")
+    chat = chat_of(template, tmp_path, thinking="on")
+    assert chat.template.turn.variables == given
+    assert shown(chat, chat.prompt_ids(ASKED)).endswith("assistant\n<think>\n")
+    assert shown(Chat.load(tmp_path), Chat.load(tmp_path).prompt_ids(ASKED)).endswith("\n</think>\n\n")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
 from judgeloop.models import folding
 from judgeloop.models.opening import MARKED, OPENED, THOUGHTS, aligned, begins
-from judgeloop.models.thinking_switches import find_switches
+from judgeloop.models.switches import find_switches
 from judgeloop.records import Message
 
 CHATML = (
@@ -100,8 +100,7 @@ class Template:
         before: list[Message] = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
         self._asked, self._answered = self._fold([*before, *_ASKED]), self._fold([*before, *_ANSWERED])
         self.folded.clear()
-        self._values = find_switches(source, lambda variables: self._try(self._asked, variables))
-        self.switches = tuple(self._values)
+        self.switches = find_switches(source, lambda variables: self._try(self._asked, variables))
         self.can_switch_off = self._off() is not None
         self.turn = self._find_turn(thinking)
         self._ends_in_thought = OPENED.search(self.turn.prompt) is not None
@@ -213,9 +212,9 @@ class Template:
         prompt = self._try(self._asked, variables)
         return whole if whole is None or prompt is None else aligned(prompt, whole, _ASKED[0]["content"], PROBE)
 
-    def _off(self) -> dict[str, int | str] | None:
+    def _off(self) -> Mapping[str, int | str] | None:
         """Variables under which the template writes an answer without a thought after its own prompt, if any do."""
-        for variables in (*({name: self._values[name][0]} for name in self.switches), {}):
+        for variables in (*(off for off, _ in self.switches.values()), {}):
             prompt = self._try(self._asked, variables)
             whole = self._whole(variables)
             if prompt is not None and whole is not None and begins(prompt, whole) and not OPENED.search(prompt):
@@ -224,7 +223,7 @@ class Template:
 
     def _find_turn(self, thinking: Thinking) -> Turn:
         off = self._off()
-        on = {name: self._values[name][1] for name in self.switches[:1]}
+        on: Mapping[str, int | str] = next((on for _, on in self.switches.values()), {})
         opened = OPENED.search(self._apply(self._asked, {}))
         thinks = thinking == "on" or (thinking == "auto" and off is None and opened is not None)
         variables = on if thinks else off or {}
