@@ -6,18 +6,18 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from transformers import AutoTokenizer
 
 from judgeloop.models.facts import TOKENIZER_FILES
 from judgeloop.models.permissions import follow_umask
 from judgeloop.models.template import CHATML
+from judgeloop.models.tokenizer import published_tokenizer
 from judgeloop.models.whole_model import load_whole_model
 
 
 def merge_adapter(adapter: str, base: str, folder: str) -> None:
     """Write the model that `adapter` makes of `base` to `folder`. The tokenizer is the adapter's, if it has one."""
     own = any((Path(adapter) / name).is_file() for name in TOKENIZER_FILES)
-    tokenizer = AutoTokenizer.from_pretrained(adapter if own else base)
+    tokenizer = published_tokenizer(Path(adapter if own else base))
     model = load_whole_model(Path(base), dtype="auto")
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:  # trained with tokens added
@@ -33,7 +33,7 @@ def add_chatml_tokens(source: str, folder: str) -> None:
 
     A new token's embedding is the mean of the others, so that what it means has to be learnt.
     """
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = published_tokenizer(Path(source))
     model = load_whole_model(Path(source), dtype="auto")
     old = len(tokenizer)
     tokenizer.add_special_tokens(
