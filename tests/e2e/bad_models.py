@@ -169,6 +169,8 @@ MODELS = [
     Case("show a word", "models show smollm", ("no folder 'smollm'", "smollm2-135m-instruct")),
     Case("pull unknown", "models pull smollm", ("no folder 'smollm'", "smollm2-135m-instruct")),
     Case("judge with a model missing", f"{JUDGE} --model ./nowhere", ("no folder './nowhere'",)),
+    Case("judge with a model that the engine cannot run", f"{JUDGE} --model mine",
+         ("rwkv", "in a way of its own", "vllm", "another model"), make=copied(config__json={"model_type": "rwkv"})),
     Case("judge with an unknown rubric", f"{JUDGE} --model model --rubric additive-6",
          ("judge.rubric", "additive-6", "additive-5-direct")),
     Case("judge with no samples", f"{JUDGE} --model model --samples 0", ("'--samples'", "greater than or equal to 1")),

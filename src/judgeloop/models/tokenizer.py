@@ -63,10 +63,21 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, *, trust_remo
         tokenizer.chat_template = SHIPPED[chat_template]
     elif chat_template is not None:
         tokenizer.chat_template = _read_template(chat_template)
-    elif not tokenizer.chat_template and (folder / "chat_template.json").is_file():
-        # Where models that also see have theirs: transformers reads it with the processor, not with the tokenizer.
-        tokenizer.chat_template = read_json_object(folder / "chat_template.json").get("chat_template")
+    elif not tokenizer.chat_template:
+        tokenizer.chat_template = _processors_template(folder)
     return tokenizer
+
+
+def _processors_template(folder: Path) -> Any:
+    """The chat template where models that also see have theirs, which transformers reads with their processor alone: a
+    text, or several by their names."""
+    for name in ("chat_template.json", "processor_config.json"):
+        found = read_json_object(folder / name).get("chat_template") if (folder / name).is_file() else None
+        if isinstance(found, list):
+            found = {each["name"]: each["template"] for each in found if isinstance(each, dict) and len(each) == 2}
+        if found:
+            return found
+    return None
 
 
 def published_tokenizer(folder: Path, **options: Any) -> Any:
