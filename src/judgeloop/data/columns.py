@@ -13,10 +13,11 @@ from typing import Any
 
 from judgeloop.data.cells import are_texts, asks, ends_with_answer, in_turn, is_listed, is_talk, says
 from judgeloop.data.fields import decoded, numbers_of
-from judgeloop.data.marks import fault_of, for_testing, is_blank, is_flag, label_of, mark_of, says_neither
+from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of, mark_of, says_neither
 from judgeloop.data.names import BARE, NAMES, ROLES, may_answer, plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, label_by_parts, rating_columns
+from judgeloop.data.row_marks import ROW_ROLES, row_marks
 from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with, vote_beside
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.errors import InputError
@@ -24,7 +25,7 @@ from judgeloop.errors import InputError
 _USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
 _OFTEN_A_NAME = ("human", "user", "request")  # of who asked, or of the call
 _WHO = frozenset({"role", "from", "speaker", "author"})  # what tells a message from a passage
-_MAY_BE_FLAGS = ("good", "bad", "safe", "unsafe", "desired", "undesired")
+_MAY_BE_FLAGS = ("good", "bad", "safe", "unsafe", "desired", "undesired", "accept", "reject", "best", "win", "winner")
 _MANY = ("ratings", "scores", "rewards", "ranks", "rankings")
 _REJECTED = re.compile(r"(?:rejected|dispreferred|non_?preferred|unpreferred)(_\w+)?")
 _HALF = re.compile(
@@ -37,12 +38,13 @@ _HALF = re.compile(
 class Columns:
     """Role → column. `sides` are answers that have a column each; `given` are the roles that the user speaks of;
     `ratings` says which columns may rate the answer, though it is not known how; `half` is one side of a pair without
-    the other, or what may be an answer."""
+    the other, or what may be an answer; `marks` (role, column) are of the row as a whole."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
     sides: tuple[AnswerColumn, ...] = ()
     ratings: RatingColumns = NO_RATINGS
     half: str | None = None
+    marks: tuple[tuple[str, str], ...] = ()
     given: frozenset[str] = frozenset()
 
     def of(self, roles: Container[str]) -> dict[str, str]:
@@ -95,7 +97,7 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
             free = {name: other for name, other in free.items() if other != column}
     roles: dict[str, str] = {}
     for role, known in NAMES.items():
-        if given and role in given:
+        if role in ROW_ROLES or (given and role in given):
             continue
         found = next((free[name] for name in known if name in free and _fits(role, row[free[name]], name, roles)), None)
         if found is None and role in ("label", "bad_label"):
@@ -129,17 +131,11 @@ def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool
         return False
     if role == "score":
         return mark_of(value) is not None
-    if role in ("rank", "chosen_score", "rejected_score", "weight"):
+    if role in ("rank", "chosen_score", "rejected_score"):
         mark = mark_of(value)
         return mark is not None and mark.good is None
     if role == "label":
         return says_neither(value) or label_of(value) is not None
-    if role in ("left_out", "kept"):
-        return (
-            is_blank(value) or is_flag(value) or (isinstance(value, str) and value.strip().casefold() in ("yes", "no"))
-        )
-    if role == "split":
-        return for_testing(value) is not None
     if role == "response" and name == "a":
         return plain_name(roles.get("prompt", "")) == "q"
     if role == "bad_label":
@@ -201,7 +197,7 @@ def _settled(
     half = None
     if not several and not one and not {"chosen", "rejected", "response"} & set(given):
         half = next((key for name, key in free.items() if _is_half(name, row[key])), None)
-    return Columns(roles, sides, ratings, half, frozenset(given))
+    return Columns(roles, sides, ratings, half, row_marks(row, free, given), frozenset(given))
 
 
 def _is_half(name: str, value: object) -> bool:

@@ -20,6 +20,7 @@ from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import RATINGS, rates
 from judgeloop.data.ratings import LABELLED_BAD, RATED_LOW
+from judgeloop.data.row_marks import HELD_OUT
 from judgeloop.data.sources import Source, open_source
 from judgeloop.data.survey import survey_of
 from judgeloop.data.within import is_within, lifted
@@ -31,8 +32,6 @@ _SHOWN = re.compile(  # columns of what a text is about
 )
 IDS = ("id", "message_tree_id", "question_id")
 _OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
-_OF_ANY = ("weight", "left_out", "kept", "split")  # roles that every format reads
-HELD_OUT = "row of a split that is kept to test on"
 BEST = "of each set the best answer"
 
 
@@ -129,7 +128,8 @@ def _same(
             if learnt:
                 check_ratings(row, columns, layout.form, place)
             read = {
-                *columns.of((*layout.form.roles, *_OF_ANY)).values(),
+                *columns.of(layout.form.roles).values(),
+                *(key for _, key in columns.marks),
                 *layout.form.reads,
                 *IDS,
                 *(key for key in row if shows_media(key)),

@@ -8,15 +8,16 @@ that was answered in truth; or hold an object with a rating in it. None of it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from judgeloop.data.columns import Columns
 from judgeloop.data.fields import number_of
-from judgeloop.data.marks import Mark, condemns, fault_of, is_blank, label_of, mark_of
-from judgeloop.data.names import NAMES, label_named, plain_name, says_of, words
+from judgeloop.data.marks import Mark, condemns, dismisses, fault_of, is_blank, label_of, mark_of
+from judgeloop.data.names import NAMES, hinted_label, label_named, plain_name, says_of, words
 from judgeloop.data.questions import Kind, Said, question_of
-from judgeloop.data.within import parts_of
+from judgeloop.data.row_marks import row_role
+from judgeloop.data.within import at_path, parts_of
 
 _ELSEWHERE = words(
     """prompt question instruction input query user task topic category categories type subset domain source kind tag
@@ -52,9 +53,12 @@ _NONE = words("none false no 0 success ok not_executed")
 
 _SWAPPED = words("swapped swap flipped reversed inverted")
 _MARGIN = re.compile(r"(?:score|reward|rating)?_?margin|(?:score|reward|rating)_(?:diff|difference|gap)")
+_DECIDING = words("status state flag flags action decision review disposition recommendation filter")
+_OF_ROWS = words("valid invalid approved flagged spam broken garbage junk blacklisted low")  # of a row
+_STATISTICS = words("avg average mean median value score result")  # of what the name beside it or above it says
 _DECIDED = ("status", "label", "answer", "decision", "review", "annotation", "verdict", "outcome")
 
-Shape = Literal["single", "rated", "pair", "other"]
+Shape = Literal["single", "rated", "pair", "set", "other"]
 
 
 class Suspect(NamedTuple):
@@ -75,8 +79,10 @@ def suspects_of(columns: Columns, unread: Iterable[str], *, asked: bool, shape: 
         name = plain_name(key)
         if _PROMPT.fullmatch(name) and asked and "prompt" in columns and "prompt" not in given:
             kinds[key] = "prompt"
-        elif shape == "pair" and "chosen" not in given:
-            kinds[key] = _of_a_pair(name)
+        elif shape == "pair":
+            kinds[key] = _of_a_pair(name, columns)
+        elif shape == "set":
+            kinds[key] = _of_a_set(name, columns)
         elif shape in ("single", "rated"):
             kinds[key] = _of_an_answer(name, columns, rated=shape == "rated")
         if shape != "other" and not _ELSEWHERE & set(name.split("_")):
@@ -97,9 +103,26 @@ def _cells(row: Mapping[str, Any], suspect: Suspect, columns: Columns) -> Iterat
         names = [plain_name(part) for part in path[len(suspect.key) + 1 :].split(".") if not part.isdigit()]
         elsewhere = any(_ELSEWHERE & set(name.split("_")) for name in names)
         if names and not elsewhere and path not in columns.roles.values():
-            kind = _of_a_part(names[-1], columns, suspect.shape)
+            kind = _of_a_part(_spoken_of(names, path, row), columns, suspect.shape)
             if kind is not None:
                 yield path, kind, value
+
+
+def _spoken_of(names: Sequence[str], path: str, row: Mapping[str, Any]) -> str:
+    """The name of what a part says: of a statistic, that of what it is of, as the name beside it says
+    (`{"key": "correct", "value": 0}`) or the one above it (`correctness.avg`)."""
+    if names[-1] not in _STATISTICS or names[-1] in NAMES["score"]:
+        return names[-1]
+    beside = (_there(row, f"{path.rpartition('.')[0]}.{name}") for name in ("name", "key", "metric"))
+    named = next((plain_name(name) for name in beside if isinstance(name, str)), None)
+    return named or (names[-2] if len(names) > 1 else names[-1])
+
+
+def _there(row: Mapping[str, Any], path: str) -> Any:
+    try:
+        return at_path(row, path)
+    except KeyError:
+        return None
 
 
 def _is_condemned(row: Mapping[str, Any], columns: Columns) -> bool:
@@ -114,7 +137,9 @@ def _is_condemned(row: Mapping[str, Any], columns: Columns) -> bool:
 def _of_a_part(name: str, columns: Columns, shape: Shape) -> Kind | None:
     """What a part of an object may say, by its name; of a column with this name it would be known."""
     if shape == "pair":
-        return _of_a_pair(name) if "chosen" not in columns.given else None
+        return _of_a_pair(name, columns)
+    if shape == "set":
+        return _of_a_set(name, columns)
     labelled = label_named(name)
     if name in NAMES["score"] or says_of(name):
         return "score" if shape == "single" and "score" not in columns.given else None
@@ -124,17 +149,33 @@ def _of_a_part(name: str, columns: Columns, shape: Shape) -> Kind | None:
         return "bad_label"
     if name in NAMES["label"] or labelled is not None:
         return "label"
+    if (role := row_role(name)) in ("left_out", "kept") and role not in columns.given:
+        return "out" if role == "left_out" else "kept"
     kind = _of_an_answer(name, columns, rated=shape == "rated")
     return kind if kind in ("failed", "critic", "word") else None
 
 
-def _of_a_pair(name: str) -> Kind | None:
+def _of_a_pair(name: str, columns: Columns) -> Kind | None:
     """What a column may say of a pair: that it was turned round, that it is none, or how far apart its sides are."""
+    ordered = "chosen" in columns.given
     if _SWAPPED & set(name.split("_")):
-        return "swapped"
+        return None if ordered else "swapped"
     if _MARGIN.fullmatch(name):
-        return "margin"
-    return "pair" if name in _DECIDED else None
+        return None if ordered else "margin"
+    if name in _DECIDED:
+        return None if ordered else "pair"
+    return _of_a_set(name, columns)
+
+
+def _of_a_set(name: str, columns: Columns) -> Kind | None:
+    """What a column may say of several answers: that the row as a whole is not to be used."""
+    if columns.given & {"left_out", "kept"}:
+        return None
+    if (role := row_role(name)) in ("left_out", "kept"):
+        return "out" if role == "left_out" else "kept"
+    if name in ("deleted", "is_deleted") or (_OF_ROWS & set(name.split("_")) and label_named(name) is not None):
+        return "kept" if label_named(name) == "label" else "out"
+    return "dismissed" if name.rpartition("_")[2] in _DECIDING else None
 
 
 def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
@@ -165,6 +206,9 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
         return "bad_label"
     if _ELSEWHERE & set(name.split("_")):
         return None
+    hinted = None if rated or _CRITIC.fullmatch(name) else hinted_label(name)
+    if hinted is not None:
+        return hinted
     return "critic" if not rated and "score" not in given and _CRITIC.fullmatch(name) else "word"
 
 
@@ -183,6 +227,8 @@ def _speaks(value: object, kind: Kind, name: str) -> bool:
     """Whether a cell says something of its column's kind: a lone word is no prompt, no answer and no prose."""
     if kind == "options":
         return isinstance(value, (list, Mapping, str))
+    if kind in ("word", "pair") and name.rpartition("_")[2] in _DECIDING:
+        return any(dismisses(item) for item in (value if isinstance(value, list) else [value]))
     if kind == "word" and isinstance(value, list):
         return any(condemns(item) for item in value)
     if kind in ("word", "pair") or (kind == "critic" and isinstance(value, str) and len(value.split()) < 3):
@@ -191,9 +237,11 @@ def _speaks(value: object, kind: Kind, name: str) -> bool:
         return mark_of(value) not in (None, Mark()) or (isinstance(value, str) and len(value.split()) == 1)
     if kind == "label":
         return label_of(value) is False or condemns(value)
-    if kind == "bad_label":
-        return fault_of(value) is True
-    if kind == "swapped":
+    if kind == "kept":
+        return label_of(value) is False
+    if kind == "dismissed":
+        return dismisses(value)
+    if kind in ("bad_label", "swapped", "out"):
         return fault_of(value) is True
     if kind == "margin":
         return (number_of(value) or 0.0) < 0

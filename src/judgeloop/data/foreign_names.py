@@ -16,8 +16,9 @@ FOREIGN: dict[str, tuple[str, ...]] = {
             إجابة الإجابة جواب الجواب cevap yanıt çıktı risposta antwoord odpowiedź""",
         "chosen": "好回答 优选回答 优质回答 更好的回答 较好回答 接受的回答 好的回答 选中回答 良い回答",
         "rejected": "差回答 拒绝回答 劣质回答 更差的回答 较差回答 拒绝的回答 差的回答 坏的回答 悪い回答",
-        "score": """评分 分数 得分 打分 质量 評価 点数 スコア 점수 평점
-            bewertung puntuación puntuacion calificación оценка""",
-        "label": "标签 标注 是否正确 是否合格 正确",
+        "score": """评分 分数 得分 打分 质量 质量等级 質量 評価 点数 スコア 점수 평점
+            bewertung qualität qualitaet puntuación puntuacion calificación оценка""",
+        "label": "标签 标注 是否正确 是否合格 正确 合格 是否通过 通过 审核状态 审核结果 合否",
+        "kept": "是否采用 采用 是否保留 是否使用",
     }.items()
 }

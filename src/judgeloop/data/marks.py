@@ -27,6 +27,9 @@ _BAD = words(
     差 很差 坏 不好 劣质 错误 不正确 不合格 否 不通过 悪い 間違い"""
 )
 _NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure 否")  # of anything
+_DISMISSED = words(
+    "remove removed delete deleted drop dropped exclude excluded blocked filtered filtered_out trash skip"
+)
 _HELD_OUT = words("test testing eval evaluation val validation valid dev development holdout held_out")
 _TRAINED = words("train training")
 _NEITHER = words("neutral mixed unsure undecided neither unrated not_rated ignore ignored skip skipped")
@@ -40,6 +43,8 @@ TIES = frozenset(
     {"tie", "tied", "both", "neither", "none", "equal", "same", "draw", "bothbad", "both_bad", "tie_(bothbad)",
      "tie_(both_bad)", "both_good", "no_preference", "0.5", "a=b"}
 )  # fmt: skip
+_HIGH, _LOW = words("high hoch 高"), words("low niedrig 低")  # of a score: of a fault they say the opposite
+_MIDDLE = words("medium middle moderate average mittel 中")
 _OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|\bout of\b|\bof\b)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _STARS = re.compile(r"(\d+(?:\.\d+)?)\s*stars?", re.IGNORECASE)
 
@@ -95,6 +100,11 @@ def condemns(value: object) -> bool:
     return isinstance(value, str) and (word := _word(value)) in _BAD and word not in _NO_VERDICT
 
 
+def dismisses(value: object) -> bool:
+    """Whether a cell of a column that decides on a row (`action`, `status`) is a word that takes the row out."""
+    return condemns(value) or (isinstance(value, str) and _word(value) in _DISMISSED)
+
+
 def for_testing(value: object) -> bool | None:
     """Whether a cell names a split that is kept to test on; None if it names no split that is known."""
     word = _word(value) if isinstance(value, str) else ""
@@ -130,6 +140,8 @@ def mark_of(value: object) -> Mark | None:
     if found := _STARS.fullmatch(value.strip()):
         return Mark(float(found[1]))
     good = label_of(value)
+    if good is None and (word := _word(value)) in _HIGH | _LOW | _MIDDLE:
+        return Mark(good=None if word in _MIDDLE else word in _HIGH)
     return None if good is None else Mark(good=good)
 
 

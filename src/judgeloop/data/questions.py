@@ -11,7 +11,7 @@ from judgeloop.data.names import NAMES, plain_name
 
 Kind = Literal[
     "prompt", "better", "critic", "failed", "votes", "word", "score", "label", "bad_label", "swapped", "margin", "pair",
-    "within", "options", "true",
+    "within", "options", "true", "out", "kept", "dismissed",
 ]  # fmt: skip
 
 
@@ -110,10 +110,21 @@ def _of_a_label(said: Said, _row: Mapping[str, Any], columns: Columns) -> _Doubt
     )
 
 
+def _of_the_row(said: Said, _row: Mapping[str, Any], _columns: Columns) -> _Doubt:
+    role = "kept" if said.kind == "kept" else "left_out"
+    drop = f"drop them by seed_data.fields: {{{role}: {said.key}}}"
+    return (
+        f"{said}: the row may not be meant to be used",
+        f"{'remove such rows' if said.kind == 'dismissed' else drop}, or use them all the same: "
+        f"seed_data.fields: {{{role}: null}}",
+    )
+
+
 _DOUBTS: Mapping[Kind, Callable[[Said, Mapping[str, Any], Columns], _Doubt]] = {
     "prompt": _of_the_prompt, "options": _of_options, "better": _of_another_answer, "true": _of_another_answer,
     "failed": _of_a_failure, "votes": _of_votes, "swapped": _of_the_order, "margin": _of_the_order,
     "pair": _of_the_order, "critic": _of_a_critic, "score": _of_a_score,
+    "out": _of_the_row, "kept": _of_the_row, "dismissed": _of_the_row,
 }  # fmt: skip
 
 
