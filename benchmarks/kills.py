@@ -109,9 +109,9 @@ def start(config: Path, out: Path, log: Path, blow: Blow, counter: Path | None =
 def _drive(config: Path, out: Path) -> int:
     from judgeloop.config import load
     from judgeloop.errors import JudgeloopError
-    from judgeloop.run import driver
+    from judgeloop.run import children, driver
 
-    driver._in_child = _in_fork  # type: ignore[assignment]
+    children.carry_out_in_child = _in_fork  # type: ignore[assignment]
     try:
         driver.execute(load(config), out, _Nothing())
     except JudgeloopError as error:
@@ -121,7 +121,7 @@ def _drive(config: Path, out: Path) -> int:
 
 
 def _in_fork(run: Any, step: Any, _display: Any, _server: Any) -> None:
-    """A step in a process of its own, as `driver._in_child` has it, without loading everything anew."""
+    """A step in a process of its own, as `children.carry_out_in_child` has it, without loading everything anew."""
     from judgeloop.compute.local import PARENT
     from judgeloop.errors import StageFailed
     from judgeloop.run import worker

@@ -99,14 +99,14 @@ def run(name: str, loop: Loop, place: Path) -> str:
 
     from judgeloop.config import load
     from judgeloop.errors import JudgeloopError
-    from judgeloop.run import driver
+    from judgeloop.run import children, driver
     from judgeloop.stages.carry_out import run_stage
     from judgeloop.stages.context import Context
 
     template = make(name, place / "model")
     file = place / "config.yaml"
     file.write_text(yaml.safe_dump(config_of(place / "model", template, loop, place)), encoding="utf-8")
-    driver._in_child = lambda run, step, display, server: run_stage(Context(run, step, display.progress))  # noqa: ARG005
+    children.carry_out_in_child = lambda run, step, display, server: run_stage(Context(run, step, display.progress))  # noqa: ARG005
     steps = _Steps()
     try:
         driver.execute(load(file, []), place / "run", steps)

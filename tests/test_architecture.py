@@ -31,6 +31,8 @@ LAYERS = (
     {"api"},
     {"commands"},
     {"run.driver", "run.display", "run.child"},
+    {"run.preflight"},
+    {"run.children"},
     {"forecast", "export", "tracking"},
     {"run.other_ranks"},
     {"run.stopping"},

@@ -20,7 +20,7 @@ from judgeloop.data.readers import read_prompts, read_supervised
 from judgeloop.errors import InputError
 from judgeloop.instructions.self_instruct.task_form import shipped_tasks
 from judgeloop.jsonl import read_objects
-from judgeloop.run import driver
+from judgeloop.run import children, driver
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
 from judgeloop.stages.carry_out import run_stage
@@ -97,7 +97,7 @@ def config(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def stage(run: RunDirectory, step: Step, display: driver.Display, _server: object) -> None:
         run_stage(Context(run, step, display.progress))
 
-    monkeypatch.setattr(driver, "_in_child", stage)
+    monkeypatch.setattr(children, "carry_out_in_child", stage)
     return files
 
 

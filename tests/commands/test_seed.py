@@ -360,13 +360,13 @@ def test_the_votes_of_a_run_are_told_to_be_exported(tmp_path: Path) -> None:
 
 
 def test_own_names_of_columns(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", [{"frage": f"{n}?", "antwort": "b"} for n in range(3)])
+    path = write(tmp_path / "a.jsonl", [{"spm": f"{n}?", "svar": "b"} for n in range(3)])
     assert "seed_data.fields: {prompt: ???, response: ???}" in refused(path, "--out", tmp_path / "out")
-    fields = "{prompt: frage, response: antwort}"
+    fields = "{prompt: spm, response: svar}"
     for more in (["--fields", fields], ["--set", f"seed_data.fields={fields}"]):
         out = tmp_path / more[0].strip("-")
         account = json.loads(ok(path, "--out", out, "--json", *more))
-        assert (account["ift"], account["settings"]["seed_data"]["fields"]["prompt"]) == (3, "frage")
+        assert (account["ift"], account["settings"]["seed_data"]["fields"]["prompt"]) == (3, "spm")
         assert rows(out / "ift.jsonl")[0]["prompt"][0]["content"] == "0?"
     assert "--fields [prompt]: write {prompt: COLUMN" in refused(path, "--dry-run", "--fields", "[prompt]")
 

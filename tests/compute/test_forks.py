@@ -261,9 +261,9 @@ def test_all_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
 def test_what_a_run_imports_once_leaves_no_thread_behind_and_no_device(tmp_path: Path) -> None:
     """Else every stage would import it anew, and nobody would notice but by the clock."""
-    from judgeloop.run import driver
+    from judgeloop.run import children
 
-    with (forked := Forked(tmp_path, *driver._IMPORTED_ONCE)).server:
+    with (forked := Forked(tmp_path, *children.IMPORTED_ONCE)).server:
         found = forked.asked(
             "[os.getppid(), 'torch' in sys.modules, sys.modules['torch'].cuda.is_initialized(),"
             " len(os.listdir('/proc/self/task')), 'openvino' in sys.modules]",

@@ -22,6 +22,18 @@ ASKED: dict[str, tuple[Rows, str]] = {
         [{"text": f"### Human: {U}### Assistant: {B}", "label": "GOOD", "answer": "reject"}], "'answer' is 'reject'"
     ),
     "a word beside a rating": ([{**GOOD, "helpfulness": 4, "safety": "unsafe"}], "'safety' is 'unsafe'"),
+    "options with a column each": (
+        [{"question": U, "option_a": A, "option_b": B, "answer": "A"}], r"'answer' is 'A', which may only name one"
+    ),
+    "two answers": (
+        [{"question": U, "answer": A, "response": "I do not know that."}], r"'answer' may be better than .*'response'"
+    ),
+    "a refusal, which may be right": (
+        [{**GOOD, "is_refusal": False}, {"prompt": "x?", "response": B, "is_refusal": True}],
+        r":2: 'is_refusal' is True, .*\{bad_label: is_refusal\}",
+    ),
+    "a reviewer's words": ([{**GOOD, "review_status": "needs_fix"}], r"'review_status' is 'needs_fix'"),
+    "a note": ([{**GOOD, "notes": "Do not use!"}], r"'notes' is 'Do not use!'"),
     "a status (Argilla)": ([{**GOOD, "status": "discarded"}], "'status' is 'discarded'"),
     "a critique in prose": (
         [{**GOOD, "feedback": "It does not help at all."}], r"'feedback' is 'It does .*\{label: null\}"
@@ -124,6 +136,8 @@ NOTHING: dict[str, Rows] = {
     "an older prompt": [{"original_question": "x?", "query": U, "response": A}],
     "the same prompt again": [{"prompt": U, "rewritten_prompt": U, "response": A}],
     "notes": [{**GOOD, "notes": "A long remark of someone.", "explanation": "It is so because it is."}],
+    "a result in other words": [{"problem": U, "solution": A, "answer": "oil"}],
+    "the end of the answer": [{**GOOD, "answer": "is petrichor."}],
     "a lone word of a critic": [{**GOOD, "evaluation": "human"}],
     "a reference beside a prompt": [{**GOOD, "reference_answer": "42"}],
 }

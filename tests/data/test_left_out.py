@@ -17,6 +17,7 @@ from judgeloop.errors import InputError
     [
         ("hidden", True, False), ("exclude", "TRUE", "FALSE"), ("is_archived", 1, 0), ("was_cancelled", True, None),
         ("skip", "yes", "no"), ("keep", False, True), ("included", "no", "yes"), ("use_for_training", 0, 1),
+        ("is_duplicate", True, False), ("use", "no", "yes"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["answer", "pair"])

@@ -19,7 +19,7 @@ ASKED: dict[str, tuple[Rows, str]] = {
     "a count in a table": ([{**GOOD, "error_count": "2"}, GOOD], "'error_count' is '2'"),
     "a code": ([{**GOOD, "status_code": 500}], "'status_code' is 500"),
     "a letter beside options": (
-        [{"question": U, "options": ["x", "y"], "answer": "B"}], r"'answer' is 'B', which may but name .*'options'"
+        [{"question": U, "options": ["x", "y"], "answer": "B"}], r"'answer' is 'B', which may only name .*'options'"
     ),
     "a second answer": ([{**GOOD, "response_2": "It is petrichor, an oil."}], r"'response_2' may be better .*rejected"),
     "the true answer": (

@@ -82,7 +82,7 @@ UNCLEAR: dict[str, tuple[Rows, str]] = {
         r"its keys: user_question, gut\).*seed_data\.fields: \{prompt: user_question, response: gut\}",
     ),
     "unknown sides": (
-        [{"frage": U, "best_one": A, "worst_one": B}],
+        [{"spørsmål": U, "best_one": A, "worst_one": B}],
         r"seed_data\.fields: \{prompt: \?\?\?, chosen: best_one, rejected: worst_one\}",
     ),
 }  # fmt: skip

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from bad_input import Case, write
+from safetensors.numpy import load_file, save_file
 
 RUN = "run config.yaml --out run"
 JUDGE = "judge --in rows.jsonl --out scored.jsonl --engine transformers"
@@ -36,11 +38,24 @@ def copied(*, without: tuple[str, ...] = (), **files: Any) -> Callable[[Path], N
     return make
 
 
+def reweighted(**tensors: Any) -> Callable[[Path], None]:
+    """The model with other tensors: further ones, or in the place of its own."""
+
+    def make(folder: Path) -> None:
+        copied()(folder)
+        path = folder / "mine" / "model.safetensors"
+        save_file({**load_file(path), **tensors}, path, metadata={"format": "pt"})
+
+    return make
+
+
 def template(text: str) -> Callable[[Path], None]:
     return copied(tokenizer_config__json={"chat_template": text})
 
 
 MODEL = {"model": "mine"}
+LAST = "z.last"  # in its file, by its name
+FIRST = "model.layers.0.self_attn"
 TURN = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
 
 
@@ -64,7 +79,7 @@ HELD: list[object] = []
 MODELS = [
     Case("model missing", RUN, ("no folder './nowhere'", "smollm2-135m-instruct"), config={"model": "./nowhere"}),
     Case("model is a word", RUN, ("no folder 'smollm'", "smollm2-135m-instruct"), config={"model": "smollm"}),
-    Case("model of the hub offline", RUN, ("nobody/nothing", "cannot be reached", "local folder"),
+    Case("model of the hub offline", RUN, ("nobody/nothing", "not in the local cache", "local folder"),
          config={"model": "nobody/nothing"}),
     Case("model is an empty folder", RUN, ("mine", "no config.json"), config=MODEL,
          make=lambda f: (f / "mine").mkdir()),
@@ -85,6 +100,12 @@ MODELS = [
          make=copied(model__safetensors=b"\x10\x00")),
     Case("model with empty weights", RUN, ("model.safetensors", "cannot be read", "restore"), config=MODEL,
          make=copied(model__safetensors=b"")),
+    Case("model with NaN in its weights", RUN, ("safetensors holds NaN or infinity", "model.norm.weight", "earlier"),
+         config=MODEL, make=reweighted(**{"model.norm.weight": np.full(64, np.nan, np.float32)})),
+    Case("model with zeros in place of its end", RUN, ("safetensors ends in zeros", "get the file again"), config=MODEL,
+         make=reweighted(**{f"{LAST}.weight": np.zeros((64, 64), "f4"), f"{LAST}.bias": np.zeros(8, np.float32)})),
+    Case("model of another family's weights", RUN, ("mine", "no place", "q_proj.bias", "restore the config"),
+         config=MODEL, make=reweighted(**{f"{FIRST}.q_proj.bias": np.zeros(64, np.float32)})),
     Case("model with LFS pointer", RUN, ("model.safetensors", "git-lfs pointer", "git lfs pull"), config=MODEL,
          make=copied(model__safetensors="version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")),
     Case("model with pickled weights", RUN, ("mine", "pickle", "safetensors"), config=MODEL,
@@ -151,6 +172,8 @@ MODELS = [
     Case("show a word", "models show smollm", ("no folder 'smollm'", "smollm2-135m-instruct")),
     Case("pull unknown", "models pull smollm", ("no folder 'smollm'", "smollm2-135m-instruct")),
     Case("judge with a model missing", f"{JUDGE} --model ./nowhere", ("no folder './nowhere'",)),
+    Case("judge with a model that the engine cannot run", f"{JUDGE} --model mine",
+         ("rwkv", "in a way of its own", "vllm", "another model"), make=copied(config__json={"model_type": "rwkv"})),
     Case("judge with an unknown rubric", f"{JUDGE} --model model --rubric additive-6",
          ("judge.rubric", "additive-6", "additive-5-direct")),
     Case("judge with no samples", f"{JUDGE} --model model --samples 0", ("'--samples'", "greater than or equal to 1")),

@@ -93,7 +93,7 @@ def judgeloop(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def without_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages and checks run in this process; their prints are in its log, as those of a child are."""
-    from judgeloop.run import driver
+    from judgeloop.run import children, driver, preflight
     from judgeloop.run.check_checker import try_checker
     from judgeloop.run.directory import RunDirectory
     from judgeloop.run.stage import Step
@@ -113,8 +113,8 @@ def without_children(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert module == "check_checker"
                 try_checker(run)
 
-    monkeypatch.setattr(driver, "_in_child", here)
-    monkeypatch.setattr(driver, "_look", look)
+    monkeypatch.setattr(children, "carry_out_in_child", here)
+    monkeypatch.setattr(preflight, "look", look)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from e2e.conftest import write_prompts, write_seed
 from judgeloop.config import parse
-from judgeloop.run import driver
+from judgeloop.run import children, driver
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
 from judgeloop.stages.carry_out import run_stage
@@ -56,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             logging.disable(logging.NOTSET)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "_in_child", here)
+        patch.setattr(children, "carry_out_in_child", here)
         driver.execute(parse(tree, "test"), root / "run", Silent())  # type: ignore[arg-type]
     return root / "run"
 

@@ -20,7 +20,7 @@ from e2e.conftest import command, environment, judgeloop, make_config, tiny_mode
 from judgeloop.cli import app
 from judgeloop.config.choices import INSTRUCTION_METHODS
 from judgeloop.errors import InputError
-from judgeloop.run import driver
+from judgeloop.run import children, driver
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.stage import Step
 from judgeloop.stages.carry_out import run_stage
@@ -84,7 +84,7 @@ def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
     def stage(run: RunDirectory, step: Step, display: driver.Display, _server: object) -> None:
         run_stage(Context(run, step, display.progress))
 
-    monkeypatch.setattr(driver, "_in_child", stage)
+    monkeypatch.setattr(children, "carry_out_in_child", stage)
     monkeypatch.setenv("COLUMNS", "200")
 
 

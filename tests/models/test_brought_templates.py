@@ -126,11 +126,21 @@ def test_a_template_that_writes_no_words_is_refused(tmp_path: Path) -> None:
         Chat.load(tmp_path)
 
 
-def test_a_template_beside_the_tokenizer_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["chat_template.json", "processor_config.json"])
+@pytest.mark.parametrize("content", [CHATML, [{"name": "default", "template": CHATML}]])
+def test_a_template_beside_the_tokenizer_is_found(name: str, content: object, tmp_path: Path) -> None:
     write_tokenizer(tmp_path, None, eos="<|im_end|>", tokens=("<|im_start|>",))
-    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": CHATML}), encoding="utf-8")
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    (tmp_path / name).write_text(json.dumps({"chat_template": content}), encoding="utf-8")
     chat = Chat.load(tmp_path)
     assert shown(chat, chat.prompt_ids(ASKED)).startswith("<|im_start|>user\n")
+
+
+def test_of_several_templates_without_a_default_one_that_writes_a_conversation_is_taken(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, None, eos="<|im_end|>", tokens=("<|im_start|>",))
+    named = [{"name": "tool_use", "template": "{{ tools[0] }}"}, {"name": "chat", "template": CHATML}]
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": named}), encoding="utf-8")
+    assert Chat.load(tmp_path).template.source == CHATML
 
 
 def test_what_ends_a_conversation_alone_is_not_of_the_turn(tmp_path: Path) -> None:
@@ -248,7 +258,15 @@ def test_what_is_written_for_the_last_user_alone_is_no_other_opening(tmp_path: P
         ("reasoning_effort is not defined or reasoning_effort != 'none'", False),
         ("enable_reasoning is not defined or enable_reasoning", False),
         ("not skip_thinking", False),
-        ("reasoning_effort is not defined or reasoning_effort != 'low'", True),  # 'none' is no word of this one
+        ("thinking_mode | default('think') != 'no_think'", False),
+        ("(thinking | default('enabled')) == 'enabled'", False),
+        ("messages[-1].thinking_mode is not defined", True),  # no variable
+        ("reasoning_effort is not defined or reasoning_effort not in ['low', 'no_think']", False),
+        ("thinking_mode is not defined or thinking_mode == 'thinking'", False),
+        ("thinking_option|default('on') != 'off'", False),
+        ("not (disable_thinking | default(false))", False),
+        ("think is not defined or think", False),
+        ("reasoning_effort != 'low' or reasoning_effort == 'low'", True),  # a word that changes nothing
     ],
 )
 def test_thinking_is_switched_by_whatever_name_the_template_has_for_it(
@@ -257,6 +275,24 @@ def test_thinking_is_switched_by_whatever_name_the_template_has_for_it(
     opened = f"<|im_start|>assistant\\n' }}}}{{% if {condition} %}}{{{{ '<think>\\n' }}}}{{% endif %}}"
     chat = chat_of(CHATML.replace("<|im_start|>assistant\n' }}", opened.replace("\\n", "\n")), tmp_path)
     assert (chat.thinks, chat.template.can_switch_off) == (thinks, not thinks)
+
+
+@pytest.mark.parametrize(
+    ("default", "given"),
+    [
+        ("no_think", {"effort": "high"}),
+        ("high", {}),  # nothing where it thinks as it is
+    ],
+)
+def test_thinking_on_is_the_value_that_opens_a_thought(default: str, given: dict[str, str], tmp_path: Path) -> None:
+    head = f"{{% if effort is not defined %}}{{% set effort = {default!r} %}}{{% endif %}}"
+    head += "{% if effort not in ['no_think', 'high'] %}{{ raise_exception('which?') }}{% endif %}"
+    thought = "{% if effort == 'no_think' %}{{ '<think>\n\n</think>\n\n' }}{% else %}{{ '<think>\n' }}{% endif %}"
+    template = head + CHATML.replace("assistant\n' }}", f"assistant\n' }}}}{thought}")
+    chat = chat_of(template, tmp_path, thinking="on")
+    assert chat.template.turn.variables == given
+    assert shown(chat, chat.prompt_ids(ASKED)).endswith("assistant\n<think>\n")
+    assert shown(Chat.load(tmp_path), Chat.load(tmp_path).prompt_ids(ASKED)).endswith("\n</think>\n\n")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,23 @@ def test_a_turn_that_nothing_closes_is_found(folder: Path, tmp_path: Path) -> No
     assert any("no EOS closes an assistant turn; end the turn with {{ eos_token }}" in p for p in chat.check())
 
 
+@pytest.mark.parametrize("beside", [None, {}, {"eos_token_id": None}, {"eos_token_id": []}])
+@pytest.mark.parametrize("inner", [False, True])
+def test_the_configs_end_tokens_count_where_the_generation_config_names_none(
+    beside: dict[str, Any] | None, inner: bool, folder: Path, tmp_path: Path
+) -> None:
+    made = altered(folder, tmp_path / "m", eos_token=None)
+    config = {
+        "eos_token_id": [2, 0],
+        **({"text_config": {"eos_token_id": None}} if inner else {}),
+    }  # one that also sees
+    for name, content in (("config.json", config), ("generation_config.json", beside)):
+        (made / name).unlink()
+        if content is not None:
+            (made / name).write_text(json.dumps(content))
+    assert Chat.load(made).end_ids == (2, 0)
+
+
 def test_the_generation_configs_end_tokens_count(folder: Path, tmp_path: Path) -> None:
     made = altered(folder, tmp_path / "m")
     (made / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0]}))

@@ -13,7 +13,7 @@ import torch
 from judgeloop.config import parse
 from judgeloop.errors import InputError
 from judgeloop.loop import method
-from judgeloop.run import driver, stopping
+from judgeloop.run import children, driver, preflight, stopping
 from judgeloop.run.directory import RunDirectory
 from judgeloop.run.samples import Samples
 from judgeloop.run.stage import Step
@@ -47,7 +47,7 @@ def test_a_run_that_is_stopped_still_checks_its_last_model(
         return True
 
     monkeypatch.setattr(driver, "_advance", advance)
-    monkeypatch.setattr(driver, "_look", lambda *_: None)
+    monkeypatch.setattr(preflight, "look", lambda *_: None)
     monkeypatch.setattr(driver, "write_reports", lambda out: reported.append(made[-1]))
     monkeypatch.setattr(stopping, "decide", lambda run, step: end if step.name == at else None)
     monkeypatch.setattr(stopping, "record", lambda run, decision: recorded.append(decision))
@@ -85,7 +85,7 @@ def test_too_few_gpus_are_noticed_before_anything_is_made(tmp_path: Path, monkey
     def none_left(processes: int) -> None:
         raise InputError(f"{processes} asked for")
 
-    monkeypatch.setattr(driver, "require_gpus", none_left)
+    monkeypatch.setattr(preflight, "require_gpus", none_left)
     config = parse({"seed_data": {"ift": "seed.jsonl"}, "compute": {"processes": 3}}, "test")
     with pytest.raises(InputError, match="3 asked for"):
         driver.execute(config, tmp_path / "run", Silent())
@@ -182,10 +182,10 @@ def test_training_alone_preloads_an_allocator(
             preloading.add(step.name)
         assert (server is None) is ("LD_PRELOAD" in environment)
 
-    monkeypatch.setattr(driver, "run_child", child)
-    monkeypatch.setattr(driver, "has_driver", lambda: False)
-    monkeypatch.setattr(driver, "is_short", lambda run, step: short)
-    monkeypatch.setattr(driver.allocator, "preload", lambda: {"LD_PRELOAD": "libtcmalloc.so"})
+    monkeypatch.setattr(children, "run_child", child)
+    monkeypatch.setattr(children, "has_driver", lambda: False)
+    monkeypatch.setattr(children, "is_short", lambda run, step: short)
+    monkeypatch.setattr(children.allocator, "preload", lambda: {"LD_PRELOAD": "libtcmalloc.so"})
     for step in steps:
-        driver._in_child(run, step, Silent(), server)
+        children.carry_out_in_child(run, step, Silent(), server)
     assert preloading == trained

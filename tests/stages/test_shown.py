@@ -14,7 +14,7 @@ from judgeloop.config import parse
 from judgeloop.jsonl import to_line
 from judgeloop.loop import method
 from judgeloop.records import Candidate, Judgement, Prompt
-from judgeloop.run import driver
+from judgeloop.run import children, driver
 from judgeloop.run.directory import RunDirectory, describe
 from judgeloop.run.json_artifacts import write_json
 from judgeloop.run.samples import Samples, draw
@@ -187,7 +187,7 @@ def test_the_driver_shows_the_first_models_answers_while_they_come(
         write_json(run.folder(model) / "eval.json", EVALUATION)
         run.marker(step, "done").write_text(json.dumps(marker), encoding="utf-8")
 
-    monkeypatch.setattr(driver, "run_child", child)
+    monkeypatch.setattr(children, "run_child", child)
     driver._carry_out(run, step, display, ForkServer((), {}))
     early = ["M1: its first answers"] if model == "M1" else []  # later models: when they are judged
     assert display.said == [*early, f"{model}/eval finished", f"{model}: answers to 3 of 8 evaluation prompts"]

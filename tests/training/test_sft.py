@@ -1,4 +1,3 @@
-import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -6,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from trl import SFTConfig, SFTTrainer
 
@@ -188,13 +187,8 @@ def test_bf16_autocast_keeps_float32_weights(
 def test_nan_stops_and_leaves_no_model(
     rows: list[SupervisedRow], model_folder: Path, tmp_path: Path, chat: Chat
 ) -> None:
-    broken = tmp_path / "broken"
-    AutoModelForCausalLM.from_pretrained(str(model_folder)).save_pretrained(str(broken))
-    tensors = load_file(broken / "model.safetensors")
-    tensors["model.norm.weight"] = tensors["model.norm.weight"] * math.nan
-    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(StageFailed, match="loss became nan"):
-        Run(rows, broken, tmp_path / "out", chat)
+    with pytest.raises(StageFailed, match=r"became (nan|inf)"):
+        Run(rows, model_folder, tmp_path / "out", chat, learning_rate=1e30, epochs=4)
     assert not (tmp_path / "out").exists()
 
 

@@ -17,13 +17,15 @@ from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of, mark_of,
 from judgeloop.data.names import BARE, NAMES, ROLES, may_answer, plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, label_by_parts, rating_columns
-from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with
+from judgeloop.data.row_marks import ROW_ROLES, row_marks
+from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with, vote_beside
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.errors import InputError
 
 _USER_ONLY = ("turns", "thread", "chat_history")  # a list of texts there need not take turns
 _OFTEN_A_NAME = ("human", "user", "request")  # of who asked, or of the call
 _WHO = frozenset({"role", "from", "speaker", "author"})  # what tells a message from a passage
+_MAY_BE_FLAGS = ("good", "bad", "safe", "unsafe", "desired", "undesired", "accept", "reject", "best", "win", "winner")
 _MANY = ("ratings", "scores", "rewards", "ranks", "rankings")
 _REJECTED = re.compile(r"(?:rejected|dispreferred|non_?preferred|unpreferred)(_\w+)?")
 _HALF = re.compile(
@@ -36,12 +38,13 @@ _HALF = re.compile(
 class Columns:
     """Role → column. `sides` are answers that have a column each; `given` are the roles that the user speaks of;
     `ratings` says which columns may rate the answer, though it is not known how; `half` is one side of a pair without
-    the other, or what may be an answer."""
+    the other, or what may be an answer; `marks` (role, column) are of the row as a whole."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
     sides: tuple[AnswerColumn, ...] = ()
     ratings: RatingColumns = NO_RATINGS
     half: str | None = None
+    marks: tuple[tuple[str, str], ...] = ()
     given: frozenset[str] = frozenset()
 
     def of(self, roles: Container[str]) -> dict[str, str]:
@@ -94,13 +97,16 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
             free = {name: other for name, other in free.items() if other != column}
     roles: dict[str, str] = {}
     for role, known in NAMES.items():
-        if given and role in given:
+        if role in ROW_ROLES or (given and role in given):
             continue
         found = next((free[name] for name in known if name in free and _fits(role, row[free[name]], name, roles)), None)
         if found is None and role in ("label", "bad_label"):
             found = next((key for name, key in free.items() if label_by_parts(name, row[key]) == role), None)
         if found is not None:
             roles[role] = found
+    if sides and "winner" not in roles and "winner" not in (given or {}):
+        vote = vote_beside(row, free, [side.name for side in sides])
+        roles |= {} if vote is None else {"winner": vote}
     roles = {**roles, **{role: key for role, key in (given or {}).items() if key is not None}}
     return _settled(row, free, roles, sides, given or {})
 
@@ -125,18 +131,18 @@ def _fits(role: str, value: object, name: str, roles: Mapping[str, str]) -> bool
         return False
     if role == "score":
         return mark_of(value) is not None
-    if role in ("rank", "chosen_score", "rejected_score", "weight"):
+    if role in ("rank", "chosen_score", "rejected_score"):
         mark = mark_of(value)
         return mark is not None and mark.good is None
     if role == "label":
         return says_neither(value) or label_of(value) is not None
-    if role in ("left_out", "kept"):
-        return (
-            is_blank(value) or is_flag(value) or (isinstance(value, str) and value.strip().casefold() in ("yes", "no"))
-        )
+    if role == "response" and name == "a":
+        return plain_name(roles.get("prompt", "")) == "q"
     if role == "bad_label":
         known = is_flag(value) if name == "rejected" else fault_of(value) is not None
         return known or says_neither(value)
+    if role in ("chosen", "rejected") and name in _MAY_BE_FLAGS and label_of(value) is not None:
+        return False
     if role in ("chosen", "rejected"):
         return value is None or isinstance(value, (str, list, dict))
     if role == "winner":
@@ -191,11 +197,13 @@ def _settled(
     half = None
     if not several and not one and not {"chosen", "rejected", "response"} & set(given):
         half = next((key for name, key in free.items() if _is_half(name, row[key])), None)
-    return Columns(roles, sides, ratings, half, frozenset(given))
+    return Columns(roles, sides, ratings, half, row_marks(row, free, given), frozenset(given))
 
 
 def _is_half(name: str, value: object) -> bool:
     """Whether a column may answer the prompt, or is one side of a pair. A `label` may be what is to be written."""
+    if isinstance(value, Mapping) and {plain_name(str(part)) for part in value} >= {"chosen", "rejected"}:
+        return True
     if name in ("label", "labels"):
         return isinstance(value, str) and len(value.split()) > 2
     return (_HALF.fullmatch(name) is not None or may_answer(name)) and says(value)

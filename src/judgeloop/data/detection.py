@@ -20,6 +20,7 @@ from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import RATINGS, rates
 from judgeloop.data.ratings import LABELLED_BAD, RATED_LOW
+from judgeloop.data.row_marks import HELD_OUT
 from judgeloop.data.sources import Source, open_source
 from judgeloop.data.survey import survey_of
 from judgeloop.data.within import is_within, lifted
@@ -31,7 +32,6 @@ _SHOWN = re.compile(  # columns of what a text is about
 )
 IDS = ("id", "message_tree_id", "question_id")
 _OURS = ("id", "kind", "prompt_id", "source", "group", "chosen_id", "rejected_id", "chosen_score", "rejected_score")
-_OF_ANY = ("weight", "left_out", "kept")  # roles that every format reads
 BEST = "of each set the best answer"
 
 
@@ -86,6 +86,8 @@ class Layout:
                 f"bring other data, or leave {keys} unread if it does not rate the answers: "
                 f"seed_data.fields: {{{', '.join(f'{role}: null' for role in rated)}}}"
             )
+        if HELD_OUT in reasons:
+            return "they can be prompts to evaluate on; to train on them: seed_data.fields: {split: null}"
         return "bring other data or other keys"
 
 
@@ -126,7 +128,8 @@ def _same(
             if learnt:
                 check_ratings(row, columns, layout.form, place)
             read = {
-                *columns.of((*layout.form.roles, *_OF_ANY)).values(),
+                *columns.of(layout.form.roles).values(),
+                *(key for _, key in columns.marks),
                 *layout.form.reads,
                 *IDS,
                 *(key for key in row if shows_media(key)),

@@ -8,14 +8,16 @@ that was answered in truth; or hold an object with a rating in it. None of it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from judgeloop.data.columns import Columns
 from judgeloop.data.fields import number_of
-from judgeloop.data.marks import Mark, condemns, fault_of, is_blank, label_of, mark_of
-from judgeloop.data.names import NAMES, label_named, plain_name, says_of, words
-from judgeloop.data.within import parts_of
+from judgeloop.data.marks import Mark, condemns, dismisses, fault_of, is_blank, label_of, mark_of
+from judgeloop.data.names import NAMES, hinted_label, label_named, plain_name, says_of, words
+from judgeloop.data.questions import Kind, Said, question_of
+from judgeloop.data.row_marks import row_role
+from judgeloop.data.within import at_path, parts_of
 
 _ELSEWHERE = words(
     """prompt question instruction input query user task topic category categories type subset domain source kind tag
@@ -40,8 +42,9 @@ _FAILED = re.compile(
 _FAULTS = re.compile(
     r"(?:num_|n_)?(?:errors|issues|problems|defects|violations|faults)(?:_found)?|(?:error|issue|violation)s?_count"
 )
+_REFUSAL = re.compile(r"(?:\w+_)?(?:refusals?|refused|declined)(?:_(?:flag|label|detected))?")  # which may be right
 _CODE = re.compile(r"(?:http_)?status_code|http_status|response_code")
-_OPTIONS = ("options", "choices", "answer_choices", "answer_options")
+_OPTIONS = re.compile(r"(?:answer_)?(?:options?|choices?|opt?)(?:_?[a-e1-5])?|[a-e]")
 _ANOTHER = re.compile(r"(?:response|answer|output|completion|reply|solution)_\d+")
 _TRUE = re.compile(r"(?:reference|gold|golden|ground_truth|expected|correct|true)_(?:answer|response|solution|output)")
 _MODELS = ("model_", "generated_", "llm_")  # how an answer is called that nobody vouches for
@@ -50,13 +53,12 @@ _NONE = words("none false no 0 success ok not_executed")
 
 _SWAPPED = words("swapped swap flipped reversed inverted")
 _MARGIN = re.compile(r"(?:score|reward|rating)?_?margin|(?:score|reward|rating)_(?:diff|difference|gap)")
+_DECIDING = words("status state flag flags action decision review disposition recommendation filter")
+_OF_ROWS = words("valid invalid approved flagged spam broken garbage junk blacklisted low")  # of a row
+_STATISTICS = words("avg average mean median value score result")  # of what the name beside it or above it says
 _DECIDED = ("status", "label", "answer", "decision", "review", "annotation", "verdict", "outcome")
 
-Kind = Literal[
-    "prompt", "better", "critic", "failed", "votes", "word", "score", "label", "bad_label", "swapped", "margin", "pair",
-    "within", "options", "true",
-]  # fmt: skip
-Shape = Literal["single", "rated", "pair", "other"]
+Shape = Literal["single", "rated", "pair", "set", "other"]
 
 
 class Suspect(NamedTuple):
@@ -77,8 +79,10 @@ def suspects_of(columns: Columns, unread: Iterable[str], *, asked: bool, shape: 
         name = plain_name(key)
         if _PROMPT.fullmatch(name) and asked and "prompt" in columns and "prompt" not in given:
             kinds[key] = "prompt"
-        elif shape == "pair" and "chosen" not in given:
-            kinds[key] = _of_a_pair(name)
+        elif shape == "pair":
+            kinds[key] = _of_a_pair(name, columns)
+        elif shape == "set":
+            kinds[key] = _of_a_set(name, columns)
         elif shape in ("single", "rated"):
             kinds[key] = _of_an_answer(name, columns, rated=shape == "rated")
         if shape != "other" and not _ELSEWHERE & set(name.split("_")):
@@ -90,6 +94,8 @@ def _cells(row: Mapping[str, Any], suspect: Suspect, columns: Columns) -> Iterat
     """The cells of a suspect with what each may say: its own, or the parts of the object in it."""
     if suspect.kind != "within":
         yield suspect.key, suspect.kind, row[suspect.key]
+        if suspect.kind == "true":  # an annotator's "reject" may be in a column called `answer`
+            yield suspect.key, "word", row[suspect.key]
         return
     if suspect.shape == "rated" and _is_condemned(row, columns):
         return  # it is not learnt anyhow
@@ -97,9 +103,26 @@ def _cells(row: Mapping[str, Any], suspect: Suspect, columns: Columns) -> Iterat
         names = [plain_name(part) for part in path[len(suspect.key) + 1 :].split(".") if not part.isdigit()]
         elsewhere = any(_ELSEWHERE & set(name.split("_")) for name in names)
         if names and not elsewhere and path not in columns.roles.values():
-            kind = _of_a_part(names[-1], columns, suspect.shape)
+            kind = _of_a_part(_spoken_of(names, path, row), columns, suspect.shape)
             if kind is not None:
                 yield path, kind, value
+
+
+def _spoken_of(names: Sequence[str], path: str, row: Mapping[str, Any]) -> str:
+    """The name of what a part says: of a statistic, that of what it is of, as the name beside it says
+    (`{"key": "correct", "value": 0}`) or the one above it (`correctness.avg`)."""
+    if names[-1] not in _STATISTICS or names[-1] in NAMES["score"]:
+        return names[-1]
+    beside = (_there(row, f"{path.rpartition('.')[0]}.{name}") for name in ("name", "key", "metric"))
+    named = next((plain_name(name) for name in beside if isinstance(name, str)), None)
+    return named or (names[-2] if len(names) > 1 else names[-1])
+
+
+def _there(row: Mapping[str, Any], path: str) -> Any:
+    try:
+        return at_path(row, path)
+    except KeyError:
+        return None
 
 
 def _is_condemned(row: Mapping[str, Any], columns: Columns) -> bool:
@@ -114,7 +137,9 @@ def _is_condemned(row: Mapping[str, Any], columns: Columns) -> bool:
 def _of_a_part(name: str, columns: Columns, shape: Shape) -> Kind | None:
     """What a part of an object may say, by its name; of a column with this name it would be known."""
     if shape == "pair":
-        return _of_a_pair(name) if "chosen" not in columns.given else None
+        return _of_a_pair(name, columns)
+    if shape == "set":
+        return _of_a_set(name, columns)
     labelled = label_named(name)
     if name in NAMES["score"] or says_of(name):
         return "score" if shape == "single" and "score" not in columns.given else None
@@ -124,17 +149,33 @@ def _of_a_part(name: str, columns: Columns, shape: Shape) -> Kind | None:
         return "bad_label"
     if name in NAMES["label"] or labelled is not None:
         return "label"
+    if (role := row_role(name)) in ("left_out", "kept") and role not in columns.given:
+        return "out" if role == "left_out" else "kept"
     kind = _of_an_answer(name, columns, rated=shape == "rated")
     return kind if kind in ("failed", "critic", "word") else None
 
 
-def _of_a_pair(name: str) -> Kind | None:
+def _of_a_pair(name: str, columns: Columns) -> Kind | None:
     """What a column may say of a pair: that it was turned round, that it is none, or how far apart its sides are."""
+    ordered = "chosen" in columns.given
     if _SWAPPED & set(name.split("_")):
-        return "swapped"
+        return None if ordered else "swapped"
     if _MARGIN.fullmatch(name):
-        return "margin"
-    return "pair" if name in _DECIDED else None
+        return None if ordered else "margin"
+    if name in _DECIDED:
+        return None if ordered else "pair"
+    return _of_a_set(name, columns)
+
+
+def _of_a_set(name: str, columns: Columns) -> Kind | None:
+    """What a column may say of several answers: that the row as a whole is not to be used."""
+    if columns.given & {"left_out", "kept"}:
+        return None
+    if (role := row_role(name)) in ("left_out", "kept"):
+        return "out" if role == "left_out" else "kept"
+    if name in ("deleted", "is_deleted") or (_OF_ROWS & set(name.split("_")) and label_named(name) is not None):
+        return "kept" if label_named(name) == "label" else "out"
+    return "dismissed" if name.rpartition("_")[2] in _DECIDING else None
 
 
 def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
@@ -149,10 +190,11 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
         and (
             (name.startswith(answer) and _ANOTHER.fullmatch(name))
             or (answer.startswith(_MODELS) and _TRUE.fullmatch(name))
+            or (answer and name in NAMES["response"])
         )
     ):
         return "true"
-    if name in _OPTIONS and answer:
+    if _OPTIONS.fullmatch(name) and answer:
         return "options" if "response" not in given else None
     if name in _AGAINST and plain_name(columns.roles.get("score", "")) in _FOR and "score" not in given:
         return "votes"
@@ -160,8 +202,13 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
         return None
     if _FAILED.fullmatch(name) or _FAULTS.fullmatch(name) or _CODE.fullmatch(name):
         return "failed"
+    if _REFUSAL.fullmatch(name):
+        return "bad_label"
     if _ELSEWHERE & set(name.split("_")):
         return None
+    hinted = None if rated or _CRITIC.fullmatch(name) else hinted_label(name)
+    if hinted is not None:
+        return hinted
     return "critic" if not rated and "score" not in given and _CRITIC.fullmatch(name) else "word"
 
 
@@ -170,66 +217,9 @@ def doubt_of(row: Mapping[str, Any], suspects: Iterable[Suspect], columns: Colum
     for key, kind, value in (cell for suspect in suspects for cell in _cells(row, suspect, columns)):
         if is_blank(value) or not _speaks(value, kind, plain_name(key.rpartition(".")[2])):
             continue
-        said = f"'{key}' is {value!r:.60}"
-        if kind == "prompt":
-            asked = columns.roles["prompt"]
-            if value != row.get(asked):
-                return f"'{key}' may be what was answered, and not '{asked}'", _say(
-                    f"prompt: {key}", f"prompt: {asked}"
-                )
-        elif kind == "options":
-            answer = columns.roles["response"]
-            if len(str(row.get(answer)).strip(" ().")) < 3:
-                return (
-                    f"'{answer}' is {row.get(answer)!r:.60}, which may but name one of the '{key}'",
-                    "write them into the prompt and the answer in words, or learn it as it is: "
-                    f"seed_data.fields: {{response: {answer}}}",
-                )
-        elif kind in ("better", "true"):
-            answer = next(columns.roles[role] for role in ("response", "conversation", "text") if role in columns)
-            if value != row.get(answer):
-                return (
-                    f"'{key}' may be better than the answer in '{answer}'",
-                    _say(f"response: {key}", f"chosen: {key}, rejected: {answer}", f"response: {answer}"),
-                )
-        elif kind == "failed":
-            if is_blank(row.get(columns.roles.get("response", ""), "?")):
-                continue  # a row without an answer is dropped anyhow
-            return (
-                f"{said}: the answer may have failed",
-                "remove such rows, or learn them all the same: seed_data.fields: {bad_label: null}",
-            )
-        elif kind == "votes":
-            voted = columns.roles["score"]
-            return (
-                f"'{key}' counts against an answer that '{voted}' rates",
-                f"write their difference in a column 'score', or say that '{voted}' is enough: "
-                f"seed_data.fields: {{score: {voted}}}",
-            )
-        elif kind in ("swapped", "margin", "pair"):
-            chosen = columns.roles["chosen"]
-            return (
-                f"{said}: '{chosen}' may not be the better answer",
-                f"mend or remove such rows, or say that it is: seed_data.fields: {{chosen: {chosen}, "
-                f"rejected: {columns.roles['rejected']}}}",
-            )
-        elif kind == "critic":
-            return (
-                f"{said}, which may call the answer bad, and bad ones must not be learnt",
-                "write one word or number beside it, or leave it unread: seed_data.fields: {label: null}",
-            )
-        elif kind == "score":
-            return (
-                f"{said}, which may rate the answer, and bad ones must not be learnt",
-                _say(f"score: {key}", "score: null") + " if it does not rate the answer; of several write one number",
-            )
-        else:
-            role = "bad_label" if kind == "bad_label" else "label"
-            return (
-                f"{said}, which may call the answer bad, and bad ones must not be learnt",
-                _say(f"{role}: {key}", f"label: {columns.roles.get('label', 'null')}")
-                + " if it does not rate the answer",
-            )
+        doubt = question_of(Said(key, kind, value), row, columns)
+        if doubt is not None:
+            return doubt
     return None
 
 
@@ -237,6 +227,8 @@ def _speaks(value: object, kind: Kind, name: str) -> bool:
     """Whether a cell says something of its column's kind: a lone word is no prompt, no answer and no prose."""
     if kind == "options":
         return isinstance(value, (list, Mapping, str))
+    if kind in ("word", "pair") and name.rpartition("_")[2] in _DECIDING:
+        return any(dismisses(item) for item in (value if isinstance(value, list) else [value]))
     if kind == "word" and isinstance(value, list):
         return any(condemns(item) for item in value)
     if kind in ("word", "pair") or (kind == "critic" and isinstance(value, str) and len(value.split()) < 3):
@@ -245,9 +237,11 @@ def _speaks(value: object, kind: Kind, name: str) -> bool:
         return mark_of(value) not in (None, Mark()) or (isinstance(value, str) and len(value.split()) == 1)
     if kind == "label":
         return label_of(value) is False or condemns(value)
-    if kind == "bad_label":
-        return fault_of(value) is True
-    if kind == "swapped":
+    if kind == "kept":
+        return label_of(value) is False
+    if kind == "dismissed":
+        return dismisses(value)
+    if kind in ("bad_label", "swapped", "out"):
         return fault_of(value) is True
     if kind == "margin":
         return (number_of(value) or 0.0) < 0
@@ -265,7 +259,3 @@ def _speaks(value: object, kind: Kind, name: str) -> bool:
         )
     texts = value if isinstance(value, list) else [value]
     return any(isinstance(text, str) and len(text.split()) > 2 for text in texts)
-
-
-def _say(*answers: str) -> str:
-    return "say which: " + ", or ".join(f"seed_data.fields: {{{answer}}}" for answer in answers)

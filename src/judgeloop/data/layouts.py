@@ -242,7 +242,7 @@ def suspects_in(unread: Sequence[str], columns: Columns, form: Format) -> tuple[
     """The columns that may speak against a row of this format."""
     if "text" in columns and form in (TRANSCRIPTS, RATED_TRANSCRIPTS) and "response" in columns:
         unread = [*unread, columns.roles["response"]]  # an annotator's "accept", not what was said
-    shape: Shape = "pair" if form is PREFERENCES else "other"
+    shape: Shape = "pair" if form is PREFERENCES else "set" if form in (RANKED, COMPARED) else "other"
     if form in _SINGLE:
         shape = "rated" if form.rated else "single"
     return suspects_of(columns, unread, asked="prompt" in form.roles, shape=shape)

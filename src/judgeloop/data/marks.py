@@ -14,15 +14,24 @@ _BLANK = frozenset(["", "na", "n/a", "nan", "null", "none", "nil", "<na>", "#n/a
 _GOOD = words(
     """good great excellent chosen accepted accept positive preferred desirable like liked up thumbs_up upvote upvoted
     correct pass passed safe better win won approved helpful harmless unharmful ok satisfactory valid accurate
-    👍 true yes"""
+    👍 true yes 好 很好 优 优秀 良好 正确 合格 是 通过 良い 正しい"""
 )
 _BAD = words(
     """bad poor terrible awful rejected reject negative dispreferred undesirable dislike disliked down thumbs_down
     downvote downvoted incorrect wrong fail failed unsafe worse lose lost disapproved unhelpful harmful toxic ko
     unsatisfactory 👎 false no invalid inaccurate failure discarded discard hallucinated
-    wrong_answer low_quality poor_quality error timeout cancelled canceled"""
+    wrong_answer low_quality poor_quality error timeout cancelled canceled
+    needs_fix needs_fixing needs_revision needs_work needs_rework needs_improvement do_not_use dont_use
+    not_usable unusable not_good not_ok not_correct not_helpful
+    not_approved not_acceptable unacceptable off_topic irrelevant refusal gibberish
+    差 很差 坏 不好 劣质 错误 不正确 不合格 否 不通过 悪い 間違い"""
 )
-_NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure")  # of anything
+_NO_VERDICT = words("poor negative dislike disliked down worse lose lost ko false no failure 否")  # of anything
+_DISMISSED = words(
+    "remove removed delete deleted drop dropped exclude excluded blocked filtered filtered_out trash skip"
+)
+_HELD_OUT = words("test testing eval evaluation val validation valid dev development holdout held_out")
+_TRAINED = words("train training")
 _NEITHER = words("neutral mixed unsure undecided neither unrated not_rated ignore ignored skip skipped")
 # Of a column that names a fault: a flag, or why a generation ended, as endpoints say it.
 _FAULT = words(
@@ -30,6 +39,12 @@ _FAULT = words(
     recitation"""
 )
 _NO_FAULT = words("false no stop stop_sequence end_turn eos eos_token tool_calls tool_use function_call")
+TIES = frozenset(
+    {"tie", "tied", "both", "neither", "none", "equal", "same", "draw", "bothbad", "both_bad", "tie_(bothbad)",
+     "tie_(both_bad)", "both_good", "no_preference", "0.5", "a=b"}
+)  # fmt: skip
+_HIGH, _LOW = words("high hoch 高"), words("low niedrig 低")  # of a score: of a fault they say the opposite
+_MIDDLE = words("medium middle moderate average mittel 中")
 _OUT_OF = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|\bout of\b|\bof\b)\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _STARS = re.compile(r"(\d+(?:\.\d+)?)\s*stars?", re.IGNORECASE)
 
@@ -85,6 +100,27 @@ def condemns(value: object) -> bool:
     return isinstance(value, str) and (word := _word(value)) in _BAD and word not in _NO_VERDICT
 
 
+def dismisses(value: object) -> bool:
+    """Whether a cell of a column that decides on a row (`action`, `status`) is a word that takes the row out."""
+    return condemns(value) or (isinstance(value, str) and _word(value) in _DISMISSED)
+
+
+def for_testing(value: object) -> bool | None:
+    """Whether a cell names a split that is kept to test on; None if it names no split that is known."""
+    word = _word(value) if isinstance(value, str) else ""
+    return word in _HELD_OUT if word in _HELD_OUT | _TRAINED else None
+
+
+def is_tie(value: object) -> bool:
+    """Whether a vote calls two answers equally good."""
+    return isinstance(value, str) and spoken(value) in TIES
+
+
+def spoken(value: object) -> str:
+    """A vote's word as `TIES` has it."""
+    return re.sub(r"[\s\-]+", "_", str(value).strip().casefold()).strip("[]")
+
+
 def is_flag(value: object) -> bool:
     """Whether this is a 0 or a 1, or true or false, and no text that might be an answer."""
     return number_of(value) in (0, 1)
@@ -104,6 +140,8 @@ def mark_of(value: object) -> Mark | None:
     if found := _STARS.fullmatch(value.strip()):
         return Mark(float(found[1]))
     good = label_of(value)
+    if good is None and (word := _word(value)) in _HIGH | _LOW | _MIDDLE:
+        return Mark(good=None if word in _MIDDLE else word in _HIGH)
     return None if good is None else Mark(good=good)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from judgeloop.data.foreign_names import FOREIGN
 from judgeloop.data.thoughts import NAMES as THOUGHTS
 
 
@@ -34,11 +35,11 @@ def _of_a_side(side: str) -> tuple[str, ...]:
     return tuple(name for score in scores for name in (f"{score}_{side}", f"{side}_{score}"))
 
 
-NAMES: dict[str, tuple[str, ...]] = {
+_ENGLISH: dict[str, tuple[str, ...]] = {
     "prompt": (
         "orig_instruction", "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input",
         "inst", "ask", "user_message", "input_text", "prompt_text", "question_text", "source_text", "question_body",
-        "definition", "inputs", "inputs_pretokenized", "human", "user", "request",
+        "definition", "inputs", "inputs_pretokenized", "human", "user", "request", "q", "x",
     ),
     "input": ("input", "context", "orig_input"),
     "constraints": ("constraints",),
@@ -53,18 +54,19 @@ NAMES: dict[str, tuple[str, ...]] = {
         "generation", "assistant", "model_response", "assistant_response", "bot", "gpt", "answer_text", "response_text",
         "generated_text", "target_text", "output_text", "reply_text", "targets", "targets_pretokenized",
         "generated_solution", "generated_answer", "generated_response", "llm_response", "model_answer", "bot_response",
-        "target",
+        "target", "a",
     ),
     "chosen": (
         *_with_nouns(
-            "chosen accepted preferred positive better best win winner winning accept good pos y_w response_j"
+            "chosen accepted preferred positive better best win winner winning accept good pos y_w response_j prefered "
+            "safe desired"
         ),
         "chosen_messages", "real",
     ),
     "rejected": (
         *_with_nouns(
             "rejected dispreferred non_preferred negative worse worst lose loser losing reject bad neg unpreferred "
-            "nonpreferred less_preferred y_l response_k"
+            "nonpreferred less_preferred y_l response_k non_prefered unprefered disprefered unsafe undesired"
         ),
         "rejected_messages", "generated",
     ),
@@ -79,7 +81,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "score": (
         "overall_score", "score", "rating", "helpfulness", "overall", "quality", "overall_rating", "orig_score",
         "overall_quality", "reward", "stars", "human_rating", "human_score", "preference_score", "correctness",
-        "upvotes", "votes", "likes", "gpt4_score", "judge_score",
+        "upvotes", "votes", "likes", "gpt4_score", "judge_score", "csat",
     ),
     "bad_score": (),  # known by its parts: see `says_of`
     "rank": ("rank", "ranking", "rank_position"),
@@ -87,12 +89,13 @@ NAMES: dict[str, tuple[str, ...]] = {
         "label", "kto_tag", "desirable", "is_desirable", "thumbs_up", "upvoted", "accepted", "is_accepted", "liked",
         "good", "is_good", "is_preferred", "preferred", "is_chosen", "chosen", "approved", "is_correct", "correct",
         "is_safe", "thumbs", "feedback", "user_feedback", "human_feedback", "vote", "is_helpful", "passed", "is_passed",
-        "verified", "is_verified", "valid", "is_valid", "success",
+        "thumb", "verified", "is_verified", "valid", "is_valid", "success", "ok", "is_ok", "exact_match", "acc",
+        "accuracy",
     ),
     "bad_label": (
         "rejected", "is_rejected", "thumbs_down", "downvoted", "disliked", "is_bad", "toxicity", "is_toxic", "toxic",
         "harmful", "is_harmful", "flagged", "deleted", "is_deleted", "openai_moderation", "moderation", "truncated",
-        "is_truncated", "finish_reason", "stop_reason", "nsfw", "is_nsfw",
+        "is_truncated", "finish_reason", "finish", "stop_reason", "nsfw", "is_nsfw",
     ),
     "winner": (
         "winner", "better_response_id", "better_response", "better", "preferred", "preference", "overall_preference",
@@ -106,16 +109,17 @@ NAMES: dict[str, tuple[str, ...]] = {
     "thought": THOUGHTS,
     "text": ("text",),
     "group": ("group",),
-    "left_out": (
-        "excluded", "exclude", "is_excluded", "hidden", "is_hidden", "skipped", "skip", "is_skipped", "ignored",
-        "ignore", "discarded", "discard", "is_discarded", "removed", "is_removed", "dropped", "archived", "is_archived",
-        "was_cancelled",
-    ),
-    "kept": ("keep", "kept", "include", "included", "is_included", "use_for_training"),
+    "left_out": ("was_cancelled", "duplicate", "is_duplicate", "is_dup", "duplicated"),  # and by the words of the name:
+    "kept": (),  # see `row_marks`
+    "split": ("split", "data_split", "dataset_split", "partition"),
     "weight": ("weight", "row_weight", "sample_weight", "example_weight", "loss_weight", "train", "trainable"),
 }  # fmt: skip
+NAMES = {role: (*names, *FOREIGN.get(role, ())) for role, names in _ENGLISH.items()}
 ROLES = tuple(NAMES)
-BARE = ("prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "orig_instruction")
+BARE = (
+    "prompt", "instruction", "question", "query", "problem", "user_prompt", "user_input", "orig_instruction",
+    *FOREIGN["prompt"],
+)  # fmt: skip
 
 
 def plain_name(key: str) -> str:
@@ -123,7 +127,7 @@ def plain_name(key: str) -> str:
     return re.sub(r"[\s\-.]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip())).casefold()
 
 
-_SCORE = re.compile(r"(.+)_(?:score|rating|reward|helpfulness|stars)")
+_SCORE = re.compile(r"(.+)_(?:score|rating|reward|helpfulness|stars|quality)")
 _PRAISE = words(
     """overall quality helpful helpfulness harmless harmlessness correct correctness accuracy gpt gpt4 gpt4o chatgpt
     claude gemini llm ai model judge grader human user annotator expert crowd reward rm preference response answer
@@ -133,6 +137,10 @@ _FAULTS = words(
     """toxic toxicity harm harmful harmfulness unsafe hallucination hallucinations error errors bias spam perplexity
     ppl risk loss"""
 )
+_ASPECTS = tuple(f"{of}{aspect}" for of in ("", "answer_", "response_") for aspect in (
+    "faithfulness", "groundedness", "relevance", "relevancy", "completeness", "coherence", "factuality", "truthfulness",
+    "accuracy", "instruction_following", "informativeness",
+))  # fmt: skip
 _ELSEWHERE = re.compile(
     r"(?:prompt|question|instruction|input|query)(?:_(?:quality|difficulty))?|difficulty|lang(?:uage)?"
 )
@@ -148,7 +156,7 @@ def one_of_several(name: str) -> str | None:
 def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
     """What more of a column such as `gpt4_score` says of the answer: that it is good or bad, or it cannot be known
     (`style_score`). None if it is no score, or one of something else (`difficulty_score`)."""
-    if name in ("grade", "grades", "marks", "points") or one_of_several(name) in NAMES["score"]:
+    if name in ("grade", "grades", "marks", "points", *_ASPECTS) or one_of_several(name) in NAMES["score"]:
         return "unclear"
     if name.endswith("_suggestion_score"):
         return None  # how sure a model is of what it suggests (Argilla)
@@ -156,6 +164,8 @@ def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
     if found is None or _ELSEWHERE.fullmatch(found[1]):
         return None
     parts = set(found[1].split("_"))
+    if name.endswith("_quality") and not parts <= _PRAISE:
+        return None  # of an image, say
     if parts <= _PRAISE or (name.endswith("_reward") and not parts & _FAULTS):
         return "good"  # a reward is what is higher for a better answer
     return "bad" if parts & _FAULTS and parts <= _FAULTS | _PRAISE else "unclear"
@@ -163,14 +173,23 @@ def says_of(name: str) -> Literal["good", "bad", "unclear"] | None:
 
 _CARRIERS = words(
     """is was has contains response answer output completion reply solution generation model assistant ai llm gpt gpt4
-    chatgpt claude gemini llama deepseek judge human annotator expert final label flag"""
+    chatgpt claude gemini llama deepseek judge human annotator expert final label flag test tests unit all quality
+    execution exec run code"""
 )
-_MERITS = words("correct good valid passed accepted approved safe helpful harmless acceptable desirable")
+_PEOPLE = words("human annotator expert judge reviewer rater")
+_MERITS = words(
+    """correct good valid pass passed accept accepted approved safe helpful harmless acceptable desirable success
+    successful solved resolved factual accurate truthful grounded faithful relevant coherent complete selected best
+    winner"""
+)
 _VERDICTS = words("verdict grade judgement judgment outcome assessment guard")
 _WRONGS = words(
     """hallucination hallucinations hallucinated incorrect wrong invalid unsafe spam bad failed harm harmful toxic
-    toxicity broken flagged offensive inappropriate misleading"""
+    toxicity broken flagged offensive inappropriate misleading truncated low poor incomplete garbage junk nonsense noisy
+    blacklisted blocked fabricated erroneous inaccurate irrelevant unhelpful unacceptable"""
 )
+_HELD = words("error errors mistake mistakes issue issues problem problems")  # faults, of what has them
+_COUNTED = words("num n count rate ratio fraction share")
 
 
 def label_named(name: str) -> Literal["label", "bad_label", "verdict"] | None:
@@ -179,6 +198,14 @@ def label_named(name: str) -> Literal["label", "bad_label", "verdict"] | None:
     `correct_answer` is an answer, a `prompt_harm_label` is of something else."""
     parts = [part for part in name.split("_") if not part.isdigit()]
     rest = set(parts) - _CARRIERS
+    if len(parts) == 2 and parts[0] in _PEOPLE and parts[1] == "label":
+        return "label"
+    if parts[-2:] in (["low", "quality"], ["poor", "quality"]) and set(parts[:-2]) <= _CARRIERS:
+        return "bad_label"
+    if parts and parts[0] in ("has", "contains"):
+        rest -= _HELD if rest <= _HELD | _WRONGS else set()
+        if not rest and set(parts) & _HELD:
+            return "bad_label"
     known = _MERITS | _VERDICTS | _WRONGS
     if not rest or not (parts[0] in ("is", "was", "has", "contains") or parts[-1] in known | {"label", "flag"}):
         return None
@@ -187,6 +214,17 @@ def label_named(name: str) -> Literal["label", "bad_label", "verdict"] | None:
     if "not" in rest:
         return "bad_label" if rest - {"not"} <= _MERITS else None
     return "label" if rest <= _MERITS else "bad_label" if rest <= _WRONGS else None
+
+
+def hinted_label(name: str) -> Literal["label", "bad_label"] | None:
+    """What label a column may be whose name speaks of one thing more (`json_valid`, `severe_toxicity`): nothing is
+    known by it, but a cell that says bad is to be asked about."""
+    parts = name.split("_")
+    if set(parts) & _COUNTED:
+        return None
+    if label_named(name) == "verdict" or parts[-1] in _MERITS | {"ok"}:
+        return "label"
+    return "bad_label" if parts[-1] in _WRONGS or (parts[0] in ("is", "has") and set(parts) & _WRONGS) else None
 
 
 _ANSWERS = words(
@@ -201,10 +239,18 @@ _ABOUT = words(
 )
 
 
+_ASKING = words("prompt question instruction input query user system context premise annotator winner reason rationale")
+
+
 def may_answer(name: str) -> bool:
     """Whether a column of an unknown name may hold an answer to the prompt beside it, and no reference or setting."""
     parts = set(name.split("_"))
     return bool(parts & _ANSWERS) and not parts & _ABOUT
+
+
+def may_be_compared(parts: frozenset[str]) -> bool:
+    """Whether a column with these words in its name, beside its side, may hold one of two answers to compare."""
+    return not parts & (_ABOUT | _ASKING)
 
 
 TAGS = ("tag", "rule", "kind", "category")

@@ -14,12 +14,11 @@ from typing import Any
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in, conversation_in, with_system
 from judgeloop.data.fields import dense, text_of
 from judgeloop.data.intake import Intake
-from judgeloop.data.marks import Mark, mark_of
+from judgeloop.data.marks import Mark, is_tie, mark_of
 from judgeloop.data.messages import Turn, alternating, answer_of, answerable, messages_in
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.data.turn_marks import UNMARKED
-from judgeloop.data.votes import is_tie
 from judgeloop.records import Message
 
 _DECIDED = ("status", "label", "decision", "verdict", "outcome")
@@ -84,19 +83,26 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
 
 
 def _several(row: Row, keys: list[str], given: list[Message]) -> bool:
-    """Whether the sides are lists of answers: lists of texts, one of several, in which the prompt is no turn."""
-    sides = [row[key] for key in keys]
+    """Whether the sides are lists of answers: lists of texts, one of several, in which the prompt is no turn. One side
+    may be a text alone."""
+    if not any(isinstance(row[key], list) for key in keys):
+        return False
+    sides = [_listed(row[key]) for key in keys]
     if not all(isinstance(side, list) and side and all(isinstance(item, str) for item in side) for side in sides):
         return False
     asked = given[-1]["content"].strip()
     return max(map(len, sides)) > 1 and not any(asked == text.strip() for side in sides for text in side)
 
 
+def _listed(side: object) -> Any:
+    return [side] if isinstance(side, str) else side
+
+
 def _all_answers(row: Row, keys: list[str], intake: Intake) -> list[dict[str, Any]]:
     """The answers of both lists, those that were chosen at rank 0, those that were rejected at rank 1."""
     found: list[dict[str, Any]] = []
     for rank, key in enumerate(keys):
-        for number, item in enumerate(row[key]):
+        for number, item in enumerate(_listed(row[key])):
             try:
                 text, thought = answer_of(text_of(item, f"{key}[{number}]", intake.place, "response"), {}, intake)
             except Unusable as unusable:

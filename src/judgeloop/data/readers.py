@@ -15,13 +15,12 @@ from typing import Any, Literal, TypeVar
 
 from judgeloop.data.conversations import Answer
 from judgeloop.data.detection import BEST, IDS, Fields, is_there, layout_of, shows_media
-from judgeloop.data.fields import number_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.layouts import EFT_ROWS, FORMATS, Format
-from judgeloop.data.marks import fault_of, label_of
 from judgeloop.data.messages import MEDIA
 from judgeloop.data.provenance import Account, Place, Turns, Unusable
 from judgeloop.data.ratings import NO_SET, RATED_LOW, RatedAnswers, rating_of
+from judgeloop.data.row_marks import set_aside
 from judgeloop.data.scales import lowest_good
 from judgeloop.data.sources import open_source
 from judgeloop.data.thoughts import with_thought
@@ -262,10 +261,8 @@ def _read(
         try:
             if any(is_there(row[key]) for key in row if shows_media(key)):
                 raise Unusable(MEDIA)
-            if number_of(intake.value(row, "weight")) == 0:
-                raise Unusable("row of weight 0")
-            if fault_of(intake.value(row, "left_out")) or label_of(intake.value(row, "kept")) is False:
-                raise Unusable("row that is marked as left out")
+            if (reason := set_aside(row, columns.marks, learnt=learnt)) is not None:
+                raise Unusable(reason)
             for result in take(form, row, intake):
                 if result.id in found:
                     dropped["duplicate"] += 1

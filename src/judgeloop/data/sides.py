@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judgeloop.data.names import plain_name
+from judgeloop.data.marks import is_tie
+from judgeloop.data.names import NAMES, may_be_compared, plain_name
 
 _SIDE = r"(?:[0-9]{1,2}|[a-h])"
 _ANSWER = (
@@ -16,6 +17,13 @@ _ANSWER = (
 )
 _AFTER = re.compile(rf"(?:orig_)?(?P<stem>{_ANSWER})_?(?P<side>{_SIDE})(?:_(?:body|text|content|response))?")
 _BEFORE = re.compile(rf"(?:model_|assistant_)?(?P<side>{_SIDE})_(?P<stem>response|answer|output|completion)")
+_OPPOSITES = (("left", "right", "middle"), ("first", "second", "third"), ("a", "b", "c"), ("1", "2", "3"))
+_CHOICES = frozenset(("option", "choice", "alternative"))  # of a question, unless a vote says that they are compared
+_VOTE = re.compile(
+    r"(?:better|best|preferred|winning|winner|chosen|selected|human|judge|annotator|user|gold|final)"
+    r"_(?:option|candidate|side|model|id|idx|index|answer|response|output|completion|choice|preference|vote|verdict|label)"
+    r"(?:_(?:id|idx|index))?|vote|voted|selection"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ def sides_of(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[AnswerCol
             found.setdefault(match["stem"], {}).setdefault(match["side"], key)
     stems = [stem for stem in _ANSWER.split("|") if len(found.get(stem, {})) >= 2]
     if not stems:
-        return ()
+        return tuple(AnswerColumn(side, key) for side, key in _opposites(row, free).items())
     stem, answers = stems[0], found[stems[0]]
 
     def column(side: str, *patterns: str) -> str | None:
@@ -66,14 +74,54 @@ def sides_of(row: Mapping[str, Any], free: Mapping[str, str]) -> tuple[AnswerCol
     )  # fmt: skip
 
 
+def _opposites(row: Mapping[str, Any], free: Mapping[str, str]) -> dict[str, str]:
+    """Two columns whose names differ in their side alone (`left` and `right`, `story_a` and `story_b`) and that a vote
+    compares, by their sides. Three are the choices of a question."""
+    for sides in _OPPOSITES:
+        for name, key in free.items():
+            split = re.fullmatch(rf"(?P<before>|.*_|.*[^\W\d_](?=\d)){sides[0]}(?P<after>|_.*)", name)
+            stem = frozenset() if split is None else frozenset((split["before"] + split["after"]).split("_"))
+            if split is None or not may_be_compared(stem - _CHOICES):
+                continue
+            other, third = (free.get(f"{split['before']}{side}{split['after']}") for side in sides[1:])
+            if other is None or third is not None:
+                continue
+            texts = all(isinstance(row[column], (str, list, dict)) and row[column] for column in (key, other))
+            votes = [vote for vote in free if vote in NAMES["winner"] or _VOTE.fullmatch(vote)]
+            if stem & _CHOICES:
+                votes = [vote for vote in votes if vote.startswith(("better", "preferred", "winn"))]
+            said = [row[free[vote]] for vote in votes]
+            if texts and any(_names_one(word, sides[:2]) for word in said):
+                return {sides[0]: key, sides[1]: other}
+    return {}
+
+
+def vote_beside(row: Mapping[str, Any], free: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """The column of an unusual name (`better_option`, `judge_verdict`) that says which side won; None without one."""
+    return next(
+        (
+            key
+            for name, key in free.items()
+            if _VOTE.fullmatch(name) and (isinstance(row[key], int) or _names_one(row[key], names))
+        ),
+        None,
+    )
+
+
+def _names_one(word: object, names: Sequence[str]) -> bool:
+    return is_tie(word) or (isinstance(word, str) and side_named(word, names) is not None)
+
+
 def side_named(word: str, names: Sequence[str]) -> str | None:
     """The side that a word names by its number or letter: "b", "[[B]]", "model_b", "Response 2"; None if it names none.
     The sides' own columns are such words."""
     plain = re.sub(r"(?<=\w)[\s\-]+", "_", word.strip("[] \t\n").casefold())  # and -1 stays -1
     if plain in names:
         return plain
-    ended = re.fullmatch(rf"(?:orig_)?(?:model|option|choice|{_ANSWER})_?(\w{{1,2}})", plain)
-    return ended[1] if ended is not None and ended[1] in names else None
+    noun = rf"(?:model|option|choice|side|one|{_ANSWER})"
+    told = re.fullmatch(rf"(?:orig_)?{noun}_?(\w{{1,2}})|(?:the_)?(\w+?)_{noun}", plain)
+    said = (told[1] or told[2]) if told is not None else None
+    return said if said in names else None
 
 
 def sides_with(row: Mapping[str, Any], names: Sequence[str], value: object) -> set[str]:

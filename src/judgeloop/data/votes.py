@@ -7,16 +7,12 @@ import re
 from judgeloop.data.conversations import Row
 from judgeloop.data.fields import number_of, numbers_of
 from judgeloop.data.intake import Intake
-from judgeloop.data.marks import is_blank
+from judgeloop.data.marks import TIES, is_blank, spoken
 from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.sides import side_named, sides_with
 
 NAME_IT = "name the column that does, seed_data.fields: {{{}: ???}}, or use the file as prompts"
-_TIES = frozenset(
-    {"tie", "tied", "both", "neither", "none", "equal", "same", "draw", "bothbad", "both_bad", "tie_(bothbad)",
-     "tie_(both_bad)", "both_good", "no_preference", "0.5", "a=b"}
-)  # fmt: skip
 _SIGNED = ("overall_preference", "preference_strength")
 _LABELS = ("label", "labels")
 _OTHER_NUMBERS = re.compile(r".*(?:preference|label|verdict|strength).*")  # where −1 need not be "none of them"
@@ -25,15 +21,6 @@ _ASK = (
     "seed_data.fields: {{winner: {}}}"
 )
 _ORDER = re.compile(r"\W*(\w+?)\s*(>+|<+|=+)\s*(\w+?)\W*")
-
-
-def is_tie(value: object) -> bool:
-    """Whether a vote calls two answers equally good."""
-    return isinstance(value, str) and _spoken(value) in _TIES
-
-
-def _spoken(value: object) -> str:
-    return re.sub(r"[\s\-]+", "_", str(value).strip().casefold()).strip("[]")
 
 
 def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False) -> set[str] | None:
@@ -47,8 +34,8 @@ def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False)
     key = intake.columns.roles["winner"]
     value = row.get(key)
     number = number_of(value)
-    spoken = _spoken(value)
-    if is_blank(value) and spoken != "none":
+    word = spoken(value)
+    if is_blank(value) and word != "none":
         raise Unusable("comparison without a verdict")
     try:
         won = _numbered(key, number, names, intake) if number is not None else _ordered(str(value), names)
@@ -61,7 +48,7 @@ def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False)
         named = side_named(str(int(number or 0)) if whole else str(value), names)
         if named is not None:
             return {named}
-        if spoken in _TIES or (spoken == "c" and names == ["a", "b"]):
+        if word in TIES or (word == "c" and names == ["a", "b"]):
             return set(names)
         meant = sides_with(row, names, value) | {
             side.name for side in intake.columns.sides if side.name in names and row.get(side.answer) == value

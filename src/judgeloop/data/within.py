@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from judgeloop.data.chat_exports import unfolded
 from judgeloop.data.fields import decoded
 from judgeloop.data.provenance import Place
 
@@ -63,11 +64,12 @@ def at_path(row: Mapping[str, Any], path: str) -> Any:
 def lifted(
     rows: Iterable[tuple[Place, dict[str, Any]]], paths: Iterable[str | None]
 ) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """The rows, each with what it holds under these paths as columns of its own; null where a later row lacks it."""
+    """The rows, unfolded, each with what it holds under these paths as columns of its own; null where a later row lacks
+    it."""
     wanted = [path for path in paths if path is not None and "." in path]
     found: set[str] = set()
-    for place, row in rows:
-        more = {}
+    for place, given in rows:
+        row, more = unfolded(given), {}
         for path in wanted:
             if path in row:
                 continue

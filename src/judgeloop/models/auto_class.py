@@ -14,6 +14,15 @@ _ALSO_SEE = frozenset({
     "llama4", "llava", "llava_next", "llava_onevision", "mistral3", "mllama", "qwen2_5_vl", "qwen2_vl", "qwen3_5",
     "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "smolvlm",
 })  # fmt: skip
+# Models that keep what they have read within themselves, or in a cache of the family's own.
+_OWN_STATE = frozenset({"minimax", "recurrent_gemma", "rwkv", "xlstm"})
+
+
+def own_state(model_type: str | None) -> str | None:
+    """Why a loop of our own cannot generate with a model of this type; None if it can."""
+    if model_type not in _OWN_STATE:
+        return None
+    return f"a {model_type} model keeps what it has read in a way of its own"
 
 
 def also_sees(model_type: str | None) -> bool:

@@ -19,6 +19,8 @@ from judgeloop.models.facts import (
     tokenizer_problem,
     weight_problems,
 )
+from judgeloop.models.finite import finite_problem
+from judgeloop.models.hub import rest_of
 
 # Classes that score or classify text, or fill gaps in it. The library would make language models of their bodies.
 _NO_WRITER = re.compile(
@@ -56,7 +58,7 @@ def check_folder(folder: Path) -> None:
                 f"{folder}: its weights are pickle files, which can run code; save them as safetensors "
                 "(save_pretrained of transformers does)"
             )
-        other = other or "copy the model's weights into it"
+        other = other or rest_of(folder) or "copy the model's weights into it"
         raise InputError(f"{folder}: the model folder has no safetensors weights; {other}")
     if not _has_weights(folder):
         raise InputError(
@@ -67,6 +69,8 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: {problem}")
     require_no_pointers(folder)
     problems = weight_problems(folder)
+    if problem := finite_problem(folder):
+        problems.append(problem)
     if problems:
         raise InputError(f"{folder}: {'; also: '.join(problems)}")
 

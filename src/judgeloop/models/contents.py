@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +13,14 @@ from judgeloop.jsonl import write_text_atomically
 from judgeloop.models.convert import cache_folder
 from judgeloop.models.facts import TOKENIZER_FILES
 
-_HASHED = (*TOKENIZER_FILES, "config.json", "tokenizer_config.json", "merges.txt", "special_tokens_map.json")
+_HASHED = (
+    *TOKENIZER_FILES,
+    "config.json",
+    "merges.txt",
+    "processor_config.json",  # which may hold the chat template
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+)
 _HASHED_PATTERNS = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -52,22 +59,42 @@ def _hash(folder: Path, names: Iterable[str]) -> str:
 
 def file_hash(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes, remembered as `content_hash` says."""
+    state = _state(path)
+    if state is None:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _remembered(path, state)
+
+
+def said_of(path: Path, kind: str, find: Callable[[], str]) -> str:
+    """What `find` says of a file's bytes, remembered under `kind` as long as a hash is."""
+    state = _state(path)
+    return find() if state is None else _known(path, state, kind, find)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file does; None for one so small that it is better read again."""
     stat = path.stat()
     if stat.st_size < _SMALL:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    return _remembered(path, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+        return None
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @lru_cache(maxsize=1000)
 def _remembered(path: Path, state: tuple[int, ...]) -> str:
+    def digest() -> str:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+
+    return _known(path, state, "hashes", digest)
+
+
+def _known(path: Path, state: tuple[int, ...], kind: str, find: Callable[[], str]) -> str:
     key = json.dumps(state) if state[1] else json.dumps([str(path.resolve()), *state])  # some systems have no inodes
-    memo = cache_folder() / "hashes" / hashlib.sha256(key.encode()).hexdigest()
-    with contextlib.suppress(OSError):
-        known = memo.read_text(encoding="ascii")
-        if len(known) == 64:
+    memo = cache_folder() / kind / hashlib.sha256(key.encode()).hexdigest()
+    with contextlib.suppress(OSError, ValueError):
+        if known := memo.read_text(encoding="utf-8"):
             return known
-    with path.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = find()
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
         write_text_atomically(memo, found)
     return found

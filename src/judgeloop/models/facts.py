@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError
+from judgeloop.models.hub import rest_of
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -69,7 +70,8 @@ def tokenizer_problem(folder: Path) -> str | None:
             "its only tokenizer is in Mistral's own form (tekken.json); copy tokenizer.json and tokenizer_config.json "
             "from a folder of the model for transformers into it"
         )
-    return "the model folder has no tokenizer; copy the tokenizer's files into it"
+    remedy = rest_of(folder) or "copy the tokenizer's files into it"
+    return f"the model folder has no tokenizer; {remedy}"
 
 
 def _tokenizer_is_code(folder: Path) -> bool:
@@ -79,14 +81,13 @@ def _tokenizer_is_code(folder: Path) -> bool:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files in which the model's weights are."""
-    index = folder / WEIGHTS_INDEX
-    if index.is_file():
+    """The safetensors files in which the library finds the model's weights."""
+    whole, index = folder / "model.safetensors", folder / WEIGHTS_INDEX
+    if index.is_file() and not whole.is_file():
         names = read_json_object(index).get("weight_map")
         if not isinstance(names, dict):
             raise InputError(f"{index}: has no weight_map; restore the model folder")
         return [folder / name for name in sorted({str(name) for name in names.values()})]
-    whole = folder / "model.safetensors"
     return [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
 
 
@@ -98,6 +99,8 @@ def tensor_headers(folder: Path) -> Iterator[TensorHeader]:
     for path in weight_files(folder):
         if is_lfs_pointer(path):
             raise InputError(f"{path}: is a git-lfs pointer, not the weights; run `git lfs pull` in the model's folder")
+        if not path.exists():
+            raise InputError(f"{path}: is not there, and {WEIGHTS_INDEX} names it; download the rest of the model")
         try:
             tensors = SafetensorsLocal(path).tensors
             length = path.stat().st_size
@@ -193,8 +196,8 @@ def weight_problems(folder: Path) -> list[str]:
             f"its tensors are named as a wrapper saved them ('{wrapper[0]}…'); save the model inside it with "
             "save_pretrained"
         ]
-    embeddings = [t for t in headers if _EMBEDDINGS.search(t.name) and len(t.shape) == 2 and not _TOWER.search(t.name)]
-    depth = _depth(headers, embeddings)
+    embeddings = _embeddings(headers)
+    depth = max((layer_number(tail) + 1 for tail in layer_tensors(headers)), default=0)
     layers = config.get("num_hidden_layers", config.get("n_layer"))
     extra = int(config.get("num_nextn_predict_layers") or 0)  # DeepSeek-V3 stores layers that only predict ahead
     if depth and isinstance(layers, int) and not layers <= depth <= layers + extra:
@@ -231,13 +234,28 @@ def weight_problems(folder: Path) -> list[str]:
     return found
 
 
-def _depth(headers: Iterable[TensorHeader], embeddings: Sequence[TensorHeader]) -> int:
-    """How many layers the language model has in the weights: those beside its embedding, for what sees or hears in
-    other models has layers of its own, and not always fewer."""
+def layer_tensors(headers: Sequence[TensorHeader]) -> dict[str, TensorHeader]:
+    """The tensors of the language model's layers, by their names from "layers.3." on: of the layers beside its
+    embedding, for what sees, hears or only predicts ahead has layers of its own, and not always fewer."""
+    embeddings = _embeddings(headers)
     stem = _EMBEDDINGS.sub("", max(embeddings, key=lambda t: t.shape).name) if embeddings else ""
-    own = (match for t in headers if t.name.startswith(stem) and not _TOWER.search(t.name)
-           if (match := _LAYER.search(t.name)))  # fmt: skip
-    return max((int(match[1]) + 1 for match in own), default=0)
+    own = (t for t in headers if t.name.startswith(stem) and not _TOWER.search(t.name))
+    return {tail: t for t in own if (tail := layer_tail(t.name))}
+
+
+def layer_tail(name: str) -> str | None:
+    """A tensor's name from "layers.3." on; None if it is in no layer."""
+    match = _LAYER.search(name)
+    return name[match.start() :].lstrip(".") if match else None
+
+
+def layer_number(tail: str) -> int:
+    """The 3 of "layers.3."."""
+    return int(tail.split(".")[1])
+
+
+def _embeddings(headers: Iterable[TensorHeader]) -> list[TensorHeader]:
+    return [t for t in headers if _EMBEDDINGS.search(t.name) and len(t.shape) == 2 and not _TOWER.search(t.name)]
 
 
 def _tokens_beyond(folder: Path, rows: int) -> list[str]:

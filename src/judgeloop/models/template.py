@@ -18,6 +18,7 @@ from judgeloop.config.tree import Thinking
 from judgeloop.errors import InputError
 from judgeloop.models import folding
 from judgeloop.models.opening import MARKED, OPENED, THOUGHTS, aligned, begins
+from judgeloop.models.switches import find_switches
 from judgeloop.records import Message
 
 CHATML = (
@@ -34,17 +35,6 @@ PLAIN = (
 PROBE = "judgeloop"
 _ASKED: list[Message] = [{"role": "user", "content": "asked"}]
 _ANSWERED: list[Message] = [*_ASKED, {"role": "assistant", "content": PROBE}]
-# The variables by which templates switch thinking, with the values for off and on; a word only if the template has it.
-_SWITCHES: dict[str, tuple[int | str, int | str]] = {
-    "enable_thinking": (False, True),
-    "thinking": (False, True),
-    "use_thinking": (False, True),
-    "enable_reasoning": (False, True),
-    "reasoning": (False, True),
-    "skip_thinking": (True, False),
-    "thinking_budget": (0, -1),
-    "reasoning_effort": ("none", "high"),
-}
 _DIRECTIVE = re.compile(r"%-?[A-Za-z]")
 _DATE = re.compile(r"strftime_now\(\s*(?P<quote>['\"])(?P<form>.*?)(?P=quote)\s*\)")
 
@@ -93,9 +83,10 @@ class Template:
         self.origin = origin
         self.folded: Counter[str] = Counter()
         self._tokenizer = tokenizer
+        self._parts = False
         source = tokenizer.chat_template
         if isinstance(source, dict):  # several named templates
-            source = source.get("default") or next(iter(source.values()))
+            source = source.get("default") or self._first_that_writes(source)
         if not isinstance(source, str):
             raise InputError(f"{origin}: the chat template is no text; set chat_template")
         self.starts_with_bos = starts_with_bos
@@ -105,12 +96,11 @@ class Template:
         self.date = date or datetime.date.today().isoformat()
         self._frozen = _with_date(source, datetime.date.fromisoformat(self.date))
         self.writes_date = self._frozen != source
-        self._parts = False
         self.refused = self._find_refused()
         before: list[Message] = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
         self._asked, self._answered = self._fold([*before, *_ASKED]), self._fold([*before, *_ANSWERED])
         self.folded.clear()
-        self.switches = tuple(name for name in _SWITCHES if self._switches(name))
+        self.switches = find_switches(source, lambda variables: self._try(self._asked, variables))
         self.can_switch_off = self._off() is not None
         self.turn = self._find_turn(thinking)
         self._ends_in_thought = OPENED.search(self.turn.prompt) is not None
@@ -162,6 +152,12 @@ class Template:
             return self._apply(messages, variables, generation=generation)
         except InputError:
             return None
+
+    def _first_that_writes(self, named: Mapping[str, str]) -> str | None:
+        for self._frozen in named.values():
+            if _ASKED[0]["content"] in (self._try(_ASKED, {}) or ""):
+                return self._frozen
+        return next(iter(named.values()), None)
 
     # Conversations that a template refuses ---------------------------------------------------------------------------
 
@@ -222,18 +218,9 @@ class Template:
         prompt = self._try(self._asked, variables)
         return whole if whole is None or prompt is None else aligned(prompt, whole, _ASKED[0]["content"], PROBE)
 
-    def _switches(self, name: str) -> bool:
-        """Whether a variable changes what the template writes."""
-        off, on = _SWITCHES[name]
-        named = re.search(rf"(?<![.\w'\"]){name}\b", self.source)
-        if not named or (isinstance(off, str) and not re.search(rf"(['\"]){off}\1", self.source)):
-            return False
-        without, with_thought = self._try(self._asked, {name: off}), self._try(self._asked, {name: on})
-        return None not in (without, with_thought) and without != with_thought
-
-    def _off(self) -> dict[str, int | str] | None:
+    def _off(self) -> Mapping[str, int | str] | None:
         """Variables under which the template writes an answer without a thought after its own prompt, if any do."""
-        for variables in (*({name: _SWITCHES[name][0]} for name in self.switches), {}):
+        for variables in (*(off for off, _ in self.switches.values()), {}):
             prompt = self._try(self._asked, variables)
             whole = self._whole(variables)
             if prompt is not None and whole is not None and begins(prompt, whole) and not OPENED.search(prompt):
@@ -242,7 +229,7 @@ class Template:
 
     def _find_turn(self, thinking: Thinking) -> Turn:
         off = self._off()
-        on = {name: _SWITCHES[name][1] for name in self.switches[:1]}
+        on: Mapping[str, int | str] = next((on for _, on in self.switches.values()), {})
         opened = OPENED.search(self._apply(self._asked, {}))
         thinks = thinking == "on" or (thinking == "auto" and off is None and opened is not None)
         variables = on if thinks else off or {}

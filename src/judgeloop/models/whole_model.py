@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from judgeloop.errors import InputError, first_line
 from judgeloop.models.auto_class import auto_class
+from judgeloop.models.facts import layer_number, layer_tail, layer_tensors, tensor_headers
+
+_WEIGHT = re.compile(r"(?:weight|bias)$")
+_SCORES = re.compile(r"(?:score|classifier|regression_layer|reward_head)\.")
+_NUMBERS = ("F16", "BF16", "F32", "F64")
 
 
 def load_whole_model(folder: Path, **options: Any) -> Any:
     """`from_pretrained(folder, **options)` of the folder's auto class.
 
-    Refused if the folder lacks weights of the model that its config describes, or has them in other shapes: the library
-    would draw them at random and only warn. Raises InputError with the library's reason if it cannot load the folder.
+    Refused if the folder lacks weights of the model that its config describes, has them in other shapes, or has more in
+    its layers: the library would draw them at random, or leave them out, and only warn. Raises InputError with the
+    library's reason if it cannot load the folder.
     """
     with faults_named(folder):
         model, found = auto_class(folder).from_pretrained(
@@ -32,6 +39,11 @@ def load_whole_model(folder: Path, **options: Any) -> Any:
         raise InputError(
             f"{folder}: {len(other)} of its weights have another shape than in {kind}, such as {name} ({_by(stored)}, "
             f"not {_by(described)}); restore the config that belongs to these weights"
+        )
+    if more := _without_place(folder, model, found["unexpected_keys"]):
+        raise InputError(
+            f"{folder}: {len(more)} of its weights have no place in {kind}, such as {more[0]}; restore the config that "
+            "belongs to these weights"
         )
     model.config.return_dict = True  # what reads its output reads it by name
     return model
@@ -50,6 +62,23 @@ def faults_named(folder: Path) -> Iterator[None]:
         raise InputError(
             f"{folder}: cannot be loaded as a language model ({first_line(error)}); mend the folder"
         ) from error
+
+
+def _without_place(folder: Path, model: Any, unexpected: Collection[str]) -> list[str]:
+    """Which of the tensors that the library left out a model of this kind computes with: weights of the layers that it
+    has, and the head of one that scores. What only predicts ahead, sees, or can be computed anew is none of them."""
+    if not unexpected:
+        return []
+    own = layer_tensors(list(tensor_headers(folder)))
+    layers = model.config.get_text_config().num_hidden_layers
+    found = []
+    for name in sorted(unexpected):
+        stored = own.get(layer_tail(name) or "")
+        if _SCORES.match(name):
+            found.append(name)
+        elif stored and layer_number(layer_tail(name) or "") < layers and _WEIGHT.search(name):
+            found += [name] if stored.dtype in _NUMBERS and len(stored.shape) in (1, 2, 3) else []  # not a stored mask
+    return found
 
 
 def _by(shape: Any) -> str:
