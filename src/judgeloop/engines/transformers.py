@@ -229,7 +229,12 @@ class TransformersEngine:
 
 def _cache_bytes_per_token(model: Any) -> int:
     config = model.config.get_text_config()
+    varied = getattr(config, "is_heterogeneous", False)  # layers with heads of their own (Gemma 4)
+    layers = config.per_layer_config if varied else [config] * config.num_hidden_layers
+    return int(sum(2 * _keys_width(layer) for layer in layers) * model.dtype.itemsize)
+
+
+def _keys_width(config: Any) -> int:
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    width = (getattr(config, "num_key_value_heads", None) or heads) * size
-    return int(2 * config.num_hidden_layers * width * model.dtype.itemsize)
+    return int((getattr(config, "num_key_value_heads", None) or heads) * size)
