@@ -72,11 +72,23 @@ def test_a_thought_is_kept_apart(tmp_path: Path) -> None:
         {"inputs": {"question": U}, "outputs": {"answer": A}, "id": "x"},
         {"inputs": {"messages": [user(), bot()]}, "outputs": {}},
         {"inputs": {"messages": [user()]}, "outputs": {"messages": [bot()]}},
+        {
+            "request": {"model": "m", "messages": [user()]},
+            "response": {"id": "x", "choices": [{"index": 0, "message": bot(), "finish_reason": "stop"}]},
+        },
     ],
 )
 def test_columns_one_level_down(row: dict[str, Any], tmp_path: Path) -> None:
     (found,), _ = read_supervised(write(tmp_path / "rows.jsonl", [row]))
     assert (found.prompt, found.completion) == ([user()], [bot()])
+
+
+def test_a_call_that_was_cut_off(tmp_path: Path) -> None:
+    said = {"choices": [{"message": bot(), "finish_reason": "length"}]}
+    with pytest.raises(InputError, match="1 last turn that its label calls bad"):
+        read_supervised(
+            write(tmp_path / "rows.jsonl", [{"request_body": {"messages": [user()]}, "response_body": said}])
+        )
 
 
 def test_columns_of_one_name_stay_where_they_are(tmp_path: Path) -> None:

@@ -22,6 +22,15 @@ ASKED: dict[str, tuple[Rows, str]] = {
         [{"question": U, "options": ["x", "y"], "answer": "B"}], r"'answer' is 'B', which may only name .*'options'"
     ),
     "a second answer": ([{**GOOD, "response_2": "It is petrichor, an oil."}], r"'response_2' may be better .*rejected"),
+    "the two that a judge compares": (
+        [{"instruction": U, "response1": A, "response2": B, "output": "1, for it is better"}],
+        "'response1' may be better than the answer in 'output'",
+    ),
+    "what was expected": (
+        [{"input": U, "output": B, "expected_output": "It is an oil."}],
+        "'expected_output' may be better than the answer in 'output'",
+    ),
+    "a person's correction": ([{**GOOD, "human_correction": "It is an oil."}], "'human_correction' may be better"),
     "the true answer": (
         [{"question": U, "reference_answer": "It is an oil.", "model_answer": B}],
         r"'reference_answer' may be better than the answer in 'model_answer'",

@@ -24,6 +24,22 @@ COMPARED: dict[str, dict[str, Any]] = {
     "misspelt": {"prompt": U, "prefered": A, "non_prefered": B},
     "the paper's letters": {"x": U, "y_w": A, "y_l": B},
     "safe and unsafe": {"prompt": U, "safe": A, "unsafe": B},
+    "a place for a number": {"prompt": U, "answer1": B, "answer2": A, "comparison": "right"},
+    "a letter for a number": {"prompt": U, "response_1": A, "response_2": B, "winner": "model_a"},
+    "a vote in a sentence": {"prompt": U, "response_a": B, "response_b": A, "preference": "B is slightly better."},
+    "votes of annotators that agree": {
+        "prompt": U,
+        "response-1": B,
+        "response-2": A,
+        "preference": [{"user_id": n, "value": "response-2", "status": "submitted"} for n in "xy"],
+    },
+    "scores in a judge's object": {"prompt": U, "answer1_body": A, "answer2_body": B, "score": [{"score": [9, 2]}]},
+    "Chinese answers": {"问题": U, "回答A": B, "回答B": A, "胜者": "B"},
+    "German": {"Frage": U, "bessere Antwort": A, "schlechtere Antwort": B},
+    "an index": {"prompt": U, "responses": [B, A], "best_response_idx": 1},
+    "labels within": {"prompt": U, "completions": [{"text": B, "label": False}, {"text": A, "label": True}]},
+    "the best one within": {"prompt": U, "candidates": [{"text": A, "is_best": 1}, {"text": B, "is_best": 0}]},
+    "a ranking of two": {"prompt": U, "responses": [B, A], "ranking": [2, 1]},
     "Chinese": {"问题": U, "好回答": A, "差回答": B},
 }
 
@@ -33,6 +49,35 @@ def test_two_answers_that_were_compared(name: str, tmp_path: Path) -> None:
     (ranked,), more, _ = read_both(write(tmp_path / "rows.jsonl", [COMPARED[name]]))
     assert (more, ranked.messages) == ([], [user()])
     assert [response["text"] for response in ranked.responses] == [A, B]
+
+
+UNCLEAR: dict[str, tuple[dict[str, Any], str]] = {
+    "annotators that do not agree": (
+        {"prompt": U, "response_a": A, "response_b": B, "winner": [{"value": "a"}, {"value": "b"}]},
+        "1 comparison without a verdict",
+    ),
+    "ranks or an order": (
+        {"prompt": U, "responses": [A, B, "x"], "ranking": [2, 0, 1]}, r"in order; .*fields: \{ranks: ranking\}"
+    ),
+    "why they ended": (
+        {"prompt": U, "completions": [{"text": t, "finish_reason": "stop"} for t in (A, B)]},
+        "answer without a rank or a score",
+    ),
+    "calls": ({"query": U, "answers": [{"name": "f", "arguments": {}}]}, "1 conversation with tool calls"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+def test_answers_that_are_not_ranked(name: str, tmp_path: Path) -> None:
+    row, said = UNCLEAR[name]
+    with pytest.raises(InputError, match=said):
+        read_ranked(write(tmp_path / "rows.jsonl", [row]))
+
+
+def test_a_ranking_that_is_said_to_be_ranks(tmp_path: Path) -> None:
+    rows: Rows = [{"prompt": U, "responses": [B, A, "x"], "ranking": [2, 0, 1]}]
+    (ranked,), _ = read_ranked(write(tmp_path / "rows.jsonl", rows), fields={"ranks": "ranking"})
+    assert [response["text"] for response in ranked.responses] == [A, "x", B]
 
 
 def test_a_first_vote_that_is_a_tie(tmp_path: Path) -> None:
@@ -96,6 +141,18 @@ def test_flags_of_safety_are_no_pair(tmp_path: Path) -> None:
 def test_columns_named_in_other_languages(prompt: str, response: str, tmp_path: Path) -> None:
     (row,), account = read_supervised(write(tmp_path / "rows.jsonl", [{prompt: U, response: A}]))
     assert (row.prompt, row.completion, account.unread) == ([user()], [bot()], {})
+
+
+def test_speakers_named_in_other_languages(tmp_path: Path) -> None:
+    talk = [{"role": "系统", "content": "Hi."}, {"role": "用户", "content": U}, {"role": "助手", "content": A}]
+    (row,), _ = read_supervised(write(tmp_path / "rows.jsonl", [{"messages": talk}]))
+    assert [message["role"] for message in (*row.prompt, *row.completion)] == ["system", "user", "assistant"]
+
+
+@pytest.mark.parametrize("name", ["回答甲", "lange Antwort"])
+def test_an_answer_of_an_unknown_name_is_asked_about(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"'{name}' stands beside the prompt"):
+        read_supervised(write(tmp_path / "rows.jsonl", [{"问题": U, name: A}]))
 
 
 @pytest.mark.parametrize(("column", "bad", "good"), [("评分", 1, 5), ("质量", "差", "好"), ("是否正确", "否", "是")])

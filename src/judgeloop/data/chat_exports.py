@@ -22,6 +22,9 @@ def unfolded(row: dict[str, Any]) -> dict[str, Any]:
     if isinstance(chat, dict) and isinstance(chat.get("messages"), list) and "messages" not in row:
         rest = {key: value for key, value in row.items() if key != "chat"}
         return {**rest, "messages": chat["messages"]}
+    called = _call_in(row)
+    if called is not None:
+        return called
     asked, said = row.get("inputs"), row.get("outputs")
     if isinstance(asked, dict) and isinstance(said, dict):
         rest = {key: value for key, value in row.items() if key not in ("inputs", "outputs")}
@@ -31,6 +34,22 @@ def unfolded(row: dict[str, Any]) -> dict[str, Any]:
         if not asked.keys() & said.keys() and not rest.keys() & (asked.keys() | said.keys()):
             return {**asked, **said, **rest}
     return row
+
+
+def _call_in(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The row of a call as a proxy logs it: the messages of the request with the message that was answered; None if it
+    is no such row."""
+    objects = {key: value for key, value in row.items() if isinstance(value, dict)}
+    asked = [key for key, value in objects.items() if isinstance(value.get("messages"), list)]
+    said = [key for key, value in objects.items() if isinstance(value.get("choices"), list)]
+    if len(asked) != 1 or len(said) != 1 or "messages" in row or len(objects[said[0]]["choices"]) != 1:
+        return None
+    choice = objects[said[0]]["choices"][0]
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        return None
+    rest = {key: value for key, value in row.items() if key not in (*asked, *said)}
+    ended = {"finish_reason": choice["finish_reason"]} if choice.get("finish_reason") is not None else {}
+    return {**rest, "messages": [*objects[asked[0]]["messages"], {**choice["message"], **ended}]}
 
 
 def _is_node(node: object) -> bool:

@@ -18,7 +18,7 @@ from judgeloop.data.names import BARE, NAMES, ROLES, may_answer, plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.data.rating_columns import NO_RATINGS, RATINGS, RatingColumns, label_by_parts, rating_columns
 from judgeloop.data.row_marks import ROW_ROLES, row_marks
-from judgeloop.data.sides import AnswerColumn, side_named, sides_of, sides_with, vote_beside
+from judgeloop.data.sides import AnswerColumn, index_beside, side_named, sides_of, sides_with, vote_beside
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.errors import InputError
 
@@ -104,8 +104,8 @@ def columns_of(row: Mapping[str, Any], given: Mapping[str, str | None] | None = 
             found = next((key for name, key in free.items() if label_by_parts(name, row[key]) == role), None)
         if found is not None:
             roles[role] = found
-    if sides and "winner" not in roles and "winner" not in (given or {}):
-        vote = vote_beside(row, free, [side.name for side in sides])
+    if "winner" not in roles and "winner" not in (given or {}) and (sides or "answers" in roles):
+        vote = vote_beside(row, free, [side.name for side in sides]) if sides else index_beside(row, free)
         roles |= {} if vote is None else {"winner": vote}
     roles = {**roles, **{role: key for role, key in (given or {}).items() if key is not None}}
     return _settled(row, free, roles, sides, given or {})

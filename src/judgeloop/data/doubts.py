@@ -28,7 +28,7 @@ _PROMPT = re.compile(
     rf"(?:evolved|rewritten|revised|improved|refined|modified)_{_ASKED}|{_ASKED}_(?:evolved|rewritten)"
 )
 _BETTER = re.compile(
-    r"correction|revision|(?:corrected|revised|edited|improved|refined|rewritten|fixed)"
+    r"(?:(?:human|user|expert|annotator|reviewer|editor)_)?(?:correction|revision|edit)|(?:corrected|revised|edited|improved|refined|rewritten|fixed)"
     r"(?:_(?:response|answer|output|completion|reply|solution))?"
     r"|(?:response|answer|output|completion|reply|solution)_(?:corrected|revised|edited|improved|refined|rewritten)"
 )
@@ -45,7 +45,10 @@ _FAULTS = re.compile(
 _REFUSAL = re.compile(r"(?:\w+_)?(?:refusals?|refused|declined)(?:_(?:flag|label|detected))?")  # which may be right
 _CODE = re.compile(r"(?:http_)?status_code|http_status|response_code")
 _OPTIONS = re.compile(r"(?:answer_)?(?:options?|choices?|opt?)(?:_?[a-e1-5])?|[a-e]")
-_ANOTHER = re.compile(r"(?:response|answer|output|completion|reply|solution)_\d+")
+_ANOTHER = re.compile(r"(?:response|answer|output|completion|reply|solution)_?\d+")
+_EXPECTED = re.compile(
+    r"expected(?:_(?:output|response|completion|reply))?|(?:ideal|golden)_(?:output|response|answer)"
+)
 _TRUE = re.compile(r"(?:reference|gold|golden|ground_truth|expected|correct|true)_(?:answer|response|solution|output)")
 _MODELS = ("model_", "generated_", "llm_")  # how an answer is called that nobody vouches for
 _FOR, _AGAINST = ("upvotes", "votes", "likes"), ("downvotes", "dislikes")
@@ -188,7 +191,8 @@ def _of_an_answer(name: str, columns: Columns, *, rated: bool) -> Kind | None:
         "response" not in given
         and not rated
         and (
-            (name.startswith(answer) and _ANOTHER.fullmatch(name))
+            (answer and _ANOTHER.fullmatch(name))
+            or _EXPECTED.fullmatch(name)
             or (answer.startswith(_MODELS) and _TRUE.fullmatch(name))
             or (answer and name in NAMES["response"])
         )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from judgeloop.data import thoughts
 from judgeloop.data.control_tokens import without_tokens_around
 from judgeloop.data.fields import decoded, kind_of, rows_of_columns, text_of
+from judgeloop.data.foreign_names import SPEAKERS
 from judgeloop.data.intake import Intake
 from judgeloop.data.provenance import Place, Unusable
 from judgeloop.data.transcripts import split_transcript
@@ -23,6 +24,7 @@ ROLES = {
          "llm", "chosen", "rejected", "answer", "response"),
         "assistant",
     ),
+    **{name: role for role, names in SPEAKERS.items() for name in names},
 }  # fmt: skip
 TOOL_ROLES = frozenset(
     {"tool", "tool_call", "tool_response", "tools", "function", "function_call", "function_response", "function-call",

@@ -216,6 +216,15 @@ def label_named(name: str) -> Literal["label", "bad_label", "verdict"] | None:
     return "label" if rest <= _MERITS else "bad_label" if rest <= _WRONGS else None
 
 
+def label_role(name: str) -> Literal["label", "bad_label"] | None:
+    """What label a name is, by the table or by its parts; a verdict in words is a label."""
+    for role in ("label", "bad_label"):
+        if name in NAMES[role]:
+            return role
+    named = label_named(name)
+    return "label" if named == "verdict" else named
+
+
 def hinted_label(name: str) -> Literal["label", "bad_label"] | None:
     """What label a column may be whose name speaks of one thing more (`json_valid`, `severe_toxicity`): nothing is
     known by it, but a cell that says bad is to be asked about."""
@@ -245,7 +254,8 @@ _ASKING = words("prompt question instruction input query user system context pre
 def may_answer(name: str) -> bool:
     """Whether a column of an unknown name may hold an answer to the prompt beside it, and no reference or setting."""
     parts = set(name.split("_"))
-    return bool(parts & _ANSWERS) and not parts & _ABOUT
+    foreign = any(word in parts or (not word.isascii() and word in name) for word in FOREIGN["response"])
+    return foreign or (bool(parts & _ANSWERS) and not parts & _ABOUT)
 
 
 def may_be_compared(parts: frozenset[str]) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 from judgeloop.data.conversations import Answer, Ranking, Row, asked_in
 from judgeloop.data.fields import dense, items_of, kind_of, number_of, rank_of, text_of
 from judgeloop.data.intake import Intake
-from judgeloop.data.marks import is_blank
+from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of
 from judgeloop.data.messages import answer_of, answerable, turns_of
+from judgeloop.data.names import label_role, plain_name
 from judgeloop.data.preferences import given_prompt
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.votes import NAME_IT, numbers_beside, winners_of
@@ -95,6 +96,8 @@ def _responses(row: Row, intake: Intake) -> list[dict[str, Any]]:
         fields = item if isinstance(item, dict) else {}
         text = item
         if isinstance(item, dict):
+            if {"name", "arguments"} <= item.keys():
+                raise Unusable("conversation with tool calls")
             name = next((name for name in _TEXTS if name in item), None)
             if name is None:
                 raise intake.place.error(
@@ -105,8 +108,10 @@ def _responses(row: Row, intake: Intake) -> list[dict[str, Any]]:
         score = scores[number] if scores else _first_number(fields, _SCORES, here, intake)
         if won is not None:
             rank = float(str(number) not in won)
+        elif rank is None and score is None and (good := _labelled(fields)) is not None:
+            rank = float(not good)
         if rank is None and score is None:
-            if not _ranks(fields) and not orders and not scores:
+            if not _ranks(fields) and not orders and not scores and not _is_labelled(fields):
                 raise intake.place.error(f"nothing ranks the {key}", NAME_IT.format("scores"))
             intake.dropped["answer without a rank or a score"] += 1
             continue
@@ -118,6 +123,22 @@ def _responses(row: Row, intake: Intake) -> list[dict[str, Any]]:
         response: dict[str, Any] = {"text": text, "thought": thought, "rank": -(score or 0.0) if rank is None else rank}
         found.append({**response, "rating": score} if score is not None and _rates(fields, intake) else response)
     return dense(found)
+
+
+def _is_labelled(fields: Mapping[str, Any]) -> bool:
+    return any(label_role(plain_name(name)) for name in fields)
+
+
+def _labelled(fields: Mapping[str, Any]) -> bool | None:
+    """Whether the labels of an answer call it good (`label`, `is_best`, `correct`); None if none says it."""
+    said = []
+    for name, value in fields.items():
+        role = label_role(plain_name(name))
+        flagged = role == "bad_label" and is_flag(value)  # why an answer ended says nothing of how good it is
+        good = label_of(value) if role == "label" else fault_of(value) if flagged else None
+        if good is not None:
+            said.append(good if role == "label" else not good)
+    return all(said) if said else None
 
 
 def _rates(fields: Mapping[str, Any], intake: Intake) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from judgeloop.data.foreign_names import FOREIGN
 from judgeloop.data.marks import is_tie
 from judgeloop.data.names import NAMES, may_be_compared, plain_name
 
@@ -15,14 +16,17 @@ _ANSWER = (
     r"response|answer|output|completion|generation|reply|candidate|human_ref|model_output|conversation|summary|assistant|"
     r"sample|model_response|text|resp|ans"
 )
+_ANSWER += "|" + "|".join(FOREIGN["response"])
 _AFTER = re.compile(rf"(?:orig_)?(?P<stem>{_ANSWER})_?(?P<side>{_SIDE})(?:_(?:body|text|content|response))?")
 _BEFORE = re.compile(rf"(?:model_|assistant_)?(?P<side>{_SIDE})_(?P<stem>response|answer|output|completion)")
 _OPPOSITES = (("left", "right", "middle"), ("first", "second", "third"), ("a", "b", "c"), ("1", "2", "3"))
+_INDEX = re.compile(r"(?:best|chosen|preferred|better|winner|winning|selected)(?:_[a-z]+)?_(?:idx|index)")
+_PLACES = (("a", "b"), ("left", "right"), ("first", "second"))  # of two sides of other names; letters of numbers alone
 _CHOICES = frozenset(("option", "choice", "alternative"))  # of a question, unless a vote says that they are compared
 _VOTE = re.compile(
     r"(?:better|best|preferred|winning|winner|chosen|selected|human|judge|annotator|user|gold|final)"
     r"_(?:option|candidate|side|model|id|idx|index|answer|response|output|completion|choice|preference|vote|verdict|label)"
-    r"(?:_(?:id|idx|index))?|vote|voted|selection"
+    r"(?:_(?:id|idx|index))?|vote|voted|selection|comparison"
 )
 
 
@@ -98,14 +102,32 @@ def _opposites(row: Mapping[str, Any], free: Mapping[str, str]) -> dict[str, str
 
 def vote_beside(row: Mapping[str, Any], free: Mapping[str, str], names: Sequence[str]) -> str | None:
     """The column of an unusual name (`better_option`, `judge_verdict`) that says which side won; None without one."""
-    return next(
-        (
-            key
-            for name, key in free.items()
-            if _VOTE.fullmatch(name) and (isinstance(row[key], int) or _names_one(row[key], names))
-        ),
-        None,
-    )
+    for name, key in free.items():
+        value = row[key]
+        voted = _values(value)
+        if _VOTE.fullmatch(name) and (isinstance(value, int) or _names_one(value, names)):
+            return key
+        if (_VOTE.fullmatch(name) or name in NAMES["winner"]) and any(_names_one(word, names) for word in voted):
+            return key
+    return None
+
+
+def index_beside(row: Mapping[str, Any], free: Mapping[str, str]) -> str | None:
+    """The column that counts from 0 which of a list of answers is the best (`best_response_idx`); None without one."""
+    return next((key for name, key in free.items() if _INDEX.fullmatch(name) and type(row[key]) is int), None)
+
+
+def agreed(vote: object) -> object:
+    """A vote, also one that annotators gave as objects in a list (Argilla); blank if they do not agree."""
+    values = _values(vote)
+    return vote if not values else values[0] if all(value == values[0] for value in values) else ""
+
+
+def _values(vote: object) -> list[Any]:
+    """The values of a list of objects that each hold one; none of anything else."""
+    items = vote if isinstance(vote, list) else []
+    values = [item["value"] for item in items if isinstance(item, Mapping) and "value" in item]
+    return values if len(values) == len(items) else []
 
 
 def _names_one(word: object, names: Sequence[str]) -> bool:
@@ -120,8 +142,11 @@ def side_named(word: str, names: Sequence[str]) -> str | None:
         return plain
     noun = rf"(?:model|option|choice|side|one|{_ANSWER})"
     told = re.fullmatch(rf"(?:orig_)?{noun}_?(\w{{1,2}})|(?:the_)?(\w+?)_{noun}", plain)
-    said = (told[1] or told[2]) if told is not None else None
-    return said if said in names else None
+    said = (told[1] or told[2]) if told is not None else plain
+    if said in names:
+        return said
+    places = _PLACES if all(name.isdigit() for name in names) else _PLACES[1:]
+    return next((names[place.index(said)] for place in places if said in place[: len(names)] and len(names) == 2), None)
 
 
 def sides_with(row: Mapping[str, Any], names: Sequence[str], value: object) -> set[str]:

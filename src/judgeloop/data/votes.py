@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from judgeloop.data.conversations import Row
 from judgeloop.data.fields import number_of, numbers_of
@@ -10,7 +11,7 @@ from judgeloop.data.intake import Intake
 from judgeloop.data.marks import TIES, is_blank, spoken
 from judgeloop.data.names import plain_name
 from judgeloop.data.provenance import Unusable
-from judgeloop.data.sides import side_named, sides_with
+from judgeloop.data.sides import agreed, side_named, sides_with
 
 NAME_IT = "name the column that does, seed_data.fields: {{{}: ???}}, or use the file as prompts"
 _SIGNED = ("overall_preference", "preference_strength")
@@ -19,6 +20,9 @@ _OTHER_NUMBERS = re.compile(r".*(?:preference|label|verdict|strength).*")  # whe
 _ASK = (
     "write the better answer's name ({}) in a column 'winner', or say that the number is its name: "
     "seed_data.fields: {{winner: {}}}"
+)
+_SENTENCE = re.compile(
+    r"(.+?) (?:is |was )?(?:(?:slightly|much|significantly|somewhat|marginally|far|clearly|a bit) )?(?:the )?better"
 )
 _ORDER = re.compile(r"\W*(\w+?)\s*(>+|<+|=+)\s*(\w+?)\W*")
 
@@ -32,7 +36,7 @@ def winners_of(row: Row, names: list[str], intake: Intake, scored: bool = False)
             "judgeloop view RUN --export-votes FILE writes votes as ranked rows",
         )
     key = intake.columns.roles["winner"]
-    value = row.get(key)
+    value = agreed(row.get(key))
     number = number_of(value)
     word = spoken(value)
     if is_blank(value) and word != "none":
@@ -65,7 +69,9 @@ def _ordered(text: str, names: list[str]) -> set[str] | None:
     """The winner of an order of two ("A>>B", "B < A", "A=B"); None if the text is none."""
     found = _ORDER.fullmatch(text.casefold())
     if found is None:
-        return None
+        told = _SENTENCE.fullmatch(text.strip(" .!").casefold())
+        named = None if told is None else side_named(told[1], names)
+        return None if named is None else {named}
     first, second = (side_named(found[group], names) for group in (1, 3))
     if first is None or second is None or first == second:
         return None
@@ -100,6 +106,17 @@ def _numbered(key: str, number: float, names: list[str], intake: Intake) -> set[
     return None
 
 
+def _may_be_an_order(name: str, numbers: Sequence[float | None]) -> bool:
+    """Whether a `ranking` could also list the answers by number, best first, and would then say something else."""
+    if name not in ("ranking", "rankings", "order"):
+        return False
+    places = [int(number) for number in numbers if number is not None and number.is_integer()]
+    low = min(places, default=0)
+    if low not in (0, 1) or sorted(places) != list(range(low, low + len(numbers))):
+        return False
+    return any(places[place - low] != number for number, place in enumerate(places, low))
+
+
 def numbers_beside(row: Row, role: str, count: int, intake: Intake) -> list[float | None] | None:
     """A column of numbers beside the answers, one for each; nulls allowed, also in place of all."""
     if role not in intake.columns:
@@ -108,9 +125,16 @@ def numbers_beside(row: Row, role: str, count: int, intake: Intake) -> list[floa
     if is_blank(row.get(key)):
         return [None] * count
     value = numbers_of(row.get(key))
+    if value is not None and len(value) == 1 and isinstance(value[0], Mapping) and len(value) != count:
+        value = numbers_of(value[0].get("score"))  # a judge's object around its scores (JudgeLM)
     if value is None or len(value) != count:
         raise intake.place.error(f"'{key}' is not a list of {count} numbers", "give one number for each answer")
     numbers = [None if is_blank(item) else number_of(item) for item in value]
+    if role == "ranks" and role not in intake.columns.given and _may_be_an_order(plain_name(key), numbers):
+        raise intake.place.error(
+            f"'{key}' is {value!r:.60}: the rank of each answer, or the answers' numbers in order",
+            f"if each has its rank there, say seed_data.fields: {{ranks: {key}}}; else write ranks in a column 'ranks'",
+        )
     for item, number in zip(value, numbers, strict=True):
         if number is None and not is_blank(item):
             raise intake.place.error(f"'{key}' holds {item!r:.60}, no number", "give one number for each answer")
