@@ -141,6 +141,10 @@ _GLM = {
 }
 _MIXED = ["linear_attention", "full_attention"]
 _GEMMA = {"head_dim": 8, "sliding_window": 64, "model_type": "gemma3_text"}
+_GEMMA4 = {  # whose layers have heads of two sizes
+    "head_dim": 8, "global_head_dim": 16, "sliding_window": 64, "pad_token_id": 0, "hidden_size_per_layer_input": 0,
+    "num_kv_shared_layers": 0,
+}  # fmt: skip
 ARCHITECTURES |= {
     "Mistral 3 (Small 3.2)": Architecture(
         "mistral3", MISTRAL, extra={"model_type": "mistral", "head_dim": 8}, sees=_SEES
@@ -167,6 +171,12 @@ ARCHITECTURES |= {
     "Aya Vision": Architecture("aya_vision", *_COMMAND, {"model_type": "cohere2"}, sees=_SEES),
     "Command A Vision": Architecture("cohere2_vision", *_COMMAND, {"model_type": "cohere2"}, sees=_SEES),
     "Gemma 3, with vision": Architecture("gemma3", "gemma3", "<end_of_turn>", _GEMMA, "gemma", sees=_SEES),
+    "Gemma 4": Architecture("gemma4", "gemma4", "<turn|>", _GEMMA4, "gemma", sees=_SEES),
+    "Gemma 4 Unified": Architecture("gemma4_unified", "gemma4", "<turn|>", _GEMMA4, "gemma", sees=_SEES),
+    "Mistral 4": Architecture(
+        "mistral3", MISTRAL, extra={**MOE, **DEEPSEEK, "head_dim": 16, "model_type": "mistral4"}, sees=_SEES
+    ),
+    "MiniMax M3": Architecture("minimax_m3_vl", OLMO, sees=_SEES),
     "Llama 4": Architecture("llama4", "llama3_2", "<|eot_id|>", {**MOE, "head_dim": 8}, sees=_SEES),
     "Llama 3.2 Vision": Architecture("mllama", "llama3_2", "<|eot_id|>", sees=_SEES),
 }

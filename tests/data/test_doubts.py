@@ -136,6 +136,7 @@ NOTHING: dict[str, Rows] = {
     "an older prompt": [{"original_question": "x?", "query": U, "response": A}],
     "the same prompt again": [{"prompt": U, "rewritten_prompt": U, "response": A}],
     "notes": [{**GOOD, "notes": "A long remark of someone.", "explanation": "It is so because it is."}],
+    "a result in other words": [{"problem": U, "solution": A, "answer": "oil"}],
     "the end of the answer": [{**GOOD, "answer": "is petrichor."}],
     "a lone word of a critic": [{**GOOD, "evaluation": "human"}],
     "a reference beside a prompt": [{**GOOD, "reference_answer": "42"}],

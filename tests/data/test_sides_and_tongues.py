@@ -177,3 +177,10 @@ def test_rows_of_a_split_to_test_on_are_prompts_and_not_learnt(split: str, tmp_p
 def test_a_split_by_subject_is_none(tmp_path: Path) -> None:
     rows: Rows = [{"prompt": U, "response": A, "split": "math"}]
     assert len(read_supervised(write(tmp_path / "rows.jsonl", rows))[0]) == 1
+
+
+def test_what_a_solution_comes_to_is_no_other_solution(tmp_path: Path) -> None:
+    long = "It is petrichor, an oil that dry stones give off, and that the rain takes up into the air."
+    rows: Rows = [{"problem": U, "solution": long, "answer": "an oil of stones"}]
+    (row,), _ = read_supervised(write(tmp_path / "rows.jsonl", rows))
+    assert row.completion == [bot(long)]

@@ -54,6 +54,7 @@ def template(text: str) -> Callable[[Path], None]:
 
 
 MODEL = {"model": "mine"}
+LAST = "z.last"  # in its file, by its name
 FIRST = "model.layers.0.self_attn"
 TURN = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
 
@@ -101,6 +102,8 @@ MODELS = [
          make=copied(model__safetensors=b"")),
     Case("model with NaN in its weights", RUN, ("safetensors holds NaN or infinity", "model.norm.weight", "earlier"),
          config=MODEL, make=reweighted(**{"model.norm.weight": np.full(64, np.nan, np.float32)})),
+    Case("model with zeros in place of its end", RUN, ("safetensors ends in zeros", "get the file again"), config=MODEL,
+         make=reweighted(**{f"{LAST}.weight": np.zeros((64, 64), "f4"), f"{LAST}.bias": np.zeros(8, np.float32)})),
     Case("model of another family's weights", RUN, ("mine", "no place", "q_proj.bias", "restore the config"),
          config=MODEL, make=reweighted(**{f"{FIRST}.q_proj.bias": np.zeros(64, np.float32)})),
     Case("model with LFS pointer", RUN, ("model.safetensors", "git-lfs pointer", "git lfs pull"), config=MODEL,
@@ -169,6 +172,8 @@ MODELS = [
     Case("show a word", "models show smollm", ("no folder 'smollm'", "smollm2-135m-instruct")),
     Case("pull unknown", "models pull smollm", ("no folder 'smollm'", "smollm2-135m-instruct")),
     Case("judge with a model missing", f"{JUDGE} --model ./nowhere", ("no folder './nowhere'",)),
+    Case("judge with a model that the engine cannot run", f"{JUDGE} --model mine",
+         ("rwkv", "in a way of its own", "vllm", "another model"), make=copied(config__json={"model_type": "rwkv"})),
     Case("judge with an unknown rubric", f"{JUDGE} --model model --rubric additive-6",
          ("judge.rubric", "additive-6", "additive-5-direct")),
     Case("judge with no samples", f"{JUDGE} --model model --samples 0", ("'--samples'", "greater than or equal to 1")),

@@ -215,6 +215,35 @@ def test_an_adapter_for_another_task_is_refused(adapter: Path) -> None:
         resolve(str(adapter))
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys:UserWarning")
+@pytest.mark.parametrize(
+    ("other", "said"), [("layers.7", "the base has no place for 2 of its tensors"), (None, "its file lacks 2 of its")]
+)
+def test_an_adapter_that_only_partly_fits_the_base_is_refused(adapter: Path, other: str | None, said: str) -> None:
+    path = adapter / "adapter_model.safetensors"
+    weights = load_file(path)
+    moved = {
+        name.replace("layers.1", other or ""): tensor for name, tensor in weights.items() if other or "s.1" not in name
+    }
+    save_file({**weights, **moved} if other else moved, path, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=rf"cannot be merged into .*{said}.*: it belongs to another base"):
+        resolve(str(adapter))
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_an_adapter_that_changes_no_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    from peft import PromptTuningConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    made = PromptTuningConfig(
+        task_type="CAUSAL_LM", num_virtual_tokens=2, token_dim=64, num_layers=2, num_attention_heads=4
+    )
+    get_peft_model(AutoModelForCausalLM.from_pretrained(folder), made).save_pretrained(tmp_path / "prompt")
+    with pytest.raises(InputError, match=r"it is of the kind PROMPT_TUNING, which changes no weights"):
+        resolve(str(tmp_path / "prompt"))
+
+
 def test_a_tokenizer_that_needs_sentencepiece_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer.model").write_bytes(b"\n\x0e")

@@ -126,11 +126,21 @@ def test_a_template_that_writes_no_words_is_refused(tmp_path: Path) -> None:
         Chat.load(tmp_path)
 
 
-def test_a_template_beside_the_tokenizer_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["chat_template.json", "processor_config.json"])
+@pytest.mark.parametrize("content", [CHATML, [{"name": "default", "template": CHATML}]])
+def test_a_template_beside_the_tokenizer_is_found(name: str, content: object, tmp_path: Path) -> None:
     write_tokenizer(tmp_path, None, eos="<|im_end|>", tokens=("<|im_start|>",))
-    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": CHATML}), encoding="utf-8")
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    (tmp_path / name).write_text(json.dumps({"chat_template": content}), encoding="utf-8")
     chat = Chat.load(tmp_path)
     assert shown(chat, chat.prompt_ids(ASKED)).startswith("<|im_start|>user\n")
+
+
+def test_of_several_templates_without_a_default_one_that_writes_a_conversation_is_taken(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, None, eos="<|im_end|>", tokens=("<|im_start|>",))
+    named = [{"name": "tool_use", "template": "{{ tools[0] }}"}, {"name": "chat", "template": CHATML}]
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": named}), encoding="utf-8")
+    assert Chat.load(tmp_path).template.source == CHATML
 
 
 def test_what_ends_a_conversation_alone_is_not_of_the_turn(tmp_path: Path) -> None:

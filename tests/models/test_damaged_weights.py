@@ -97,7 +97,7 @@ def test_the_shard_is_named(folder: Path) -> None:
 def test_a_large_file_is_read_once(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rewrite(folder, lambda weights: {**weights, "visual.patch.weight": torch.zeros(2**19)})
     assert finite_problem(folder) is None
-    assert [path.read_text() for path in (cache / "finite").iterdir()] == ["finite"]
+    assert [path.read_text() for path in (cache / "finite").iterdir()] == ["fine"]
     with monkeypatch.context() as within:
         within.setattr(np, "memmap", None)  # read again, it would fail
         assert finite_problem(folder) is None
@@ -109,6 +109,27 @@ def test_the_last_numbers_of_a_large_tensor_are_seen(folder: Path, monkeypatch: 
     monkeypatch.setattr(finite, "_AT_ONCE", 1000)
     rewrite(folder, harmed(float("nan"), torch.bfloat16, "model.embed_tokens.weight"))
     assert "'model.embed_tokens.weight'" in str(finite_problem(folder))
+
+
+def test_a_file_that_ends_in_zeros_was_not_fetched_whole(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    with pytest.raises(
+        InputError, match=r"model\.safetensors ends in zeros .* broken off leaves it; get the file again"
+    ):
+        check_folder(folder)
+
+
+def test_layers_may_begin_as_zeros(folder: Path) -> None:
+    zeros = ("self_attn.o_proj.weight", "mlp.down_proj.weight")  # blocks that were added to a model (LLaMA Pro)
+    rewrite(folder, lambda ws: {name: w * 0 if name.endswith(zeros) else w for name, w in ws.items()})
+    check_folder(folder)
+
+
+def test_the_whole_file_counts_and_not_an_index_left_beside_it(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"lm_head.weight": "gone.safetensors"}}')
+    check_folder(folder)
 
 
 def test_the_command_ends_with_two(folder: Path) -> None:

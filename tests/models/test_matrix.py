@@ -44,6 +44,7 @@ def test_there_are_at_least_sixteen(matrix: ModuleType) -> None:
         "Mamba 2 (base)",
         "Falcon-H1 (base)",
         "Granite 4 hybrid",
+        "Gemma 4",
     ],
 )
 def test_it_works(matrix: ModuleType, name: str, tmp_path: Path) -> None:

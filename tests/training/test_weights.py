@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PretrainedConfig
 
 from judgeloop.config import LoraSection, SftSection, TrainSection
 from judgeloop.errors import InputError
@@ -160,6 +160,28 @@ def test_dropout_is_set_wherever_the_model_has_it(model_folder: Path) -> None:
     attention = [m.attention_dropout for m in model.modules() if hasattr(m, "attention_dropout")]
     assert set(attention) == {0.25}
     assert model.extra.p == 0.25
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("opt", {"ffn_dim": 16, "word_embed_proj_dim": 16, "dropout": 0.5, "layerdrop": 0.5}),
+        ("gpt_bigcode", {"n_embd": 16, "attn_pdrop": 0.5}),
+        ("mpt", {"d_model": 16, "n_heads": 2, "n_layers": 2, "resid_pdrop": 0.5}),
+    ],
+)
+def test_dropout_is_found_by_whatever_name_a_family_has_for_it(kind: str, options: dict[str, Any]) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "n_layer": 2, "n_head": 2}
+    config = AutoConfig.for_model(
+        kind, vocab_size=32, bos_token_id=0, eos_token_id=1, pad_token_id=None, **sizes, **options
+    )
+    model = AutoModelForCausalLM.from_config(config).train()
+    ids = torch.tensor([[3, 4, 5, 6]])
+    first, second = (with_dropout(model, 0.0, "sft.dropout")(ids).logits for _ in range(2))
+    assert first.equal(second)
+    first, second = (with_dropout(model, 0.3, "sft.dropout")(ids).logits for _ in range(2))
+    assert not first.equal(second)
+    assert not any(getattr(module, "layerdrop", 0.0) for module in model.modules())
 
 
 def test_dropout_that_a_model_has_no_place_for_is_refused(model_folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from judgeloop.data.columns import Columns
 from judgeloop.data.marks import is_blank
+from judgeloop.data.names import NAMES, plain_name
 
 Kind = Literal[
     "prompt", "better", "critic", "failed", "votes", "word", "score", "label", "bad_label", "swapped", "margin", "pair",
@@ -25,6 +26,7 @@ class Said(NamedTuple):
         return f"'{self.key}' is {self.value!r:.60}"
 
 
+_RESULT = 3  # times as long as a result, at least, is the solution that leads to it
 _Doubt = tuple[str, str] | None
 _BAD_ONES = "which may call the answer bad, and bad ones must not be learnt"
 
@@ -49,8 +51,11 @@ def _of_options(said: Said, row: Mapping[str, Any], columns: Columns) -> _Doubt:
 
 def _of_another_answer(said: Said, row: Mapping[str, Any], columns: Columns) -> _Doubt:
     answer = next(columns.roles[role] for role in ("response", "conversation", "text") if role in columns)
-    if str(said.value).strip() in str(row.get(answer)):
+    given = str(row.get(answer))
+    if str(said.value).strip() in given:
         return None
+    if plain_name(said.key) in NAMES["response"] and _RESULT * len(str(said.value).split()) < len(given.split()):
+        return None  # what a solution comes to, and no other solution
     return (
         f"'{said.key}' may be better than the answer in '{answer}'",
         _say(f"response: {said.key}", f"chosen: {said.key}, rejected: {answer}", f"response: {answer}"),

@@ -53,7 +53,8 @@ def require_engine(section: EngineSection, folder: Path) -> EngineKind:
     kind: EngineKind = ENGINES[name]
     reason = kind.can_run(folder)
     if reason is not None:
-        raise InputError(f"engine.kind: {name} cannot run {folder}: {reason}; set it to transformers")
+        other = "vllm if that runs it, or give another model" if name == "transformers" else "transformers"
+        raise InputError(f"engine.kind: {name} cannot run {folder}: {reason}; set it to {other}")
     return kind
 
 
@@ -73,4 +74,6 @@ def pick(folder: Path) -> str:
                 warnings.warn(f"engine {name} instead of {', '.join(passed)}{cost}", stacklevel=2)
             return name
         passed.append(f"{name} ({reason})")
-    raise InputError(f"engine.kind: auto finds no engine that can run {folder}: {', '.join(passed)}")
+    raise InputError(
+        f"engine.kind: auto finds no engine that can run {folder}: {', '.join(passed)}; give another model"
+    )

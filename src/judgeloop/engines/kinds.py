@@ -12,7 +12,9 @@ from pathlib import Path
 
 from judgeloop.config import EngineSection
 from judgeloop.engines.base import Engine
+from judgeloop.models.auto_class import own_state
 from judgeloop.models.chat import Chat
+from judgeloop.models.facts import read_config, text_config
 from judgeloop.models.hardware import has_cuda
 
 
@@ -91,6 +93,10 @@ def _open_transformers(given: Opening) -> Engine:
     )
 
 
+def _transformers_can_run(folder: Path) -> str | None:
+    return own_state(text_config(read_config(folder)).get("model_type"))
+
+
 def _open_vllm(given: Opening) -> Engine:
     from judgeloop.engines.vllm import VllmEngine
 
@@ -125,6 +131,7 @@ TRANSFORMERS = EngineKind(
     _open_transformers,
     package="transformers",
     install="pip install transformers",
+    can_run=_transformers_can_run,
     auto=lambda: 30 if has_cuda() else 10,
     as_fallback="generation on this CPU takes about three times as long",
 )

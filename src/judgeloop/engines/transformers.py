@@ -27,12 +27,12 @@ from judgeloop.engines.options import option_logprobs
 from judgeloop.engines.sampling import draw
 from judgeloop.engines.text import cut_at_stop
 from judgeloop.errors import InputError
+from judgeloop.models.auto_class import own_state
 from judgeloop.models.chat import Chat
 from judgeloop.models.hardware import cores, cpu_has_bf16, has_cuda
 from judgeloop.models.whole_model import load_whole_model
 from judgeloop.records import derive_seed
 
-_OWN_STATE = ("recurrent_gemma", "xlstm", "minimax")  # within the model, or in a cache of the family's own
 _COMPACT = 0.75  # finished rows leave when fewer than this share of the batch's rows are still running
 
 
@@ -92,7 +92,7 @@ class TransformersEngine:
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         # Mamba's state goes by another name; given under this one it would be passed over without a word.
         self._cache_name = next((name for name in ("past_key_values", "cache_params") if name in takes), "")
-        if not self._cache_name or sizes.model_type in _OWN_STATE:
+        if not self._cache_name or own_state(sizes.model_type):
             raise InputError(
                 f"{folder}: a {sizes.model_type} model keeps what it has read in a way of its own, which this engine "
                 "does not know; set engine.kind to vllm if that runs it, or give another model"
@@ -229,7 +229,12 @@ class TransformersEngine:
 
 def _cache_bytes_per_token(model: Any) -> int:
     config = model.config.get_text_config()
+    varied = getattr(config, "is_heterogeneous", False)  # layers with heads of their own (Gemma 4)
+    layers = config.per_layer_config if varied else [config] * config.num_hidden_layers
+    return int(sum(2 * _keys_width(layer) for layer in layers) * model.dtype.itemsize)
+
+
+def _keys_width(config: Any) -> int:
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    width = (getattr(config, "num_key_value_heads", None) or heads) * size
-    return int(2 * config.num_hidden_layers * width * model.dtype.itemsize)
+    return int((getattr(config, "num_key_value_heads", None) or heads) * size)

@@ -10,10 +10,19 @@ from judgeloop.models.facts import read_config
 # Models that also see, loaded whole: transformers has no class for the language model alone, or one that would be saved
 # without what sees. Without a picture each answers as its language model does. Each was tried, see docs/models.md.
 _ALSO_SEE = frozenset({
-    "aya_vision", "cohere2_vision", "gemma3", "glm46v", "glm4v", "glm4v_moe", "idefics3", "internvl", "lfm2_vl",
-    "llama4", "llava", "llava_next", "llava_onevision", "mistral3", "mllama", "qwen2_5_vl", "qwen2_vl", "qwen3_5",
-    "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "smolvlm",
+    "aya_vision", "cohere2_vision", "gemma3", "gemma4", "gemma4_unified", "glm46v", "glm4v", "glm4v_moe",
+    "idefics3", "internvl", "lfm2_vl", "llama4", "llava", "llava_next", "llava_onevision", "minimax_m3_vl",
+    "mistral3", "mllama", "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "smolvlm",
 })  # fmt: skip
+# Models that keep what they have read within themselves, or in a cache of the family's own.
+_OWN_STATE = frozenset({"minimax", "recurrent_gemma", "rwkv", "xlstm"})
+
+
+def own_state(model_type: str | None) -> str | None:
+    """Why a loop of our own cannot generate with a model of this type; None if it can."""
+    if model_type not in _OWN_STATE:
+        return None
+    return f"a {model_type} model keeps what it has read in a way of its own"
 
 
 def also_sees(model_type: str | None) -> bool:

@@ -13,7 +13,14 @@ from judgeloop.jsonl import write_text_atomically
 from judgeloop.models.convert import cache_folder
 from judgeloop.models.facts import TOKENIZER_FILES
 
-_HASHED = (*TOKENIZER_FILES, "config.json", "tokenizer_config.json", "merges.txt", "special_tokens_map.json")
+_HASHED = (
+    *TOKENIZER_FILES,
+    "config.json",
+    "merges.txt",
+    "processor_config.json",  # which may hold the chat template
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+)
 _HASHED_PATTERNS = (
     "*.safetensors",
     "*.safetensors.index.json",

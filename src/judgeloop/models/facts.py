@@ -81,14 +81,13 @@ def _tokenizer_is_code(folder: Path) -> bool:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files in which the model's weights are."""
-    index = folder / WEIGHTS_INDEX
-    if index.is_file():
+    """The safetensors files in which the library finds the model's weights."""
+    whole, index = folder / "model.safetensors", folder / WEIGHTS_INDEX
+    if index.is_file() and not whole.is_file():
         names = read_json_object(index).get("weight_map")
         if not isinstance(names, dict):
             raise InputError(f"{index}: has no weight_map; restore the model folder")
         return [folder / name for name in sorted({str(name) for name in names.values()})]
-    whole = folder / "model.safetensors"
     return [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
 
 

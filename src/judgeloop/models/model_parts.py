@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_DROPOUT = re.compile(r"(?:drop(?:out)?(?:_p|_prob|_rate)?|pdrop)$")
 
 
 def body(model: Any) -> Any:
@@ -26,3 +29,10 @@ def beside_text(model: Any) -> list[str]:
         if not within and not any(id(part) in inside for part in module.modules()):
             found.append(name)
     return found
+
+
+def dropouts(module: Any) -> list[str]:
+    """The module's numbers that are the probability of a dropout of its own, of which families have many names. Those
+    of modules that are nothing but a dropout are not among them."""
+    found = vars(module).items()
+    return [name for name, value in found if type(value) in (int, float) and _DROPOUT.search(name)]

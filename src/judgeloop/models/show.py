@@ -69,7 +69,10 @@ def report(
     told = _template(folder, chat_template, thinking, trust_remote_code, problems)
     found |= {**told, "notes": [*found.get("notes", ()), *told.get("notes", ())]}
     if found.get("architecture") and not problems:
-        found["engine"] = engine(folder)
+        try:
+            found["engine"] = engine(folder)
+        except InputError as error:
+            problems.append(str(error))
     return ModelReport(name=model, folder=str(folder), problems=problems, **found)
 
 

@@ -83,9 +83,10 @@ class Template:
         self.origin = origin
         self.folded: Counter[str] = Counter()
         self._tokenizer = tokenizer
+        self._parts = False
         source = tokenizer.chat_template
         if isinstance(source, dict):  # several named templates
-            source = source.get("default") or next(iter(source.values()))
+            source = source.get("default") or self._first_that_writes(source)
         if not isinstance(source, str):
             raise InputError(f"{origin}: the chat template is no text; set chat_template")
         self.starts_with_bos = starts_with_bos
@@ -95,7 +96,6 @@ class Template:
         self.date = date or datetime.date.today().isoformat()
         self._frozen = _with_date(source, datetime.date.fromisoformat(self.date))
         self.writes_date = self._frozen != source
-        self._parts = False
         self.refused = self._find_refused()
         before: list[Message] = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
         self._asked, self._answered = self._fold([*before, *_ASKED]), self._fold([*before, *_ANSWERED])
@@ -152,6 +152,12 @@ class Template:
             return self._apply(messages, variables, generation=generation)
         except InputError:
             return None
+
+    def _first_that_writes(self, named: Mapping[str, str]) -> str | None:
+        for self._frozen in named.values():
+            if _ASKED[0]["content"] in (self._try(_ASKED, {}) or ""):
+                return self._frozen
+        return next(iter(named.values()), None)
 
     # Conversations that a template refuses ---------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,21 +22,19 @@ from judgeloop.models.template import CHATML, PLAIN
 TOKENIZER_FAILS = "its tokenizer cannot be loaded"
 _READ_BESIDE = ("config.json", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json")
 _MARKED = re.compile(r"\w.*\W|\W.*\w")  # "<pad>", "[PAD]": no word
+_SAMPLE = "The quick brown fox's 12345 jumps!\n\n  def f(x):\n\treturn x+1  # h\u00e9llo \u4f60\u597d don't   WE'LL\n"
+_OF_MODELS = ("unk_token", "byte_fallback", "fuse_unk", "ignore_merges", "unk_id")
 SHIPPED = {"chatml": CHATML, "chatml+tokens": CHATML, "plain": PLAIN}
 
 
 def load_tokenizer(folder: Path, chat_template: str | None = None, *, trust_remote_code: bool = False) -> Any:
     """The folder's tokenizer. `chat_template`: the name of a shipped template, or a Jinja file; the model's own if
     None. Raises InputError if there is no tokenizer or it cannot be used."""
-    from transformers import AutoTokenizer
-
     if problem := tokenizer_problem(folder):
         raise InputError(f"{folder}: {problem}")
     require_no_pointers(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(folder), trust_remote_code=trust_remote_code, **_pad_of_its_own(folder)
-        )
+        tokenizer = published_tokenizer(folder, trust_remote_code=trust_remote_code, **_pad_of_its_own(folder))
     except Exception as error:  # the libraries raise many kinds; each means the same to the user
         if "trust_remote_code" in str(error):
             raise InputError(
@@ -63,10 +63,73 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, *, trust_remo
         tokenizer.chat_template = SHIPPED[chat_template]
     elif chat_template is not None:
         tokenizer.chat_template = _read_template(chat_template)
-    elif not tokenizer.chat_template and (folder / "chat_template.json").is_file():
-        # Where models that also see have theirs: transformers reads it with the processor, not with the tokenizer.
-        tokenizer.chat_template = read_json_object(folder / "chat_template.json").get("chat_template")
+    elif not tokenizer.chat_template:
+        tokenizer.chat_template = _processors_template(folder)
     return tokenizer
+
+
+def _processors_template(folder: Path) -> Any:
+    """The chat template where models that also see have theirs, which transformers reads with their processor alone: a
+    text, or several by their names."""
+    for name in ("chat_template.json", "processor_config.json"):
+        found = read_json_object(folder / name).get("chat_template") if (folder / name).is_file() else None
+        if isinstance(found, list):
+            found = {each["name"]: each["template"] for each in found if isinstance(each, dict) and len(each) == 2}
+        if found:
+            return found
+    return None
+
+
+def published_tokenizer(folder: Path, **options: Any) -> Any:
+    """The tokenizer that the folder's tokenizer.json describes, if there is one. The library makes one anew of the
+    vocabulary, as the class in tokenizer_config.json splits text, or as it did when the class had been written: another
+    tokenizer than the model was trained with where the class is only a name (Qwen's for a vocabulary of its own), or
+    none where the class needs packages or another kind of vocabulary. `options`: those of `from_pretrained`."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    described = folder / "tokenizer.json"
+    try:
+        made = AutoTokenizer.from_pretrained(str(folder), **options)
+    except Exception as error:  # the libraries raise many kinds
+        if not described.is_file() or "trust_remote_code" in str(error):
+            raise
+        with contextlib.suppress(Exception):  # the first error says more than a second one
+            return PreTrainedTokenizerFast.from_pretrained(str(folder), **options)
+        raise
+    if described.is_file() and getattr(made, "is_fast", False) and _splits_otherwise(made.backend_tokenizer, described):
+        return PreTrainedTokenizerFast.from_pretrained(str(folder), **options)
+    return made
+
+
+def _splits_otherwise(made: Any, described: Path) -> bool:
+    """Whether a tokenizer gives a text other tokens than a tokenizer.json describes, or tokens another text. What it
+    writes before a text is left to it: there are settings for that."""
+    from tokenizers import Tokenizer
+
+    spec = read_json_object(described)
+    model = spec.get("model", {})
+    empty = {"type": "BPE", "vocab": {}, "merges": []}  # to read the steps alone takes a hundredth of the time
+    steps = Tokenizer.from_str(json.dumps({**spec, "model": empty, "added_tokens": [], "post_processor": None}))
+    alike = type(made.model).__name__ == model.get("type") and all(
+        getattr(made.model, name, None) == model.get(name) for name in _OF_MODELS
+    )
+    if alike and _steps(made) == _steps(steps):
+        return False
+    own = Tokenizer.from_file(str(described))
+    second = own.encode(_SAMPLE, add_special_tokens=False).ids
+    try:
+        first = made.encode(_SAMPLE, add_special_tokens=False).ids
+    except Exception:  # Rust's, where the vocabulary lacks what the class takes for its unknown token
+        return True
+    inner = min(len(first), len(second)) - 3
+    return bool(first[-inner:] != second[-inner:] or made.decode(second) != own.decode(second))
+
+
+def _steps(of: Any) -> tuple[Any, ...]:
+    """What a tokenizer makes of a text before and after its vocabulary."""
+    text = of.normalizer.normalize_str(_SAMPLE) if of.normalizer else _SAMPLE
+    pieces = [piece for piece, _ in of.pre_tokenizer.pre_tokenize_str(text)] if of.pre_tokenizer else [text]
+    return pieces, of.decoder.decode(pieces) if of.decoder else None
 
 
 def _pad_of_its_own(folder: Path) -> dict[str, str]:

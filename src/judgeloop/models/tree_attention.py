@@ -21,7 +21,7 @@ from transformers import AttentionInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from judgeloop.models.host import to_device
-from judgeloop.models.model_parts import body
+from judgeloop.models.model_parts import body, dropouts
 from judgeloop.models.token_tree import TokenTree, trees
 from judgeloop.models.tree_plan import Block, Layout, TreePlan
 
@@ -64,7 +64,7 @@ def tree_limit(model: Any) -> float:
     attention is not SDPA's, or has dropout, or it does not answer a few short sequences as it answers them alone, which
     is tried once, since a config does not tell everything."""
     plain = model.config.get_text_config()._attn_implementation in ("sdpa", _NAME)
-    dropout = any(getattr(module, "attention_dropout", 0.0) for module in model.modules())
+    dropout = any(getattr(module, name) for module in model.modules() for name in dropouts(module))
     window = shortest_window(model) if plain and not dropout else None
     if window is None:
         return 0

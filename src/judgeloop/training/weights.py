@@ -17,7 +17,7 @@ from judgeloop.config import LoraSection, TrainingSection
 from judgeloop.errors import InputError
 from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import require_layers
-from judgeloop.models.model_parts import beside_text
+from judgeloop.models.model_parts import beside_text, dropouts
 from judgeloop.models.permissions import follow_umask
 from judgeloop.models.whole_model import faults_named, load_whole_model
 from judgeloop.training import distributed
@@ -115,9 +115,10 @@ def with_dropout(model: Any, probability: float, key: str) -> Any:
         if isinstance(module, torch.nn.Dropout):
             module.p = probability
             places += 1
-        if isinstance(getattr(module, "attention_dropout", None), int | float):
-            module.attention_dropout = probability
-            places += 1
+        for name in dropouts(module):
+            whole_layers = name == "layerdrop"  # which leaves out layers, not numbers
+            setattr(module, name, 0.0 if whole_layers else probability)
+            places += not whole_layers
     if probability and not places:
         raise InputError(f"{key}: this model ({model.config.model_type}) has no dropout to set; set it to 0")
     return model
