@@ -39,6 +39,21 @@ def test_the_separator_is_found_and_said(mark: str, container: str, tmp_path: Pa
     assert ([r["text"] for r in row.responses], account.container) == (["c, d", "e"], container)
 
 
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_the_separator_that_excel_writes_above_the_header(mark: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"\ufeffsep={mark}\r\nprompt{mark}response\r\nWhy?{mark}So.\r\n", encoding="utf-8")
+    (row,), _ = read_supervised(path)
+    assert (row.completion[0]["content"], row.source) == ("So.", "rows.csv:3")
+
+
+def test_nulls_as_databases_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("prompt,response,rating\nWhy?,So.,5\nHow?,\\N,\\N\n")
+    rows, account = read_supervised(path)
+    assert (len(rows), account.dropped) == (1, {"empty response": 1})
+
+
 def test_a_table_of_one_column(tmp_path: Path) -> None:
     path = tmp_path / "prompts.csv"
     path.write_text('prompt\nWhy?\n"How, then?"\n')
@@ -54,6 +69,7 @@ def test_a_table_of_one_column(tmp_path: Path) -> None:
         (b"prompt,response\na,b,c\n", r":2: 3 cells, the header has 2; quote cells"),
         (b'prompt,response\na,"b\n', r":2: broken CSV"),
         (b"prompt,response\na,\xff\n", r":2: is not UTF-8"),
+        ("问题,回答\n".encode("gbk"), ":1: is not UTF-8"),
         (b"prompt,response\n", "has no rows"),
         (b"", ":1: is no header of a table"),
         (b"Rain,Rain\nx,y\n", ":1: is no header of a table"),

@@ -119,3 +119,23 @@ def test_a_word_that_takes_a_row_out(kind: str, tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl", [{"prompt": U, **SETS[kind], "review_status": "discarded"}])
     with pytest.raises(InputError, match=r"'review_status' is 'discarded': the row .*; remove such rows, or use them"):
         read_both(path)
+
+
+@pytest.mark.parametrize("name", ["reward", "score", "label", "rating"])
+def test_a_column_that_rates_no_row_of_the_file(name: str, tmp_path: Path) -> None:
+    rows = [{"prompt": U, "response": A, name: None}, {"prompt": "x?", "response": A, name: None}]
+    assert len(read_supervised(write(tmp_path / "r.jsonl", rows))[0]) == 2
+
+
+def test_rewards_fit_no_scale(tmp_path: Path) -> None:
+    rows = [{"prompt": p, "response": A, "instruct_reward": 2.5} for p in (U, "x?")]
+    assert len(read_supervised(write(tmp_path / "r.jsonl", rows))[0]) == 2
+
+
+def test_a_call_in_the_words_of_python(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": U, "response": 'ask(city="Rome")'},
+        {"prompt": "x?", "response": '[ask(city="Rome"), now(utc=1)]'},
+    ]
+    found, account = read_supervised(write(tmp_path / "r.jsonl", rows))
+    assert (len(found), account.dropped) == (1, {"conversation with tool calls": 1})

@@ -32,6 +32,14 @@ def test_only_the_better_half_may_be_imitated(values: list[float], good: list[fl
     assert [value for value in values if value >= lowest_good(values)] == good
 
 
+@pytest.mark.parametrize(
+    ("values", "good"),
+    [([2.5, 2.5], [2.5, 2.5]), ([1.1, 2.2, 3.3], [2.2, 3.3]), ([0, 1], [1]), ([1, 2, 4], [4]), ([-2.0, -1.0], [])],
+)
+def test_rewards_are_halved_at_their_median(values: list[float], good: list[float]) -> None:
+    assert [value for value in values if value >= lowest_good(values, scaled=False)] == good
+
+
 def test_a_total_is_the_end_of_the_scale() -> None:
     assert [value for value in (1, 3, 4) if value >= lowest_good([1, 3, 4], total=10)] == []
     assert [value for value in (1, 3, 4) if value >= lowest_good([1, 3, 4], total=5)] == [4]

@@ -16,6 +16,7 @@ from judgeloop.jsonl import raw_lines
 
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+_SEP = re.compile(r"sep=.?")
 _CELL = re.compile(r"[\w .:/()#%?+-]{0,80}")
 _KNOWN = {name for names in NAMES.values() for name in names}
 
@@ -49,7 +50,12 @@ def delimited_rows(path: Path, head: str) -> tuple[str, Iterator[tuple[Place, di
 
     Raises InputError if the first line is no header.
     """
-    line = head.splitlines()[0] if head.splitlines() else ""
+    lines = head.splitlines()
+    if lines and _SEP.fullmatch(lines[0]):  # as Excel writes it above the header
+        lines = lines[1:]
+    line = lines[0] if lines else ""
+    if "\ufffd" in line:
+        raise InputError.at(path, 1, "is not UTF-8", "save the file as UTF-8")
     mark = separator_of(line) or ("," if plain_name(line.strip().strip('"')) in _KNOWN else None)
     if mark is None:
         if (twice := _repeated(line)) is not None:
@@ -90,6 +96,8 @@ def _rows(path: Path, mark: str) -> Iterator[tuple[Place, dict[str, Any]]]:
         end = reader.line_num
         if cells is None:
             return
+        if place.number == 1 and cells and _SEP.fullmatch(mark.join(cells).strip("\ufeff")):
+            continue
         if header is None and cells:
             header = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
         elif header is not None and cells and len(cells) != len(header):

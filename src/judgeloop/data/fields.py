@@ -25,7 +25,7 @@ def text_of(value: object, name: str, place: Place, what: str) -> str:
     """
     if value is not None and not is_missing(value) and not isinstance(value, str):
         raise place.error(f"'{name}' is {kind_of(value)}, not text", f"write {name} as a string")
-    if not isinstance(value, str) or not value.strip():
+    if is_missing(value) or not isinstance(value, str) or not value.strip():
         raise Unusable(f"empty {what}")
     if "\0" in value:
         raise Unusable(f"{what} with NUL characters")
@@ -37,8 +37,8 @@ def text_of(value: object, name: str, place: Place, what: str) -> str:
 
 
 def is_missing(value: object) -> bool:
-    """Whether there is no value: a null, or the NaN that pandas writes into JSON for one."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    """Whether there is no value: a null, the NaN that pandas writes into JSON for one, or a database's into CSV."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or value == "\\N"
 
 
 def decoded(value: str) -> object:

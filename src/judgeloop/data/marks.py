@@ -10,7 +10,9 @@ from typing import NamedTuple
 from judgeloop.data.fields import number_of
 from judgeloop.data.names import words
 
-_BLANK = frozenset(["", "na", "n/a", "nan", "null", "none", "nil", "<na>", "#n/a", "-"])  # as tables write a null
+_BLANK = frozenset(
+    ["", "na", "n/a", "nan", "null", "none", "nil", "<na>", "#n/a", "-", "\\n"]
+)  # as tables write a null
 _GOOD = words(
     """good great excellent chosen accepted accept positive preferred desirable like liked up thumbs_up upvote upvoted
     correct pass passed safe better win won approved helpful harmless unharmful ok satisfactory valid accurate

@@ -196,7 +196,8 @@ _FOLLOWED = re.compile(r"\s*\n\s*(?:### )?(?:Human|User|Instruction):\s*\Z")  # 
 _DELETED = ("[deleted]", "[removed]")  # as a forum leaves it
 _CALL = re.compile(  # a call that was written into the text
     r"^\s*(?:<(?:tool_call|functioncall|function_call)>\s*[{\[\n]|\[TOOL_CALLS\]\s*\[|<\|python_tag\|>|<\|tool_calls?_begin\|>"
-    r"|<｜tool▁calls▁begin｜>|<function=\w+>)",
+    r"|<｜tool▁calls▁begin｜>|<function=\w+>)"
+    r"|\A\s*\[\w[\w.]*\(\s*\w+\s*=[^\n]*\)\]\s*\Z",  # as Python writes it: [f(x=1), g(y=2)]
     re.M,
 )
 _PADDING = re.compile(r"\s*(?:(?:\[PAD\]|<pad>|<\|pad\|>|<unk>|</?s>)\s*)*")

@@ -146,6 +146,14 @@ _ELSEWHERE = re.compile(
 )
 
 
+_UNSCALED = re.compile(r"(?:\w+_)?(?:rewards?|pm_score|(?:up)?votes?|likes)(?:_\w+)?|rm_\w+|\w+_rm_\w+")
+
+
+def unscaled(name: str) -> bool:
+    """Whether numbers of this name are rewards or votes, whose size says nothing by itself."""
+    return _UNSCALED.fullmatch(name) is not None
+
+
 def one_of_several(name: str) -> str | None:
     """The name of what a column says in part, as one annotator's or as all in a list: `rating_2`, `rating.responses`
     (Argilla). None if it is no such column."""

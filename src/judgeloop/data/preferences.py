@@ -7,7 +7,6 @@ chosen better than all rejected.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from judgeloop.data.fields import dense, text_of
 from judgeloop.data.intake import Intake
 from judgeloop.data.marks import Mark, is_tie, mark_of
 from judgeloop.data.messages import Turn, alternating, answer_of, answerable, messages_in
+from judgeloop.data.names import plain_name, unscaled
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.transcripts import split_transcript
 from judgeloop.data.turn_marks import UNMARKED
@@ -72,7 +72,7 @@ def pair_in(row: Row, intake: Intake) -> Iterator[Ranking]:
         raise Unusable("chosen and rejected are scored alike" if alike else "chosen is scored below rejected")
     if any(is_tie(row.get(name)) for name in _DECIDED):
         raise Unusable("chosen and rejected are called a tie")
-    rewarded = re.search("reward|rm_", intake.key("chosen_score")) is not None  # whose size says nothing by itself
+    rewarded = unscaled(plain_name(intake.key("chosen_score")))
     responses: list[dict[str, Any]] = [
         {"text": text, "rank": rank, "thought": thought, "rating": None if rewarded else score}
         for rank, ((text, thought), score) in enumerate(zip(texts, scores, strict=True))

@@ -6,7 +6,6 @@ says whether it is good enough to be imitated. Our own files have texts with ran
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -16,7 +15,7 @@ from judgeloop.data.fields import dense, items_of, kind_of, number_of, rank_of, 
 from judgeloop.data.intake import Intake
 from judgeloop.data.marks import fault_of, is_blank, is_flag, label_of
 from judgeloop.data.messages import answer_of, answerable, turns_of
-from judgeloop.data.names import label_role, plain_name
+from judgeloop.data.names import label_role, plain_name, unscaled
 from judgeloop.data.preferences import given_prompt
 from judgeloop.data.provenance import Unusable
 from judgeloop.data.votes import NAME_IT, numbers_beside, winners_of
@@ -144,7 +143,7 @@ def _labelled(fields: Mapping[str, Any]) -> bool | None:
 def _rates(fields: Mapping[str, Any], intake: Intake) -> bool:
     """Whether the scores are ratings on a scale, not rewards or votes, whose size says nothing by itself."""
     name = intake.columns.roles.get("scores") or next((name for name in _SCORES if fields.get(name) is not None), "")
-    return re.search("reward|vote|like|pm_score|rm_", name) is None
+    return not unscaled(plain_name(name))
 
 
 def _ranks(fields: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from judgeloop.data.conversations import Answer, Row
 from judgeloop.data.fields import dense
 from judgeloop.data.intake import Intake
 from judgeloop.data.marks import fault_of, label_of, mark_of, says_neither
+from judgeloop.data.names import plain_name, unscaled
 from judgeloop.data.provenance import Place
 from judgeloop.data.scales import highest_good, lowest_good
 from judgeloop.records import Message, stable_id
@@ -25,10 +26,12 @@ _SAY = "mend the row, or leave the column unread: seed_data.fields: {{{}: null}}
 
 
 class Measure(NamedTuple):
-    """What a column rates by: a score, a score of faults (less is better), a rank or a word; and what it is out of."""
+    """What a column rates by: a score, a score of faults (less is better), a rank or a word; what it is out of; and
+    whether it is a number of no scale, a reward or a count of votes."""
 
     kind: Literal["score", "bad_score", "rank", "word"]
     total: float | None = None
+    unscaled: bool = False
 
     def __str__(self) -> str:
         name = {"score": "a number", "bad_score": "a number", "rank": "a rank", "word": "a word"}[self.kind]
@@ -62,7 +65,7 @@ def rating_of(row: Row, intake: Intake) -> Rating:
             raise intake.place.error(f"{said}, no number", _SAY.format(role))
         if mark.value is not None:
             value = mark.value if role == "score" else -mark.value
-            measure = Measure(role, mark.total)
+            measure = Measure(role, mark.total, unscaled(plain_name(key)))
         elif mark.good is not None:
             good, measure = mark.good, Measure("word")
     first = [(role, columns.roles[role]) for role in ("label", "bad_label") if role in columns]
@@ -132,9 +135,11 @@ class RatedAnswers:
 
     def imitable(self, dropped: Counter[str], but: Collection[str] = ()) -> Iterator[tuple[Answer, Place]]:
         """The answers that may be imitated: all that a label calls good; of rated ones the best to each prompt, if its
-        rating is in the better half of the scale (of ranks: if it has the first). Prompts whose ids are in `but` are
-        passed over."""
+        rating is in the better half of the scale (of ranks: if it has the first); all, if none of the file is rated.
+        Prompts whose ids are in `but` are passed over."""
         least = self._least()
+        given = [rating for known in self._prompts.values() for _, rating, _ in known.answers]
+        rated = any(rating.value is not None or rating.good is not None for rating in given)
         for name, known in self._prompts.items():
             if name in but:
                 continue
@@ -146,7 +151,7 @@ class RatedAnswers:
             for answer, rating, place in known.answers:
                 if rating.good is False:
                     dropped[LABELLED_BAD] += 1
-                elif rating.value is None and rating.good is None:
+                elif rated and rating.value is None and rating.good is None:
                     dropped["answer without a rating"] += 1
                 elif rating.value is None:
                     yield answer, place
@@ -166,7 +171,7 @@ class RatedAnswers:
             return max(values)
         if self._measure.kind == "bad_score":
             return -highest_good([-value for value in values], total=self._measure.total)
-        return lowest_good(values, total=self._measure.total)
+        return lowest_good(values, total=self._measure.total, scaled=not self._measure.unscaled)
 
 
 def _order(rating: Rating) -> float | None:

@@ -8,15 +8,19 @@ from collections.abc import Sequence
 _ABOVE = 1e-9
 
 
-def lowest_good(values: Sequence[float], *, unbounded: bool = True, total: float | None = None) -> float:
+def lowest_good(
+    values: Sequence[float], *, unbounded: bool = True, total: float | None = None, scaled: bool = True
+) -> float:
     """The lowest rating that may be imitated: above the middle of the scale that the ratings fit (0–1, 0–2, 0–4, 1–5,
     1–10, 1–100, or up to `total`). Of −1, 0 and 1 only 1. Ratings that fit no scale, such as rewards, are halved at
-    their median, and never below 0 if some are below 0 (`unbounded`), or all may be."""
+    their median, and never below 0 if some are below 0 (`unbounded`), or all may be. Of rewards and votes (not
+    `scaled`) only 0 and 1, and whole numbers from 1 to 5, are a scale."""
     if not values:
         return float("-inf")
     if total is None and set(values) <= {-1.0, 0.0, 1.0}:
         return 1.0
-    middle = _middle(values, total)
+    fits = scaled or max(values) <= 1 or set(values) <= {1.0, 2.0, 3.0, 4.0, 5.0}
+    middle = _middle(values, total) if fits else None
     if middle is not None:
         return middle if middle == 0.5 else middle + _ABOVE
     if not unbounded:

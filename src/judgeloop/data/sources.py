@@ -15,6 +15,7 @@ from typing import Any
 
 from judgeloop.config import HUB
 from judgeloop.data.delimited import ENDINGS, delimited_rows, looks_delimited
+from judgeloop.data.foreign_files import refuse_foreign
 from judgeloop.data.json_arrays import array_rows
 from judgeloop.data.provenance import Place
 from judgeloop.data.whole_objects import object_rows, read_object, rows_of_object
@@ -24,16 +25,6 @@ from judgeloop.jsonl import read_objects
 DATA_FILES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", *ENDINGS)
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
-_FOREIGN = (
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
-    (b"BZh", "compressed with bzip2"),
-    (b"\xfd7zXZ", "compressed with xz"),
-    (b"ARROW1", "an Arrow file"),
-    (_GZIP, "gzipped twice"),
-)
-_LFS = b"version https://git-lfs.github.com/"
-_PAGE = re.compile(rb"\s*<(?:!doctype html|html)[\s>]", re.IGNORECASE)
 _HEAD = 65536
 _HUB_ID = re.compile(r"[\w.-]+/[\w-]+(\.\d[\w-]*)*")  # and no file's ending
 
@@ -88,7 +79,7 @@ def _file(path: Path) -> tuple[str, Objects]:
     suffix = ""
     if head.startswith(_GZIP):
         head, suffix = _unpacked(head, path), ", gzip"
-    _refuse_foreign(head, path)
+    refuse_foreign(head, path)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"[") and not path.name.endswith(ENDINGS):
         return "JSON array" + suffix, array_rows(path)
@@ -104,6 +95,11 @@ def _file(path: Path) -> tuple[str, Objects]:
             path, head.count(b"\n", 0, head.index(b"{")) + 1, "an object over several lines",
             "write one object a line (JSONL), or a JSON array of them",
         )  # fmt: skip
+    if start and start[:1] not in (b"{", b"["):
+        raise InputError.at(
+            path, 1, f"is no JSON: it begins {start[:40].decode('utf-8', 'replace').splitlines()[0]!r}",
+            "bring JSONL, a JSON array, CSV with a header (named .csv) or Parquet",
+        )  # fmt: skip
     return "JSONL" + suffix, ((Place(path, line), row) for line, row in read_objects(path, brought=True))
 
 
@@ -117,22 +113,6 @@ def _unpacked(head: bytes, path: Path) -> bytes:
         return zlib.decompressobj(wbits=31).decompress(head, _HEAD)
     except zlib.error as error:
         raise InputError.at(path, None, f"broken gzip ({error})", "copy the file again") from error
-
-
-def _refuse_foreign(head: bytes, path: Path) -> None:
-    if head.startswith(_PARQUET):
-        raise InputError.at(path, None, "is a gzipped Parquet file", "unpack it first")
-    for magic, name in _FOREIGN:
-        if head.startswith(magic):
-            raise InputError.at(path, None, f"is {name}", "bring JSONL, a JSON array, CSV (gzip allowed) or Parquet")
-    if head.startswith(_LFS):
-        raise InputError.at(path, None, "is a git-lfs pointer, not the data", "run `git lfs pull` where it is")
-    if _PAGE.match(head):
-        raise InputError.at(path, None, "is a web page, not data", "download the file itself")
-    if path.suffix == ".parquet":
-        raise InputError.at(path, None, "is called Parquet and is none", "copy the file again, or mend its name")
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError.at(path, 1, "is UTF-16", "save the file as UTF-8")
 
 
 def _folder(folder: Path) -> tuple[str, Objects]:

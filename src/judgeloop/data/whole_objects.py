@@ -12,13 +12,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from judgeloop.data.columns import columns_of
 from judgeloop.data.messages import is_message
+from judgeloop.data.names import NAMES, plain_name
 from judgeloop.data.provenance import Place
 from judgeloop.errors import InputError
 from judgeloop.jsonl import raw_lines
 
 _VIEWED = {"row_idx", "row", "truncated_cells"}  # what the hub's viewer puts around a row
 _SPLIT = re.compile(r"(?:train|test|valid|validation|val|dev|eval)(?:[_-].*)?")
+_SHORT = 80
+_COLUMNS = {name for names in NAMES.values() for name in names}
 _WRAPPERS = ("data", "rows", "train", "examples", "records", "dataset", "items")
 
 
@@ -68,7 +72,45 @@ def rows_of_object(value: Mapping[str, Any], path: Path) -> tuple[str, list[dict
         return "JSON by columns", [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
     if all(key.isdigit() for key in value) and all(isinstance(row, dict) for row in columns):
         return "JSON by row numbers", columns
-    return None
+    if len(value) > 1 and _are_named_rows(value):
+        return "JSON by row names", columns
+    under = _rows_under(value)
+    return None if under is None else (f"JSON, rows under '{under}'", value[under])
+
+
+def _are_named_rows(value: Mapping[str, Any]) -> bool:
+    """Whether an object holds rows under names of their own, alike in their columns; none is a column's name."""
+    rows = list(value.values())
+    named = any(_SPLIT.fullmatch(name) or plain_name(name) in _COLUMNS for name in value)
+    alike = all(isinstance(row, dict) for row in rows) and len({tuple(row) for row in rows}) == 1
+    return alike and not named and _asks(rows[0])
+
+
+def _rows_under(value: Mapping[str, Any]) -> str | None:
+    """The one key of any name that holds a list of rows, beside what only tells of the file; None if there is none, or
+    if the object may be a row itself."""
+    found = [name for name, rows in value.items() if _are_rows(rows)]
+    if len(found) != 1 or not _asks(value[found[0]][0], talk=plain_name(found[0]) in NAMES["conversation"]):
+        return None
+    rest = {name: held for name, held in value.items() if name != found[0]}
+    of_a_row = {name for role in ("prompt", "input", "system", "history") for name in NAMES[role]}
+    if any(plain_name(name) in of_a_row or not _tells(held) for name, held in rest.items()):
+        return None
+    return found[0]
+
+
+def _asks(row: dict[str, Any], talk: bool = False) -> bool:
+    """Whether an object is a row by what its columns say. In a list called a conversation (`talk`) a question and its
+    answer are turns."""
+    columns = columns_of(row)
+    return "conversation" in columns or ("prompt" in columns and not talk)
+
+
+def _tells(held: object) -> bool:
+    """Whether a value can be of the whole file: a number, a short text, an object of them."""
+    if isinstance(held, dict):
+        return all(_tells(part) and not isinstance(part, dict) for part in held.values())
+    return not isinstance(held, list) and not (isinstance(held, str) and len(held) > _SHORT)
 
 
 def _are_rows(value: object) -> TypeGuard[list[dict[str, Any]]]:
