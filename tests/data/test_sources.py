@@ -93,7 +93,7 @@ def test_an_array_cut_off_inside_its_gzip(tmp_path: Path) -> None:
         (b'{"prompt": "x"}\n' + b"\0" * 512, ":2: broken JSON"),
         (b'\n{\n  "prompt": "x"\n}\n', ":2: an object over several lines; write one object a line"),
         (b"instruction,output\nx,y,z\n", ":2: 3 cells, the header has 2"),
-        (b"one,two\nx,y\n", ":1: is no JSON: it begins 'one,two'; bring JSONL, .* CSV with a header"),
+        (b"one,two\nx,y\n", ":1: holds no JSON objects: it begins 'one,two'; bring JSONL, .* CSV with a header"),
         (b'{\0"\0p\0r\0', ":1: is UTF-16 without its mark"),
         (b"PK\x03\x04...xl/workbook.xml", "is an Excel workbook; save the sheet as CSV"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1...", "is an Excel workbook or another file of Office"),

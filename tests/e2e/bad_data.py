@@ -75,7 +75,7 @@ DATA = [
     Case("seed JSON array of texts", RUN, ("a.json:row 1", "not a JSON object"), {"a.json": '["a", "b"]'},
          {"seed_data": {"ift": "a.json"}}),
     Case("seed JSON array empty", RUN, ("a.json", "has no rows"), {"a.json": "[]"}, {"seed_data": {"ift": "a.json"}}),
-    Case("seed JSON a number", RUN, ("a.json:1", "not a JSON object"), {"a.json": "3"},
+    Case("seed JSON a number", RUN, ("a.json:1", "no JSON objects"), {"a.json": "3"},
          {"seed_data": {"ift": "a.json"}}),
     Case("seed JSON table of numbers", RUN, ("a.json:1", "columns, data"),
          {"a.json": '{"columns": ["prompt"], "data": [1, 2]}'}, {"seed_data": {"ift": "a.json"}}),

@@ -97,7 +97,7 @@ def _file(path: Path) -> tuple[str, Objects]:
         )  # fmt: skip
     if start and start[:1] not in (b"{", b"["):
         raise InputError.at(
-            path, 1, f"is no JSON: it begins {start[:40].decode('utf-8', 'replace').splitlines()[0]!r}",
+            path, 1, f"holds no JSON objects: it begins {start[:40].decode('utf-8', 'replace').splitlines()[0]!r}",
             "bring JSONL, a JSON array, CSV with a header (named .csv) or Parquet",
         )  # fmt: skip
     return "JSONL" + suffix, ((Place(path, line), row) for line, row in read_objects(path, brought=True))
