@@ -54,6 +54,8 @@ def test_a_run_says_what_its_report_says(left: Any) -> None:
 def test_a_notebook_gets_plain_lines_or_none(
     left: Any, quiet: bool, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from judgeloop.run import driver  # by its name it might be looked for in the function `judgeloop.run`
+
     shown: list[object] = []
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     monkeypatch.setattr("rich.jupyter.display", lambda *output: shown.append(output))
@@ -62,7 +64,7 @@ def test_a_notebook_gets_plain_lines_or_none(
         display.note("one")
         display.note("two")
 
-    monkeypatch.setattr("judgeloop.run.driver.execute", execute)
+    monkeypatch.setattr(driver, "execute", execute)
     judgeloop.run({"model": "x", "seed_data": {"ift": "seed.jsonl"}}, left.path, quiet=quiet)
     assert (capsys.readouterr().out, shown) == (printed, [])
 
