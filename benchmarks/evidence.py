@@ -146,7 +146,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "verifiable-cpu.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[5, 6, 8])
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--arms", nargs="+", metavar="ARM", default=[PLAIN], help=f"main, plain, {', '.join(INGREDIENTS)}, or several joined by '+'")  # fmt: skip  # noqa: E501
+    which.add_argument("--arms", nargs="+", metavar="ARM", help=f"default: {PLAIN}, with --table all that were measured; main, plain, {', '.join(INGREDIENTS)}, or several joined by '+'")  # fmt: skip  # noqa: E501
     which.add_argument("--recipe", metavar="A+B", help="the arms that tell what this recipe's ingredients are worth")
     parser.add_argument("--define", nargs="+", action="append", default=[], metavar=("NAME", "KEY=VALUE"), help="an ingredient more")  # fmt: skip  # noqa: E501
     parser.add_argument("--iterations", type=int, default=3, help="steps after M1: 3 gives M1 to M4")
@@ -163,7 +163,8 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options.out = options.out or Path("runs") / ("evidence-dev" if options.dev else "evidence")
     try:
         options.known = Arms(defined(options.define))
-        options.arms = recipe_arms(options.recipe) if options.recipe else options.arms
+        options.shown = options.arms  # None: all
+        options.arms = recipe_arms(options.recipe) if options.recipe else options.arms or [PLAIN]
         for name in options.arms:
             options.known[name]
     except (KeyError, ValueError) as error:
@@ -179,7 +180,7 @@ def main() -> None:
     if not options.table:
         carry_out(options)
     with suppress(BrokenPipeError):
-        show(options.out, options.known.what, options.against)
+        show(options.out, options.known.what, options.against, options.shown if options.table else None)
 
 
 if __name__ == "__main__":

@@ -96,14 +96,15 @@ def text_of(interval: Interval | None, scale: float = 1.0, digits: int = 3, sign
     return f"{interval.value * scale:{plus}.{digits}f} ({low:{plus}.{digits}f} to {high:{plus}.{digits}f})"
 
 
-def show(out: Path, what: Callable[[str], str], against: str | None = None) -> None:
+def show(out: Path, what: Callable[[str], str], against: str | None = None, only: Sequence[str] | None = None) -> None:
     """Print the tables in Markdown and draw `OUT/evidence.html` (the arms that have all seeds of the arm that they are
-    set against). `what` says in words what an arm is."""
+    set against). `what` says in words what an arm is. `only`: the arms to show; None: all."""
     try:
         rows, models = read_measured(out)
     except FileNotFoundError:
         print("nothing measured yet")
         return
+    rows, models = ([row for row in found if only is None or row["arm"] in only] for found in (rows, models))
     order = sorted(dict.fromkeys(row["arm"] for row in rows), key=lambda arm: (arm not in (MAIN, PLAIN), arm))
     if against is not None and against not in order:
         raise SystemExit(f"--against {against}: is not among the arms measured, {', '.join(order)}")

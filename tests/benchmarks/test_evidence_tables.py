@@ -141,3 +141,19 @@ def test_the_tenth_model_follows_the_ninth(
     assert any(line.startswith("| plain M10 − plain M9 | 1 | +66.7 ") for line in shown)
     with pytest.raises(SystemExit, match="--against other"):
         tables.show(tmp_path, lambda arm: arm, "other")
+
+
+def test_some_arms_alone_are_shown_with_what_they_share(
+    tables: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row(model, name, True, 1, arm) for arm in ("plain", "scir") for model in ("M1", "M2") for name in "abc"]
+    rows = [found for found in rows if (found["arm"], found["model"]) != ("scir", "M1")]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    shared = {"arm": "scir", "seed": 1, "model": "M1", "same_as": "plain"}
+    score: dict[str, Any] = {"judge_accuracy": None, "mean_score": None, "pairs": None, "parse_rate": 1.0}
+    score |= {"tie_rate": None, "distinct_openings": 0.5}
+    (tmp_path / "models.jsonl").write_text(json.dumps({**shared, **score}) + "\n", encoding="utf-8")
+    tables.show(tmp_path, lambda arm: arm, only=["scir"])
+    shown = capsys.readouterr().out
+    assert "| scir | M1 | 1 |" in shown
+    assert "plain" not in shown

@@ -24,17 +24,11 @@ from judgeloop.models.chat import Chat
 from judgeloop.models.check_folder import check_folder
 from judgeloop.models.resolve import resolve
 from judgeloop.models.show import report
-from tiny import make_tiny_model
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGELOOP_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_tiny_model(tmp_path / "model")
 
 
 def edit(path: Path, **keys: Any) -> None:

@@ -24,16 +24,7 @@ from tiny import Family, make_tiny_model
 
 Weights = dict[str, torch.Tensor]
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUDGELOOP_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_tiny_model(tmp_path / "model")
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def rewrite(folder: Path, change: Callable[[Weights], Weights]) -> None:

@@ -26,16 +26,7 @@ from judgeloop.models.gguf_export import write_gguf
 from judgeloop.models.resolve import resolve
 from tiny import make_base_model, make_tiny_model
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUDGELOOP_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_tiny_model(tmp_path / "model")
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def edit(path: Path, **keys: Any) -> None:

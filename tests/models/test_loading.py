@@ -15,14 +15,8 @@ from judgeloop.errors import InputError, first_line
 from judgeloop.models.check_folder import check_folder, training_problems
 from judgeloop.models.show import report
 from judgeloop.models.whole_model import load_whole_model
-from tiny import make_tiny_model
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_tiny_model(tmp_path / "model")
 
 
 def config(**keys: Any) -> Callable[[Path], None]:

@@ -24,16 +24,7 @@ from tiny import make_tiny_model
 
 ALIAS = "smollm2-135m-instruct"
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUDGELOOP_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_tiny_model(tmp_path / "model")
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_a_folder_is_itself(folder: Path) -> None:

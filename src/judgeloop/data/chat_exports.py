@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_CUT = {"max_tokens": "length", "interrupted": "length"}  # how a generation ended, in ChatGPT's words
+_CUT = ("max_tokens", "interrupted")  # how a generation ended before its end, in ChatGPT's words
 
 
 def unfolded(row: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +94,6 @@ def _messages(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
             made["reasoning_content"], thought = thought, ""
         ended = (about.get("finish_details") or {}).get("type")
         if ended in _CUT:
-            made["finish_reason"] = _CUT[ended]
+            made["finish_reason"] = "length"
         found.append(made)
     return found

@@ -92,11 +92,8 @@ class TransformersEngine:
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         # Mamba's state goes by another name; given under this one it would be passed over without a word.
         self._cache_name = next((name for name in ("past_key_values", "cache_params") if name in takes), "")
-        if not self._cache_name or own_state(sizes.model_type):
-            raise InputError(
-                f"{folder}: a {sizes.model_type} model keeps what it has read in a way of its own, which this engine "
-                "does not know; set engine.kind to vllm if that runs it, or give another model"
-            )
+        if (reason := own_state(sizes.model_type, takes_cache=bool(self._cache_name))) is not None:
+            raise InputError(f"{folder}: {reason}; set engine.kind to vllm if that runs it, or give another model")
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Yield every sample of every request, a request's samples together, as each request finishes."""

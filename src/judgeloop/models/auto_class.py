@@ -18,11 +18,12 @@ _ALSO_SEE = frozenset({
 _OWN_STATE = frozenset({"minimax", "recurrent_gemma", "rwkv", "xlstm"})
 
 
-def own_state(model_type: str | None) -> str | None:
-    """Why a loop of our own cannot generate with a model of this type; None if it can."""
-    if model_type not in _OWN_STATE:
+def own_state(model_type: str | None, *, takes_cache: bool = True) -> str | None:
+    """Why a loop of our own cannot generate with a model of this type; None if it can. `takes_cache`: whether it can be
+    given what it has read."""
+    if takes_cache and model_type not in _OWN_STATE:
         return None
-    return f"a {model_type} model keeps what it has read in a way of its own"
+    return f"a {model_type} model keeps what it has read in a way of its own, which this engine does not know"
 
 
 def also_sees(model_type: str | None) -> bool:
